@@ -1,0 +1,1 @@
+"""The Hydra tree: one YAML per choice."""

@@ -1,0 +1,1 @@
+"""Learning: targets, transforms, networks, losses, training, policies."""

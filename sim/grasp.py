@@ -1,0 +1,328 @@
+"""Grasps in the image and in space, and the one rule for how deep a grasp goes.
+
+Grasp frame: origin midway between the finger tips, x along the closing direction, z along
+the approach, y = z x x. Angles are counter-clockwise as the image is seen, in [0, pi).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from typing import Any, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import ArrayLike, NDArray
+
+from sim import InputError
+from sim.camera import PinholeCamera
+from sim.gripper import GripperGeometry
+from sim.view import check_depth_image
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+
+
+def angle_to_bin(angle: ArrayLike, bins: int) -> IntArray:
+    """Returns k = round(angle K / pi) mod K: bins are centred on k pi / K; ``angle`` in radians."""
+    return np.round(np.asarray(angle, np.float64) * bins / np.pi).astype(np.int64) % bins
+
+
+def bin_to_angle(angle_bin: ArrayLike, bins: int) -> FloatArray:
+    """Returns the centre k pi / K of each angle bin, radians in [0, pi)."""
+    return np.asarray(angle_bin, np.float64) * np.pi / bins
+
+
+def rotations_from_angles(angle: ArrayLike) -> FloatArray:
+    """Returns eq. (9): (N, 3, 3) float64, grasp axes as columns in the camera frame; ``angle`` (N,) rad."""
+    theta = np.atleast_1d(np.asarray(angle, np.float64))
+    rotation = np.zeros((len(theta), 3, 3))
+    rotation[:, 0, 0] = rotation[:, 1, 1] = np.cos(theta)
+    rotation[:, 0, 1] = np.sin(theta)
+    rotation[:, 1, 0] = -np.sin(theta)
+    rotation[:, 2, 2] = 1
+    return rotation
+
+
+@dataclass(frozen=True)
+class PixelGrasps:
+    """N grasps of eq. (7), in one image.
+
+    Attributes:
+        row: (N,) int64, pixels.
+        col: (N,) int64, pixels.
+        depth: (N,) float64, metres: how far the tips go below the surface at the pixel.
+        angle: (N,) float64, radians, taken modulo pi into [0, pi).
+        width: (N,) float64, metres: opening between the inner finger faces on the way down.
+        quality: (N,) float64 in [0, 1].
+    """
+
+    row: IntArray
+    col: IntArray
+    depth: FloatArray
+    angle: FloatArray
+    width: FloatArray
+    quality: FloatArray
+
+    def __post_init__(self) -> None:
+        """Converts to the stated dtypes; raises InputError where lengths differ."""
+        for f in fields(self):
+            dtype = np.int64 if f.name in ("row", "col") else np.float64
+            object.__setattr__(self, f.name, np.atleast_1d(np.asarray(getattr(self, f.name), dtype)))
+        # A tiny negative angle modulo pi is pi itself in floats: bring it to 0.
+        angle = np.mod(self.angle, np.pi)
+        object.__setattr__(self, "angle", np.where(angle >= np.pi, 0.0, angle))
+        sizes = {f.name: getattr(self, f.name).shape for f in fields(self)}
+        if len(set(sizes.values())) != 1:
+            raise InputError(f"grasp arrays must have one length, not {sizes}")
+
+    def __len__(self) -> int:
+        """Number of grasps."""
+        return len(self.row)
+
+    def __getitem__(self, index: Any) -> PixelGrasps:
+        """Returns the grasps that a NumPy index, slice or mask picks."""
+        return PixelGrasps(**{f.name: np.atleast_1d(getattr(self, f.name)[index]) for f in fields(self)})
+
+    def to_poses(self, depth_image: NDArray[np.floating], camera: PinholeCamera) -> GraspPoses:
+        """Returns 6-DOF grasps in the camera frame: eqs. (8) as meant, and (9).
+
+        Args:
+            depth_image: (H, W) floating, metres, 0 = missing.
+            camera: The camera that took it.
+
+        Raises:
+            InputError: A grasp lies outside the image or on a pixel without depth.
+        """
+        check_depth_image(depth_image)
+        height, width = depth_image.shape
+        inside = (self.row >= 0) & (self.row < height) & (self.col >= 0) & (self.col < width)
+        if not inside.all():
+            bad = int(np.argmin(inside))
+            raise InputError(f"grasp at row {self.row[bad]}, col {self.col[bad]} is outside the {height}x{width} image")
+        surface = depth_image[self.row, self.col].astype(np.float64)
+        if len(surface) and surface.min() <= 0:
+            bad = int(np.argmin(surface))
+            raise InputError(f"no depth at the grasp's pixel, row {self.row[bad]}, col {self.col[bad]}")
+        translation = camera.deproject(self.row, self.col, surface)
+        translation[:, 2] += self.depth
+        return GraspPoses(translation, rotations_from_angles(self.angle), self.width, self.quality, "camera")
+
+
+@dataclass(frozen=True)
+class GraspPoses:
+    """N grasps of eq. (6).
+
+    Attributes:
+        translation: (N, 3) float64, metres: the middle between the finger tips, in ``frame``.
+        rotation: (N, 3, 3) float64: columns are the grasp frame's axes in ``frame``.
+        width: (N,) float64, metres.
+        quality: (N,) float64 in [0, 1].
+        frame: "camera" or "world".
+    """
+
+    translation: FloatArray
+    rotation: FloatArray
+    width: FloatArray
+    quality: FloatArray
+    frame: str = "camera"
+
+    def __post_init__(self) -> None:
+        """Converts to float64 and checks shapes; raises InputError."""
+        for name in ("translation", "rotation", "width", "quality"):
+            object.__setattr__(self, name, np.asarray(getattr(self, name), np.float64))
+        n = len(self.width)
+        for name, shape in (("translation", (n, 3)), ("rotation", (n, 3, 3)), ("width", (n,)), ("quality", (n,))):
+            if getattr(self, name).shape != shape:
+                raise InputError(f"GraspPoses.{name} has shape {getattr(self, name).shape}, not {shape}")
+
+    def __len__(self) -> int:
+        """Number of grasps."""
+        return len(self.width)
+
+    def __getitem__(self, index: Any) -> GraspPoses:
+        """Returns the grasps that a slice, mask or index array picks."""
+        index = [index] if isinstance(index, int | np.integer) else index
+        return GraspPoses(
+            self.translation[index], self.rotation[index], self.width[index], self.quality[index], self.frame
+        )
+
+    @classmethod
+    def empty(cls, frame: str = "camera") -> GraspPoses:
+        """Returns no grasps."""
+        return cls(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0), np.zeros(0), frame)
+
+    def transform(self, pose: ArrayLike, frame: str) -> GraspPoses:
+        """Returns the grasps in another frame; ``pose`` is (4, 4) T_frame_self.frame."""
+        matrix = np.asarray(pose, np.float64)
+        translation = self.translation @ matrix[:3, :3].T + matrix[:3, 3]
+        return GraspPoses(translation, matrix[:3, :3] @ self.rotation, self.width, self.quality, frame)
+
+    def to_graspnet(self) -> FloatArray:
+        """Returns (N, 17) float64 rows as graspnetAPI stores them.
+
+        Columns: score, width, height, depth, rotation (9, row-major), translation (3), object id.
+        The rotation's columns are approach, closing, and their cross product; depth is 0,
+        so that the translation is the point between the tips; object id is -1.
+        """
+        rows = np.zeros((len(self), 17))
+        rows[:, 0], rows[:, 1], rows[:, 2] = self.quality, self.width, 0.02
+        approach, closing = self.rotation[:, :, 2], self.rotation[:, :, 0]
+        rows[:, 4:13] = np.stack([approach, closing, np.cross(approach, closing)], axis=2).reshape(-1, 9)
+        rows[:, 13:16] = self.translation
+        rows[:, 16] = -1
+        return rows
+
+    @classmethod
+    def from_graspnet(cls, rows: ArrayLike, frame: str = "camera") -> GraspPoses:
+        """Returns grasps from (N, 17) graspnetAPI rows; their depth is added along the approach."""
+        array = np.asarray(rows, np.float64)
+        if array.ndim != 2 or array.shape[1] != 17:
+            raise InputError(f"graspnetAPI grasps have shape (N, 17), not {array.shape}")
+        stored = array[:, 4:13].reshape(-1, 3, 3)
+        approach, closing = stored[:, :, 0], stored[:, :, 1]
+        rotation = np.stack([closing, np.cross(approach, closing), approach], axis=2)
+        translation = array[:, 13:16] + array[:, 3:4] * approach
+        return cls(translation, rotation, array[:, 1], array[:, 0], frame)
+
+
+# Share of a finger's footprint that must be seen: less is unknown ground.
+_MIN_SEEN_SHARE = 0.2
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Numba with its cache on disk, typed so that a type checker keeps the signature open."""
+    return cast(Callable[..., Any], njit(cache=True, nogil=True)(function))
+
+
+@_compiled
+def _free_top(depth, focal, centre, z_range, origin, axes, box):
+    """Returns the nearest depth seen inside a footprint, and the share of it that is seen.
+
+    ``box`` = (along min, along max, across min, across max) in metres around ``origin`` (x, y);
+    ``axes`` = (closing x, closing y, across x, across y). Pixels are deprojected with their own
+    depth, so a tall neighbour counts where it stands, not where it appears.
+    """
+    height, width = depth.shape
+    row_min, row_max, col_min, col_max = 1e9, -1e9, 1e9, -1e9
+    for i in range(2):
+        for j in range(2):
+            a, b = box[i], box[2 + j]
+            x = origin[0] + a * axes[0] + b * axes[2]
+            y = origin[1] + a * axes[1] + b * axes[3]
+            for z in z_range:
+                row, col = centre[0] + focal[0] * y / z, centre[1] + focal[1] * x / z
+                row_min, row_max = min(row_min, row), max(row_max, row)
+                col_min, col_max = min(col_min, col), max(col_max, col)
+    top, count = np.inf, 0.0
+    for r in range(max(0, int(np.ceil(row_min))), min(height - 1, int(np.floor(row_max))) + 1):
+        for c in range(max(0, int(np.ceil(col_min))), min(width - 1, int(np.floor(col_max))) + 1):
+            z = depth[r, c]
+            if z <= 0:
+                continue
+            x = (c - centre[1]) / focal[1] * z - origin[0]
+            y = (r - centre[0]) / focal[0] * z - origin[1]
+            a, b = x * axes[0] + y * axes[1], x * axes[2] + y * axes[3]
+            if box[0] <= a <= box[1] and box[2] <= b <= box[3]:
+                top = min(top, z)
+                # A pixel's area on the surface that it sees, square metres.
+                count += z * z / (focal[0] * focal[1])
+    return top, count / ((box[1] - box[0]) * (box[3] - box[2]))
+
+
+@_compiled
+def _free_depths(depth, focal, centre, z_range, rows, cols, angles, widths, measures, margin):
+    thickness, finger_width, length, palm_width, palm_thickness = measures
+    result = np.full(len(rows), np.nan)
+    for i in range(len(rows)):
+        surface = depth[rows[i], cols[i]]
+        if surface <= 0:
+            continue
+        origin = (
+            (cols[i] - centre[1]) / focal[1] * surface,
+            (rows[i] - centre[0]) / focal[0] * surface,
+        )
+        cosine, sine = np.cos(angles[i]), np.sin(angles[i])
+        axes = (cosine, -sine, sine, cosine)
+        inner, outer = widths[i] / 2 - margin, widths[i] / 2 + thickness + margin
+        across = finger_width / 2 + margin
+        left, left_seen = _free_top(depth, focal, centre, z_range, origin, axes, (-outer, -inner, -across, across))
+        right, right_seen = _free_top(depth, focal, centre, z_range, origin, axes, (inner, outer, -across, across))
+        if min(left_seen, right_seen) < _MIN_SEEN_SHARE:
+            continue
+        half, half_across = palm_width / 2, palm_thickness / 2
+        palm, _ = _free_top(depth, focal, centre, z_range, origin, axes, (-half, half, -half_across, half_across))
+        result[i] = min(min(left, right), min(palm + length, surface + length)) - surface
+    return result
+
+
+def deepest_free_depth(
+    depth_image: NDArray[np.floating],
+    camera: PinholeCamera,
+    gripper: GripperGeometry,
+    row: ArrayLike,
+    col: ArrayLike,
+    angle: ArrayLike,
+    width: ArrayLike,
+    margin: float = 0.0025,
+) -> FloatArray:
+    """Returns section IV-A's grasp depth: as deep as the opened gripper stays free of the image.
+
+    The fingers' and the palm's footprints are compared with every pixel that deprojects into
+    them. Missing pixels are unknown: they neither block nor free; a finger's footprint of which
+    less than a fifth is seen (holes, the image's border, ground hidden behind an object) has no
+    known depth.
+
+    Args:
+        depth_image: (H, W) floating, metres, 0 = missing.
+        camera: The camera that took it; its skew is taken as 0.
+        gripper: Its geometry.
+        row: (N,) integer grasp rows.
+        col: (N,) integer grasp columns.
+        angle: (N,) radians.
+        width: (N,) metres between the inner finger faces.
+        margin: Metres kept free on every side of each finger's footprint.
+
+    Returns:
+        (N,) float64, metres below the surface at the pixel, at most ``gripper.finger_length``;
+        zero or negative where the fingers cannot pass that surface; NaN where the pixel or the
+        ground under a finger is unknown.
+
+    Raises:
+        InputError: The image holds NaN, is empty, or a grasp lies outside it.
+    """
+    check_depth_image(depth_image)
+    if depth_image.shape != (camera.height, camera.width):
+        raise InputError(f"depth image is {depth_image.shape}, its camera {(camera.height, camera.width)}")
+    rows, cols = np.atleast_1d(np.asarray(row, np.int64)), np.atleast_1d(np.asarray(col, np.int64))
+    angles, widths = np.atleast_1d(np.asarray(angle, np.float64)), np.atleast_1d(np.asarray(width, np.float64))
+    rows, cols, angles, widths = (np.ascontiguousarray(a) for a in np.broadcast_arrays(rows, cols, angles, widths))
+    if len(rows) and not (
+        rows.min() >= 0 and cols.min() >= 0 and rows.max() < camera.height and cols.max() < camera.width
+    ):
+        raise InputError(f"a grasp lies outside the {camera.height}x{camera.width} image")
+    image = np.ascontiguousarray(depth_image, dtype=np.float32)
+    seen = image[image > 0]
+    m = camera.intrinsics
+    measures = (
+        gripper.finger_thickness,
+        gripper.finger_width,
+        gripper.finger_length,
+        gripper.palm_width,
+        gripper.palm_thickness,
+    )
+    return cast(
+        FloatArray,
+        _free_depths(
+            image,
+            (m[1, 1], m[0, 0]),
+            (m[1, 2], m[0, 2]),
+            (float(seen.min()), float(seen.max())),
+            rows,
+            cols,
+            angles,
+            widths,
+            measures,
+            margin,
+        ),
+    )

@@ -1,0 +1,96 @@
+"""What one camera sees of a scene: arrays only, no simulator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim import InputError
+from sim.camera import ParallelCamera, PinholeCamera
+
+
+@dataclass(frozen=True)
+class ViewObject:
+    """One object in a view.
+
+    Attributes:
+        name: The object's name in its ObjectSet.
+        scale: Factor on the mesh.
+        mask_value: Its value in the masks, 1 ... 255.
+        pose_camera: (4, 4) float64 T_camera_object.
+        pose_world: (4, 4) float64 T_world_object.
+        box: (row_min, col_min, row_max, col_max) of its visible pixels, inclusive; all -1 if hidden.
+    """
+
+    name: str
+    scale: float
+    mask_value: int
+    pose_camera: NDArray[np.float64]
+    pose_world: NDArray[np.float64]
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class SceneView:
+    """RGB-D, masks and the parallel depth image of one view.
+
+    Attributes:
+        depth: (H, W) float32, metres along the optical axis, 0 = missing.
+        instance_mask: (H, W) integer, 0 = background, else an object's mask value.
+        camera: The pinhole camera.
+        parallel_depth: (Hp, Wp) float32, metres; eq. (11)'s image. 0 = nothing there.
+        parallel_mask: (Hp, Wp) integer, as ``instance_mask``.
+        parallel_camera: The parallel camera, in the pinhole camera's frame.
+        rgb: (H, W, 3) uint8, or None.
+        parallel_back_depth: (Hp, Wp) float32, metres: the farthest surface of the front object
+            along the parallel ray (shows undercuts), 0 on the background; or None.
+        objects: The objects, in the order of their mask values.
+    """
+
+    depth: NDArray[np.float32]
+    instance_mask: NDArray[np.integer]
+    camera: PinholeCamera
+    parallel_depth: NDArray[np.float32]
+    parallel_mask: NDArray[np.integer]
+    parallel_camera: ParallelCamera
+    rgb: NDArray[np.uint8] | None = None
+    parallel_back_depth: NDArray[np.float32] | None = None
+    objects: tuple[ViewObject, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Checks shapes and values; raises InputError."""
+        size = (self.camera.height, self.camera.width)
+        parallel_size = (self.parallel_camera.height, self.parallel_camera.width)
+        for name, array, shape in (
+            ("depth", self.depth, size),
+            ("instance_mask", self.instance_mask, size),
+            ("parallel_depth", self.parallel_depth, parallel_size),
+            ("parallel_mask", self.parallel_mask, parallel_size),
+            ("rgb", self.rgb, (*size, 3)),
+            ("parallel_back_depth", self.parallel_back_depth, parallel_size),
+        ):
+            if array is not None and array.shape != shape:
+                raise InputError(f"SceneView.{name} has shape {array.shape}, its camera says {shape}")
+        check_depth_image(self.depth, "SceneView.depth")
+        check_depth_image(self.parallel_depth, "SceneView.parallel_depth")
+
+
+def check_depth_image(depth: NDArray[np.floating], name: str = "depth image") -> None:
+    """Raises InputError unless ``depth`` is a 2-D image in metres with something in it.
+
+    Args:
+        depth: (H, W) floating, metres, 0 = missing.
+        name: What the message calls it.
+    """
+    if depth.ndim != 2:
+        raise InputError(f"{name} has shape {depth.shape}; give one (height, width) image")
+    if not np.issubdtype(depth.dtype, np.floating):
+        raise InputError(f"{name} has dtype {depth.dtype}; give metres as float32")
+    if not np.isfinite(depth).all():
+        raise InputError(f"{name} holds NaN or infinite values; mark missing pixels with 0")
+    if depth.min() < 0:
+        raise InputError(f"{name} holds negative depths; give metres, 0 = missing")
+    if not depth.any():
+        raise InputError(f"{name} is zero everywhere; nothing was seen")
