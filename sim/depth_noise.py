@@ -1,0 +1,110 @@
+"""Depth noise like a real camera's: section III-B, eq. (5) and steps (2), (3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+from sim.view import check_depth_image
+
+FloatImage = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DepthNoise:
+    """Makes a perfect depth image look like a camera's; the defaults are the authors' tool's.
+
+    Attributes:
+        missing_low: Sobel gradient at which ``missing_low_probability`` of the pixels are lost.
+        missing_high: Sobel gradient from which all are lost. Gradients are cv2.Sobel's raw sums
+            on metres: 1,500 is a step of about 12 mm.
+        missing_low_probability: See ``missing_low``.
+        sobel_size: Side of the Sobel kernel, pixels, odd, at most 31.
+        sigma: Standard deviation of the depth error, metres.
+        grid: Both random fields are drawn on a grid coarser by this factor.
+        blurs: How often the image is scaled down by two and up again.
+    """
+
+    missing_low: float = 500.0
+    missing_high: float = 1500.0
+    missing_low_probability: float = 0.001
+    sobel_size: int = 11
+    sigma: float = 0.004
+    grid: int = 8
+    blurs: int = 10
+
+    def __call__(self, depth: FloatImage, rng: np.random.Generator) -> FloatImage:
+        """Returns the noisy image, in the paper's order: holes, depth error, blur.
+
+        Args:
+            depth: (H, W) float32, metres, 0 = missing.
+            rng: Source of all randomness.
+
+        Returns:
+            (H, W) float32, metres, 0 = missing. Missing pixels never mix into their neighbours.
+
+        Raises:
+            InputError: The image holds NaN, negative depths or nothing.
+        """
+        check_depth_image(depth)
+        delta = ndtr(self._field(rng, depth.shape, unit_variance=True))
+        valid = (depth > 0) & (delta >= self.missing_probability(depth))
+        noisy = depth + np.float32(self.sigma) * self._field(rng, depth.shape, unit_variance=False)
+        noisy = _blur_valid(noisy.astype(np.float32), valid, self.blurs)
+        return np.where(valid, np.maximum(noisy, 1e-3), 0).astype(np.float32)
+
+    def missing_probability(self, depth: FloatImage) -> FloatImage:
+        """Returns f(grad) of eq. (5): (H, W) float32 in [0, 1], linear in the Sobel gradient."""
+        filled = _fill_missing(depth)
+        dx = cv2.Sobel(filled, cv2.CV_32F, 1, 0, ksize=self.sobel_size)
+        dy = cv2.Sobel(filled, cv2.CV_32F, 0, 1, ksize=self.sobel_size)
+        share = (np.hypot(dx, dy) - self.missing_low) / (self.missing_high - self.missing_low)
+        probability = self.missing_low_probability + (1 - self.missing_low_probability) * share
+        return np.clip(probability, 0, 1).astype(np.float32)
+
+    def _field(self, rng: np.random.Generator, shape: tuple[int, ...], unit_variance: bool) -> FloatImage:
+        """Returns a smooth Gaussian field of a standard normal grid, bicubically upsampled."""
+        height, width = shape
+        coarse = rng.standard_normal((-(-height // self.grid), -(-width // self.grid)), dtype=np.float32)
+        size = (coarse.shape[1] * self.grid, coarse.shape[0] * self.grid)
+        fine = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)[:height, :width]
+        if unit_variance:
+            fine = fine / _interpolation_deviation(coarse.shape, self.grid)[:height, :width]
+        return fine
+
+
+@lru_cache(maxsize=8)
+def _interpolation_deviation(coarse: tuple[int, int], grid: int) -> FloatImage:
+    """Returns each pixel's standard deviation after bicubic upsampling of a unit normal grid."""
+    deviations = []
+    for n in coarse:
+        weights = cv2.resize(np.eye(n, dtype=np.float32), (n, n * grid), interpolation=cv2.INTER_CUBIC)
+        deviations.append(np.sqrt((weights**2).sum(axis=1)))
+    return np.outer(deviations[0], deviations[1]).astype(np.float32)
+
+
+def _fill_missing(depth: FloatImage) -> FloatImage:
+    """Returns the image with missing pixels set to the farthest depth, so that gradients exist."""
+    return np.where(depth > 0, depth, depth.max()).astype(np.float32)
+
+
+def _blur_valid(depth: FloatImage, valid: NDArray[np.bool_], times: int) -> FloatImage:
+    """Returns the image scaled down by two and up again, ``times`` times, over valid pixels only."""
+    if times == 0:
+        return depth
+    size = (depth.shape[1], depth.shape[0])
+    half = (-(-size[0] // 2), -(-size[1] // 2))
+    weight = valid.astype(np.float32)
+    value = depth * weight
+    both = np.dstack([value, weight])
+    for _ in range(times):
+        both = cv2.resize(cv2.resize(both, half, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_LINEAR)
+        share = np.maximum(both[..., 1], 1e-6)
+        # Holes are re-opened after every pass: their depth is never taken from a neighbour twice.
+        both = np.dstack([both[..., 0] / share * weight, weight])
+    return both[..., 0]

@@ -1,0 +1,254 @@
+"""PyBullet worlds with every parameter set, so that the same inputs give the same bits."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pybullet
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from sim import InputError
+from sim.objects import ObjectModel
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class PhysicsSettings:
+    """Physical constants of every world.
+
+    Attributes:
+        time_step: Seconds; 1/240 held every reference grasp, 1/120 lost some.
+        solver_iterations: At most; 150 keep the slip of held boxes under 2 mm, 50 let them slip 10 mm.
+        solver_residual: The solver stops early below this; saves about a quarter of the time.
+        gravity: m/s^2.
+        collision_margin: Metres around convex parts; Bullet's own 1 mm makes objects 1 mm thicker.
+        object_friction: lateralFriction of objects and tray. 1, because Bullet multiplies the two
+            bodies' values: so the fingers' value is the contact's.
+    """
+
+    time_step: float = 1 / 240
+    solver_iterations: int = 150
+    solver_residual: float = 1e-4
+    gravity: float = 9.81
+    collision_margin: float = 0.0
+    object_friction: float = 1.0
+
+
+@dataclass(frozen=True)
+class TraySettings:
+    """A square tray with walls that lean outwards; its floor's centre is the world's origin.
+
+    Attributes:
+        floor: Side of the floor, metres.
+        wall_height: Metres.
+        wall_lean: How far the walls' upper edge lies outside their foot, metres: room for the hand.
+        thickness: Of floor and walls, metres; the ground plane lies this far below the floor.
+    """
+
+    floor: float = 0.36
+    wall_height: float = 0.05
+    wall_lean: float = 0.05
+    thickness: float = 0.005
+
+    def boxes(self) -> list[tuple[FloatArray, FloatArray]]:
+        """Returns floor and walls as (size (3,) m, T_world_box (4, 4)) pairs."""
+        outer = self.floor + 2 * self.wall_lean
+        floor_pose = np.eye(4)
+        floor_pose[2, 3] = -self.thickness / 2
+        result = [(np.array([self.floor, self.floor, self.thickness]), floor_pose)]
+        slope = np.hypot(self.wall_height, self.wall_lean)
+        lean = np.arctan2(self.wall_lean, self.wall_height)
+        for quarter in range(4):
+            # A wall on the +x side: its inner face runs from the floor's edge upwards and outwards.
+            turn = Rotation.from_euler("z", quarter * np.pi / 2) * Rotation.from_euler("y", lean)
+            inner_middle = np.array([self.floor / 2 + self.wall_lean / 2, 0, self.wall_height / 2])
+            pose = np.eye(4)
+            pose[:3, :3] = turn.as_matrix()
+            pose[:3, 3] = Rotation.from_euler("z", quarter * np.pi / 2).apply(inner_middle)
+            pose[:3, 3] += pose[:3, 0] * self.thickness / 2
+            result.append((np.array([self.thickness, outer, slope]), pose))
+        return result
+
+    def contains(self, position: FloatArray) -> bool:
+        """Returns whether a world position (3,) m is over the tray and not below its floor."""
+        half = self.floor / 2 + self.wall_lean
+        return bool(abs(position[0]) < half and abs(position[1]) < half and position[2] > -0.01)
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silences what PyBullet's C code prints while it reads files."""
+    saved = os.dup(1)
+    try:
+        with open(os.devnull, "w") as sink:
+            os.dup2(sink.fileno(), 1)
+            yield
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+
+
+def matrix_to_pose(matrix: FloatArray) -> tuple[list[float], list[float]]:
+    """Returns PyBullet's (position, quaternion xyzw) of a (4, 4) pose."""
+    return matrix[:3, 3].tolist(), Rotation.from_matrix(matrix[:3, :3]).as_quat().tolist()
+
+
+def pose_to_matrix(position: Any, quaternion: Any) -> FloatArray:
+    """Returns the (4, 4) pose of PyBullet's position and quaternion xyzw."""
+    matrix = np.eye(4)
+    matrix[:3, :3] = Rotation.from_quat(quaternion).as_matrix()
+    matrix[:3, 3] = position
+    return matrix
+
+
+class World:
+    """One PyBullet client. ``rebuild`` empties it and sets every parameter anew.
+
+    A rebuilt world repeats bit by bit; ``restoreState`` does not (see sim/README.md).
+    """
+
+    def __init__(self, settings: PhysicsSettings, tray: TraySettings) -> None:
+        """Connects; call ``close`` when done."""
+        self.settings = settings
+        self.tray = tray
+        self.client = pybullet.connect(pybullet.DIRECT)
+        if self.client < 0:
+            raise InputError("PyBullet could not start another world; close some (at most 1,024 at a time)")
+        self.objects: list[int] = []
+        self._inertial: dict[int, FloatArray] = {}
+        self.rebuild([], [])
+
+    def close(self) -> None:
+        """Disconnects; harmless when done twice."""
+        if self.client >= 0 and pybullet.isConnected(self.client):
+            pybullet.disconnect(self.client)
+        self.client = -1
+
+    def rebuild(self, models: list[ObjectModel], poses: list[FloatArray]) -> None:
+        """Empties the world and puts tray and objects in.
+
+        Args:
+            models: The objects.
+            poses: Their (4, 4) T_world_link.
+        """
+        s = self.settings
+        pybullet.resetSimulation(physicsClientId=self.client)
+        pybullet.setPhysicsEngineParameter(
+            fixedTimeStep=s.time_step,
+            numSolverIterations=s.solver_iterations,
+            numSubSteps=0,
+            solverResidualThreshold=s.solver_residual,
+            contactBreakingThreshold=0.02,
+            deterministicOverlappingPairs=1,
+            enableFileCaching=1,
+            physicsClientId=self.client,
+        )
+        pybullet.setGravity(0, 0, -s.gravity, physicsClientId=self.client)
+        self.objects = []
+        self._inertial = {}
+        self._add_tray()
+        for model, pose in zip(models, poses, strict=True):
+            self.add(model, pose)
+
+    def _add_tray(self) -> None:
+        ground = pybullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=[2, 2, 0.05], physicsClientId=self.client)
+        self._fixed(ground, [0, 0, -self.tray.thickness - 0.05], [0, 0, 0, 1])
+        for size, pose in self.tray.boxes():
+            shape = pybullet.createCollisionShape(
+                pybullet.GEOM_BOX, halfExtents=(size / 2).tolist(), physicsClientId=self.client
+            )
+            self._fixed(shape, *matrix_to_pose(pose))
+
+    def _fixed(self, shape: int, position: list[float], quaternion: list[float]) -> None:
+        body = pybullet.createMultiBody(0, shape, -1, position, quaternion, physicsClientId=self.client)
+        pybullet.changeDynamics(body, -1, lateralFriction=self.settings.object_friction, physicsClientId=self.client)
+
+    def add(self, model: ObjectModel, pose: FloatArray) -> int:
+        """Puts one object in at (4, 4) T_world_link; returns its index in ``objects``."""
+        model.mesh()  # names a broken mesh in one sentence, where PyBullet would only fail
+        position, quaternion = matrix_to_pose(pose)
+        with quiet():
+            try:
+                body = pybullet.loadURDF(
+                    str(model.urdf), position, quaternion, globalScaling=model.scale, physicsClientId=self.client
+                )
+            except pybullet.error as error:
+                raise InputError(f"PyBullet cannot load {model.urdf}; mend or remove it") from error
+        for link in range(-1, pybullet.getNumJoints(body, physicsClientId=self.client)):
+            pybullet.changeDynamics(
+                body,
+                link,
+                lateralFriction=self.settings.object_friction,
+                rollingFriction=0,
+                spinningFriction=0,
+                restitution=0,
+                collisionMargin=self.settings.collision_margin,
+                physicsClientId=self.client,
+            )
+        info = pybullet.getDynamicsInfo(body, -1, physicsClientId=self.client)
+        self._inertial[body] = np.linalg.inv(pose_to_matrix(info[3], info[4]))
+        self.objects.append(body)
+        return len(self.objects) - 1
+
+    def remove(self, index: int) -> None:
+        """Takes one object out; later ones move up."""
+        pybullet.removeBody(self.objects.pop(index), physicsClientId=self.client)
+
+    def poses(self) -> list[FloatArray]:
+        """Returns each object's (4, 4) T_world_link."""
+        result = []
+        for body in self.objects:
+            centre = pybullet.getBasePositionAndOrientation(body, physicsClientId=self.client)
+            result.append(pose_to_matrix(*centre) @ self._inertial[body])
+        return result
+
+    def step(self, count: int = 1) -> None:
+        """Advances by ``count`` time steps."""
+        for _ in range(count):
+            pybullet.stepSimulation(physicsClientId=self.client)
+
+    def settle(self, max_steps: int, still: float = 2e-4, window: int = 60) -> bool:
+        """Steps until no object has moved for a while.
+
+        Objects creep for ever by some 0.1 mm a step window while the solver may stop early, and
+        come to real rest when it may not: so the first part is fast and rough, the last exact.
+
+        Args:
+            max_steps: Gives up after as many steps.
+            still: Largest shift within a window that counts as rest: metres, or a tenth of radians.
+            window: Steps between two looks.
+
+        Returns:
+            Whether rest was reached.
+        """
+        rough = True
+        try:
+            before = self.poses()
+            for done in range(0, max_steps, window):
+                self.step(window)
+                now = self.poses()
+                moved = max((_moved(a, b) for a, b in zip(before, now, strict=True)), default=0.0)
+                if moved < still and not rough:
+                    return True
+                if rough and (moved < 10 * still or done > max_steps / 2):
+                    rough = False
+                    pybullet.setPhysicsEngineParameter(solverResidualThreshold=0, physicsClientId=self.client)
+                before = now
+            return False
+        finally:
+            pybullet.setPhysicsEngineParameter(
+                solverResidualThreshold=self.settings.solver_residual, physicsClientId=self.client
+            )
+
+
+def _moved(a: FloatArray, b: FloatArray) -> float:
+    """Returns the larger of the shift in metres and a tenth of the turn in radians."""
+    turn = np.linalg.norm(a[:3, :3] - b[:3, :3]) / np.sqrt(2)
+    return float(max(np.linalg.norm(a[:3, 3] - b[:3, 3]), turn / 10))

@@ -1,0 +1,139 @@
+"""Z-buffer rasterisers in numba: exact at pixel centres, which lie at integers.
+
+1/z is linear over a pinhole image and z over a parallel one; both kernels keep the smallest
+key (-1/z or z), so one inner loop serves both cameras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, cast
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from sim.camera import ParallelCamera, PinholeCamera
+
+NEAR = 0.01  # metres: triangles that reach nearer to the camera are left out
+_EDGE = 1e-9  # pixels: closes the cracks that rounding leaves between neighbouring triangles
+
+
+def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    return cast(Callable[..., Any], njit(cache=True, nogil=True, boundscheck=False)(function))
+
+
+@_compiled
+def _row_span(u, v, row):
+    """Returns where a triangle's edges cross a pixel row: leftmost and rightmost column."""
+    left, right = 1e30, -1e30
+    for i in range(3):
+        j = (i + 1) % 3
+        if (v[i] <= row < v[j]) or (v[j] <= row < v[i]):
+            column = u[i] + (row - v[i]) * (u[j] - u[i]) / (v[j] - v[i])
+            left, right = min(left, column), max(right, column)
+    return left, right
+
+
+@_compiled
+def _fill(u, v, key, faces, ids, keys, id_image, only_inside, farthest):
+    """Rasterises triangles into ``keys`` and ``id_image``.
+
+    With ``farthest`` it keeps the largest key of pixels whose ``id_image`` equals the triangle's id.
+    """
+    height, width = keys.shape
+    tu, tv = np.empty(3), np.empty(3)
+    for t in range(len(faces)):
+        lowest, highest = 1e30, -1e30
+        usable = True
+        for i in range(3):
+            vertex = faces[t, i]
+            tu[i], tv[i] = u[vertex], v[vertex]
+            lowest, highest = min(lowest, key[vertex]), max(highest, key[vertex])
+            usable = usable and only_inside[vertex]
+        if not usable:
+            continue
+        row_first = max(0, int(np.ceil(min(tv[0], tv[1], tv[2]))))
+        row_last = min(height - 1, int(np.floor(max(tv[0], tv[1], tv[2]))))
+        if row_first > row_last or max(tu[0], tu[1], tu[2]) < 0 or min(tu[0], tu[1], tu[2]) > width - 1:
+            continue
+        a, b, c = faces[t, 0], faces[t, 1], faces[t, 2]
+        area = (tu[1] - tu[0]) * (tv[2] - tv[0]) - (tu[2] - tu[0]) * (tv[1] - tv[0])
+        if area == 0:
+            continue
+        slope_u = ((key[b] - key[a]) * (tv[2] - tv[0]) - (key[c] - key[a]) * (tv[1] - tv[0])) / area
+        slope_v = ((key[c] - key[a]) * (tu[1] - tu[0]) - (key[b] - key[a]) * (tu[2] - tu[0])) / area
+        identity = ids[t]
+        for row in range(row_first, row_last + 1):
+            left, right = _row_span(tu, tv, row)
+            first, last = max(0, int(np.ceil(left - _EDGE))), min(width - 1, int(np.floor(right + _EDGE)))
+            base = key[a] + slope_v * (row - tv[0]) - slope_u * tu[0]
+            for column in range(first, last + 1):
+                # A needle-thin triangle's plane is steep: never leave its own range of depths.
+                value = np.float32(min(max(base + slope_u * column, lowest), highest))
+                if farthest:
+                    if id_image[row, column] == identity and value > keys[row, column]:
+                        keys[row, column] = value
+                elif value < keys[row, column]:
+                    keys[row, column] = value
+                    id_image[row, column] = identity
+
+
+def rasterise_pinhole(
+    camera: PinholeCamera, vertices: NDArray[np.float64], faces: NDArray[np.int32]
+) -> tuple[NDArray[np.float32], NDArray[np.int32]]:
+    """Returns what a pinhole camera sees of triangles.
+
+    Args:
+        camera: The camera; its pose is not used.
+        vertices: (V, 3) float64, camera frame, metres.
+        faces: (F, 3) int32.
+
+    Returns:
+        ``depth`` (H, W) float32 metres, 0 = nothing; ``face`` (H, W) int32 index of the face
+        seen, -1 = none.
+    """
+    in_front = vertices[:, 2] >= NEAR
+    z = np.where(in_front, vertices[:, 2], 1.0)
+    m = camera.intrinsics
+    v = m[1, 1] * vertices[:, 1] / z + m[1, 2]
+    u = m[0, 0] * vertices[:, 0] / z + m[0, 1] * vertices[:, 1] / z + m[0, 2]
+    keys = np.full((camera.height, camera.width), np.inf, np.float32)
+    face = np.full((camera.height, camera.width), -1, np.int32)
+    _fill(u, v, -1 / z, faces, np.arange(len(faces), dtype=np.int32), keys, face, in_front, False)
+    depth = np.where(face >= 0, -1 / keys, np.float32(0)).astype(np.float32)
+    return depth, face
+
+
+def rasterise_parallel(
+    camera: ParallelCamera,
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    ids: NDArray[np.uint8],
+    back_layer: bool,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32] | None]:
+    """Returns the parallel depth image of eq. (11), its mask, and the front objects' back surface.
+
+    Args:
+        camera: The parallel camera.
+        vertices: (V, 3) float64, pinhole camera frame, metres.
+        faces: (F, 3) int32.
+        ids: (F,) uint8 mask value of each face.
+        back_layer: Whether to make the third image.
+
+    Returns:
+        ``depth`` (Hp, Wp) float32 metres, 0 = nothing; ``mask`` (Hp, Wp) uint8; ``back``
+        (Hp, Wp) float32 metres: farthest surface of the object seen, 0 on the background; or None.
+    """
+    rows, cols, z = camera.project(vertices)
+    in_front = z >= NEAR
+    depth = np.full((camera.height, camera.width), np.inf, np.float32)
+    mask = np.zeros((camera.height, camera.width), np.uint8)
+    _fill(cols, rows, z, faces, ids, depth, mask, in_front, False)
+    np.copyto(depth, np.float32(0), where=np.isinf(depth))
+    back = None
+    if back_layer:
+        back = np.zeros_like(depth)
+        of_objects = ids > 0
+        _fill(cols, rows, z, faces[of_objects], ids[of_objects], back, mask, in_front, True)
+    return depth, mask, back

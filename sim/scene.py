@@ -1,0 +1,216 @@
+"""Tray scenes: objects dropped into the tray and brought to rest."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from sim import InputError
+from sim.objects import ObjectModel, ObjectSet
+from sim.physics import PhysicsSettings, TraySettings, World, pose_to_matrix
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class SceneSettings:
+    """How scenes are made.
+
+    Attributes:
+        tray: The tray.
+        physics: Physical constants.
+        drop_height: Height above the pile from which an object falls, metres.
+        drop_area: Half the side of the square over which objects appear, metres.
+        wave: How many objects fall at a time, side by side.
+        wave_steps: Time steps between two waves.
+        settle_steps: At most as many time steps to come to rest.
+        still: Largest shift in a quarter of a second that counts as rest, metres.
+        drops: How often an object that left the tray is dropped again.
+    """
+
+    tray: TraySettings = field(default_factory=TraySettings)
+    physics: PhysicsSettings = field(default_factory=PhysicsSettings)
+    drop_height: float = 0.08
+    drop_area: float = 0.10
+    wave: int = 4
+    wave_steps: int = 72
+    settle_steps: int = 4800
+    still: float = 2e-4
+    drops: int = 3
+
+
+@dataclass(frozen=True)
+class SceneState:
+    """Which objects lie where: all that is needed to rebuild a scene.
+
+    Attributes:
+        models: The objects.
+        poses: (N, 4, 4) float64 T_world_link, metres.
+        tray: The tray that they lie in.
+        category: For example "novel-5"; free text.
+        seed: What made the scene; free.
+        at_rest: Whether it came to rest.
+    """
+
+    models: tuple[ObjectModel, ...]
+    poses: FloatArray
+    tray: TraySettings = field(default_factory=TraySettings)
+    category: str = ""
+    seed: int = 0
+    at_rest: bool = True
+
+    def __post_init__(self) -> None:
+        """Checks shapes; raises InputError."""
+        poses = np.asarray(self.poses, np.float64).reshape(-1, 4, 4)
+        if len(poses) != len(self.models):
+            raise InputError(f"a scene of {len(self.models)} objects needs as many poses, not {len(poses)}")
+        object.__setattr__(self, "poses", poses)
+
+    @property
+    def names(self) -> list[str]:
+        """The objects' names."""
+        return [m.name for m in self.models]
+
+    def keep(self, indices: list[int]) -> SceneState:
+        """Returns the scene with only these objects."""
+        models = tuple(self.models[i] for i in indices)
+        return SceneState(models, self.poses[indices], self.tray, self.category, self.seed, self.at_rest)
+
+    def save(self, path: str | Path) -> None:
+        """Writes one small JSON file: names, scales, poses (xyz + quaternion xyzw), seed."""
+        rows = []
+        for model, pose in zip(self.models, self.poses, strict=True):
+            quaternion = Rotation.from_matrix(pose[:3, :3]).as_quat()
+            rows.append(
+                {"name": model.name, "scale": model.scale, "pose": [*pose[:3, 3].tolist(), *quaternion.tolist()]}
+            )
+        content = {
+            "category": self.category,
+            "seed": self.seed,
+            "at_rest": self.at_rest,
+            "tray": vars(self.tray),
+            "objects": rows,
+        }
+        Path(path).write_text(json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def load(cls, path: str | Path, objects: ObjectSet) -> SceneState:
+        """Reads a scene file; ``objects`` must hold the objects that it names. Raises InputError."""
+        try:
+            content = json.loads(Path(path).read_text())
+            models = tuple(
+                ObjectModel(r["name"], objects.model(r["name"]).urdf, float(r["scale"])) for r in content["objects"]
+            )
+            poses = np.array([pose_to_matrix(r["pose"][:3], r["pose"][3:]) for r in content["objects"]])
+            tray = TraySettings(**content["tray"])
+        except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            raise InputError(f"scene file {path} cannot be read ({error}); make it anew") from error
+        return cls(models, poses, tray, content["category"], content["seed"], content["at_rest"])
+
+
+class Scene:
+    """A tray in PyBullet into which objects are dropped. Use it as a context manager."""
+
+    def __init__(self, objects: ObjectSet, settings: SceneSettings | None = None) -> None:
+        """Makes an empty tray; ``objects`` is what ``drop`` picks from."""
+        self.objects = objects
+        self.settings = settings or SceneSettings()
+        self.models: list[ObjectModel] = []
+        self.at_rest = True
+        self.world = World(self.settings.physics, self.settings.tray)
+
+    def __enter__(self) -> Scene:
+        """Returns the scene itself."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Closes the PyBullet client."""
+        self.world.close()
+
+    def drop(self, count: int, rng: np.random.Generator) -> None:
+        """Lets ``count`` different random objects fall into the tray, a few at a time.
+
+        Args:
+            count: Number of objects, at most as many as the set has.
+            rng: Source of all randomness.
+        """
+        if not 1 <= count <= len(self.objects):
+            raise InputError(f"cannot drop {count} objects of a set of {len(self.objects)}")
+        picked = rng.choice(len(self.objects), count, replace=False)
+        self._drop([self.objects.models[i] for i in picked], rng)
+        self.at_rest = False
+
+    def _drop(self, models: list[ObjectModel], rng: np.random.Generator) -> None:
+        s = self.settings
+        for start in range(0, len(models), s.wave):
+            wave = models[start : start + s.wave]
+            pile = max((float(p[2, 3]) for p in self.world.poses()), default=0.0)
+            turn = rng.uniform(0, 2 * np.pi)
+            for i, model in enumerate(wave):
+                pose = np.eye(4)
+                pose[:3, :3] = Rotation.random(rng=rng).as_matrix()
+                # Side by side around a circle, with a little chance, so that none starts inside another.
+                angle = turn + 2 * np.pi * i / len(wave)
+                spread = s.drop_area * (rng.uniform(0.7, 1.0) if len(wave) > 1 else rng.uniform(0, 1))
+                pose[:2, 3] = spread * np.array([np.cos(angle), np.sin(angle)])
+                vertices = model.mesh().vertices @ pose[:3, :3].T
+                # Meshes need not be centred on their origin: put the bounding box's middle there.
+                pose[:2, 3] -= (vertices.min(axis=0) + vertices.max(axis=0))[:2] / 2
+                pose[2, 3] = max(pile, 0) + s.drop_height - vertices[:, 2].min()
+                self.world.add(model, pose)
+                self.models.append(model)
+            self.world.step(s.wave_steps)
+
+    def settle(self) -> bool:
+        """Brings the scene to real rest and drops again what left the tray.
+
+        Returns:
+            Whether every object is in the tray and still.
+        """
+        rng = np.random.default_rng(len(self.models))
+        for attempt in range(self.settings.drops + 1):
+            rest = self.world.settle(self.settings.settle_steps, still=self.settings.still)
+            fallen = self._take_fallen()
+            if not fallen:
+                self.at_rest = rest
+                return rest
+            if attempt < self.settings.drops:
+                self._drop(fallen, rng)
+        self.at_rest = rest
+        return rest
+
+    def _take_fallen(self) -> list[ObjectModel]:
+        """Removes and returns the objects that are not in the tray."""
+        outside = [i for i, p in enumerate(self.world.poses()) if not self.settings.tray.contains(p[:3, 3])]
+        fallen = [self.models[i] for i in outside]
+        for i in reversed(outside):
+            self.world.remove(i)
+            del self.models[i]
+        return fallen
+
+    def state(self, category: str = "", seed: int = 0) -> SceneState:
+        """Returns where everything lies now."""
+        poses = np.array(self.world.poses()).reshape(-1, 4, 4)
+        return SceneState(tuple(self.models), poses, self.settings.tray, category, seed, self.at_rest)
+
+    def save(self, path: str | Path) -> None:
+        """Writes the scene's state to one small file."""
+        self.state().save(path)
+
+    @classmethod
+    def load(cls, path: str | Path, objects: ObjectSet, settings: SceneSettings | None = None) -> Scene:
+        """Returns a scene rebuilt from a file of ``save``."""
+        state = SceneState.load(path, objects)
+        scene = cls(objects, settings)
+        scene.models = list(state.models)
+        scene.at_rest = state.at_rest
+        scene.world.rebuild(scene.models, list(state.poses))
+        return scene
