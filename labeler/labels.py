@@ -1,0 +1,278 @@
+"""PDG-Generation: every grasp that the parallel depth image allows, for every pixel of a view."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labeler.kernels import REASONS, VALID, Limits, Lookup, label_angle
+from labeler.relief import Relief, Turn, erode_ahead, erode_rows, make_relief, turn_image
+from sim import InputError
+from sim.grasp import PixelGrasps, bin_to_angle
+from sim.gripper import GripperGeometry
+from sim.view import SceneView
+
+_SCORED_CLEARANCE = 0.010  # metres of free space beyond the fingers that earn the full score
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """Every threshold of PDG-Generation; metres and radians. The defaults are the preset ``true``.
+
+    Attributes:
+        angles: K, number of angle bins in [0, pi).
+        depth_step: g, distance between the depths that are tried.
+        width_tolerance: Added to the opening at first contact.
+        max_width: Greatest label width, tolerance included; the gripper's opening limits it too.
+        finger_margin: Kept free on every side of a finger.
+        max_asymmetry: Greatest difference of the two contacts' distances from the pixel.
+        friction: mu of the friction cone down the wall: the wall rises by ``engagement`` within
+            ``friction * engagement`` behind the contact edge.
+        engagement: Least height of wall above the finger tips.
+        min_coverage: Least share of a finger's rows on which an edge of the object is found.
+        max_normal_angle: Greatest angle between closing direction and contact edge's normal.
+        max_wedge_angle: Greatest angle between the two contact edges.
+        max_flatness: Greatest mean squared distance of the contact points from their line along
+            the closing direction, square metres; eq. (14) as meant.
+        min_wall_share: Least share of the contact rows whose wall is steep and high enough.
+        undercut: Take the hollow under an overhanging wall off its height, where the view has a
+            back layer.
+        row_step: Distance of the rows on which a contact is examined.
+    """
+
+    angles: int = 18
+    depth_step: float = 0.002
+    width_tolerance: float = 0.005
+    max_width: float = 0.090
+    finger_margin: float = 0.0025
+    max_asymmetry: float = 0.004
+    friction: float = 0.2
+    engagement: float = 0.006
+    min_coverage: float = 0.9
+    max_normal_angle: float = 0.349066
+    max_wedge_angle: float = 0.174533
+    max_flatness: float = 6e-6
+    min_wall_share: float = 0.7
+    undercut: bool = True
+    row_step: float = 0.001
+
+    def __post_init__(self) -> None:
+        """Checks ranges; raises InputError."""
+        for name, value in asdict(self).items():
+            if not np.isfinite(value) or value < 0:
+                raise InputError(f"labeler.{name} is {value}; give a number that is not negative")
+        for name in ("angles", "depth_step", "max_width", "row_step", "friction", "engagement"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"labeler.{name} is {getattr(self, name)}; give a positive number")
+        if self.max_normal_angle >= np.pi / 2:
+            raise InputError(f"labeler.max_normal_angle is {self.max_normal_angle} rad; give less than pi / 2")
+        for name in ("min_coverage", "min_wall_share"):
+            if getattr(self, name) > 1:
+                raise InputError(f"labeler.{name} is {getattr(self, name)}; give a share between 0 and 1")
+
+
+@dataclass(frozen=True)
+class GraspLabels:
+    """N labels of one view.
+
+    Attributes:
+        row: (N,) uint16, pixels of the camera image.
+        col: (N,) uint16, pixels of the camera image.
+        angle_bin: (N,) uint8, k of theta = k pi / K.
+        depth: (N,) float32, metres of the finger tips below the surface at the pixel.
+        width: (N,) float32, metres between the inner finger faces, tolerance included.
+        score: (N,) float32 in [0, 1], clearance and contact; not stored in shards (there 0).
+    """
+
+    row: NDArray[np.uint16]
+    col: NDArray[np.uint16]
+    angle_bin: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    width: NDArray[np.float32]
+    score: NDArray[np.float32]
+
+    def __len__(self) -> int:
+        """Number of labels."""
+        return len(self.row)
+
+    def __getitem__(self, index: Any) -> GraspLabels:
+        """Returns the labels that a NumPy slice, mask or index array picks."""
+        return GraspLabels(**{f.name: getattr(self, f.name)[index] for f in fields(self)})
+
+    @classmethod
+    def empty(cls) -> GraspLabels:
+        """Returns no labels."""
+        pixel, real = np.zeros(0, np.uint16), np.zeros(0, np.float32)
+        return cls(pixel, pixel, np.zeros(0, np.uint8), real, real, real)
+
+    def to_pixel_grasps(self, angles: int) -> PixelGrasps:
+        """Returns the labels as grasps of eq. (7); ``angles`` is K; the score becomes the quality."""
+        angle = bin_to_angle(self.angle_bin, angles)
+        return PixelGrasps(self.row, self.col, self.depth, angle, self.width, self.score)  # type: ignore[arg-type]
+
+
+def label_view(
+    view: SceneView, gripper: GripperGeometry | None = None, settings: LabelSettings | None = None
+) -> GraspLabels:
+    """Labels every object pixel of a view; section III-D.
+
+    Args:
+        view: The view; its back layer is used where it has one.
+        gripper: The gripper; default GripperGeometry().
+        settings: The thresholds; default preset ``true``.
+
+    Returns:
+        The labels, sorted by row, column and angle bin; per pixel and angle the deepest valid depth.
+
+    Raises:
+        InputError: The gripper cannot hold anything with these settings.
+    """
+    gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
+    limits = limits_in_pixels(view, gripper, settings)
+    half_pitch = 0.5 / view.parallel_camera.pixels_per_metre
+    parts = []
+    for angle_bin, rows, cols, (reason, level, contact, score) in _label_angles(view, gripper, settings, limits):
+        kept = np.flatnonzero(reason == VALID)
+        width = 2 * (contact[kept] * 2 - 1) * half_pitch + settings.width_tolerance
+        parts.append(
+            GraspLabels(
+                rows[kept].astype(np.uint16),
+                cols[kept].astype(np.uint16),
+                np.full(len(kept), angle_bin, np.uint8),
+                (level[kept] * settings.depth_step).astype(np.float32),
+                width.astype(np.float32),
+                score[kept],
+            )
+        )
+    if not parts:
+        return GraspLabels.empty()
+    labels = GraspLabels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(GraspLabels)))
+    return labels[np.lexsort((labels.angle_bin, labels.col, labels.row))]
+
+
+def count_rejections(
+    view: SceneView, gripper: GripperGeometry | None = None, settings: LabelSettings | None = None
+) -> dict[str, int]:
+    """Returns how many (pixel, angle) pairs got no further than each check; "valid" are the labels."""
+    gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
+    counts = np.zeros(len(REASONS), np.int64)
+    for _, _, _, results in _label_angles(view, gripper, settings, limits_in_pixels(view, gripper, settings)):
+        counts += np.bincount(results[0], minlength=len(REASONS))
+    return dict(zip(REASONS, counts.tolist(), strict=True))
+
+
+def limits_in_pixels(view: SceneView, gripper: GripperGeometry, settings: LabelSettings) -> Limits:
+    """Returns the settings in pixels of the view's parallel image; depths in metres / ``unit`` follow later.
+
+    Raises:
+        InputError: Fingers, tolerance and opening leave nothing to hold.
+    """
+    eta = view.parallel_camera.pixels_per_metre
+    reach = (min(settings.max_width, gripper.max_opening) - settings.width_tolerance) / 2
+    if reach * eta < 1:
+        raise InputError(
+            f"an opening of {gripper.max_opening} m leaves nothing to hold beside a width tolerance of "
+            f"{settings.width_tolerance} m; lower labeler.width_tolerance"
+        )
+    slope = float(np.tan(settings.max_normal_angle))
+    thickness = settings.width_tolerance / 2 + gripper.finger_thickness + settings.finger_margin
+    return Limits(
+        levels=int(np.ceil(gripper.finger_length / settings.depth_step - 1e-9)),
+        level_step=0,
+        farthest=int(reach * eta + 0.5),
+        footprint=max(1, round(thickness * eta)),
+        asymmetry=int(settings.max_asymmetry * eta + 1e-9),
+        # A straight edge at the greatest angle, and half a millimetre for its roughness.
+        band=int(np.ceil((gripper.finger_width * slope + 0.0005) * eta)),
+        wall=max(1, round(settings.friction * settings.engagement * eta)),
+        engagement=0,
+        finger_length=0,
+        palm_half=int(np.ceil(gripper.palm_width / 2 * eta)),
+        normal=slope,
+        wedge=settings.max_wedge_angle,
+        flatness=settings.max_flatness * eta**2,
+        coverage=settings.min_coverage,
+        wall_share=settings.min_wall_share,
+        undercut=settings.undercut and view.parallel_back_depth is not None,
+        clearance=max(1, round(_SCORED_CLEARANCE * eta)),
+    )
+
+
+def finger_rows(gripper: GripperGeometry, settings: LabelSettings, eta: float) -> tuple[int, NDArray[np.int64]]:
+    """Returns half of the eroded rows (margins included) and the rows on which contacts are examined."""
+    half = int(np.ceil((gripper.finger_width / 2 + settings.finger_margin) * eta - 0.5))
+    count = int(gripper.finger_width / 2 / settings.row_step)
+    offsets = np.rint(np.arange(-count, count + 1) * settings.row_step * eta).astype(np.int64)
+    return max(0, half), np.unique(offsets)
+
+
+def palm_rows(gripper: GripperGeometry, half: int, eta: float) -> NDArray[np.int64]:
+    """Returns the shifts of eroded rows (each 2 half + 1 high) that together cover the palm's thickness."""
+    reach = max(0, int(np.ceil(gripper.palm_thickness / 2 * eta - 0.5)) - half)
+    pieces = 1 + int(np.ceil(2 * reach / (2 * half + 1)))
+    return np.rint(np.linspace(-reach, reach, pieces)).astype(np.int64) if reach else np.zeros(1, np.int64)
+
+
+def find_candidates(
+    view: SceneView, relief: Relief
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
+    """Returns the camera pixels to label and their aligned points in the crop: eqs. (12), (13).
+
+    A pixel whose aligned point shows another object, or nothing, is hidden from the gripper.
+
+    Returns:
+        ``rows``, ``cols`` (N,) int64 camera pixels; ``crop_rows``, ``crop_cols`` (N,) float64
+        pixels of the crop; ``surface`` (N,) int64 steps of the relief.
+    """
+    rows, cols = np.nonzero((view.instance_mask > 0) & (view.depth > 0))
+    depth = view.depth[rows, cols].astype(np.float64)
+    r, c, _ = view.parallel_camera.project(view.camera.deproject(rows, cols, depth))
+    r, c = r - relief.row0, c - relief.col0
+    i, j = np.rint(r).astype(np.int64), np.rint(c).astype(np.int64)
+    height, width = relief.mask.shape
+    seen = np.flatnonzero((i >= 0) & (i < height) & (j >= 0) & (j < width))
+    seen = seen[relief.mask[i[seen], j[seen]] == view.instance_mask[rows[seen], cols[seen]]]
+    surface = np.floor((depth[seen] - relief.nearest) / relief.unit + 1.5).astype(np.int64)
+    return rows[seen], cols[seen], r[seen], c[seen], surface
+
+
+def _label_angles(
+    view: SceneView, gripper: GripperGeometry, settings: LabelSettings, limits: Limits
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64], tuple[NDArray[Any], ...]]]:
+    """Yields, per angle bin, the candidates' camera rows and columns and label_angle's results."""
+    eta = view.parallel_camera.pixels_per_metre
+    half, offsets = finger_rows(gripper, settings, eta)
+    palm = palm_rows(gripper, half, eta)
+    along = max(limits.farthest + limits.footprint + limits.clearance, limits.palm_half) + 1
+    across = max(half + int(palm[-1]), int(offsets[-1])) + 1
+    relief = make_relief(view, max(along, across) * 1.5 / eta)
+    if relief is None:
+        return
+    rows, cols, crop_rows, crop_cols, surfaces = find_candidates(view, relief)
+    if not len(rows):
+        return
+    limits = limits._replace(
+        level_step=round(settings.depth_step / relief.unit),
+        engagement=round(settings.engagement / relief.unit),
+        finger_length=round(gripper.finger_length / relief.unit),
+    )
+    values = view.instance_mask[rows, cols].astype(np.uint16)
+    angles = bin_to_angle(np.arange(settings.angles), settings.angles)
+    turns = [Turn.around(relief, float(a), crop_rows, crop_cols, (along, across)) for a in angles]
+    # One piece of memory for all angles: fresh pages cost as much as the work on them.
+    memory = np.empty((3, max(t.height * t.width for t in turns)), np.uint16)
+    for angle_bin, turn in enumerate(turns):
+        images = tuple(part[: turn.height * turn.width].reshape(turn.height, turn.width) for part in memory)
+        geometry = (turn.cosine, turn.sine, turn.pivot_row, turn.pivot_col, turn.left, turn.top)
+        turn_image(relief.front_quarter if turn.quarter else relief.front, *geometry, images[0])
+        erode_rows(images[0], half, images[1])
+        erode_ahead(images[1], half, turn.height - half, limits.footprint, images[2])
+        v, u = turn.place(relief, crop_rows, crop_cols)
+        results = tuple(np.empty(len(rows), dtype) for dtype in (np.uint8, np.int16, np.int32, np.float32))
+        lookup = Lookup(relief.mask, relief.back, turn.quarter, *geometry)
+        label_angle(images, lookup, offsets, palm, v, u, surfaces, values, limits, results)
+        yield angle_bin, rows, cols, results
