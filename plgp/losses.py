@@ -1,0 +1,194 @@
+"""The binary focal loss, eq. (15), and the total loss, eq. (16), on logits.
+
+The focal loss is one autograd function with an analytic gradient, worked off in pieces that
+stay in the cache: nearly all of the 37 maps' targets are 0, so every element is first taken as
+a negative, and the few positives are then put right.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from plgp.targets import GraspMaps
+from sim import InputError
+
+# Elements worked on at once on a CPU: the temporaries stay in the cache, and each operation in
+# one thread: hundreds of barriers a step cost far more than they gain as soon as a core is busy.
+_CHUNK = 1 << 15
+
+
+def _softplus(x: Tensor) -> Tensor:
+    """Returns log(1 + exp(x)) to full relative precision, without log1p (slow on CPUs)."""
+    small = torch.sigmoid(-x.abs())  # sigma(-|x|), at most one half
+    rest = torch.rsub(small, 1)
+    # -log(1 - s) where 1 - s was rounded: the rounded argument's logarithm, times s / (1 - rounded).
+    ratio = small.div_(torch.rsub(rest, 1).clamp_(min=torch.finfo(x.dtype).tiny))
+    return torch.relu(x).sub_(rest.log_().mul_(ratio))
+
+
+def _power(x: Tensor, gamma: float) -> Tensor:
+    return x * x if gamma == 2 else x.pow(gamma)
+
+
+def _negatives(x: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    """Returns sum and gradient of softplus(x) sigma(x)^gamma: eq. (15) where the target is 0."""
+    p = torch.sigmoid(x)
+    weight = _power(p, gamma)
+    loss = _softplus(x).mul_(weight)
+    total = loss.sum(dtype=torch.float64)
+    # p^gamma (p + gamma softplus (1 - p))
+    gradient = weight.mul_(p).add_(loss, alpha=gamma).sub_(loss.mul_(p), alpha=gamma)
+    return total, gradient
+
+
+def _positives(x: Tensor, target: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    """Returns values and gradients of eq. (15) without alpha, for any target; few elements."""
+    p = torch.sigmoid(x)
+    error = p - target
+    size = error.abs()
+    entropy = _softplus(x) - target * x
+    weight = _power(size, gamma)
+    slope = gamma * size.pow(gamma - 1) * error.sign() if gamma else torch.zeros_like(size)
+    return entropy * weight, error * weight + entropy * slope * p * (1 - p)
+
+
+def _wide(x: Tensor) -> Tensor:
+    return x if x.dtype == torch.float64 else x.float()
+
+
+def _flat(x: Tensor) -> Tensor:
+    """Returns the elements in memory order of a channels-last tensor, without a copy if possible."""
+    return x.movedim(1, -1).reshape(-1) if x.ndim > 1 else x
+
+
+class _Focal(torch.autograd.Function):
+    """Sum of eq. (15) over flat logits and targets, divided by their number."""
+
+    @staticmethod
+    def forward(ctx: Any, logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Tensor:
+        count = max(logits.numel(), 1)
+        # float16 cannot hold the gradients before a GradScaler enlarges them.
+        dtype = torch.float32 if logits.dtype == torch.float16 else logits.dtype
+        gradient = torch.empty(logits.shape, dtype=dtype, device=logits.device)
+        total = torch.zeros((), dtype=torch.float64, device=logits.device)
+        step = count if logits.is_cuda else _CHUNK
+        for start in range(0, logits.numel(), step):
+            part = slice(start, start + step)
+            some, slope = _negatives(_wide(logits[part]), gamma)
+            total += some * (1 - alpha)
+            gradient[part] = slope.mul_(1 - alpha)
+        where = target.nonzero().squeeze(1)
+        x = _wide(logits[where])
+        as_negative, _ = _positives(x, torch.zeros_like(x), gamma)
+        values, slopes = _positives(x, target[where].to(x.dtype), gamma)
+        total += (values * alpha - as_negative * (1 - alpha)).sum(dtype=torch.float64)
+        gradient[where] = (slopes * alpha).to(dtype)
+        ctx.save_for_backward(gradient)
+        ctx.count, ctx.dtype = count, logits.dtype
+        return (total / count).to(torch.float64 if logits.dtype == torch.float64 else torch.float32)
+
+    @staticmethod
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None]:
+        (gradient,) = ctx.saved_tensors
+        return (gradient * (outer[0] / ctx.count)).to(ctx.dtype), None, None, None
+
+
+class BinaryFocalLoss(nn.Module):
+    """Binary focal loss of eq. (15), on logits and soft targets.
+
+    Shape:
+        logits: (B, K, H, W) floating of any precision, or (N,); the sum runs in at least float32.
+        target: as ``logits``, in [0, 1].
+        returns: a scalar, the mean over all elements, float32 (float64 for float64 logits).
+    """
+
+    def __init__(self, alpha: float = 0.95, gamma: float = 2.0) -> None:
+        """Takes eq. (15)'s alpha (weight of targets above 0; the rest has 1 - alpha) and gamma.
+
+        Raises:
+            InputError: ``alpha`` is outside [0, 1], or ``gamma`` is negative.
+        """
+        super().__init__()
+        if not 0 <= alpha <= 1 or gamma < 0:
+            raise InputError(f"focal loss has alpha {alpha}, gamma {gamma}; give alpha in [0, 1] and gamma >= 0")
+        self.alpha, self.gamma = float(alpha), float(gamma)
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Returns the loss; see the class for shapes."""
+        if logits.shape != target.shape:
+            raise InputError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)} differ in shape")
+        return _Focal.apply(_flat(logits), _flat(target), self.alpha, self.gamma)
+
+
+class LossTerms(NamedTuple):
+    """Eq. (16) and its parts, scalars; the parts are not yet multiplied by their betas."""
+
+    total: Tensor
+    quality: Tensor
+    angle: Tensor
+    width: Tensor
+    bin_entropy: Tensor
+
+
+def bin_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Returns the softmax cross-entropy over the K bins, mean over pixels with an angle target.
+
+    Args:
+        logits: (B, K, H, W).
+        target: (B, K, H, W) in [0, 1]; each pixel's bins are normalised to sum to 1.
+    """
+    pixels = target.movedim(1, -1)
+    where = (pixels.amax(dim=-1) > 0).nonzero(as_tuple=True)
+    share = pixels[where]
+    share = share / share.sum(dim=-1, keepdim=True)
+    log_p = torch.log_softmax(_wide(logits.movedim(1, -1)[where]), dim=-1)
+    return -(share * log_p).sum() / max(len(share), 1)
+
+
+class GraspLoss(nn.Module):
+    """Total loss of eq. (16), with two options that the paper does not have."""
+
+    def __init__(
+        self,
+        focal: nn.Module | None = None,
+        beta_quality: float = 10.0,
+        beta_angle: float = 10.0,
+        beta_width: float = 20.0,
+        bin_weight: float = 0.0,
+        labelled_width_only: bool = False,
+    ) -> None:
+        """Sets up the weights.
+
+        Args:
+            focal: The element-wise loss on (logits, target); None is BinaryFocalLoss().
+            beta_quality: beta_1.
+            beta_angle: beta_2.
+            beta_width: beta_3.
+            bin_weight: Weight of ``bin_cross_entropy``; 0 is the paper's loss.
+            labelled_width_only: True teaches widths only where there is a width target; the mean
+                is then over those. The paper's eq. (16) pulls all other widths to 0.
+        """
+        super().__init__()
+        self.focal = focal if focal is not None else BinaryFocalLoss()
+        self.betas = (float(beta_quality), float(beta_angle), float(beta_width))
+        self.bin_weight = float(bin_weight)
+        self.labelled_width_only = labelled_width_only
+
+    def forward(self, logits: GraspMaps, target: GraspMaps) -> LossTerms:
+        """Returns the loss terms of a batch."""
+        quality = self.focal(logits.quality, target.quality)
+        angle = self.focal(logits.angle, target.angle)
+        if self.labelled_width_only:
+            where = _flat(target.width).nonzero().squeeze(1)
+            width = self.focal(_flat(logits.width)[where], _flat(target.width)[where])
+        else:
+            width = self.focal(logits.width, target.width)
+        total = self.betas[0] * quality + self.betas[1] * angle + self.betas[2] * width
+        entropy = torch.zeros_like(quality)
+        if self.bin_weight:
+            entropy = bin_cross_entropy(logits.angle, target.angle).to(total.dtype)
+            total = total + self.bin_weight * entropy
+        return LossTerms(total, quality.detach(), angle.detach(), width.detach(), entropy.detach())

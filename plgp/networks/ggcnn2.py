@@ -1,0 +1,61 @@
+"""GGCNN2 (Morrison, Corke, Leitner 2020) with the paper's three heads; 79,381 parameters for depth."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from plgp.networks.base import GraspNetwork, set_prior
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, dilation: int = 1) -> list[nn.Module]:
+    padding = dilation * (kernel - 1) // 2
+    return [nn.Conv2d(inputs, outputs, kernel, padding=padding, dilation=dilation), nn.ReLU(inplace=True)]
+
+
+def _upsample() -> nn.Module:
+    return nn.Upsample(scale_factor=2, mode="bilinear", align_corners=True)
+
+
+class GGCNN2(GraspNetwork):
+    """Fully convolutional, no batch norm, stride 4.
+
+    The three 1x1 heads are one convolution of 1 + 2K channels: the same sums and parameters,
+    a third of the memory traffic.
+    """
+
+    def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
+        """Builds the network with Xavier weights and zero biases.
+
+        Args:
+            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: K.
+            prior: See ``set_prior``; None is the paper's.
+        """
+        super().__init__(channels, bins, stride=4)
+        self.trunk = nn.Sequential(
+            *_convolution(channels, 16, 11),
+            *_convolution(16, 16, 5),
+            nn.MaxPool2d(2),
+            *_convolution(16, 16, 5),
+            *_convolution(16, 16, 5),
+            nn.MaxPool2d(2),
+            *_convolution(16, 32, 5, dilation=2),
+            *_convolution(32, 32, 5, dilation=4),
+            _upsample(),
+            *_convolution(32, 32, 3),
+            _upsample(),
+            *_convolution(32, 32, 3),
+        )
+        self.heads = nn.Conv2d(32, 1 + 2 * bins, 1)
+        for layer in self.modules():
+            if isinstance(layer, nn.Conv2d):
+                nn.init.xavier_uniform_(layer.weight)
+                assert layer.bias is not None
+                nn.init.zeros_(layer.bias)
+        for part in self.heads.weight.detach().split([1, bins, bins]):
+            nn.init.xavier_uniform_(part)  # each head by its own fan
+        set_prior(self.heads, prior)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Returns (B, 1 + 2K, H, W) logits."""
+        return self.heads(self.trunk(x))
