@@ -102,8 +102,8 @@ class Turn:
         quarter: Whether the quarter-turned crop is the source.
         cosine: Of the rest of the angle, which lies in [-45, 45] degrees.
         sine: Likewise.
-        pivot_row: Pixels, in the source.
-        pivot_col: Pixels, in the source.
+        pivot_row: Pixels, in the source; whole, so that 0 and 90 degrees resample nothing.
+        pivot_col: Likewise.
         left: Pixels.
         top: Pixels.
         height: Rows of the turned image.
@@ -137,7 +137,7 @@ class Turn:
         quarter = bool(np.pi / 4 < angle <= 3 * np.pi / 4)
         rest = angle - np.pi / 2 if quarter else angle - np.pi * (angle > np.pi / 2)
         height, width = relief.front_quarter.shape if quarter else relief.front.shape
-        draft = cls(quarter, float(np.cos(rest)), float(np.sin(rest)), (height - 1) / 2, (width - 1) / 2, 0, 0, 0, 0)
+        draft = cls(quarter, float(np.cos(rest)), float(np.sin(rest)), height // 2, width // 2, 0, 0, 0, 0)
         v, u = draft.place(relief, rows, cols)
         left, top = reach[0] + 1 - int(u.min()), reach[1] + 1 - int(v.min())
         size = (int(v.max()) + top + reach[1] + 2, int(u.max()) + left + reach[0] + 2)
