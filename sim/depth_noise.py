@@ -75,7 +75,7 @@ class DepthNoise:
         fine = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)[:height, :width]
         if unit_variance:
             fine = fine / _interpolation_deviation(coarse.shape, self.grid)[:height, :width]
-        return fine
+        return fine.astype(np.float32)
 
 
 @lru_cache(maxsize=8)
