@@ -1,0 +1,392 @@
+"""The HDF5 shard format (design section 5): write, read, and a folder of shards as one data set.
+
+A file that bears its final name is whole: everything is written under a temporary name, synced
+and renamed. Files are opened on first use in each process, never before a fork or a pickle.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, TypedDict
+
+import h5py
+import hdf5plugin
+import numpy as np
+from numpy.typing import NDArray
+
+from labeler.labels import GraspLabels
+from sim import InputError
+from sim.view import ViewObject
+
+SCHEMA_VERSION = 1
+DEPTH_UNIT = 1e-4  # metres per step of the stored depth
+_IMAGES = {
+    "rgb": (np.uint8, 3),
+    "depth": (np.uint16, 0),
+    "depth_noisy": (np.uint16, 0),
+    "instance_mask": (np.uint8, 0),
+}
+_GRASPS = {"row": np.uint16, "col": np.uint16, "angle_bin": np.uint8, "depth": np.float32, "width": np.float32}
+_SMALL = ("grasps/offsets", "camera/intrinsics", "camera/pose", "objects/offsets", "scene", "view")
+_REQUIRED = (*_IMAGES, *_SMALL)
+_CURE = "delete it and generate the data set again with the same command; whatever is whole is kept"
+
+
+class Frame(TypedDict, total=False):
+    """One image with everything that belongs to it.
+
+    Keys: ``rgb`` (H, W, 3) uint8; ``depth``, ``depth_noisy`` (H, W) float32, metres, 0 = missing;
+    ``instance_mask`` (H, W) uint8, 0 = background; ``grasps``; ``intrinsics`` (3, 3) float64, pixels;
+    ``pose`` (4, 4) float64 T_world_camera, metres; ``objects``; ``scene``, ``view`` numbers.
+    On reading, only the images (and objects) that were asked for are there.
+    """
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    depth_noisy: NDArray[np.float32]
+    instance_mask: NDArray[np.uint8]
+    grasps: GraspLabels
+    intrinsics: NDArray[np.float64]
+    pose: NDArray[np.float64]
+    objects: tuple[ViewObject, ...]
+    scene: int
+    view: int
+
+
+def encode_depth(depth: NDArray[np.floating]) -> NDArray[np.uint16]:
+    """Returns depth (metres) as uint16 steps of 0.1 mm; 0 stays 0, the range ends at 6.55 m."""
+    steps = np.rint(np.asarray(depth, np.float64) / DEPTH_UNIT)
+    return np.where(depth > 0, np.clip(steps, 1, 65535), 0).astype(np.uint16)
+
+
+def decode_depth(steps: NDArray[np.uint16]) -> NDArray[np.float32]:
+    """Returns uint16 steps of 0.1 mm as float32 metres."""
+    return steps.astype(np.float32) * np.float32(DEPTH_UNIT)
+
+
+def checksum(path: Path) -> str:
+    """Returns the SHA-256 of a file's bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside ``path``; syncs and renames what was written there, or removes it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+class ShardWriter:
+    """Writes one shard; a context manager: the file appears under its name when all went well."""
+
+    def __init__(self, path: str | Path) -> None:
+        """``path`` is the final name; its folder must exist."""
+        self.path = Path(path)
+        self._rows: dict[str, list[Any]] = {}
+        self._images = 0
+
+    def __enter__(self) -> ShardWriter:
+        """Opens a temporary file."""
+        self._stack = contextlib.ExitStack()
+        self._file = self._stack.enter_context(h5py.File(self._stack.enter_context(atomic_path(self.path)), "w"))
+        self._file.attrs["schema_version"] = SCHEMA_VERSION
+        self._file.attrs["depth_unit"] = DEPTH_UNIT
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Writes the ragged arrays, syncs and renames; removes the file after an error."""
+        if kind is None:
+            try:
+                self._write_rows()
+            except BaseException:
+                self._stack.__exit__(*sys.exc_info())
+                raise
+        self._stack.__exit__(kind, value, trace)
+
+    def set_note(self, name: str, note: Any) -> None:
+        """Stores a JSON-able note as an attribute of the file."""
+        self._file.attrs[name] = json.dumps(note)
+
+    def add(self, frame: Frame) -> None:
+        """Appends one image; ``frame`` must hold every key of Frame."""
+        for name in _IMAGES:
+            image = encode_depth(frame[name]) if name.startswith("depth") else frame[name]  # type: ignore[literal-required]
+            self._image_set(name, image.shape)[self._images] = image
+        grasps = {name: getattr(frame["grasps"], name) for name in _GRASPS}
+        self._add_rows(grasps, frame["objects"], frame["intrinsics"], frame["pose"], frame["scene"], frame["view"])
+
+    def add_all(self, reader: ShardReader) -> None:
+        """Appends every image of another shard, its compressed chunks as they are."""
+        for index in range(len(reader)):
+            for name in _IMAGES:
+                source = reader.file[name]
+                origin = (0,) * (source.ndim - 1)
+                filter_mask, chunk = source.id.read_direct_chunk((index, *origin))
+                target = self._image_set(name, source.shape[1:])
+                target.id.write_direct_chunk((self._images, *origin), chunk, filter_mask)
+            frame = reader.read(index, ("objects",))
+            grasps = {name: getattr(frame["grasps"], name) for name in _GRASPS}
+            self._add_rows(grasps, frame["objects"], frame["intrinsics"], frame["pose"], frame["scene"], frame["view"])
+
+    def _image_set(self, name: str, shape: tuple[int, ...]) -> Any:
+        """Returns an image dataset with room for the next image; one image is one chunk."""
+        if name not in self._file:
+            self._file.create_dataset(
+                name,
+                (0, *shape),
+                _IMAGES[name][0],
+                maxshape=(None, *shape),
+                chunks=(1, *shape),
+                fletcher32=True,  # a damaged chunk is an error, never a picture
+                **hdf5plugin.Blosc(cname="zstd", clevel=3, shuffle=hdf5plugin.Blosc.SHUFFLE),
+            )
+        dataset = self._file[name]
+        if dataset.shape[0] <= self._images:
+            dataset.resize(self._images + 1, axis=0)
+        return dataset
+
+    def _add_rows(
+        self,
+        grasps: dict[str, NDArray[Any]],
+        objects: Sequence[ViewObject],
+        intrinsics: NDArray[np.float64],
+        pose: NDArray[np.float64],
+        scene: int,
+        view: int,
+    ) -> None:
+        values: dict[str, Any] = {f"grasps/{name}": array for name, array in grasps.items()}
+        values |= {"camera/intrinsics": intrinsics, "camera/pose": pose, "scene": scene, "view": view}
+        values |= {
+            "objects/name": [o.name.encode() for o in objects],
+            "objects/scale": [o.scale for o in objects],
+            "objects/mask_value": [o.mask_value for o in objects],
+            "objects/pose_world": [o.pose_world for o in objects],
+            "objects/box": [o.box for o in objects],
+        }
+        for name, value in values.items():
+            self._rows.setdefault(name, []).append(value)
+        self._images += 1
+
+    def _write_rows(self) -> None:
+        rows = self._rows
+        for name, dtype in _GRASPS.items():
+            parts = rows.get(f"grasps/{name}", [])
+            flat = np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype)
+            self._file.create_dataset(f"grasps/{name}", data=flat)
+        for group in ("grasps/row", "objects/name"):
+            counts = [len(part) for part in rows.get(group, [])]
+            self._file[f"{group.split('/')[0]}/offsets"] = np.cumsum([0, *counts]).astype(np.int64)
+        names = [name for part in rows.get("objects/name", []) for name in part]
+        self._file["objects/name"] = np.array(names, f"S{max([1, *map(len, names)])}")
+        for name, dtype, shape in (
+            ("objects/scale", np.float64, ()),
+            ("objects/mask_value", np.uint8, ()),
+            ("objects/pose_world", np.float64, (4, 4)),
+            ("objects/box", np.int32, (4,)),
+        ):
+            values = [value for part in rows.get(name, []) for value in part]
+            self._file[name] = np.array(values, dtype).reshape(-1, *shape)
+        for name, dtype, shape in (
+            ("camera/intrinsics", np.float64, (3, 3)),
+            ("camera/pose", np.float64, (4, 4)),
+            ("scene", np.int32, ()),
+            ("view", np.int32, ()),
+        ):
+            self._file[name] = np.array(rows.get(name, []), dtype).reshape(-1, *shape)
+
+
+class ShardReader:
+    """Reads one shard; opens the file on first use and again after a pickle."""
+
+    def __init__(self, path: str | Path) -> None:
+        """``path`` need not be open-able yet; errors come with the first read."""
+        self.path = Path(path)
+        self._file: h5py.File | None = None
+        self._process = 0
+        self._small: dict[str, NDArray[Any]] = {}
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leaves the open file behind."""
+        return {"path": self.path, "_file": None, "_process": 0, "_small": {}}
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.file and self._small["scene"])
+
+    @property
+    def file(self) -> h5py.File:
+        """The open file; raises InputError if it is missing, truncated or of another schema."""
+        if self._file is None or self._process != os.getpid():
+            if not self.path.is_file():
+                raise InputError(f"shard {self.path} does not exist; {_CURE}")
+            try:
+                file = h5py.File(self.path, "r")
+            except OSError as error:
+                raise InputError(f"shard {self.path} is truncated or not an HDF5 file; {_CURE}") from error
+            version = file.attrs.get("schema_version")
+            missing = [name for name in _REQUIRED if name not in file]
+            if version != SCHEMA_VERSION or missing:
+                file.close()
+                what = f"lacks {', '.join(missing)}" if missing else f"has schema {version}, not {SCHEMA_VERSION}"
+                raise InputError(f"shard {self.path} {what}; it was made by another version: {_CURE}")
+            try:
+                self._small = {name: file[name][...] for name in _SMALL}
+            except (OSError, RuntimeError) as error:
+                raise InputError(f"shard {self.path} is damaged; {_CURE}") from error
+            self._file, self._process = file, os.getpid()
+        return self._file
+
+    def note(self, name: str) -> Any:
+        """Returns a note of ``ShardWriter.set_note``, or None."""
+        text = self.file.attrs.get(name)
+        return None if text is None else json.loads(text)
+
+    def read(self, index: int, keys: Sequence[str] = tuple(_IMAGES)) -> Frame:
+        """Returns one image: what ``keys`` name, and grasps, intrinsics, pose, scene and view.
+
+        Args:
+            index: Which image of the shard.
+            keys: Any of "rgb", "depth", "depth_noisy", "instance_mask", "objects".
+
+        Raises:
+            InputError: The file is damaged, or there is no such image or key.
+        """
+        file = self.file
+        if not 0 <= index < len(self):
+            raise InputError(f"shard {self.path} holds images 0 ... {len(self) - 1}, not {index}")
+        unknown = set(keys) - {*_IMAGES, "objects"}
+        if unknown:
+            raise InputError(f"a shard has no {sorted(unknown)}; choose from {[*_IMAGES, 'objects']}")
+        try:
+            frame: Frame = {
+                "grasps": self._grasps(index),
+                "intrinsics": self._small["camera/intrinsics"][index].copy(),
+                "pose": self._small["camera/pose"][index].copy(),
+                "scene": int(self._small["scene"][index]),
+                "view": int(self._small["view"][index]),
+            }
+            for key in keys:
+                if key == "objects":
+                    frame["objects"] = self._objects(index, frame["pose"])
+                    continue
+                image = file[key][index]
+                frame[key] = decode_depth(image) if key.startswith("depth") else image  # type: ignore[literal-required]
+        except (OSError, KeyError, RuntimeError) as error:
+            raise InputError(f"shard {self.path} is damaged at image {index}; {_CURE}") from error
+        return frame
+
+    def close(self) -> None:
+        """Closes the file; the next read opens it again."""
+        if self._file is not None and self._process == os.getpid():
+            self._file.close()
+        self._file = None
+
+    def _grasps(self, index: int) -> GraspLabels:
+        start, end = self._small["grasps/offsets"][index : index + 2]
+        arrays = {name: self.file[f"grasps/{name}"][start:end] for name in _GRASPS}
+        return GraspLabels(**arrays, score=np.zeros(end - start, np.float32))
+
+    def _objects(self, index: int, pose: NDArray[np.float64]) -> tuple[ViewObject, ...]:
+        start, end = self._small["objects/offsets"][index : index + 2]
+        group = {name: self.file[f"objects/{name}"][start:end] for name in ("name", "scale", "mask_value", "box")}
+        poses = self.file["objects/pose_world"][start:end]
+        to_camera = np.linalg.inv(pose)
+        rows = zip(group["name"], group["scale"], group["mask_value"], poses, group["box"], strict=True)
+        return tuple(
+            ViewObject(name.decode(), float(scale), int(value), to_camera @ world, world, tuple(map(int, box)))  # type: ignore[arg-type]
+            for name, scale, value, world, box in rows
+        )
+
+
+class DataSet:
+    """A folder of shards as one list of images; cheap to pickle."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Reads dataset.json; raises InputError if the folder holds no finished data set."""
+        self.folder = Path(folder)
+        path = self.folder / "dataset.json"
+        if not path.is_file():
+            raise InputError(
+                f"{self.folder} holds no finished data set (no dataset.json); run `python -m labeler generate`"
+            )
+        try:
+            self.info: dict[str, Any] = json.loads(path.read_text())
+            lines = self.info["shards"]
+            scenes = [np.repeat(*np.array(line["scenes"], np.int64).reshape(-1, 2).T) for line in lines]
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise InputError(f"{path} cannot be read ({error}); {_CURE}") from error
+        if self.info.get("schema_version") != SCHEMA_VERSION:
+            raise InputError(f"{path} has schema {self.info.get('schema_version')}, not {SCHEMA_VERSION}; {_CURE}")
+        self._readers = [ShardReader(self.folder / line["file"]) for line in lines]
+        self._ends = np.cumsum([len(s) for s in scenes], dtype=np.int64)
+        self.scenes: NDArray[np.int64] = np.concatenate([np.zeros(0, np.int64), *scenes])
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.scenes)
+
+    @property
+    def hash(self) -> str:
+        """The recipe's hash."""
+        return str(self.info["hash"])
+
+    def read(self, index: int, keys: Sequence[str] = ("rgb", "depth_noisy")) -> Frame:
+        """Returns image ``index`` with the images named in ``keys``; raises InputError if damaged."""
+        if not 0 <= index < len(self):
+            raise InputError(f"data set {self.folder} holds images 0 ... {len(self) - 1}, not {index}")
+        shard = int(np.searchsorted(self._ends, index, side="right"))
+        return self._readers[shard].read(index - int(self._ends[shard - 1] if shard else 0), keys)
+
+    def splits(self, train: float = 0.8, val: float = 0.1, test: float = 0.1) -> tuple[list[int], list[int], list[int]]:
+        """Returns the image indices of three parts; a scene's views stay together.
+
+        Args:
+            train: Share of the scenes.
+            val: Share of the scenes; at least one scene where the share is positive and there are enough.
+            test: Likewise. The three add up to at most 1.
+        """
+        if min(train, val, test) < 0 or train + val + test > 1 + 1e-9:
+            raise InputError(f"shares {train}, {val}, {test} must not be negative nor add up to more than 1")
+        scenes = np.random.default_rng(0).permutation(np.unique(self.scenes))
+        counts = [max(round(share * len(scenes)), int(share > 0)) for share in (val, test)]
+        first = max(len(scenes) - sum(counts), 0) if train + val + test > 1 - 1e-9 else round(train * len(scenes))
+        cuts = np.cumsum([first, *counts])
+        parts = (scenes[: cuts[0]], scenes[cuts[0] : cuts[1]], scenes[cuts[1] : cuts[2]])
+        result = [np.flatnonzero(np.isin(self.scenes, part)).tolist() for part in parts]
+        return result[0], result[1], result[2]
+
+    def verify_checksums(self) -> list[str]:
+        """Returns the names of the shards whose bytes are not those that were written."""
+        lines = self.info["shards"]
+        return [n["file"] for n in lines if not (p := self.folder / n["file"]).is_file() or checksum(p) != n["sha256"]]
