@@ -35,7 +35,6 @@ _IMAGES = {
 }
 _GRASPS = {"row": np.uint16, "col": np.uint16, "angle_bin": np.uint8, "depth": np.float32, "width": np.float32}
 _SMALL = ("grasps/offsets", "camera/intrinsics", "camera/pose", "objects/offsets", "scene", "view")
-_REQUIRED = (*_IMAGES, *_SMALL)
 _CURE = "delete it and generate the data set again with the same command; whatever is whole is kept"
 
 
@@ -255,7 +254,9 @@ class ShardReader:
             except OSError as error:
                 raise InputError(f"shard {self.path} is truncated or not an HDF5 file; {_CURE}") from error
             version = file.attrs.get("schema_version")
-            missing = [name for name in _REQUIRED if name not in file]
+            missing = [name for name in _SMALL if name not in file]
+            if not missing and len(file["scene"]):  # a shard whose scenes all failed has no images
+                missing = [name for name in _IMAGES if name not in file]
             if version != SCHEMA_VERSION or missing:
                 file.close()
                 what = f"lacks {', '.join(missing)}" if missing else f"has schema {version}, not {SCHEMA_VERSION}"
