@@ -58,6 +58,10 @@ class AttemptSettings:
     palm_mass: float = 0.5
     finger_mass: float = 0.1
 
+    def __post_init__(self) -> None:
+        """Makes ``carry`` a tuple, whatever sequence a config gives."""
+        object.__setattr__(self, "carry", (float(self.carry[0]), float(self.carry[1])))
+
 
 @dataclass(frozen=True)
 class AttemptResult:

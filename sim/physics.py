@@ -72,7 +72,7 @@ class TraySettings:
             pose = np.eye(4)
             pose[:3, :3] = turn.as_matrix()
             pose[:3, 3] = Rotation.from_euler("z", quarter * np.pi / 2).apply(inner_middle)
-            pose[:3, 3] = np.add(pose[:3, 3], pose[:3, 0] * (self.thickness / 2))
+            pose[:3, 3] = pose[:3, 3] + pose[:3, 0] * np.float64(self.thickness / 2)
             result.append((np.array([self.thickness, outer, slope]), pose))
         return result
 

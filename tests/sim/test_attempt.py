@@ -1,0 +1,110 @@
+"""Physics as the benchmark uses it: a 100 g box in the gripper of 30 N a finger."""
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from sim.attempt import AttemptSettings, attempt
+from sim.grasp import GraspPoses
+from sim.gripper import GripperGeometry
+from sim.objects import ObjectSet
+from sim.physics import PhysicsSettings, TraySettings, World
+from sim.scene import SceneState
+
+GRIPPER = GripperGeometry()
+MASS, SIZE = 0.1, (0.04, 0.04, 0.06)
+HOLDS_FROM = MASS * 9.81 / (2 * AttemptSettings().force)  # 2 mu F = m g
+
+
+def box_state(folder, size=SIZE):
+    shape = f'<geometry><box size="{size[0]} {size[1]} {size[2]}"/></geometry>'
+    (folder / "box.urdf").write_text(
+        f'<robot name="box"><link name="l"><inertial><mass value="{MASS}"/><inertia ixx="1" iyy="1" izz="1" ixy="0" '
+        f'ixz="0" iyz="0"/></inertial><visual>{shape}</visual><collision>{shape}</collision></link></robot>'
+    )
+    pose = np.eye(4)
+    pose[2, 3] = size[2] / 2
+    return SceneState(ObjectSet.from_folder(folder).models, pose[None])
+
+
+@pytest.fixture(scope="module")
+def state(tmp_path_factory):
+    return box_state(tmp_path_factory.mktemp("box"))
+
+
+@pytest.fixture(scope="module")
+def world():
+    made = World(PhysicsSettings(), TraySettings())
+    yield made
+    made.close()
+
+
+def grasp(x=0.0, tip=0.02, angle=0.0, width=0.08):
+    rotation = Rotation.from_euler("z", angle).as_matrix() @ np.diag([1.0, -1, -1])
+    return GraspPoses(np.array([[x, 0, tip]]), rotation[None], np.array([width]), np.ones(1), "world")
+
+
+@pytest.mark.parametrize("share", [0.6, 0.8, 0.95])
+def test_too_little_friction_drops(world, state, share):
+    result = attempt(world, state, grasp(), GRIPPER, share * HOLDS_FROM)
+    assert not result.success
+    assert result.reason == "slipped"
+
+
+@pytest.mark.parametrize("share", [1.35, 2, 12, 60])
+def test_enough_friction_holds(world, state, share):
+    result = attempt(world, state, grasp(), GRIPPER, share * HOLDS_FROM)
+    assert result.success
+    assert result.object_index == 0
+    assert result.lifted == (0,)
+    assert result.poses[0, 2, 3] == pytest.approx(0.03 + AttemptSettings().lift, abs=0.005)
+    assert result.poses[0, 0, 3] == pytest.approx(AttemptSettings().carry[0], abs=0.005)
+
+
+@pytest.mark.parametrize("tips", [(0.0, 1.6), (1.6, 0.0)])
+def test_both_fingertips_carry(world, state, tips):
+    friction = tuple(t * HOLDS_FROM for t in tips)
+    assert not attempt(world, state, grasp(), GRIPPER, friction).success
+    assert attempt(world, state, grasp(), GRIPPER, (1.6 * HOLDS_FROM,) * 2).success
+
+
+def test_a_held_box_slips_less_than_two_millimetres(world, state):
+    for friction in (0.2, 0.4, 1.0):
+        for angle in (0, np.pi / 2):
+            assert attempt(world, state, grasp(angle=angle), GRIPPER, friction).slip < 2e-3
+
+
+def test_an_attempt_repeats_bit_by_bit_in_any_order(state):
+    poses = []
+    for before in ([], [grasp(angle=0.3)], [grasp(x=0.03), grasp(tip=0.0)]):
+        world = World(PhysicsSettings(), TraySettings())
+        for g in before:
+            attempt(world, state, g, GRIPPER, 0.4)
+        poses.append(attempt(world, state, grasp(angle=0.1), GRIPPER, 0.4).poses)
+        world.close()
+    np.testing.assert_array_equal(poses[0], poses[1])
+    np.testing.assert_array_equal(poses[0], poses[2])
+
+
+def test_reasons(world, state):
+    assert attempt(world, state, grasp(x=0.15), GRIPPER, 0.4).reason == "missed"
+    # Fingers that come down on the box's top, and a palm that does, are blocked on the way.
+    assert attempt(world, state, grasp(x=0.0, width=0.02), GRIPPER, 0.4).reason == "blocked"
+    assert attempt(world, state, grasp(x=0.04), GRIPPER, 0.4).reason == "blocked"
+
+
+def test_the_palm_collides(world, tmp_path):
+    """A box taller than the fingers are long: tips asked for at its foot cannot get there."""
+    tall = box_state(tmp_path, (0.04, 0.04, 0.09))
+    settings = AttemptSettings()
+    high = attempt(world, tall, grasp(tip=0.05), GRIPPER, 0.4, settings)
+    low = attempt(world, tall, grasp(tip=0.005), GRIPPER, 0.4, settings)
+    assert high.success
+    # The palm stops 50 mm over the tips: pressed on the box, it leaves them 35 mm short.
+    assert low.reason == "blocked" or low.poses[0, 2, 3] < high.poses[0, 2, 3]
+    assert low.poses[0, 2, 3] - 0.005 < high.poses[0, 2, 3] - 0.05 + 0.03
+
+
+def test_a_wrong_frame_is_refused(world, state):
+    with pytest.raises(ValueError, match="world frame"):
+        attempt(world, state, GraspPoses.empty("camera"), GRIPPER, 0.4)
