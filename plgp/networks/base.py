@@ -83,4 +83,4 @@ def parameter_count(network: nn.Module) -> int:
 
 def select_memory(network: nn.Module) -> nn.Module:
     """Returns the network in channels-last memory: 2-3 times faster convolutions on CPUs."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload, no-any-return]
+    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
@@ -57,10 +59,11 @@ class SMPNetwork(GraspNetwork):
             )
         except (KeyError, RuntimeError, ValueError, NotImplementedError) as error:
             raise InputError(f"SMP cannot build {architecture} with encoder '{encoder}': {error}") from error
-        if hasattr(self.model.encoder, "conv_head"):  # EfficientNets carry a classifier's head that is never called
-            for part in (self.model.encoder.conv_head, self.model.encoder.bn2):
+        model: Any = self.model
+        if hasattr(model.encoder, "conv_head"):  # EfficientNets carry a classifier's head that is never called
+            for part in (model.encoder.conv_head, model.encoder.bn2):
                 part.requires_grad_(False)
-        last = [layer for layer in self.model.segmentation_head.modules() if isinstance(layer, nn.Conv2d)][-1]
+        last = [layer for layer in model.segmentation_head.modules() if isinstance(layer, nn.Conv2d)][-1]
         set_prior(last, prior)
 
     def features(self, x: Tensor) -> Tensor:

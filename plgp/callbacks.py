@@ -1,0 +1,164 @@
+"""Callbacks: the benchmark at epoch ends, and pictures of fixed validation images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+import lightning
+import numpy as np
+from lightning.pytorch.loggers import WandbLogger
+
+from plgp.data import PLGPDataModule
+from plgp.module import GraspModule
+from plgp.pictures import draw_prediction
+from plgp.policy import DecoderSettings, NetworkPolicy, Workspace
+from sim import InputError
+from sim.benchmark import BenchmarkSettings, Observation, make_scenes, run_benchmark, summarise
+from sim.camera import PinholeCamera
+from sim.objects import ObjectSet
+from sim.scene import SceneSettings, SceneState
+
+log = logging.getLogger(__name__)
+SCORES = ("SR", "PC", "AP")
+
+
+class BenchmarkCallback(lightning.Callback):
+    """Lets the network grasp in simulation every n epochs and logs SR, PC and AP.
+
+    Logged as ``benchmark/SR`` ..., before ModelCheckpoint looks, so that AP can be its monitor. On
+    epochs that do not run it, the last values are logged again (NaN before the first). Rank zero
+    grasps, the others wait. A failure is logged and never ends the training.
+    """
+
+    def __init__(
+        self,
+        objects: ObjectSet,
+        settings: BenchmarkSettings | None = None,
+        scene: SceneSettings | None = None,
+        category: str = "novel-5",
+        scenes: int = 2,
+        object_count: int = 5,
+        frictions: Sequence[float] = (0.4,),
+        every_n_epochs: int = 10,
+        seed: int = 1000,
+        workers: int = 1,
+        decoder: DecoderSettings | None = None,
+        workspace: Workspace | None = None,
+        folder: str | Path | None = None,
+    ) -> None:
+        """Sets up; scenes are made at the first benchmark.
+
+        Args:
+            objects: What lies in the scenes.
+            settings: The benchmark's rules; their gripper must be the network's.
+            scene: Tray and dropping.
+            category: What tables call the scenes.
+            scenes: How many.
+            object_count: Objects a scene.
+            frictions: Of the fingertips.
+            every_n_epochs: How often; the last epoch always.
+            seed: Of the scenes; take others than the final benchmark's.
+            workers: Processes.
+            decoder: How maps become grasps.
+            workspace: Where grasps may lie.
+            folder: Where each epoch's attempts are written as CSV; None writes none.
+        """
+        if every_n_epochs < 1 or scenes < 1:
+            raise InputError("BenchmarkCallback needs every_n_epochs and scenes of at least 1")
+        self.objects, self.settings, self.scene = objects, settings, scene
+        self.category, self.scenes, self.object_count = category, scenes, object_count
+        self.frictions, self.every_n_epochs = [float(f) for f in frictions], every_n_epochs
+        self.seed, self.workers, self.decoder, self.workspace = seed, workers, decoder, workspace
+        self.folder = None if folder is None else Path(folder)
+        self._states: list[SceneState] | None = None
+        self._scores = dict.fromkeys(SCORES, float("nan"))
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Runs the benchmark if its epoch has come."""
+        if trainer.sanity_checking or not isinstance(pl_module, GraspModule):
+            return
+        number = trainer.current_epoch + 1
+        if number % self.every_n_epochs == 0 or number == trainer.max_epochs:
+            if trainer.is_global_zero:
+                self._scores = self.measure(pl_module, trainer.current_epoch)
+            self._scores = trainer.strategy.broadcast(self._scores)
+        pl_module.log_dict({f"benchmark/{name}": value for name, value in self._scores.items()}, rank_zero_only=False)
+
+    def measure(self, module: GraspModule, epoch: int) -> dict[str, float]:
+        """Returns SR, PC, AP in percent, averaged over the frictions; NaN after a failure."""
+        try:
+            if self._states is None:
+                self._states = make_scenes(
+                    self.objects, self.category, self.scenes, self.object_count, self.seed, self.scene
+                )
+            policy = NetworkPolicy.from_module(module, self.decoder, self.workspace)
+            attempts = run_benchmark(policy, self._states, self.frictions, self.settings, self.workers)
+            table = summarise(attempts)
+            if self.folder is not None:
+                self.folder.mkdir(parents=True, exist_ok=True)
+                attempts.to_csv(self.folder / f"attempts-epoch-{epoch:03d}.csv", index=False)
+            means = table[table.friction == "mean"]
+            return {name: float(means[name].mean()) for name in SCORES}
+        except Exception:  # whatever goes wrong in the simulator, the training is worth more
+            log.exception("the benchmark of epoch %d failed; training goes on without it", epoch)
+            return dict.fromkeys(SCORES, float("nan"))
+
+
+class PictureCallback(lightning.Callback):
+    """Draws fixed validation images with the network's maps and top grasps, to files and W&B."""
+
+    def __init__(
+        self, folder: str | Path, images: int = 2, every_n_epochs: int = 10, grasps: int = 10, max_opening: float = 0.1
+    ) -> None:
+        """Sets up.
+
+        Args:
+            folder: Where the PNG files go.
+            images: How many images, spread over the validation split.
+            every_n_epochs: How often; the last epoch always.
+            grasps: How many of the best grasps are drawn.
+            max_opening: L4, metres.
+        """
+        if every_n_epochs < 1:
+            raise InputError("PictureCallback needs every_n_epochs of at least 1")
+        self.folder, self.images, self.every_n_epochs = Path(folder), images, every_n_epochs
+        self.grasps, self.max_opening = grasps, max_opening
+
+    def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Draws, on rank zero, if its epoch has come."""
+        number = trainer.current_epoch + 1
+        due = number % self.every_n_epochs == 0 or number == trainer.max_epochs
+        if trainer.sanity_checking or not due or not trainer.is_global_zero:
+            return
+        try:
+            paths = self.draw(trainer, pl_module)
+        except Exception:  # a picture is not worth a training run
+            log.exception("the pictures of epoch %d failed; training goes on without them", trainer.current_epoch)
+            return
+        for logger in trainer.loggers:
+            if isinstance(logger, WandbLogger):
+                logger.log_image("pictures/validation", [str(p) for p in paths], step=trainer.global_step)
+
+    def draw(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> list[Path]:
+        """Returns the files of the pictures that it drew."""
+        data = getattr(trainer, "datamodule", None)
+        if not isinstance(data, PLGPDataModule) or not isinstance(module, GraspModule) or data.source is None:
+            return []
+        indices = data.indices["val"] or data.indices["train"]
+        chosen = np.unique(np.linspace(0, len(indices) - 1, self.images).astype(int))
+        policy = NetworkPolicy.from_module(module)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        paths = []
+        for number in chosen:
+            read = data.source.read(indices[number], ("rgb", data.depth_key))
+            depth = read[data.depth_key]  # type: ignore[literal-required]
+            camera = PinholeCamera(depth.shape[1], depth.shape[0], read["intrinsics"], read["pose"])
+            seen = Observation(read["rgb"], depth, camera)
+            maps, best = policy.predict(seen.rgb, seen.depth), policy.pixel_grasps(seen, self.grasps)
+            path = self.folder / f"epoch-{trainer.current_epoch:03d}-image-{indices[number]:05d}.png"
+            labels = read["grasps"].to_pixel_grasps(data.bins)
+            draw_prediction(seen, maps, best, path, labels, self.max_opening)
+            paths.append(path)
+        return paths

@@ -1,0 +1,194 @@
+"""The LightningModule, and how a checkpoint is opened again."""
+
+from __future__ import annotations
+
+import pickle
+import zipfile
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from torch import Tensor, nn
+
+from plgp.data import Batch
+from plgp.losses import GraspLoss
+from plgp.metrics import GraspMetrics
+from plgp.networks.base import GraspNetwork, select_memory
+from plgp.targets import GraspMaps
+from plgp.transforms import InputFormat
+from sim import InputError
+from sim.gripper import GripperGeometry
+
+ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
+
+
+def _plain(config: Any) -> Any:
+    """Returns a configuration as plain dicts, lists and values, which weights_only loading allows."""
+    if isinstance(config, DictConfig):
+        config = OmegaConf.to_container(config, resolve=True)
+    if isinstance(config, Mapping):
+        return {str(k): _plain(v) for k, v in config.items()}
+    return [_plain(v) for v in config] if isinstance(config, list | tuple) else config
+
+
+class GraspModule(lightning.LightningModule):
+    """Trains one network; every argument is plain, so that checkpoints carry them."""
+
+    def __init__(
+        self,
+        network: Mapping[str, Any],
+        gripper: Mapping[str, float] | GripperGeometry,
+        loss: Mapping[str, Any] | None = None,
+        optimizer: Mapping[str, Any] | None = None,
+        scheduler: Mapping[str, Any] | None = None,
+        modality: str = "depth",
+        depth_scale: float = 1.0,
+        window: int = 320,
+        bins: int = 18,
+        hit_radius_px: int = 2,
+    ) -> None:
+        """Builds network, loss and metrics.
+
+        Args:
+            network: ``_target_`` and arguments of a GraspNetwork, without channels and bins.
+            gripper: The labels' gripper, as its fields or itself; stored in checkpoints.
+            loss: ``_target_`` and arguments; None is the paper's GraspLoss.
+            optimizer: ``_target_``, ``_partial_: true`` and arguments; None is Adam, 1e-3.
+            scheduler: Keys ``partial`` (as the optimizer) and ``interval`` ("epoch" or "step");
+                a ``total_steps: null`` in the partial becomes the run's number of steps.
+            modality: "depth", "rgb" or "rgbd".
+            depth_scale: See InputFormat.
+            window: See InputFormat; the training crop's side.
+            bins: K.
+            hit_radius_px: How far from a label the best grasp may lie to be a hit.
+        """
+        super().__init__()
+        measures = asdict(gripper) if isinstance(gripper, GripperGeometry) else _plain(gripper)
+        measures.pop("_target_", None)
+        self.gripper = GripperGeometry(**measures)
+        self.input_format = InputFormat(modality, float(depth_scale), int(window))
+        self.save_hyperparameters(
+            {
+                "network": _plain(network),
+                "gripper": measures,
+                "loss": _plain(loss),
+                "optimizer": _plain(optimizer),
+                "scheduler": _plain(scheduler),
+                "modality": modality,
+                "depth_scale": float(depth_scale),
+                "window": int(window),
+                "bins": int(bins),
+                "hit_radius_px": int(hit_radius_px),
+            }
+        )
+        self.network = build_network(_plain(network), self.input_format.channels, bins)
+        self.loss: nn.Module = instantiate(_plain(loss)) if loss else GraspLoss()
+        self.metrics = GraspMetrics(self.gripper.max_opening, hit_radius_px)
+
+    def forward(self, image: Tensor) -> GraspMaps:
+        """Returns the logit maps of (B, C, H, W) images."""
+        return self.network(image)
+
+    def training_step(self, batch: Batch, batch_index: int) -> Tensor:
+        """Returns the loss of a batch."""
+        assert batch.target is not None
+        terms = self.loss(self.network(batch.image), GraspMaps(*batch.target))
+        size = batch.image.shape[0]
+        self.log("train/loss", terms.total.detach(), prog_bar=True, batch_size=size)
+        parts = {f"train/{name}": value for name, value in terms._asdict().items() if name != "total"}
+        self.log_dict(parts, batch_size=size)
+        return terms.total
+
+    def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Updates the metrics."""
+        assert batch.target is not None
+        logits, target = self.network(batch.image), GraspMaps(*batch.target)
+        self.log(
+            "val/loss",
+            self.loss(logits, target).total,
+            prog_bar=True,
+            batch_size=len(batch.image_index),
+            sync_dist=True,
+        )
+        self.metrics.update(logits, target)
+        for name, metric in self.metrics.items().items():
+            self.log(f"val/{name}", metric, on_step=False, on_epoch=True, batch_size=len(batch.image_index))
+
+    def configure_optimizers(self) -> Any:
+        """Returns the optimizer, with its schedule if there is one."""
+        parameters = [p for p in self.network.parameters() if p.requires_grad]
+        optimizer = instantiate(self.hparams["optimizer"] or ADAM)(parameters)
+        scheduler = self.hparams["scheduler"]
+        if not scheduler:
+            return optimizer
+        partial = dict(scheduler["partial"])
+        if "total_steps" in partial and partial["total_steps"] is None:
+            partial["total_steps"] = max(1, int(self.trainer.estimated_stepping_batches))
+        schedule = {"scheduler": instantiate(partial)(optimizer), "interval": scheduler.get("interval", "epoch")}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+
+def build_network(config: Mapping[str, Any], channels: int, bins: int) -> GraspNetwork:
+    """Returns the network of a configuration, in channels-last memory.
+
+    Args:
+        config: ``_target_`` and arguments.
+        channels: Input channels.
+        bins: K.
+
+    Raises:
+        InputError: The ``_target_`` is missing, cannot be found, or its arguments do not fit.
+    """
+    target = config.get("_target_")
+    if not isinstance(target, str):
+        raise InputError("the network's configuration has no _target_; choose one of conf/network")
+    try:
+        network = instantiate({**config, "channels": channels, "bins": bins, "_recursive_": False})
+    except Exception as error:
+        cause: BaseException | None = error
+        while cause is not None and not isinstance(cause, InputError):
+            cause = cause.__cause__
+        first = str(error).splitlines()[0]
+        raise cause or InputError(f"network '{target}' cannot be built: {first}") from None
+    return select_memory(network)  # type: ignore[return-value]
+
+
+def load_module(path: str | Path, weights: bool = True) -> GraspModule:
+    """Returns the module of a checkpoint, in evaluation mode on the CPU.
+
+    The file is read with ``weights_only=True``, and only networks of plgp.networks are built:
+    a checkpoint from anywhere cannot run code.
+
+    Args:
+        path: The checkpoint.
+        weights: False leaves the network as its configuration starts it, untrained.
+
+    Raises:
+        InputError: The file is missing, broken, or not one of this project's.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(f"no checkpoint at '{path}'; train one, or give another path")
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError) as error:
+        raise InputError(f"checkpoint '{path}' is broken or not a checkpoint; train or download it again") from error
+    settings = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
+    if not isinstance(settings, dict) or "network" not in settings or "state_dict" not in checkpoint:
+        raise InputError(f"checkpoint '{path}' was not written by plgp: it has no network configuration")
+    if not str(settings["network"].get("_target_", "")).startswith("plgp.networks."):
+        raise InputError(f"checkpoint '{path}' names a network outside plgp.networks; build it by hand instead")
+    keep = ("network", "gripper", "modality", "depth_scale", "window", "bins", "hit_radius_px")
+    try:
+        module = GraspModule(**{k: settings[k] for k in keep if k in settings})
+        if weights:
+            own = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("network.")}
+            module.network.load_state_dict({k.removeprefix("network."): v for k, v in own.items()})
+    except (TypeError, RuntimeError, AttributeError) as error:
+        raise InputError(f"checkpoint '{path}' does not fit this version of plgp: {error}") from error
+    return module.eval()

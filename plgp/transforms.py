@@ -1,0 +1,214 @@
+"""Augmentation of an image and its grasps as one, and the network's input, section IV-B."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no look-up over the network at import
+
+import albumentations
+import numpy as np
+from numpy.typing import NDArray
+
+from sim import InputError
+from sim.grasp import angle_to_bin, bin_to_angle
+
+FloatImage = NDArray[np.float32]
+CHANNELS = {"depth": 1, "rgb": 3, "rgbd": 4}
+
+
+@dataclass(frozen=True)
+class InputFormat:
+    """What a network is fed, and how it is normalised; stored in every checkpoint.
+
+    Attributes:
+        modality: "depth" (1 channel), "rgb" (3) or "rgbd" (4: red, green, blue, depth).
+        depth_scale: Factor on the depth after its mean was subtracted; the paper's is 1.
+        window: Means are taken over a centred square of this side, pixels: the training crop's,
+            so that a whole image is centred as its crop was.
+    """
+
+    modality: str = "depth"
+    depth_scale: float = 1.0
+    window: int = 320
+
+    def __post_init__(self) -> None:
+        """Checks; raises InputError."""
+        if self.modality not in CHANNELS:
+            raise InputError(f"unknown modality '{self.modality}'; choose one of {', '.join(CHANNELS)}")
+        if not (self.depth_scale > 0 and self.window > 0):
+            raise InputError(f"depth_scale {self.depth_scale} and window {self.window} must be positive")
+
+    @property
+    def channels(self) -> int:
+        """Number of input channels."""
+        return CHANNELS[self.modality]
+
+    def __call__(self, rgb: NDArray[np.uint8] | None, depth: FloatImage | None) -> FloatImage:
+        """Returns the network's input.
+
+        Depth: the mean over valid pixels is subtracted, missing pixels become 0. RGB: scaled to
+        [0, 1], minus the image's mean.
+
+        Args:
+            rgb: (H, W, 3) uint8; None if the modality does without.
+            depth: (H, W) float32, metres, 0 = missing; None if the modality does without.
+
+        Returns:
+            (C, H, W) float32.
+
+        Raises:
+            InputError: An image that the modality needs is None.
+        """
+        parts = []
+        if self.modality != "depth":
+            if rgb is None:
+                raise InputError(f"modality '{self.modality}' needs an RGB image")
+            colours = rgb.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
+            parts.append(colours - self._centre(colours).mean())
+        if self.modality != "rgb":
+            if depth is None:
+                raise InputError(f"modality '{self.modality}' needs a depth image")
+            seen = depth > 0
+            middle = self._centre(depth)
+            middle = middle[middle > 0] if (middle > 0).any() else depth[seen]
+            mean = middle.mean() if len(middle) else np.float32(0)
+            parts.append(np.where(seen, (depth - mean) * np.float32(self.depth_scale), np.float32(0))[None])
+        return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
+
+    def _centre(self, image: FloatImage) -> FloatImage:
+        """Returns the centred window of an image (..., H, W)."""
+        top, left = (max(0, (size - self.window) // 2) for size in image.shape[-2:])
+        return image[..., top : top + self.window, left : left + self.window]
+
+
+@dataclass(frozen=True)
+class GraspArrays:
+    """G grasps of one image, on whole pixels.
+
+    Attributes:
+        row: (G,) int64, pixels.
+        col: (G,) int64, pixels.
+        angle_bin: (G,) int64, 0 ... K - 1.
+        width: (G,) float32, metres.
+    """
+
+    row: NDArray[np.int64]
+    col: NDArray[np.int64]
+    angle_bin: NDArray[np.int64]
+    width: NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One image with its grasps.
+
+    Attributes:
+        rgb: (H, W, 3) uint8, or None.
+        depth: (H, W) float32, metres, 0 = missing, or None.
+        instance_mask: (H, W) uint8, 0 = background, or None.
+        grasps: Its grasps.
+    """
+
+    rgb: NDArray[np.uint8] | None
+    depth: FloatImage | None
+    instance_mask: NDArray[np.uint8] | None
+    grasps: GraspArrays
+
+
+@dataclass(frozen=True)
+class AugmentationSettings:
+    """Section IV-B's augmentation.
+
+    Attributes:
+        crop: Side of the square centre crop, pixels.
+        translate_px: Greatest shift in either direction, pixels.
+        rotate_deg: Greatest rotation in either sense, degrees (albumentations counts in degrees).
+        flip: Probability of a horizontal flip.
+    """
+
+    crop: int = 320
+    translate_px: int = 30
+    rotate_deg: float = 30.0
+    flip: float = 0.5
+
+
+class Augmentation:
+    """Crops, shifts, turns and flips an image together with its grasps.
+
+    The scale is never changed, so widths stay metres. Every draw comes from the seed of the call.
+    """
+
+    def __init__(self, settings: AugmentationSettings | None = None, bins: int = 18, train: bool = True) -> None:
+        """Builds the pipeline; with ``train`` false it only crops the centre."""
+        self.settings, self.bins = settings or AugmentationSettings(), bins
+        s = self.settings
+        moves: list[albumentations.BasicTransform] = []
+        if train:
+            shift = (-s.translate_px, s.translate_px)
+            moves.append(
+                albumentations.Affine(
+                    translate_px={"x": shift, "y": shift}, rotate=(-s.rotate_deg, s.rotate_deg), p=1.0
+                )
+            )
+        moves.append(albumentations.CenterCrop(s.crop, s.crop))
+        if train and s.flip:
+            moves.append(albumentations.HorizontalFlip(p=s.flip))
+        self._pipeline = albumentations.Compose(
+            moves,
+            keypoint_params=albumentations.KeypointParams("xya", label_fields=["number"], remove_invisible=True),
+            additional_targets={"range": "image"},
+        )
+
+    def __call__(self, frame: Frame, seed: int) -> Frame:
+        """Returns the augmented frame: (crop, crop) pixels, grasps that fell outside left out.
+
+        Args:
+            frame: The whole image; RGB, depth or both.
+            seed: Of the draw: the same seed gives the same frame.
+
+        Raises:
+            InputError: The image is smaller than the crop.
+        """
+        images = self._images(frame)
+        grasps = frame.grasps
+        keypoints = np.stack(
+            [grasps.col, grasps.row, np.degrees(bin_to_angle(grasps.angle_bin, self.bins))], axis=1
+        ).astype(np.float32)
+        self._pipeline.set_random_seed(seed)
+        out = self._pipeline(**images, keypoints=keypoints, number=np.arange(len(keypoints)))
+        return Frame(
+            out["image"] if frame.rgb is not None else None,
+            _merge(out["image" if frame.rgb is None else "range"]) if frame.depth is not None else None,
+            out.get("mask"),
+            self._grasps(np.asarray(out["keypoints"]).reshape(-1, 3), np.asarray(out["number"], np.int64), grasps),
+        )
+
+    def _images(self, frame: Frame) -> dict[str, NDArray[np.generic]]:
+        """Returns albumentations' targets; depth travels as (depth, seen), so that holes do not blur in."""
+        images: dict[str, NDArray[np.generic]] = {}
+        if frame.rgb is not None:
+            images["image"] = frame.rgb
+        if frame.depth is not None:
+            pair = np.stack([frame.depth, (frame.depth > 0).astype(np.float32)], axis=-1)
+            images["range" if images else "image"] = pair
+        if frame.instance_mask is not None:
+            images["mask"] = frame.instance_mask
+        height, width = next(iter(images.values())).shape[:2]
+        if min(height, width) < self.settings.crop:
+            raise InputError(f"crop {self.settings.crop} is larger than the {height}x{width} image; make it smaller")
+        return images
+
+    def _grasps(self, keypoints: NDArray[np.floating], number: NDArray[np.int64], grasps: GraspArrays) -> GraspArrays:
+        col, row = np.round(keypoints[:, :2].T).astype(np.int64)
+        side = self.settings.crop
+        inside = (row >= 0) & (col >= 0) & (row < side) & (col < side)
+        angle_bin = angle_to_bin(np.radians(keypoints[inside, 2]) % np.pi, self.bins)
+        return GraspArrays(row[inside], col[inside], angle_bin, grasps.width[number[inside]])
+
+
+def _merge(pair: FloatImage) -> FloatImage:
+    """Returns the depth of an interpolated (depth, seen) pair; missing where less than half was seen."""
+    seen = pair[..., 1]
+    return np.where(seen > 0.5, pair[..., 0] / np.maximum(seen, 0.5), 0).astype(np.float32)
