@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
-from numba import prange
 
 from labeler.relief import compiled
 
@@ -28,7 +27,6 @@ REASONS = (
     "valid",
 )
 CONTACT, SYMMETRY, SWEEP, PALM, COVERAGE, NORMAL, FLATNESS, WALL, WEDGE, VALID = range(len(REASONS))
-_CHUNK = 256
 
 
 class Limits(NamedTuple):
@@ -87,9 +85,9 @@ class Lookup(NamedTuple):
     top: int
 
 
-@compiled()
+@compiled
 def find_contacts(standing, row, col, side, surface, limits, contacts):
-    """Fills in, per level, the nearest column outwards from which a finger can stand; eq.-free geometry.
+    """Fills in, per level, the nearest column outwards from which a finger can stand.
 
     Deeper tips only ever move the contact outwards, so one walk answers all levels.
 
@@ -121,7 +119,7 @@ def find_contacts(standing, row, col, side, surface, limits, contacts):
     return level
 
 
-@compiled()
+@compiled
 def sweep_is_free(standing, row, col, side, near, far, tips, limits):
     """Tells whether a finger with its tips at ``tips`` can travel from distance ``far`` in to ``near``."""
     shift = 0 if side > 0 else 1 - limits.footprint
@@ -131,7 +129,7 @@ def sweep_is_free(standing, row, col, side, near, far, tips, limits):
     return True
 
 
-@compiled()
+@compiled
 def palm_top(eroded, palm_rows, row, col, limits):
     """Returns the nearest surface under the palm; the eroded ``palm_rows`` together cover its thickness."""
     top = np.uint16(65535)
@@ -142,7 +140,7 @@ def palm_top(eroded, palm_rows, row, col, limits):
     return top
 
 
-@compiled()
+@compiled
 def _wall_height(turned, lookup, row, col, tips, undercut):
     """Returns the height of material above the tips in one pixel, steps; the undercut hollow taken off."""
     front = np.int64(turned[row, col])
@@ -155,7 +153,7 @@ def _wall_height(turned, lookup, row, col, tips, undercut):
     return bottom - front
 
 
-@compiled()
+@compiled
 def source_pixel(lookup, row, col):
     """Returns the crop's (row, col) that a turned pixel shows, the nearest one if it lies outside."""
     u, v = col - lookup.left, row - lookup.top
@@ -166,7 +164,7 @@ def source_pixel(lookup, row, col):
     return min(max(r, 0), lookup.mask.shape[0] - 1), min(max(c, 0), lookup.mask.shape[1] - 1)
 
 
-@compiled()
+@compiled
 def contact_edge(turned, lookup, offsets, row, col, side, contact, tips, value, limits):
     """Examines one finger's contact: coverage, edge normal, flatness (eq. (14)) and wall.
 
@@ -214,13 +212,13 @@ def contact_edge(turned, lookup, offsets, row, col, side, contact, tips, value, 
     return VALID, side * slope, height / n, coverage
 
 
-@compiled()
+@compiled
 def _owned(lookup, row, col, value):
     r, c = source_pixel(lookup, row, col)
     return lookup.mask[r, c] == value
 
 
-@compiled()
+@compiled
 def check_clearance(standing, row, col, near, far, tips, limits):
     """Checks symmetry, width's lower end and the closing sweep of both fingers; a check's number."""
     if abs(near - far) > limits.asymmetry or min(near, far) < 1:
@@ -233,7 +231,7 @@ def check_clearance(standing, row, col, near, far, tips, limits):
     return SWEEP
 
 
-@compiled()
+@compiled
 def check_surfaces(turned, eroded, lookup, offsets, row, col, near, far, tips, value, limits):
     """Checks both contacts and how they face each other.
 
@@ -271,7 +269,7 @@ def check_surfaces(turned, eroded, lookup, offsets, row, col, near, far, tips, v
     return VALID, 0.2 * room + 0.3 * hold + 0.2 * symmetry + 0.1 * straight + 0.1 * parallel + 0.1 * cover
 
 
-@compiled()
+@compiled
 def free_room(eroded, row, col, widest, tips, limits):
     """Returns the free space beyond both footprints, 0 none, 1 at least ``clearance`` columns."""
     outer = widest + limits.footprint
@@ -281,7 +279,7 @@ def free_room(eroded, row, col, widest, tips, limits):
     return 1.0
 
 
-@compiled()
+@compiled
 def deepest_label(images, lookup, offsets, palm_rows, row, col, surface, value, limits, near, far):
     """Returns the deepest valid level of one pixel and angle.
 
@@ -326,7 +324,7 @@ def deepest_label(images, lookup, offsets, palm_rows, row, col, surface, value, 
     return reason, -1, 0, 0.0
 
 
-@compiled(parallel=True)
+@compiled
 def label_angle(images, lookup, offsets, palm_rows, rows, cols, surfaces, values, limits, results):
     """Labels all candidates at one angle: each keeps its deepest valid level.
 
@@ -344,11 +342,9 @@ def label_angle(images, lookup, offsets, palm_rows, rows, cols, surfaces, values
             distance), ``score`` (N,) float32; filled.
     """
     reason, level, contact, score = results
-    count = len(rows)
-    for chunk in prange((count + _CHUNK - 1) // _CHUNK):
-        near = np.empty(limits.levels, np.int32)
-        far = np.empty(limits.levels, np.int32)
-        for i in range(chunk * _CHUNK, min(count, chunk * _CHUNK + _CHUNK)):
-            reason[i], level[i], contact[i], score[i] = deepest_label(
-                images, lookup, offsets, palm_rows, rows[i], cols[i], surfaces[i], values[i], limits, near, far
-            )
+    near = np.empty(limits.levels, np.int32)
+    far = np.empty(limits.levels, np.int32)
+    for i in range(len(rows)):
+        reason[i], level[i], contact[i], score[i] = deepest_label(
+            images, lookup, offsets, palm_rows, rows[i], cols[i], surfaces[i], values[i], limits, near, far
+        )

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, fields
+from queue import SimpleQueue
 from typing import Any
 
+import numba
 import numpy as np
 from numpy.typing import NDArray
 
@@ -263,10 +266,15 @@ def _label_angles(
     values = view.instance_mask[rows, cols].astype(np.uint16)
     angles = bin_to_angle(np.arange(settings.angles), settings.angles)
     turns = [Turn.around(relief, float(a), crop_rows, crop_cols, (along, across)) for a in angles]
-    # One piece of memory for all angles: fresh pages cost as much as the work on them.
-    memory = np.empty((3, max(t.height * t.width for t in turns)), np.uint16)
-    for angle_bin, turn in enumerate(turns):
-        images = tuple(part[: turn.height * turn.width].reshape(turn.height, turn.width) for part in memory)
+    threads = min(numba.get_num_threads(), settings.angles)
+    # Each thread keeps its memory for all its angles: fresh pages cost as much as the work on them.
+    memory: SimpleQueue[NDArray[np.uint16]] = SimpleQueue()
+    for _ in range(threads):
+        memory.put(np.empty((3, max(t.height * t.width for t in turns)), np.uint16))
+
+    def label_turn(turn: Turn) -> tuple[NDArray[Any], ...]:
+        buffer = memory.get()
+        images = tuple(part[: turn.height * turn.width].reshape(turn.height, turn.width) for part in buffer)
         geometry = (turn.cosine, turn.sine, turn.pivot_row, turn.pivot_col, turn.left, turn.top)
         turn_image(relief.front_quarter if turn.quarter else relief.front, *geometry, images[0])
         erode_rows(images[0], half, images[1])
@@ -275,4 +283,13 @@ def _label_angles(
         results = tuple(np.empty(len(rows), dtype) for dtype in (np.uint8, np.int16, np.int32, np.float32))
         lookup = Lookup(relief.mask, relief.back, turn.quarter, *geometry)
         label_angle(images, lookup, offsets, palm, v, u, surfaces, values, limits, results)
+        memory.put(buffer)
+        return results
+
+    if threads == 1:
+        parts = [label_turn(turn) for turn in turns]
+    else:
+        with ThreadPoolExecutor(threads) as pool:
+            parts = list(pool.map(label_turn, turns))
+    for angle_bin, results in enumerate(parts):
         yield angle_bin, rows, cols, results

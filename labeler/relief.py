@@ -17,24 +17,24 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 import numpy as np
-from numba import njit, prange
+from numba import njit
 from numpy.typing import NDArray
 
 from sim.view import SceneView
 
 UNIT = 1e-5  # metres per step of the integer relief, unless the scene is deeper than 0.65 m
 _FARTHEST = 65535
-_COLUMNS = 128  # columns that one thread erodes at a time: they stay in its cache
+_COLUMNS = 128  # columns eroded at a time: they stay in the processor's cache
 _TILE = 64  # side of the tiles in which the image is turned
 
 
-def compiled(parallel: bool = False) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Returns numba's decorator with its cache on disk, typed so that signatures stay open."""
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compiles with numba, cache on disk, lock released; typed so that signatures stay open.
 
-    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
-        return cast(Callable[..., Any], njit(cache=True, nogil=True, parallel=parallel, boundscheck=False)(function))
-
-    return decorate
+    Never numba's own threads: angles run in Python threads (labeler.labels), which need no
+    barriers and leave nothing behind that a fork could trip over.
+    """
+    return cast(Callable[..., Any], njit(cache=True, nogil=True)(function))
 
 
 @dataclass(frozen=True)
@@ -153,7 +153,7 @@ class Turn:
         return np.rint(v).astype(np.int64) + self.top, np.rint(u).astype(np.int64) + self.left
 
 
-@compiled()
+@compiled
 def _depth_range(depth):
     nearest, farthest = np.inf, 0.0
     for i in range(depth.shape[0]):
@@ -164,10 +164,10 @@ def _depth_range(depth):
     return nearest, farthest
 
 
-@compiled(parallel=True)
+@compiled
 def _quantise(depth, nearest, unit):
     result = np.empty(depth.shape, np.uint16)
-    for i in prange(depth.shape[0]):
+    for i in range(depth.shape[0]):
         for j in range(depth.shape[1]):
             z = depth[i, j]
             step = (z - nearest) / unit + 1.5
@@ -175,12 +175,12 @@ def _quantise(depth, nearest, unit):
     return result
 
 
-@compiled(parallel=True)
+@compiled
 def _turn_quarter(image):
     """Returns the image turned clockwise by 90 degrees: (r, c) goes to (c, H - 1 - r)."""
     height, width = image.shape
     result = np.empty((width, height), image.dtype)
-    for tile in prange((width + _TILE - 1) // _TILE):
+    for tile in range((width + _TILE - 1) // _TILE):
         for left in range(0, height, _TILE):
             for i in range(tile * _TILE, min(width, tile * _TILE + _TILE)):
                 for j in range(left, min(height, left + _TILE)):
@@ -188,7 +188,7 @@ def _turn_quarter(image):
     return result
 
 
-@compiled()
+@compiled
 def _inside(start, step, first, last, size):
     """Returns the part of [first, last) where 0 <= int(start + step i) < size, a little inside."""
     if abs(step) < 1e-12:
@@ -197,11 +197,11 @@ def _inside(start, step, first, last, size):
     return max(first, int(np.ceil(min(a, b) + 1e-6))), min(last, int(np.floor(max(a, b) - 1e-6)) + 1)
 
 
-@compiled(parallel=True)
+@compiled
 def turn_image(source, cosine, sine, pivot_row, pivot_col, left, top, result):
     """Fills ``result`` (h, w) uint16 with the nearest pixels of the turned ``source``; 0 outside of it."""
     height, width = result.shape
-    for band in prange((height + _TILE - 1) // _TILE):
+    for band in range((height + _TILE - 1) // _TILE):
         for tile in range(0, width, _TILE):
             end = min(width, tile + _TILE)
             for i in range(band * _TILE, min(height, band * _TILE + _TILE)):
@@ -218,7 +218,7 @@ def turn_image(source, cosine, sine, pivot_row, pivot_col, left, top, result):
                     result[i, j] = 0
 
 
-@compiled(parallel=True)
+@compiled
 def erode_rows(image, half, result):
     """Fills ``result`` with the minimum over rows i - half ... i + half, for rows that have them all.
 
@@ -226,7 +226,7 @@ def erode_rows(image, half, result):
     """
     height, width = image.shape
     window = 2 * half + 1
-    for block in prange((width + _COLUMNS - 1) // _COLUMNS):
+    for block in range((width + _COLUMNS - 1) // _COLUMNS):
         first = block * _COLUMNS
         count = min(_COLUMNS, width - first)
         suffix = np.empty((window, _COLUMNS), np.uint16)
@@ -250,14 +250,14 @@ def erode_rows(image, half, result):
                     result[start + k + half, first + j] = a if a < b else b
 
 
-@compiled(parallel=True)
+@compiled
 def erode_ahead(image, first_row, last_row, length, result):
     """Fills ``result`` with the minimum over columns j ... j + length - 1 of rows [first_row, last_row).
 
     By doubling windows; the last ``length - 1`` columns take what is left of the row.
     """
     width = image.shape[1]
-    for i in prange(first_row, last_row):
+    for i in range(first_row, last_row):
         line = image[i].copy()
         window = 1
         while 2 * window <= length:
