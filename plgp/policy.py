@@ -31,7 +31,8 @@ class DecoderSettings:
         smoothing_px: Standard deviation of a Gaussian over the quality map; 0 leaves it alone.
         suppression_px: A grasp is kept where no better one lies within this distance (square
             window). Only where too few remain is it halved, and given up at last.
-        extra_opening: Added to the predicted width, up to the gripper's L4.
+        extra_opening: Added to the predicted width, up to the gripper's L4. Only where too few
+            grasps remain even so are wider openings tried.
         min_depth: Grasps that can go less deep are dropped.
         margin: Kept free on every side of a finger; the labels' own is 2.5 mm.
         pool: At most as many candidates are tried for each distance, best first.
@@ -112,28 +113,36 @@ def decode(
     columns = best.shape[1]
     chosen: list[PixelGrasps] = []
     taken = np.zeros(depth.shape, dtype=bool)
-    radius = rules.suppression_px
-    while True:
+    for radius, widening in _stages(rules, gripper.max_opening):
         values, pixels = _peaks(score, radius, rules.pool)
         row, col = (pixels // columns).cpu().numpy(), (pixels % columns).cpu().numpy()
         fresh = ~taken[row, col]
         row, col, value = row[fresh], col[fresh], values.cpu().numpy()[fresh]
+        extra = rules.extra_opening + widening
         start, step = 0, 4 * count
         while start < len(row) and sum(map(len, chosen)) < count:
             part = slice(start, start + step)
-            some = _executable(maps, angle_bin, row[part], col[part], value[part], depth, camera, gripper, rules)
+            some = _executable(maps, angle_bin, row[part], col[part], value[part], depth, camera, gripper, rules, extra)
             some = some[: count - sum(map(len, chosen))]
             taken[some.row, some.col] = True
             chosen.append(some)
             start, step = start + step, 2 * step
-        if radius == 0 or sum(map(len, chosen)) >= count:
+        if sum(map(len, chosen)) >= count:
             break
-        radius //= 2
     if not chosen:
         return PixelGrasps(**{f.name: np.zeros(0) for f in fields(PixelGrasps)})  # type: ignore[arg-type]
     merged = {f.name: np.concatenate([getattr(c, f.name) for c in chosen]) for f in fields(PixelGrasps)}
     grasps = PixelGrasps(**merged)
     return grasps[np.argsort(-grasps.quality, kind="stable")]
+
+
+def _stages(rules: DecoderSettings, max_opening: float) -> list[tuple[int, float]]:
+    """Returns (suppression radius in pixels, metres more than the usual opening), in the order of trying."""
+    radii = [rules.suppression_px]
+    while radii[-1]:
+        radii.append(radii[-1] // 2)
+    wider = [w for w in (0.02, 0.04, 0.06, 0.08) if w < max_opening]
+    return [(r, 0.0) for r in radii] + [(rules.suppression_px, w) for w in wider]
 
 
 def _executable(
@@ -146,11 +155,15 @@ def _executable(
     camera: PinholeCamera,
     gripper: GripperGeometry,
     rules: DecoderSettings,
+    extra: float,
 ) -> PixelGrasps:
-    """Returns the grasps at some pixels that can go at least ``min_depth`` deep, in their order."""
+    """Returns the grasps at some pixels that can go at least ``min_depth`` deep, in their order.
+
+    ``extra`` metres are added to the predicted widths.
+    """
     k = angle_bin[row, col].cpu().numpy()
     share = maps.width[0][k, row, col].float().cpu().numpy().astype(np.float64)
-    width = np.clip(share * gripper.max_opening + rules.extra_opening, 0, gripper.max_opening)
+    width = np.clip(share * gripper.max_opening + extra, 0, gripper.max_opening)
     angle = bin_to_angle(k, maps.angle.shape[1])
     free = deepest_free_depth(depth, camera, gripper, row, col, angle, width, margin=rules.margin)
     score = value.astype(np.float64)

@@ -31,6 +31,8 @@ def train(config: DictConfig) -> dict[str, float]:
     from lightning.pytorch.callbacks import LearningRateMonitor
     from lightning.pytorch.utilities import disable_possible_user_warnings
 
+    import labeler.generate  # noqa: F401  (recipes name it as their _target_; Hydra must find the module, loaded)
+
     disable_possible_user_warnings()
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)

@@ -74,3 +74,9 @@ def write_bars(folder, scenes=8, views=2, seed=0):
 def bars_folder(tmp_path_factory):
     """Folder of a data set of 8 scenes x 2 views."""
     return write_bars(tmp_path_factory.mktemp("bars"))
+
+
+@pytest.fixture
+def bars_image():
+    """``rgb``, ``depth``, ``mask``, ``grasps`` and camera of one image of bars."""
+    return *bars(np.random.default_rng(0)), CAMERA

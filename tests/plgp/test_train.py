@@ -13,6 +13,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
+import labeler.generate  # noqa: F401
 from plgp.callbacks import BenchmarkCallback, PictureCallback
 from plgp.module import GraspModule, build_network
 from plgp.train import check_choices, train
