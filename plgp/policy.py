@@ -70,13 +70,15 @@ class Workspace:
         """Returns (H, W) bool: pixels with a depth whose surface point lies in the box."""
         if self.frame not in ("world", "camera"):
             raise InputError(f"workspace.frame is '{self.frame}'; choose world or camera")
-        rows, cols = np.nonzero(depth > 0)
-        points = camera.deproject(rows, cols, depth[rows, cols])
-        if self.frame == "world":
-            points = points @ camera.pose[:3, :3].T + camera.pose[:3, 3]
-        inside = ((points >= np.asarray(self.minimum)) & (points <= np.asarray(self.maximum))).all(axis=1)
-        result = np.zeros(depth.shape, dtype=bool)
-        result[rows[inside], cols[inside]] = True
+        m = camera.intrinsics
+        y = (np.arange(depth.shape[0])[:, None] - m[1, 2]) / m[1, 1]
+        x = (np.arange(depth.shape[1])[None] - m[0, 2] - m[0, 1] * y) / m[0, 0]
+        pose = camera.pose if self.frame == "world" else np.eye(4)
+        result = depth > 0
+        for axis in range(3):
+            ray = (pose[axis, 0] * x + pose[axis, 1] * y + pose[axis, 2]).astype(np.float32)
+            place = ray * depth + np.float32(pose[axis, 3])
+            result &= (place >= self.minimum[axis]) & (place <= self.maximum[axis])
         return result
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no look-up over the network at import
 
@@ -61,23 +62,27 @@ class InputFormat:
         Raises:
             InputError: An image that the modality needs is None.
         """
-        parts = []
-        if self.modality != "depth":
-            if rgb is None:
-                raise InputError(f"modality '{self.modality}' needs an RGB image")
-            colours = rgb.transpose(2, 0, 1).astype(np.float32) / np.float32(255)
-            parts.append(colours - self._centre(colours).mean())
-        if self.modality != "rgb":
-            if depth is None:
-                raise InputError(f"modality '{self.modality}' needs a depth image")
+        given = rgb if self.modality != "depth" else depth
+        if rgb is None and self.modality != "depth":
+            raise InputError(f"modality '{self.modality}' needs an RGB image")
+        if depth is None and self.modality != "rgb":
+            raise InputError(f"modality '{self.modality}' needs a depth image")
+        assert given is not None
+        image = np.empty((self.channels, *given.shape[:2]), np.float32)
+        if rgb is not None and self.modality != "depth":
+            colours = rgb.transpose(2, 0, 1)
+            np.multiply(colours, np.float32(1 / 255), out=image[:3])
+            image[:3] -= np.float32(self._centre(colours).mean() / 255)
+        if depth is not None and self.modality != "rgb":
             seen = depth > 0
             middle = self._centre(depth)
             middle = middle[middle > 0] if (middle > 0).any() else depth[seen]
-            mean = middle.mean() if len(middle) else np.float32(0)
-            parts.append(np.where(seen, (depth - mean) * np.float32(self.depth_scale), np.float32(0))[None])
-        return np.ascontiguousarray(np.concatenate(parts), dtype=np.float32)
+            np.subtract(depth, middle.mean() if len(middle) else np.float32(0), out=image[-1])
+            image[-1] *= np.float32(self.depth_scale)
+            image[-1][~seen] = 0
+        return image
 
-    def _centre(self, image: FloatImage) -> FloatImage:
+    def _centre(self, image: NDArray[Any]) -> NDArray[Any]:
         """Returns the centred window of an image (..., H, W)."""
         top, left = (max(0, (size - self.window) // 2) for size in image.shape[-2:])
         return image[..., top : top + self.window, left : left + self.window]
@@ -176,8 +181,14 @@ class Augmentation:
         keypoints = np.stack(
             [grasps.col, grasps.row, np.degrees(bin_to_angle(grasps.angle_bin, self.bins))], axis=1
         ).astype(np.float32)
+        # A turned and shifted crop reaches no farther: what lies outside need not be turned.
+        top, left = self._margins(next(iter(images.values())).shape[:2])
+        images = {name: np.ascontiguousarray(_inner(image, top, left)) for name, image in images.items()}
+        keypoints[:, :2] -= (left, top)
+        height, width = next(iter(images.values())).shape[:2]
+        number = np.flatnonzero(((keypoints[:, :2] >= 0) & (keypoints[:, :2] < (width, height))).all(axis=1))
         self._pipeline.set_random_seed(seed)
-        out = self._pipeline(**images, keypoints=keypoints, number=np.arange(len(keypoints)))
+        out = self._pipeline(**images, keypoints=keypoints[number], number=number)
         return Frame(
             out["image"] if frame.rgb is not None else None,
             _merge(out["image" if frame.rgb is None else "range"]) if frame.depth is not None else None,
@@ -200,6 +211,13 @@ class Augmentation:
             raise InputError(f"crop {self.settings.crop} is larger than the {height}x{width} image; make it smaller")
         return images
 
+    def _margins(self, size: tuple[int, ...]) -> tuple[int, int]:
+        """Returns rows and columns, the same on both sides, that no augmented crop can show."""
+        s = self.settings
+        reach = s.crop * np.sqrt(2) + 2 * s.translate_px + 4
+        top, left = (max(0, int((length - reach) // 2)) for length in size)
+        return top, left
+
     def _grasps(self, keypoints: NDArray[np.floating], number: NDArray[np.int64], grasps: GraspArrays) -> GraspArrays:
         col, row = np.round(keypoints[:, :2].T).astype(np.int64)
         side = self.settings.crop
@@ -212,3 +230,7 @@ def _merge(pair: FloatImage) -> FloatImage:
     """Returns the depth of an interpolated (depth, seen) pair; missing where less than half was seen."""
     seen = pair[..., 1]
     return np.where(seen > 0.5, pair[..., 0] / np.maximum(seen, 0.5), 0).astype(np.float32)
+
+
+def _inner(image: NDArray[np.generic], top: int, left: int) -> NDArray[np.generic]:
+    return image[top : image.shape[0] - top, left : image.shape[1] - left]
