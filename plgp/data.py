@@ -153,6 +153,8 @@ def _world() -> tuple[int, int]:
 class PLGPDataModule(lightning.LightningDataModule):
     """Generates the data set if it is not there, splits it by scene, feeds the trainer."""
 
+    source: DataSet | None
+
     def __init__(
         self,
         folder: str | Path,
@@ -212,8 +214,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.samples_per_epoch, self.val_samples = samples_per_epoch, val_samples
-        self.splits = tuple(splits)
-        self.source: DataSet | None = None
+        self.splits, self.source = tuple(splits), None
 
     def prepare_data(self) -> None:
         """Generates the data set if the folder does not hold it yet; runs in one process."""
