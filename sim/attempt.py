@@ -31,6 +31,9 @@ class AttemptSettings:
     Attributes:
         force: Closing force of each finger, newtons.
         arm_force: What the arm can push with before it yields, newtons.
+        contact_radius: Radius of the patch over which a finger's pad touches, metres. Bullet gives a
+            face on a face often one contact point, which resists no twist; a patch of radius a
+            resists a torque of 2/3 a mu N. 0 makes the fingers hard and pointed.
         closing_speed: Of each finger, m/s.
         pre_grasp: Way back along the approach where the descent starts, metres.
         lift: Height of the lift, metres.
@@ -46,6 +49,7 @@ class AttemptSettings:
 
     force: float = 30.0
     arm_force: float = 100.0
+    contact_radius: float = 0.005
     closing_speed: float = 0.2
     pre_grasp: float = 0.2
     lift: float = 0.2
@@ -178,8 +182,12 @@ class ParallelJaw:
             physicsClientId=client,
         )
         left, right = friction if isinstance(friction, tuple) else (friction, friction)
+        # No other argument beside these: with linearDamping, changeDynamics drops the friction of a link.
         for link, value in ((LEFT, left), (RIGHT, right), (PALM, min(left, right))):
-            pybullet.changeDynamics(self.body, link, lateralFriction=value, physicsClientId=client)
+            twist = 2 / 3 * settings.contact_radius * value if link != PALM else 0.0
+            pybullet.changeDynamics(
+                self.body, link, lateralFriction=value, spinningFriction=twist, physicsClientId=client
+            )
         gear = pybullet.createConstraint(
             self.body,
             LEFT,
