@@ -17,7 +17,6 @@ _HOMES = {
     "ShardReader": "labeler.shards",
     "ShardWriter": "labeler.shards",
     "DataSetRecipe": "labeler.recipe",
-    "generate": "labeler.generate",
 }
 __all__ = list(_HOMES)
 

@@ -31,8 +31,6 @@ def train(config: DictConfig) -> dict[str, float]:
     from lightning.pytorch.callbacks import LearningRateMonitor
     from lightning.pytorch.utilities import disable_possible_user_warnings
 
-    import labeler.generate  # noqa: F401  (recipes name it as their _target_; Hydra must find the module, loaded)
-
     disable_possible_user_warnings()
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
@@ -50,10 +48,29 @@ def train(config: DictConfig) -> dict[str, float]:
         for logger in loggers:
             logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
         trainer.fit(module, datamodule=data, ckpt_path=config.resume, **_trust(config.resume))
-        return {name: float(value) for name, value in trainer.callback_metrics.items()}
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if config.evaluation is not None and trainer.is_global_zero:
+            metrics |= _evaluate(config, trainer, output)
+        return metrics
     finally:
         if "wandb" in sys.modules:
             sys.modules["wandb"].finish()  # runs of one multirun stay separate runs
+
+
+def _evaluate(config: DictConfig, trainer: Any, output: Path) -> dict[str, float]:
+    """Measures the best checkpoint beside the other policies; returns its scores, logged as ``test/AP`` ..."""
+    from plgp.benchmark import evaluate
+
+    saved = trainer.checkpoint_callback
+    best = (saved.best_model_path or saved.last_model_path) if saved is not None else ""
+    OmegaConf.update(config, "checkpoint", best or None)
+    summary = evaluate(config, output)
+    means = summary[(summary.friction == "mean") & (summary.policy == "network")]
+    scores = {f"test/{name}": float(means[name].mean()) for name in ("SR", "PC", "AP")} if len(means) else {}
+    for logger in trainer.loggers:
+        logger.log_metrics(scores, step=trainer.global_step)
+        logger.save()
+    return scores
 
 
 def _trust(resume: str | None) -> dict[str, Any]:

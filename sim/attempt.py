@@ -9,12 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
-import pybullet
 from numpy.typing import NDArray
 
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
-from sim.physics import World, matrix_to_pose
+from sim.physics import World, matrix_to_pose, pybullet
 from sim.scene import SceneState
 
 FloatArray = NDArray[np.float64]

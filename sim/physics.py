@@ -9,12 +9,30 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pybullet
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim import InputError
 from sim.objects import ObjectModel
+
+
+@contextlib.contextmanager
+def quiet() -> Iterator[None]:
+    """Silences what PyBullet's C code prints while it is imported and reads files."""
+    saved = os.dup(1), os.dup(2)
+    try:
+        with open(os.devnull, "w") as sink:
+            os.dup2(sink.fileno(), 1)
+            os.dup2(sink.fileno(), 2)
+            yield
+    finally:
+        for number, copy in zip((1, 2), saved, strict=True):
+            os.dup2(copy, number)
+            os.close(copy)
+
+
+with quiet():
+    import pybullet
 
 FloatArray = NDArray[np.float64]
 
@@ -80,19 +98,6 @@ class TraySettings:
         """Returns whether a world position (3,) m is over the tray and not below its floor."""
         half = self.floor / 2 + self.wall_lean
         return bool(abs(position[0]) < half and abs(position[1]) < half and position[2] > -0.01)
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Silences what PyBullet's C code prints while it reads files."""
-    saved = os.dup(1)
-    try:
-        with open(os.devnull, "w") as sink:
-            os.dup2(sink.fileno(), 1)
-            yield
-    finally:
-        os.dup2(saved, 1)
-        os.close(saved)
 
 
 def matrix_to_pose(matrix: FloatArray) -> tuple[list[float], list[float]]:

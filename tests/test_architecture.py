@@ -42,7 +42,7 @@ def test_the_guard_sees_a_wrong_import(tmp_path):
 
 @pytest.mark.parametrize("package", FLOORS)
 def test_importing_a_package_stays_cheap(package):
-    heavy = "pybullet torch numba wandb h5py pandas lightning matplotlib".split()
+    heavy = ["pybullet", "torch", "numba", "wandb", "h5py", "pandas", "lightning", "matplotlib"]
     code = f"import sys, {package}; print([m for m in {heavy!r} if m in sys.modules])"
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
     assert out.stdout.strip() == "[]"
