@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -104,6 +106,27 @@ class BenchmarkCallback(lightning.Callback):
         except Exception:  # whatever goes wrong in the simulator, the training is worth more
             log.exception("the benchmark of epoch %d failed; training goes on without it", epoch)
             return dict.fromkeys(SCORES, float("nan"))
+
+
+class EpochReport(lightning.Callback):
+    """Prints one line an epoch where there is no terminal for a progress bar: losses, scores, images a second."""
+
+    def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Starts the clock."""
+        self._start = time.perf_counter()
+
+    def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Stops the clock: validation comes at the end of a training epoch."""
+        self._seconds = time.perf_counter() - getattr(self, "_start", time.perf_counter())
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Prints the line, on rank zero."""
+        if sys.stdout.isatty() or not trainer.is_global_zero:
+            return
+        shown = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(("val/", "benchmark/"))}
+        text = ", ".join(f"{k} {v:.3g}" for k, v in sorted(shown.items()) if v == v)
+        batches = f"{trainer.num_training_batches} batches in {self._seconds:.0f} s"
+        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {batches}; {text}", flush=True)
 
 
 class PictureCallback(lightning.Callback):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import time
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -38,7 +39,11 @@ def train(config: DictConfig) -> dict[str, float]:
     lightning.seed_everything(config.seed, workers=True, verbose=False)
     loggers: list[Any] = []
     try:
+        clock = _Clock()
         data = instantiate(config.data)
+        if config.data.get("recipe") is not None:
+            data.prepare_data()  # Lightning would do it in fit; here its time counts by itself
+            clock.lap("data")
         module = instantiate(config.module)
         loggers.extend(instantiate(c) for c in config.logger.values() if c is not None)
         callbacks = [instantiate(c) for c in config.callbacks.values() if c is not None]
@@ -48,13 +53,32 @@ def train(config: DictConfig) -> dict[str, float]:
         for logger in loggers:
             logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
         trainer.fit(module, datamodule=data, ckpt_path=config.resume, **_trust(config.resume))
+        clock.lap("training")
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         if config.evaluation is not None and trainer.is_global_zero:
             metrics |= _evaluate(config, trainer, output)
+            clock.lap("evaluation")
+        print(f"wall time: {clock}", flush=True)
         return metrics
     finally:
         if "wandb" in sys.modules:
             sys.modules["wandb"].finish()  # runs of one multirun stay separate runs
+
+
+class _Clock:
+    """Wall time by stage."""
+
+    def __init__(self) -> None:
+        self.stages: list[str] = []
+        self.last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.stages.append(f"{stage} {now - self.last:.0f} s")
+        self.last = now
+
+    def __str__(self) -> str:
+        return ", ".join(self.stages)
 
 
 def _evaluate(config: DictConfig, trainer: Any, output: Path) -> dict[str, float]:

@@ -85,12 +85,12 @@ class TraySettings:
         lean = np.arctan2(self.wall_lean, self.wall_height)
         for quarter in range(4):
             # A wall on the +x side: its inner face runs from the floor's edge upwards and outwards.
-            turn = Rotation.from_euler("z", quarter * np.pi / 2) * Rotation.from_euler("y", lean)
+            quarter_turn = Rotation.from_euler("z", quarter * np.pi / 2)
             inner_middle = np.array([self.floor / 2 + self.wall_lean / 2, 0, self.wall_height / 2])
             pose = np.eye(4)
-            pose[:3, :3] = turn.as_matrix()
-            pose[:3, 3] = Rotation.from_euler("z", quarter * np.pi / 2).apply(inner_middle)
-            pose[:3, 3] = pose[:3, 3] + pose[:3, 0] * np.float64(self.thickness / 2)
+            pose[:3, :3] = (quarter_turn * Rotation.from_euler("y", lean)).as_matrix()
+            outward = pose[:3, 0] * (self.thickness / 2)
+            pose[:3, 3] = np.asarray(quarter_turn.apply(inner_middle), np.float64) + outward
             result.append((np.array([self.thickness, outer, slope]), pose))
         return result
 
@@ -198,7 +198,7 @@ class World:
                 physicsClientId=self.client,
             )
         info = pybullet.getDynamicsInfo(body, -1, physicsClientId=self.client)
-        self._inertial[body] = np.linalg.inv(pose_to_matrix(info[3], info[4]))
+        self._inertial[body] = np.asarray(np.linalg.inv(pose_to_matrix(info[3], info[4])), np.float64)
         self.objects.append(body)
         return len(self.objects) - 1
 
