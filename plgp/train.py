@@ -15,6 +15,18 @@ from omegaconf import DictConfig, OmegaConf
 from sim import InputError
 
 
+def cpu_precision() -> str:
+    """Returns "bf16-mixed" where the processor computes in bfloat16, else "32-true": emulated it is slow."""
+    try:
+        flags = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return "32-true"
+    return "bf16-mixed" if re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", flags) else "32-true"
+
+
+OmegaConf.register_new_resolver("cpu_precision", cpu_precision, replace=True)  # conf/trainer/cpu.yaml asks
+
+
 def train(config: DictConfig) -> dict[str, float]:
     """Trains as the configuration says.
 
