@@ -133,7 +133,13 @@ class PictureCallback(lightning.Callback):
     """Draws fixed validation images with the network's maps and top grasps, to files and W&B."""
 
     def __init__(
-        self, folder: str | Path, images: int = 2, every_n_epochs: int = 10, grasps: int = 10, max_opening: float = 0.1
+        self,
+        folder: str | Path,
+        images: int = 2,
+        every_n_epochs: int = 10,
+        grasps: int = 10,
+        max_opening: float = 0.1,
+        workspace: Workspace | None = None,
     ) -> None:
         """Sets up.
 
@@ -143,11 +149,12 @@ class PictureCallback(lightning.Callback):
             every_n_epochs: How often; the last epoch always.
             grasps: How many of the best grasps are drawn.
             max_opening: L4, metres.
+            workspace: Where the drawn grasps may lie.
         """
         if every_n_epochs < 1:
             raise InputError("PictureCallback needs every_n_epochs of at least 1")
         self.folder, self.images, self.every_n_epochs = Path(folder), images, every_n_epochs
-        self.grasps, self.max_opening = grasps, max_opening
+        self.grasps, self.max_opening, self.workspace = grasps, max_opening, workspace
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Draws, on rank zero, if its epoch has come."""
@@ -171,7 +178,7 @@ class PictureCallback(lightning.Callback):
             return []
         indices = data.indices["val"] or data.indices["train"]
         chosen = np.unique(np.linspace(0, len(indices) - 1, self.images).astype(int))
-        policy = NetworkPolicy.from_module(module)
+        policy = NetworkPolicy.from_module(module, workspace=self.workspace)
         self.folder.mkdir(parents=True, exist_ok=True)
         paths = []
         for number in chosen:

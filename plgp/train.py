@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 import time
+import warnings
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -45,6 +47,8 @@ def train(config: DictConfig) -> dict[str, float]:
     from lightning.pytorch.utilities import disable_possible_user_warnings
 
     disable_possible_user_warnings()
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     output = Path(config.output)
     output.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(config, output / "config.yaml", resolve=True)
