@@ -6,6 +6,7 @@ sim/README.md.
 
 from __future__ import annotations
 
+import warnings
 import zlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -167,10 +168,13 @@ def run_benchmark(
     task = progress.add_task(f"benchmark {name}", total=len(scenes)) if progress else None
     jobs = (joblib.delayed(_run_scene)(policy, s, i, frictions, rules) for i, s in enumerate(scenes))
     rows: list[dict[str, Any]] = []
-    for part in joblib.Parallel(n_jobs=workers, return_as="generator")(jobs):
-        rows.extend(part)
-        if progress and task is not None:
-            progress.advance(task)
+    with warnings.catch_warnings():
+        # loky takes a worker that has just imported torch for one that leaks, and starts another.
+        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
+        for part in joblib.Parallel(n_jobs=workers, return_as="generator")(jobs):
+            rows.extend(part)
+            if progress and task is not None:
+                progress.advance(task)
     frame = pd.DataFrame(rows)
     return frame.sort_values(["category", "scene", "friction", "protocol", "attempt"], ignore_index=True)
 
