@@ -1,4 +1,4 @@
-"""Command line: ``python -m labeler generate|stats|validate ...``; also ``plgp-labels``."""
+"""Command line: ``python -m labeler generate|stats|validate|verify ...``; also ``plgp-labels``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ USAGE = """Labels and data sets.
   python -m labeler generate [key=value ...]   make a data set (generate --help lists the settings)
   python -m labeler stats DIR                  images, objects and grasps of a data set
   python -m labeler validate DIR               checksums and contents; names each damaged shard
+  python -m labeler verify DIR [attempts=500] [friction=0.4] [seed=0] [workers=2] [objects=FOLDER]
+                                               executes random labels in physics: which share lifts?
 """
 
 
@@ -23,7 +25,12 @@ def main() -> None:
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(USAGE, end="")
         return
-    commands: dict[str, Callable[[list[str]], int]] = {"generate": _generate, "stats": _stats, "validate": _validate}
+    commands: dict[str, Callable[[list[str]], int]] = {
+        "generate": _generate,
+        "stats": _stats,
+        "validate": _validate,
+        "verify": _verify,
+    }
     try:
         if arguments[0] not in commands:
             raise InputError(f"'{arguments[0]}' is no command; choose from {', '.join(commands)}")
@@ -107,6 +114,32 @@ def _validate(arguments: list[str]) -> int:
         print(problem)
     print(f"{folder}: {len(problems)} problems" if problems else f"{folder}: all whole")
     return 1 if problems else 0
+
+
+def _options(arguments: list[str], command: str, defaults: dict[str, Any]) -> dict[str, Any]:
+    """Returns ``defaults`` with what ``key=value`` arguments say, each of its default's type."""
+    options = dict(defaults)
+    for argument in arguments:
+        key, sign, text = argument.partition("=")
+        if not sign or key not in defaults:
+            raise InputError(f"`{command}` does not know '{argument}'; give {', '.join(f'{k}=...' for k in defaults)}")
+        try:
+            options[key] = text if defaults[key] is None else type(defaults[key])(text)
+        except ValueError:
+            kind = "a whole number" if isinstance(defaults[key], int) else "a number"
+            raise InputError(f"`{command}`: {key} is '{text}'; give {kind}") from None
+    return options
+
+
+def _verify(arguments: list[str]) -> int:
+    """Executes random labels in physics; prints what lifts and keeps the figure in dataset.json."""
+    from labeler.verify import describe_truth, verify
+
+    folder = _folder(arguments[:1], "verify")
+    defaults = {"attempts": 500, "friction": 0.4, "seed": 0, "workers": 2, "objects": None}
+    options = _options(arguments[1:], "verify", defaults)
+    print(describe_truth(verify(folder, **options), options["friction"], options["seed"]))
+    return 0
 
 
 if __name__ == "__main__":

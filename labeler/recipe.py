@@ -19,6 +19,12 @@ from sim.scene import SceneSettings
 GENERATOR_VERSION = 1  # raise it when the same recipe gives other data
 
 
+def digest_objects(objects: ObjectSet) -> str:
+    """Returns the SHA-256 of a set's names, scales and URDF files, hexadecimal."""
+    models = [(m.name, m.scale, hashlib.sha256(m.urdf.read_bytes()).hexdigest()) for m in objects.models]
+    return hashlib.sha256(json.dumps(models).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class DataSetRecipe:
     """What a data set is made from; its contents are a function of this alone.
@@ -73,12 +79,10 @@ class DataSetRecipe:
 
     def describe(self) -> dict[str, Any]:
         """Returns everything that shapes the data, as JSON can hold it."""
-        models = [(m.name, m.scale, hashlib.sha256(m.urdf.read_bytes()).hexdigest()) for m in self.objects.models]
-        digest = hashlib.sha256(json.dumps(models).encode()).hexdigest()
         return {
             "schema_version": SCHEMA_VERSION,
             "generator_version": GENERATOR_VERSION,
-            "objects": {"name": self.objects.name, "count": len(self.objects), "sha256": digest},
+            "objects": {"name": self.objects.name, "count": len(self.objects), "sha256": digest_objects(self.objects)},
             "scene": asdict(self.scene),
             "camera": {
                 "width": self.camera.width,

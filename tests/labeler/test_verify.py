@@ -1,0 +1,171 @@
+"""Labels executed in physics, and the figure that is kept of them."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import labeler.verify as verification
+from labeler.generate import generate
+from labeler.labels import LabelSettings
+from labeler.recipe import DataSetRecipe
+from labeler.shards import DataSet
+from labeler.validate import find_problems
+from labeler.verify import describe_truth, find_objects, summarise_truth, verify
+from sim import InputError
+from sim.attempt import AttemptResult
+from sim.camera import PinholeCamera
+from sim.objects import ObjectSet
+
+RECIPE = DataSetRecipe(
+    objects=ObjectSet.pybullet(0, 20),
+    camera=PinholeCamera.from_fov(160, 120),
+    pixels_per_metre=1000.0,
+    labels=LabelSettings(angles=6),
+    scenes=2,
+    views=2,
+    object_counts=(2, 3),
+    seed=5,
+)
+
+
+@pytest.fixture(scope="module")
+def data_set(tmp_path_factory):
+    return generate(RECIPE, tmp_path_factory.mktemp("data") / "tiny", progress=False)
+
+
+def rows(success, scene=None, name=None):
+    """Attempts with these outcomes, all else harmless."""
+    n = len(success)
+    return pd.DataFrame(
+        {
+            "scene": np.zeros(n, int) if scene is None else scene,
+            "object": ["a"] * n if name is None else name,
+            "success": np.array(success, bool),
+            "reason": ["" if s else "slipped" for s in success],
+            "angle_bin": np.arange(n) % 18,
+            "depth": np.float32(0.02),
+            "width": np.float32(0.03),
+            "tilt": 0.0,
+        }
+    )
+
+
+def test_labels_lift_and_the_figure_is_kept(data_set):
+    before = DataSet(data_set)
+    shards = {p.name: p.read_bytes() for p in data_set.glob("*.h5")}
+    attempts = verify(data_set, attempts=12, friction=0.4, seed=3)
+    assert len(attempts) == 12
+    assert attempts.success.mean() > 0.7
+    after = DataSet(data_set)
+    assert after.hash == before.hash == RECIPE.hash
+    truth = after.info["truth"]["0.4"]
+    assert truth["lifted"] == pytest.approx(attempts.success.mean())
+    assert truth["attempts"] == 12
+    assert {p.name: p.read_bytes() for p in data_set.glob("*.h5")} == shards
+    assert find_problems(data_set) == []
+    assert generate(RECIPE, data_set, progress=False) == data_set  # still this recipe's finished data
+    for image, group in attempts.groupby("image"):
+        frame = before.read(int(image), ("instance_mask", "objects"))
+        labels = set(zip(frame["grasps"].row.tolist(), frame["grasps"].col.tolist(), strict=True))
+        names = {o.mask_value: o.name for o in frame["objects"]}
+        for row in group.itertuples():
+            assert (row.row, row.col) in labels
+            assert names[int(frame["instance_mask"][row.row, row.col])] == row.object
+            assert row.scene == frame["scene"]
+
+
+def test_two_processes_find_the_same_and_another_friction_stands_beside_it(data_set):
+    one = verify(data_set, attempts=4, friction=0.3, seed=1, workers=1)
+    two = verify(data_set, attempts=4, friction=0.2, seed=1, workers=2)
+    columns = ["image", "row", "col", "angle_bin", "depth", "width", "tilt", "object"]
+    pd.testing.assert_frame_equal(one[columns], two[columns])
+    assert {"0.2", "0.3"} <= DataSet(data_set).info["truth"].keys()
+    pd.testing.assert_frame_equal(two, verify(data_set, attempts=4, friction=0.2, seed=1, workers=1))
+
+
+def test_what_is_executed_is_the_label(data_set, monkeypatch):
+    """The tips' middle lies on the pixel's ray, ``depth`` below its surface, with the label's width."""
+    seen = []
+
+    def record(world, state, grasp, gripper, friction):
+        seen.append((state, grasp, gripper, friction))
+        return AttemptResult(True, "", 0, (), 0.0, state.poses, 0.0)
+
+    monkeypatch.setattr(verification, "attempt", record)
+    attempts = verify(data_set, attempts=10, friction=0.25)
+    assert len(seen) == 10
+    expected = []
+    for row in attempts.itertuples():
+        frame = DataSet(data_set).read(row.image, ("depth", "objects"))
+        m, z = frame["intrinsics"], float(frame["depth"][row.row, row.col])
+        ray = np.array([(row.col - m[0, 2]) / m[0, 0], (row.row - m[1, 2]) / m[1, 1], 1]) * z + [0, 0, row.depth]
+        expected.append((frame["pose"] @ [*ray, 1])[:3])
+    assert np.allclose(sorted(map(tuple, expected)), sorted(tuple(g.translation[0]) for _, g, _, _ in seen))
+    assert sorted(g.width[0] for _, g, _, _ in seen) == pytest.approx(sorted(attempts.width))
+    assert all(f == 0.25 and g == RECIPE.gripper for _, _, g, f in seen)
+    assert {len(s.models) for s, *_ in seen} <= {2, 3}
+
+
+def test_figures():
+    attempts = rows([1, 1, 1, 0, 1, 1], [0, 0, 0, 1, 1, 1], ["a", "a", "a", "a", "b", "c"])
+    figures = summarise_truth(attempts)
+    assert figures["lifted"] == pytest.approx(5 / 6)
+    assert figures["macro"] == pytest.approx((0.75 + 1 + 1) / 3)
+    assert figures["interval"] == pytest.approx([2 / 3, 1.0])
+    assert (figures["scenes"], figures["objects"]) == (2, 3)
+    assert summarise_truth(rows([1, 0]))["interval"] is None
+    json.dumps(figures)
+    text = describe_truth(attempts, 0.4)
+    assert "5 of 6 labels lift at friction 0.4: 83.3 %" in text
+    assert "1 slipped" in text
+    assert "20-30: 83 % of 6" in text  # depth 20 mm, as float32 a hair less
+    assert "0-5: 83 % of 6" in text
+    assert text.count("0: 100 % of 1") == 1  # angle bin 0
+
+
+def test_objects_must_be_the_same(data_set, tmp_path):
+    data = DataSet(data_set)
+    assert find_objects(data).names == RECIPE.objects.names
+    (tmp_path / "other.urdf").write_text("<robot name='other'/>")
+    with pytest.raises(InputError, match="are not the 21"):
+        find_objects(data, tmp_path)
+    data.info["recipe"]["objects"]["name"] = "mugs"
+    with pytest.raises(InputError, match="'mugs'; give their folder"):
+        find_objects(data)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"attempts": 0}, {"friction": 0.0}, {"friction": float("nan")}, {"seed": -1}, {"workers": 0}]
+)
+def test_arguments_out_of_range(data_set, wrong):
+    with pytest.raises(InputError, match=f"verify: {next(iter(wrong))} is"):
+        verify(data_set, **wrong)
+
+
+def test_no_data_set_no_labels(tmp_path, data_set):
+    with pytest.raises(InputError, match="holds no finished data set"):
+        verify(tmp_path)
+    settings = LabelSettings(angles=6, engagement=0.049, min_wall_share=1.0)
+    empty = generate(replace(RECIPE, labels=settings, scenes=1), tmp_path / "empty", progress=False)
+    with pytest.raises(InputError, match="holds no labels"):
+        verify(empty)
+
+
+def run_command(*arguments):
+    return subprocess.run([sys.executable, "-m", "labeler", *arguments], capture_output=True, text=True, check=False)
+
+
+def test_command(data_set):
+    done = run_command("verify", str(data_set), "attempts=2", "workers=1", "friction=0.35")
+    assert done.returncode == 0, done.stderr
+    assert "of 2 labels lift at friction 0.35" in done.stdout
+    for wrong, message in (("attempt=2", "does not know 'attempt=2'"), ("attempts=many", "give a whole number")):
+        failed = run_command("verify", str(data_set), wrong)
+        assert failed.returncode == 2
+        assert message in failed.stderr
+        assert "Traceback" not in failed.stderr
