@@ -12,6 +12,8 @@ _HOMES = {
     "LabelSettings": "labeler.labels",
     "label_view": "labeler.labels",
     "count_rejections": "labeler.labels",
+    "Explanation": "labeler.explain",
+    "explain_pixel": "labeler.explain",
     "LabelOracle": "labeler.oracle",
     "DataSet": "labeler.shards",
     "ShardReader": "labeler.shards",

@@ -135,12 +135,11 @@ def label_view(
         InputError: The gripper cannot hold anything with these settings.
     """
     gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
-    limits = limits_in_pixels(view, gripper, settings)
-    half_pitch = 0.5 / view.parallel_camera.pixels_per_metre
+    eta = view.parallel_camera.pixels_per_metre
     parts = []
-    for angle_bin, rows, cols, (reason, level, contact, score) in _label_angles(view, gripper, settings, limits):
+    for angle_bin, rows, cols, (reason, level, contact, score) in _label_angles(view, gripper, settings):
         kept = np.flatnonzero(reason == VALID)
-        width = 2 * (contact[kept] * 2 - 1) * half_pitch + settings.width_tolerance
+        width = label_width(contact[kept], eta, settings)
         parts.append(
             GraspLabels(
                 rows[kept].astype(np.uint16),
@@ -163,7 +162,7 @@ def count_rejections(
     """Returns how many (pixel, angle) pairs got no further than each check; "valid" are the labels."""
     gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
     counts = np.zeros(len(REASONS), np.int64)
-    for _, _, _, results in _label_angles(view, gripper, settings, limits_in_pixels(view, gripper, settings)):
+    for _, _, _, results in _label_angles(view, gripper, settings):
         counts += np.bincount(results[0], minlength=len(REASONS))
     return dict(zip(REASONS, counts.tolist(), strict=True))
 
@@ -205,6 +204,11 @@ def limits_in_pixels(view: SceneView, gripper: GripperGeometry, settings: LabelS
     )
 
 
+def label_width(contact: NDArray[np.integer], eta: float, settings: LabelSettings) -> NDArray[np.float64]:
+    """Returns the opening (m) whose inner faces stand before the contacts ``contact`` pixels from the middle."""
+    return (contact * 2 - 1) / eta + settings.width_tolerance
+
+
 def finger_rows(gripper: GripperGeometry, settings: LabelSettings, eta: float) -> tuple[int, NDArray[np.int64]]:
     """Returns half of the eroded rows (margins included) and the rows on which contacts are examined."""
     half = int(np.ceil((gripper.finger_width / 2 + settings.finger_margin) * eta - 0.5))
@@ -243,10 +247,49 @@ def find_candidates(
     return rows[seen], cols[seen], r[seen], c[seen], surface
 
 
-def _label_angles(
-    view: SceneView, gripper: GripperGeometry, settings: LabelSettings, limits: Limits
-) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64], tuple[NDArray[Any], ...]]]:
-    """Yields, per angle bin, the candidates' camera rows and columns and label_angle's results."""
+@dataclass(frozen=True)
+class Prepared:
+    """A view's relief and everything else that does not depend on the angle; see ``prepare``.
+
+    Attributes:
+        relief: The relief.
+        limits: The settings in its pixels and steps.
+        half: Half of the eroded rows.
+        offsets: (m,) rows on which contacts are examined.
+        palm: (p,) shifts of eroded rows that cover the palm.
+        reach: Pixels needed around a candidate along and across the closing direction.
+    """
+
+    relief: Relief
+    limits: Limits
+    half: int
+    offsets: NDArray[np.int64]
+    palm: NDArray[np.int64]
+    reach: tuple[int, int]
+
+    def images(self, turn: Turn, buffer: NDArray[np.uint16]) -> tuple[tuple[NDArray[np.uint16], ...], Lookup]:
+        """Returns ``turned``, ``eroded``, ``standing`` of one angle (see labeler.relief), and their lookup.
+
+        Args:
+            turn: The angle.
+            buffer: (3, at least turn.height * turn.width) uint16, where the images are put.
+        """
+        relief = self.relief
+        images = tuple(part[: turn.height * turn.width].reshape(turn.height, turn.width) for part in buffer)
+        geometry = (turn.cosine, turn.sine, turn.pivot_row, turn.pivot_col, turn.left, turn.top)
+        turn_image(relief.front_quarter if turn.quarter else relief.front, *geometry, images[0])
+        erode_rows(images[0], self.half, images[1])
+        erode_ahead(images[1], self.half, turn.height - self.half, self.limits.footprint, images[2])
+        return images, Lookup(relief.mask, relief.back, turn.quarter, *geometry)
+
+
+def prepare(view: SceneView, gripper: GripperGeometry, settings: LabelSettings) -> Prepared | None:
+    """Returns what all angles share, or None if the parallel image shows no object.
+
+    Raises:
+        InputError: The gripper cannot hold anything with these settings.
+    """
+    limits = limits_in_pixels(view, gripper, settings)
     eta = view.parallel_camera.pixels_per_metre
     half, offsets = finger_rows(gripper, settings, eta)
     palm = palm_rows(gripper, half, eta)
@@ -254,18 +297,29 @@ def _label_angles(
     across = max(half + int(palm[-1]), int(offsets[-1])) + 1
     relief = make_relief(view, max(along, across) * 1.5 / eta)
     if relief is None:
-        return
-    rows, cols, crop_rows, crop_cols, surfaces = find_candidates(view, relief)
-    if not len(rows):
-        return
+        return None
     limits = limits._replace(
         level_step=round(settings.depth_step / relief.unit),
         engagement=round(settings.engagement / relief.unit),
         finger_length=round(gripper.finger_length / relief.unit),
     )
+    return Prepared(relief, limits, half, offsets, palm, (along, across))
+
+
+def _label_angles(
+    view: SceneView, gripper: GripperGeometry, settings: LabelSettings
+) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64], tuple[NDArray[Any], ...]]]:
+    """Yields, per angle bin, the candidates' camera rows and columns and label_angle's results."""
+    prepared = prepare(view, gripper, settings)
+    if prepared is None:
+        return
+    relief = prepared.relief
+    rows, cols, crop_rows, crop_cols, surfaces = find_candidates(view, relief)
+    if not len(rows):
+        return
     values = view.instance_mask[rows, cols].astype(np.uint16)
     angles = bin_to_angle(np.arange(settings.angles), settings.angles)
-    turns = [Turn.around(relief, float(a), crop_rows, crop_cols, (along, across)) for a in angles]
+    turns = [Turn.around(relief, float(a), crop_rows, crop_cols, prepared.reach) for a in angles]
     threads = min(numba.get_num_threads(), settings.angles)
     # Each thread keeps its memory for all its angles: fresh pages cost as much as the work on them.
     memory: SimpleQueue[NDArray[np.uint16]] = SimpleQueue()
@@ -274,15 +328,10 @@ def _label_angles(
 
     def label_turn(turn: Turn) -> tuple[NDArray[Any], ...]:
         buffer = memory.get()
-        images = tuple(part[: turn.height * turn.width].reshape(turn.height, turn.width) for part in buffer)
-        geometry = (turn.cosine, turn.sine, turn.pivot_row, turn.pivot_col, turn.left, turn.top)
-        turn_image(relief.front_quarter if turn.quarter else relief.front, *geometry, images[0])
-        erode_rows(images[0], half, images[1])
-        erode_ahead(images[1], half, turn.height - half, limits.footprint, images[2])
+        images, lookup = prepared.images(turn, buffer)
         v, u = turn.place(relief, crop_rows, crop_cols)
         results = tuple(np.empty(len(rows), dtype) for dtype in (np.uint8, np.int16, np.int32, np.float32))
-        lookup = Lookup(relief.mask, relief.back, turn.quarter, *geometry)
-        label_angle(images, lookup, offsets, palm, v, u, surfaces, values, limits, results)
+        label_angle(images, lookup, prepared.offsets, prepared.palm, v, u, surfaces, values, prepared.limits, results)
         memory.put(buffer)
         return results
 
