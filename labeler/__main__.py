@@ -1,4 +1,4 @@
-"""Command line: ``python -m labeler generate|stats|validate|verify ...``; also ``plgp-labels``."""
+"""Command line: ``python -m labeler generate|preview|stats|validate|verify ...``; also ``plgp-labels``."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ USAGE = """Labels and data sets.
 
   python -m labeler generate [key=value ...]   make a data set (generate --help lists the settings)
   python -m labeler stats DIR                  images, objects and grasps of a data set
+  python -m labeler preview DIR [images=12] [grasps=40] [seed=0] [out=FILE]
+                                               a contact sheet: images with some of their labels
   python -m labeler validate DIR               checksums and contents; names each damaged shard
   python -m labeler verify DIR [attempts=500] [friction=0.4] [seed=0] [workers=2] [objects=FOLDER]
                                                executes random labels in physics: which share lifts?
@@ -27,6 +29,7 @@ def main() -> None:
         return
     commands: dict[str, Callable[[list[str]], int]] = {
         "generate": _generate,
+        "preview": _preview,
         "stats": _stats,
         "validate": _validate,
         "verify": _verify,
@@ -139,6 +142,22 @@ def _verify(arguments: list[str]) -> int:
     defaults = {"attempts": 500, "friction": 0.4, "seed": 0, "workers": 2, "objects": None}
     options = _options(arguments[1:], "verify", defaults)
     print(describe_truth(verify(folder, **options), options["friction"], options["seed"]))
+    return 0
+
+
+def _preview(arguments: list[str]) -> int:
+    """Draws images with some of their labels into one PNG."""
+    from labeler.preview import draw_preview
+
+    folder = _folder(arguments[:1], "preview")
+    options = _options(arguments[1:], "preview", {"images": 12, "grasps": 40, "seed": 0, "out": None})
+    path = Path(options.pop("out") or folder / "preview.png")
+    if not path.parent.is_dir():
+        raise InputError(f"`preview`: the folder of {path} does not exist; make it or give another out=FILE")
+    if path.suffix.lower() != ".png":
+        raise InputError(f"`preview`: out is '{path}'; give a file name that ends in .png")
+    draw_preview(folder, **options).savefig(path)
+    print(path)
     return 0
 
 

@@ -121,7 +121,7 @@ class Explanation:
         axes.set_yticks(ticks, [f"{1e3 * self.depths[t]:.0f}" for t in ticks])
         axes.set(xlabel="angle bin", ylabel="depth of the tips (mm)", title=f"row {self.row}, col {self.col}")
         shown = [Patch(color=_COLOURS[i], label=_ANSWERS[i]) for i in np.unique(numbers)]
-        axes.legend(handles=shown, fontsize=7, loc="upper right")
+        axes.legend(handles=shown, fontsize=7, ncols=4, loc="upper center", bbox_to_anchor=(0.5, -0.15))
 
     def _draw_profile(self, axes: Axes, angle_bin: int, level: int) -> None:
         """Heights in mm above the surface at the pixel, on the finger's middle (bold) and outer rows."""
