@@ -5,8 +5,15 @@ from typing import Any
 
 _HOMES = {
     "GraspNetwork": "plgp.networks.base",
+    "AFFGANet": "plgp.networks.affga",
+    "DANet": "plgp.networks.danet",
+    "DeepLabV3Plus": "plgp.networks.deeplabv3plus",
     "GGCNN2": "plgp.networks.ggcnn2",
+    "GRCNN": "plgp.networks.grcnn",
     "SMPNetwork": "plgp.networks.smp",
+    "STDC": "plgp.networks.stdc",
+    "SegNet": "plgp.networks.segnet",
+    "UNet": "plgp.networks.unet",
 }
 __all__ = list(_HOMES)
 

@@ -40,7 +40,10 @@ class GraspNetwork(nn.Module):
         channels: C, input channels.
         bins: K, angle bins.
         stride: H and W must be multiples of it.
+        pools: Whether a batch norm follows a global pool, so that training needs 2 images a batch.
     """
+
+    pools = False
 
     def __init__(self, channels: int, bins: int, stride: int) -> None:
         """Raises InputError where a number is not positive."""
@@ -60,7 +63,7 @@ class GraspNetwork(nn.Module):
             x: (B, C, H, W) floating, normalised as in training.
 
         Raises:
-            InputError: The number of channels or the size does not fit.
+            InputError: The number of channels, the size or, in training, the batch does not fit.
         """
         self._check(x)
         return GraspMaps.split(self.features(x))
@@ -73,6 +76,11 @@ class GraspNetwork(nn.Module):
             raise InputError(
                 f"{name} wants image sizes that are multiples of its stride {self.stride}, "
                 f"not {x.shape[2]}x{x.shape[3]}; crop or pad the image"
+            )
+        if self.training and self.pools and x.shape[0] < 2:
+            raise InputError(
+                f"{name} normalises globally pooled features over the batch and cannot train on one image; "
+                "set data.batch_size to 2 or more"
             )
 
 

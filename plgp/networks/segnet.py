@@ -1,0 +1,56 @@
+"""SegNet (Badrinarayanan, Kendall, Cipolla 2017); 29,537,317 parameters for depth."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from plgp.networks.base import GraspNetwork, set_prior
+from plgp.networks.blocks import TaskHeads, normalised
+
+_ENCODER = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+_DECODER = ((512, 512, 512), (512, 512, 256), (256, 256, 128), (128, 64))
+
+
+def _levels(inputs: int, widths: tuple[tuple[int, ...], ...]) -> nn.ModuleList:
+    levels = nn.ModuleList()
+    for level in widths:
+        layers = [part for a, b in pairwise((inputs, *level)) for part in normalised(a, b, bias=True)]
+        levels.append(nn.Sequential(*layers))
+        inputs = level[-1]
+    return levels
+
+
+def _head(outputs: int, prior: float | None) -> nn.Sequential:
+    last = nn.Conv2d(64, outputs, 3, padding=1)
+    set_prior(last, prior)
+    return nn.Sequential(*normalised(64, 64, bias=True), last)
+
+
+class SegNet(GraspNetwork):
+    """VGG-16 encoder, stride 32, and a decoder that unpools to where the maxima were."""
+
+    def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
+        """Builds the network with random weights.
+
+        Args:
+            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: K.
+            prior: See ``set_prior``; None is the paper's.
+        """
+        super().__init__(channels, bins, stride=32)
+        self.encoder = _levels(channels, _ENCODER)
+        self.decoder = _levels(512, _DECODER)
+        self.heads = TaskHeads(*(_head(n, prior) for n in (1, bins, bins)))
+
+    def features(self, x: Tensor) -> Tensor:
+        """Returns (B, 1 + 2K, H, W) logits."""
+        indices: list[Tensor] = []
+        for level in self.encoder:
+            x, index = F.max_pool2d(level(x), 2, return_indices=True)
+            indices.append(index)
+        for level in self.decoder:
+            x = level(F.max_unpool2d(x, indices.pop(), (2, 2)))
+        return self.heads(F.max_unpool2d(x, indices.pop(), (2, 2)))
