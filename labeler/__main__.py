@@ -141,7 +141,8 @@ def _verify(arguments: list[str]) -> int:
     folder = _folder(arguments[:1], "verify")
     defaults = {"attempts": 500, "friction": 0.4, "seed": 0, "workers": 2, "objects": None}
     options = _options(arguments[1:], "verify", defaults)
-    print(describe_truth(verify(folder, **options), options["friction"], options["seed"]))
+    attempts = verify(folder, **options, progress=True)
+    print(describe_truth(attempts, options["friction"], options["seed"]))
     return 0
 
 

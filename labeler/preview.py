@@ -40,10 +40,12 @@ def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, seed: i
         if value < least:
             raise InputError(f"preview: {name} is {value}; give at least {least}")
     data, rng = DataSet(folder), np.random.default_rng(seed)
-    # Every scene once before any a second time.
     order = rng.permutation(len(data))
-    rounds = np.array([np.count_nonzero(data.scenes[order[:i]] == data.scenes[index]) for i, index in enumerate(order)])
-    chosen = np.sort(order[np.argsort(rounds, kind="stable")][:images])
+    # Every scene once before any a second time: how many of its images come earlier in the order?
+    scenes = data.scenes[order]
+    by_scene = np.argsort(scenes, kind="stable")
+    earlier = np.arange(len(order)) - np.searchsorted(scenes[by_scene], scenes[by_scene])
+    chosen = np.sort(order[by_scene[np.argsort(earlier, kind="stable")]][:images])
     columns = min(_COLUMNS, len(chosen))
     rows = -(-len(chosen) // columns)
     frames = [data.read(int(index), ("rgb", "depth")) for index in chosen]

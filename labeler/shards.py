@@ -369,6 +369,10 @@ class DataSet:
         shard = int(np.searchsorted(self._ends, index, side="right"))
         return self._readers[shard].read(index - int(self._ends[shard - 1] if shard else 0), keys)
 
+    def grasp_counts(self) -> NDArray[np.int64]:
+        """Returns the number of grasps of each image."""
+        return np.concatenate([np.diff(reader.file["grasps/offsets"][...]) for reader in self._readers])
+
     def splits(self, train: float = 0.8, val: float = 0.1, test: float = 0.1) -> tuple[list[int], list[int], list[int]]:
         """Returns the image indices of three parts; a scene's views stay together.
 

@@ -12,6 +12,8 @@ import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
 
 from labeler.recipe import digest_objects
 from labeler.shards import DataSet, Frame, write_json
@@ -39,6 +41,7 @@ def verify(
     seed: int = 0,
     workers: int = 1,
     objects: str | Path | None = None,
+    progress: bool = False,
 ) -> pd.DataFrame:
     """Executes random labels of a data set, all labels equally likely, and keeps the figure in dataset.json.
 
@@ -51,6 +54,7 @@ def verify(
         seed: Draws the labels and the bootstrap.
         workers: Processes; the result does not depend on them.
         objects: The folder of URDFs that the data set was made from, where they are not PyBullet's.
+        progress: Whether to show a progress bar.
 
     Returns:
         One row per attempt: ``image, scene, row, col, angle_bin, depth, width`` (metres), ``tilt``
@@ -66,8 +70,11 @@ def verify(
         raise InputError(f"verify: friction is {friction}; give a positive number")
     data = DataSet(folder)
     models = find_objects(data, objects)
-    jobs = (joblib.delayed(_execute)(*job, friction) for job in _jobs(data, models, attempts, seed))
-    rows = [row for part in joblib.Parallel(n_jobs=workers)(jobs) for row in part]
+    picked = _draw(data, attempts, seed)
+    jobs = (joblib.delayed(_execute)(*job, friction) for job in _jobs(data, models, picked))
+    parts = joblib.Parallel(n_jobs=workers, return_as="generator")(jobs)
+    console = Console(stderr=True, quiet=not progress)
+    rows = [row for part in track(parts, "attempts by image", len(picked), console=console) for row in part]
     frame = pd.DataFrame(rows).sort_values(["image", "row", "col", "angle_bin"], ignore_index=True)
     truth = {**data.info.get("truth", {}), f"{friction:g}": {**summarise_truth(frame, seed), "seed": seed}}
     write_json(data.folder / "dataset.json", {**data.info, "truth": truth})
@@ -162,33 +169,37 @@ def describe_truth(attempts: pd.DataFrame, friction: float, seed: int = 0) -> st
     return "\n".join(lines)
 
 
-def _jobs(
-    data: DataSet, objects: ObjectSet, attempts: int, seed: int
-) -> Iterator[tuple[SceneState, PhysicsSettings, GripperGeometry, GraspPoses, list[dict[str, Any]]]]:
-    """Draws the labels; yields, per image with any, the rebuilt scene, the grasps and their rows' heads."""
-    frames = (data.read(i, ()) for i in range(len(data)))
-    ends = np.cumsum([len(frame["grasps"]) for frame in frames])
-    if ends[-1] == 0:
+def _draw(data: DataSet, attempts: int, seed: int) -> dict[int, NDArray[np.int64]]:
+    """Returns, per image, which of its labels were drawn; all labels of the data set are equally likely."""
+    ends = np.cumsum(data.grasp_counts())
+    if not len(ends) or ends[-1] == 0:
         raise InputError(f"{data.folder} holds no labels to verify")
-    rng = np.random.default_rng(seed)
-    picked = np.sort(rng.choice(int(ends[-1]), min(attempts, int(ends[-1])), replace=False))
-    images = np.searchsorted(ends, picked, side="right")
+    rng, total = np.random.default_rng(seed), int(ends[-1])
+    drawn = np.sort(rng.choice(total, min(attempts, total), replace=False))
+    images = np.searchsorted(ends, drawn, side="right")
+    starts = np.concatenate([[0], ends[:-1]])
+    return {int(image): drawn[images == image] - starts[image] for image in np.unique(images)}
+
+
+def _jobs(
+    data: DataSet, objects: ObjectSet, picked: dict[int, NDArray[np.int64]]
+) -> Iterator[tuple[SceneState, PhysicsSettings, GripperGeometry, GraspPoses, list[dict[str, Any]]]]:
+    """Yields, per image, the rebuilt scene, the grasps that were drawn and their rows' heads."""
     recipe = data.info["recipe"]
     scene = recipe["scene"]
     tray, physics = TraySettings(**scene["tray"]), PhysicsSettings(**scene["physics"])
     gripper = GripperGeometry(**recipe["gripper"])
-    for image in np.unique(images):
-        frame = data.read(int(image), ("depth", "instance_mask", "objects"))
-        index = picked[images == image] - ends[image] + len(frame["grasps"])
-        poses, rows = _grasps(frame, index, recipe)
-        for row in rows:
-            row["image"] = int(image)
+    for image, index in picked.items():
+        frame = data.read(image, ("depth", "instance_mask", "objects"))
+        poses, rows = _grasps(frame, image, index, recipe)
         models = tuple(ObjectModel(o.name, objects.model(o.name).urdf, o.scale) for o in frame["objects"])
         state = SceneState(models, np.array([o.pose_world for o in frame["objects"]]), tray)
         yield state, physics, gripper, poses, rows
 
 
-def _grasps(frame: Frame, index: NDArray[np.int64], recipe: dict[str, Any]) -> tuple[GraspPoses, list[dict[str, Any]]]:
+def _grasps(
+    frame: Frame, image: int, index: NDArray[np.int64], recipe: dict[str, Any]
+) -> tuple[GraspPoses, list[dict[str, Any]]]:
     """Returns the labels of one image in the world frame, and what is known of each."""
     depth, labels = frame["depth"], frame["grasps"][index]
     camera = PinholeCamera(depth.shape[1], depth.shape[0], frame["intrinsics"], frame["pose"])
@@ -199,7 +210,7 @@ def _grasps(frame: Frame, index: NDArray[np.int64], recipe: dict[str, Any]) -> t
     owners = frame["instance_mask"][labels.row, labels.col]
     return poses, [
         {
-            "image": -1,
+            "image": image,
             "scene": frame["scene"],
             "row": int(labels.row[i]),
             "col": int(labels.col[i]),
