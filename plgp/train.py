@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 import time
@@ -62,7 +63,8 @@ def train(config: DictConfig) -> dict[str, float]:
             clock.lap("data")
         module = instantiate(config.module)
         loggers.extend(instantiate(c) for c in config.logger.values() if c is not None)
-        callbacks = [instantiate(c) for c in config.callbacks.values() if c is not None]
+        # An experiment may set a value of a callback that another choice (callbacks=none) leaves out.
+        callbacks = [instantiate(c) for c in config.callbacks.values() if c is not None and "_target_" in c]
         if not loggers:  # it insists on one
             callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
         trainer: lightning.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False)
@@ -71,7 +73,7 @@ def train(config: DictConfig) -> dict[str, float]:
         trainer.fit(module, datamodule=data, ckpt_path=config.resume, **_trust(config.resume))
         clock.lap("training")
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if config.evaluation is not None and trainer.is_global_zero:
+        if config.get("evaluation") is not None and trainer.is_global_zero:
             metrics |= _evaluate(config, trainer, output)
             clock.lap("evaluation")
         print(f"wall time: {clock}", flush=True)
@@ -168,6 +170,9 @@ def _stop(error: InputError) -> None:
 
 def main() -> None:
     """Runs the command line."""
+    # Threads that wait for each other must sleep, not spin: beside another busy process spinning
+    # makes a step seven times slower. OpenMP reads this when torch is imported, later.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         check_choices(sys.argv[1:])
     except InputError as error:

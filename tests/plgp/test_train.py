@@ -172,6 +172,13 @@ def test_errors_are_one_line(arguments, message, tmp_path):
     assert message in line
 
 
+def test_the_demo_without_its_callbacks_and_evaluation(bars_folder, tmp_path):
+    """Values that an experiment sets for a callback that is left out do no harm."""
+    options = ["experiment=demo", "~evaluation", "callbacks=none", "logger=none", f"data.folder={bars_folder}"]
+    metrics = train(composed(*options, *SMALL, f"output={tmp_path}"))
+    assert metrics["val/loss"] > 0
+
+
 def test_choices_are_checked_early():
     check_choices(["network=ggcnn2", "-m", "seed=0,1", "experiment=demo", "trainer.max_epochs=3", "logger=csv,none"])
     for bad in ("trainer=tpu", "loss=paper,papper", "+experiment=dmo"):
