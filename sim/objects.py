@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 import xml.etree.ElementTree as ElementTree
+from collections import Counter
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim import InputError
+from sim.meshes import MESH_SUFFIXES, MeshSettings, face_colours, fitting_scale, prepare_meshes, read_mesh
 
 PYBULLET_OBJECTS = 1000
 # Number 168 is a broken file: a flat speck of half a millimetre.
@@ -103,29 +106,97 @@ class ObjectSet:
         return cls(f"pybullet-{first}-{last}", tuple(models))
 
     @classmethod
-    def from_folder(cls, path: str | Path, scale: float = 1.0) -> ObjectSet:
-        """Returns every URDF below a folder, named by its path within it.
+    def from_folder(
+        cls,
+        path: str | Path,
+        scale: float = 1.0,
+        fit: float | None = None,
+        pattern: str = "**/*",
+        meshes: MeshSettings | None = None,
+        cache: str | Path | None = None,
+        workers: int = -1,
+    ) -> ObjectSet:
+        """Returns every URDF and every bare mesh (OBJ, PLY, STL, GLB, GLTF) below a folder.
+
+        An object is called by its path within the folder: by its subfolder where it is alone in it.
+        A mesh that a URDF names, or that lies beside one, is that URDF's. Other meshes are cleaned,
+        centred on their centre of mass, weighed and split into convex parts once, see
+        ``sim.meshes``; later calls find the result in the cache. Broken ones are skipped, and one
+        warning at the end lists them.
 
         Args:
             path: The folder.
-            scale: Factor on all lengths.
+            scale: Factor on all lengths; 0.001 for meshes in millimetres.
+            fit: If given, larger objects are made smaller until the second-smallest side of the
+                smallest box around them is at most this, metres.
+            pattern: Which files to look at, as a glob; ``**/textured.obj`` takes these only.
+            meshes: Mass and convex parts of bare meshes.
+            cache: Where these are kept; None for ``$XDG_CACHE_HOME/plgp/meshes``, ``~/.cache/...``.
+            workers: Meshes prepared at a time; -1 for one per core.
 
         Raises:
-            InputError: The folder is missing or holds no URDF.
+            InputError: The folder is missing or holds no usable object.
         """
         folder = Path(path)
+        for name, value in (("scale", scale), ("fit", fit)):
+            if value is not None and not (np.isfinite(value) and value > 0):
+                raise InputError(f"objects.{name} is {value}; give a positive number")
         if not folder.is_dir():
             raise InputError(f"object folder {folder} does not exist")
-        found = sorted(folder.rglob("*.urdf"))
-        if not found:
-            raise InputError(f"object folder {folder} holds no .urdf file")
-        folders = [f.parent for f in found]
+        found = _find_objects(folder, pattern)
+        bare = [f for f in found if f.suffix.lower() != ".urdf"]
+        made, broken = prepare_meshes(bare, scale, fit, meshes, cache, workers) if bare else ({}, {})
         models = []
-        for f in found:
-            alone = folders.count(f.parent) == 1 and f.parent != folder
-            relative = (f.parent if alone else f.with_suffix("")).relative_to(folder)
-            models.append(ObjectModel(relative.as_posix(), f.resolve(), scale))
-        return cls(folder.name, tuple(models))
+        for f, name in zip(found, _object_names(folder, found), strict=True):
+            if f in made:
+                models.append(ObjectModel(name, made[f]))
+            elif f not in broken:
+                try:
+                    size = 1.0 if fit is None else fitting_scale(_load_mesh(f.resolve(), scale).vertices, fit)
+                    models.append(ObjectModel(name, f.resolve(), scale * size))
+                except InputError as error:
+                    broken[f] = str(error)
+        listed = "; ".join(f"{f.relative_to(folder).as_posix()}: {reason}" for f, reason in sorted(broken.items()))
+        if not models:
+            raise InputError(f"object folder {folder} holds no usable object; mend these: {listed}")
+        if broken:
+            warnings.warn(f"skipped {len(broken)} of {len(found)} objects in {folder}: {listed}", stacklevel=2)
+        return cls(folder.name or folder.resolve().name, tuple(models))
+
+
+def _find_objects(folder: Path, pattern: str) -> list[Path]:
+    """Returns the URDFs and the meshes that belong to none of them, sorted. Raises InputError."""
+    try:
+        if ".." in Path(pattern).parts:
+            raise ValueError("it leads out of it")
+        found = sorted(f for f in folder.glob(pattern) if f.is_file() and not f.name.startswith("."))
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(f"objects.pattern '{pattern}' is no glob within the folder: {error}") from error
+    urdfs = [f for f in found if f.suffix.lower() == ".urdf"]
+    beside = {f.parent for f in urdfs}
+    named = set()
+    for urdf in urdfs:
+        try:
+            tags = list(ElementTree.parse(urdf).getroot().iter("mesh"))
+        except (OSError, ElementTree.ParseError):
+            continue  # said where the object is used
+        named |= {(urdf.parent / tag.get("filename", "")).resolve() for tag in tags}
+    bare = [f for f in found if f.suffix.lower() in MESH_SUFFIXES]
+    result = sorted(urdfs + [f for f in bare if f.parent not in beside and f.resolve() not in named])
+    if not result:
+        what = ", ".join(MESH_SUFFIXES[:-1])
+        raise InputError(f"object folder {folder} holds no .urdf, {what} or {MESH_SUFFIXES[-1]} file ('{pattern}')")
+    return result
+
+
+def _object_names(folder: Path, found: list[Path]) -> list[str]:
+    """Returns a name for each file: its subfolder if alone there, else its path without ending."""
+    parents = Counter(f.parent for f in found)
+    alone = [parents[f.parent] == 1 and f.parent != folder for f in found]
+    paths = [f.parent if a else f.with_suffix("") for f, a in zip(found, alone, strict=True)]
+    names = [p.relative_to(folder).as_posix() for p in paths]
+    counts = Counter(names)
+    return [n if counts[n] == 1 else f.relative_to(folder).as_posix() for n, f in zip(names, found, strict=True)]
 
 
 def _numbers(element: ElementTree.Element | None, attribute: str, default: str) -> NDArray[np.float64]:
@@ -145,9 +216,9 @@ def _geometry(visual: ElementTree.Element, folder: Path) -> trimesh.Trimesh:
     geometry = visual.find("geometry")
     shape = geometry[0] if geometry is not None and len(geometry) else None
     if shape is None:
-        raise InputError("has a <visual> without geometry")
+        raise InputError("a <visual> has no geometry")
     if shape.tag == "mesh":
-        mesh = _read_mesh(folder / shape.get("filename", ""))
+        mesh = read_mesh(folder / shape.get("filename", ""))
         mesh.apply_transform(np.diag([*_numbers(shape, "scale", "1 1 1"), 1.0]))
     elif shape.tag == "box":
         mesh = trimesh.creation.box(_numbers(shape, "size", "1 1 1"))
@@ -156,20 +227,8 @@ def _geometry(visual: ElementTree.Element, folder: Path) -> trimesh.Trimesh:
     elif shape.tag == "cylinder":
         mesh = trimesh.creation.cylinder(float(shape.get("radius", "1")), float(shape.get("length", "1")))
     else:
-        raise InputError(f"has a <{shape.tag}> shape, which is not known here")
+        raise InputError(f"a <{shape.tag}> shape is not known here")
     mesh.apply_transform(_pose(visual.find("origin")))
-    return mesh
-
-
-def _read_mesh(path: Path) -> trimesh.Trimesh:
-    if not path.is_file():
-        raise InputError(f"names the mesh {path}, which does not exist")
-    try:
-        mesh = trimesh.load(path, force="mesh", process=False)
-    except Exception as error:  # trimesh's readers raise whatever the broken file makes them raise
-        raise InputError(f"names the mesh {path}, which cannot be read ({error})") from error
-    if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0 or not np.isfinite(mesh.vertices).all():
-        raise InputError(f"names the mesh {path}, which holds no usable triangles")
     return mesh
 
 
@@ -188,14 +247,17 @@ def _load_mesh(urdf: Path, scale: float) -> ObjectMesh:
         try:
             mesh = _geometry(visual, urdf.parent)
         except InputError as error:
-            raise InputError(f"object file {urdf} {error}; mend or remove it") from error
+            raise InputError(f"object file {urdf}: {error}; mend or remove it") from error
         material = visual.find("material")
         if material is not None and material.find("color") is None:
             material = named.get(material.get("name"))
-        colour = _numbers(None if material is None else material.find("color"), "rgba", "0.6 0.6 0.6 1")[:3]
+        tint = None if material is None else material.find("color")
+        own = face_colours(mesh)
+        # As Bullet does: the URDF's colour tints the mesh's own; grey where there is neither.
+        colour = _numbers(tint, "rgba", "0.6 0.6 0.6 1" if own is None else "1 1 1 1")[:3].astype(np.float32)
         faces.append(np.asarray(mesh.faces, np.int32) + sum(len(v) for v in vertices))
         vertices.append(np.asarray(mesh.vertices, np.float64) * scale)
-        colours.append(np.tile(np.asarray(colour, np.float32), (len(mesh.faces), 1)))
+        colours.append(np.tile(colour, (len(mesh.faces), 1)) if own is None else own * colour)
     if not faces:
         raise InputError(f"object file {urdf} has no visual mesh on its first link")
     return ObjectMesh(np.concatenate(vertices), np.concatenate(faces).astype(np.int32), np.concatenate(colours))
