@@ -14,7 +14,8 @@ from sim.gripper import GripperGeometry
 
 TABLE2 = (GGCNN2, GRCNN, UNet, SegNet, DeepLabV3Plus, STDC, DANet, AFFGANet)
 HEAVY = (DeepLabV3Plus, DANet, AFFGANet)  # more than 40 M parameters: seconds each to make
-TABLE2_MARKED = [pytest.param(kind, marks=[pytest.mark.slow] if kind in HEAVY else []) for kind in TABLE2]
+LIGHT = (GGCNN2, GRCNN, STDC)
+TABLE2_MARKED = [pytest.param(kind, marks=[] if kind in LIGHT else [pytest.mark.slow]) for kind in TABLE2]
 NETWORKS = {
     **{kind.__name__.lower(): kind for kind in TABLE2 if kind not in HEAVY},
     "smp_unet": SMPNetwork,
