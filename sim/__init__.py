@@ -22,7 +22,8 @@ _HOMES = {
     "Observation": "sim.benchmark",
     "GraspPolicy": "sim.benchmark",
     "run_benchmark": "sim.benchmark",
-    "summarise": "sim.benchmark",
+    "summarise": "sim.results",
+    "RandomPolicy": "sim.policies",
 }
 __all__ = ["InputError", *_HOMES]
 

@@ -5,12 +5,13 @@ import pytest
 
 from labeler.oracle import LabelOracle
 from sim.attempt import attempt
-from sim.benchmark import BenchmarkSettings, RandomPolicy, make_scenes, observe
+from sim.benchmark import BenchmarkSettings, make_scenes, observe
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.depth_noise import DepthNoise
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
 from sim.physics import World
+from sim.policies import RandomPolicy
 from sim.raster import rasterise_parallel
 from sim.render import render_view, scene_surface
 

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from plgp.benchmark import evaluate
-from sim.benchmark import SUMMARY_COLUMNS
+from sim.results import SUMMARY_COLUMNS
 
 SMALL = ["evaluation.scenes=1", "evaluation.frictions=[0.4]", "evaluation.workers=1", "benchmark.count=3"]
 SMALL += ["evaluation.object_count=2", "benchmark.max_failures=2"]

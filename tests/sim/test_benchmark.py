@@ -6,9 +6,7 @@ import pytest
 
 from sim import InputError
 from sim.benchmark import (
-    SUMMARY_COLUMNS,
     BenchmarkSettings,
-    RandomPolicy,
     make_scenes,
     observe,
     run_benchmark,
@@ -16,6 +14,8 @@ from sim.benchmark import (
 )
 from sim.grasp import GraspPoses
 from sim.objects import ObjectSet
+from sim.policies import RandomPolicy
+from sim.results import SUMMARY_COLUMNS
 from sim.view import SceneView
 
 RULES = BenchmarkSettings(count=4)
