@@ -106,7 +106,10 @@ def make_frames(recipe: DataSetRecipe, scene: int) -> Iterator[Frame]:
     for number in range(recipe.views):
         pose = random_view_pose(rng, recipe.camera_height, recipe.max_offset)
         camera = PinholeCamera(recipe.camera.width, recipe.camera.height, recipe.camera.intrinsics, pose)
-        view = render_view(state, camera, parallel, rgb=True, back_layer=recipe.labels.undercut)
+        # Colours have a generator of their own: whatever they draw, poses and noise stay the same.
+        colours = np.random.default_rng(np.random.SeedSequence([recipe.seed, scene], spawn_key=(number,)))
+        look = recipe.appearance.draw(colours, len(state.models))
+        view = render_view(state, camera, parallel, back_layer=recipe.labels.undercut, appearance=look)
         if view.rgb is None:
             raise ValueError("the renderer gave no RGB image")
         yield {

@@ -10,13 +10,14 @@ from typing import Any
 from labeler.labels import LabelSettings
 from labeler.shards import SCHEMA_VERSION
 from sim import InputError
+from sim.appearance import Appearance, RandomAppearance
 from sim.camera import PinholeCamera
 from sim.depth_noise import DepthNoise
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
 from sim.scene import SceneSettings
 
-GENERATOR_VERSION = 1  # raise it when the same recipe gives other data
+GENERATOR_VERSION = 2  # raise it when the same recipe gives other data; 2: textures within faces
 
 
 def digest_objects(objects: ObjectSet) -> str:
@@ -37,6 +38,7 @@ class DataSetRecipe:
         gripper: The gripper that the labels are for.
         labels: The label thresholds.
         depth_noise: What spoils ``depth_noisy``.
+        appearance: Light and colours of ``rgb``; a random one is drawn for every view.
         scenes: Number of scenes.
         views: Views of each scene.
         object_counts: Objects a scene, taken in turn.
@@ -54,6 +56,7 @@ class DataSetRecipe:
     gripper: GripperGeometry = field(default_factory=GripperGeometry)
     labels: LabelSettings = field(default_factory=LabelSettings)
     depth_noise: DepthNoise = field(default_factory=DepthNoise)
+    appearance: Appearance | RandomAppearance = field(default_factory=Appearance)
     scenes: int = 100
     views: int = 5
     object_counts: tuple[int, ...] = (5, 15)
@@ -93,6 +96,7 @@ class DataSetRecipe:
             "gripper": asdict(self.gripper),
             "labels": asdict(self.labels),
             "depth_noise": asdict(self.depth_noise),
+            "appearance": {"kind": type(self.appearance).__name__, **asdict(self.appearance)},
             "scenes": self.scenes,
             "views": self.views,
             "object_counts": list(self.object_counts),

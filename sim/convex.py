@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import trimesh
@@ -18,16 +19,41 @@ from trimesh.exchange.obj import export_obj
 
 from sim import InputError
 
+if TYPE_CHECKING:
+    from sim.meshes import MeshSettings
+
 FloatArray = NDArray[np.float64]
 
 _HOLE = 0.3  # of the mesh's largest side: a wider opening belongs to the shape
 _CONVEX = 0.98  # share of its hull that a mesh fills to count as convex
 _FLAT = 1e-6  # volume of the hull, as a share of the cube over the largest side
-# In a process of its own: it prints a lot, holds Python's lock, and may crash on a wild mesh.
-_SPLIT = (
-    "import sys, pybullet as p; a = sys.argv; "
-    "p.vhacd(*a[1:4], resolution=int(a[4]), concavity=float(a[5]), maxNumVerticesPerCH=int(a[6]))"
+# In processes of their own: they print a lot, hold Python's lock, and may crash on a wild mesh.
+_VHACD = """
+import sys, pybullet
+whole, parts, log, resolution, concavity, vertices = sys.argv[1:]
+pybullet.vhacd(
+    whole, parts, log, resolution=int(resolution), concavity=float(concavity), maxNumVerticesPerCH=int(vertices)
 )
+"""
+_COACD = """
+import sys, coacd, trimesh
+whole, parts, threshold, vertices = sys.argv[1:]
+mesh = trimesh.load(whole, force="mesh", process=False)
+found = coacd.run_coacd(
+    coacd.Mesh(mesh.vertices, mesh.faces), float(threshold), decimate=True, max_ch_vertex=int(vertices), seed=0
+)
+trimesh.util.concatenate([trimesh.Trimesh(*part, process=False) for part in found]).export(parts)
+"""
+
+
+def check_method(method: str) -> None:
+    """Raises InputError unless ``method`` is a way to split meshes that is installed."""
+    if method not in ("vhacd", "coacd"):
+        raise InputError(f"objects.meshes.method is '{method}'; choose vhacd or coacd")
+    if method == "coacd" and importlib.util.find_spec("coacd") is None:
+        raise InputError(
+            "objects.meshes.method is coacd, which is not installed; pip install 'plgp[coacd]' or take vhacd"
+        )
 
 
 def close_holes(solid: trimesh.Trimesh) -> trimesh.Trimesh:
@@ -59,18 +85,13 @@ def close_holes(solid: trimesh.Trimesh) -> trimesh.Trimesh:
     return trimesh.Trimesh(np.vstack([vertices, *middles]), np.vstack([solid.faces, *fans]), process=False)
 
 
-def convex_parts(
-    solid: trimesh.Trimesh, folder: Path, resolution: int, concavity: float, part_vertices: int, seconds: float
-) -> list[trimesh.Trimesh]:
+def convex_parts(solid: trimesh.Trimesh, folder: Path, settings: MeshSettings) -> list[trimesh.Trimesh]:
     """Returns convex meshes that together fill the solid, metres, in its frame.
 
     Args:
         solid: The mesh.
         folder: For files in between; empty.
-        resolution: Voxels.
-        concavity: How hollow a part may stay, as a share.
-        part_vertices: At most as many corners a part.
-        seconds: Gives up after as many.
+        settings: How to split it.
 
     Raises:
         InputError: The mesh is flat, or cannot be split.
@@ -82,18 +103,22 @@ def convex_parts(
     if not hull.volume > _FLAT * np.ptp(solid.vertices, axis=0).max() ** 3:
         raise InputError("it is flat: it has no volume")
     filled = solid.is_watertight and solid.volume > _CONVEX * hull.volume
-    if filled and len(hull.vertices) <= part_vertices:
+    if filled and len(hull.vertices) <= settings.part_vertices:
         return [hull]
-    whole, split, log = (folder / n for n in ("whole.obj", "split.obj", "log.txt"))
+    whole, split = folder / "whole.obj", folder / "split.obj"
     whole.write_text(export_obj(solid, include_normals=False, header=None))
-    numbers = (str(resolution), str(concavity), str(part_vertices))
-    command = [sys.executable, "-c", _SPLIT, str(whole), str(split), str(log), *numbers]
+    code, options = _COACD, [str(settings.coacd_threshold)]
+    if settings.method == "vhacd":
+        code, options = _VHACD, [str(folder / "log.txt"), str(settings.resolution), str(settings.concavity)]
+    arguments = [str(whole), str(split), *options, str(settings.part_vertices)]
     try:
-        subprocess.run(command, check=True, capture_output=True, timeout=seconds)
+        subprocess.run(
+            [sys.executable, "-c", code, *arguments], check=True, capture_output=True, timeout=settings.seconds
+        )
         loaded: Any = trimesh.load(split, force="mesh", process=False)
         found = loaded.split(only_watertight=False)
     except subprocess.TimeoutExpired as error:
-        raise InputError(f"its split into convex parts took more than {seconds:.0f} s") from error
+        raise InputError(f"its split into convex parts took more than {settings.seconds:.0f} s") from error
     except Exception as error:  # it crashed, or wrote nothing that can be read
         raise InputError("it cannot be split into convex parts") from error
     parts = []

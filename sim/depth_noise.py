@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from sim import InputError
 from sim.view import check_depth_image
 
 FloatImage = NDArray[np.float32]
@@ -38,6 +39,21 @@ class DepthNoise:
     grid: int = 8
     blurs: int = 10
 
+    def __post_init__(self) -> None:
+        """Checks ranges; raises InputError."""
+        if self.sobel_size % 2 == 0 or not 1 <= self.sobel_size <= 31:
+            raise InputError(f"depth_noise.sobel_size is {self.sobel_size}; give an odd number from 1 to 31")
+        if self.grid < 1 or self.blurs < 0 or self.sigma < 0:
+            raise InputError(
+                f"depth_noise: grid {self.grid} must be at least 1, "
+                f"blurs {self.blurs} and sigma {self.sigma} not negative"
+            )
+        if self.missing_high <= self.missing_low or not 0 <= self.missing_low_probability <= 1:
+            raise InputError(
+                f"depth_noise: missing_high {self.missing_high} must exceed missing_low {self.missing_low}, and "
+                f"missing_low_probability {self.missing_low_probability} lie in [0, 1]"
+            )
+
     def __call__(self, depth: FloatImage, rng: np.random.Generator) -> FloatImage:
         """Returns the noisy image, in the paper's order: holes, depth error, blur.
 
@@ -52,8 +68,11 @@ class DepthNoise:
             InputError: The image holds NaN, negative depths or nothing.
         """
         check_depth_image(depth)
-        delta = ndtr(self._field(rng, depth.shape, unit_variance=True))
-        valid = (depth > 0) & (delta >= self.missing_probability(depth))
+        field = self._field(rng, depth.shape, unit_variance=True)
+        probability = self.missing_probability(depth)
+        valid = depth > 0
+        doubtful = valid & (probability > 0)  # elsewhere the costly distribution function decides nothing
+        valid[doubtful] = ndtr(field[doubtful]) >= probability[doubtful]
         noisy = depth + np.float32(self.sigma) * self._field(rng, depth.shape, unit_variance=False)
         noisy = _blur_valid(noisy.astype(np.float32), valid, self.blurs)
         return np.where(valid, np.maximum(noisy, 1e-3), 0).astype(np.float32)
@@ -100,11 +119,15 @@ def _blur_valid(depth: FloatImage, valid: NDArray[np.bool_], times: int) -> Floa
     size = (depth.shape[1], depth.shape[0])
     half = (-(-size[0] // 2), -(-size[1] // 2))
     weight = valid.astype(np.float32)
-    value = depth * weight
-    both = np.dstack([value, weight])
+    both = cv2.merge([depth * weight, weight])  # together: OpenCV rounds one channel alone differently
+    share = None
     for _ in range(times):
         both = cv2.resize(cv2.resize(both, half, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_LINEAR)
-        share = np.maximum(both[..., 1], 1e-6)
+        value, spread = cv2.split(both)
+        if share is None:  # the weights are the same before every pass
+            share = np.maximum(spread, 1e-6)
         # Holes are re-opened after every pass: their depth is never taken from a neighbour twice.
-        both = np.dstack([both[..., 0] / share * weight, weight])
-    return both[..., 0]
+        value /= share
+        value *= weight
+        both = cv2.merge([value, weight])
+    return np.asarray(value, np.float32)

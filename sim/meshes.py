@@ -12,7 +12,7 @@ import json
 import os
 import re
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -26,7 +26,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from trimesh.exchange.obj import export_obj
 
 from sim import InputError
-from sim.convex import close_holes, convex_parts, mass_properties
+from sim.convex import check_method, close_holes, convex_parts, mass_properties
 
 FloatArray = NDArray[np.float64]
 
@@ -44,9 +44,11 @@ class MeshSettings:
         density: kg/m^3; 500 lies between hollow plastic and solid wood.
         min_mass: kg; lighter objects jump in the solver.
         max_mass: kg; heavier ones slip from a hand of 30 N at low friction.
-        resolution: Voxels in which the convex parts are sought. With a million, parts stand some 0.4 mm
+        method: What splits it into convex parts: "vhacd" comes with PyBullet, "coacd" is an extra.
+        resolution: vhacd: voxels in which the parts are sought. With a million, parts stand some 0.4 mm
             off a surface of 10 cm and a hollow object takes 5-15 s, once; with 50,000 1 mm and 1 s.
-        concavity: How hollow a part may stay, as a share; smaller gives more parts.
+        concavity: vhacd: how hollow a part may stay, as a share; smaller gives more parts.
+        coacd_threshold: coacd: how hollow a part may stay, 0.01 ... 1; smaller gives more parts and takes longer.
         part_vertices: At most as many corners a part.
         seconds: A mesh whose split takes longer is skipped.
     """
@@ -54,18 +56,26 @@ class MeshSettings:
     density: float = 500.0
     min_mass: float = 0.02
     max_mass: float = 0.5
+    method: str = "vhacd"
     resolution: int = 1_000_000
     concavity: float = 0.0025
+    coacd_threshold: float = 0.05
     part_vertices: int = 64
     seconds: float = 600.0
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
         for name, value in asdict(self).items():
-            if not (np.isfinite(value) and value > 0):
+            if name != "method" and not (np.isfinite(value) and value > 0):
                 raise InputError(f"objects.meshes.{name} is {value}; give a positive number")
         if self.min_mass > self.max_mass:
             raise InputError(f"objects.meshes: min_mass {self.min_mass} is more than max_mass {self.max_mass}")
+        check_method(self.method)
+
+    def shaping(self) -> dict[str, Any]:
+        """Returns what decides about the result: all but the time limit and the other method's options."""
+        others = {"vhacd": {"coacd_threshold"}, "coacd": {"resolution", "concavity"}}[self.method]
+        return {k: v for k, v in asdict(self).items() if k not in others | {"seconds"}}
 
 
 def default_cache() -> Path:
@@ -120,23 +130,63 @@ def _simple_material(visual: Any) -> Any:
     return material.to_simple() if hasattr(material, "to_simple") else material
 
 
-def fitting_scale(vertices: FloatArray, fit: float | None) -> float:
-    """Returns the factor <= 1 that makes an object fit the gripper.
+@dataclass(frozen=True)
+class SizeRule:
+    """Which size objects get, by three rules one after the other.
 
-    The rule: of the sides of the smallest box around it, turned as it may be, the second-smallest
-    becomes at most ``fit``. Lying on its largest face, an object then shows the gripper a side that fits.
-
-    Args:
-        vertices: (V, 3), metres.
-        fit: Metres; None leaves every size as it is.
+    Attributes:
+        scale: Factor on all lengths; 0.001 for meshes in millimetres.
+        length: If given, every object is made as long as this, metres: for meshes whose unit means nothing.
+        fit: If given, larger objects are made smaller until the second-smallest side of the smallest
+            box around them is at most this, metres. Lying on its largest face, an object then shows
+            the gripper a side that fits.
     """
-    if fit is None:
-        return 1.0
+
+    scale: float = 1.0
+    length: float | None = None
+    fit: float | None = None
+
+    def __post_init__(self) -> None:
+        """Checks ranges; raises InputError."""
+        for name, value in vars(self).items():
+            if value is not None and not (np.isfinite(value) and value > 0):
+                raise InputError(f"objects.{name} is {value}; give a positive number")
+
+    @property
+    def measures(self) -> bool:
+        """Whether the rule needs to know how large the object is."""
+        return self.length is not None or self.fit is not None
+
+    def factor(self, vertices: FloatArray) -> float:
+        """Returns the factor on all lengths that gives an object its size.
+
+        Args:
+            vertices: (V, 3), in the file's unit.
+
+        Raises:
+            InputError: A rule asks for the smallest box around the object, and it is flat.
+        """
+        if not self.measures:
+            return self.scale
+        sides = box_sides(vertices)
+        factor = self.scale if self.length is None else self.length / sides[2]
+        return float(factor if self.fit is None else min(factor, self.fit / sides[1]))
+
+
+def box_sides(vertices: FloatArray) -> FloatArray:
+    """Returns the sides (3,) of the smallest box around points (V, 3), turned as it may be; smallest first.
+
+    Raises:
+        InputError: The points are flat.
+    """
     try:
-        extents = trimesh.bounds.oriented_bounds(vertices)[1]
-    except Exception as error:  # qhull, on flat or empty sets
+        with np.errstate(divide="ignore", invalid="ignore"):  # trimesh divides by the volume of flat sets
+            sides = np.sort(trimesh.bounds.oriented_bounds(vertices)[1])
+    except Exception as error:  # qhull, on points of a line
         raise InputError("it is flat: it has no volume") from error
-    return min(1.0, fit / float(np.sort(extents)[1]))
+    if not sides[1] > 0:
+        raise InputError("it is flat: it has no volume")
+    return sides
 
 
 def clean_mesh(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, trimesh.Trimesh]:
@@ -194,20 +244,20 @@ def _write_parts(parts: Sequence[trimesh.Trimesh], path: Path) -> None:
     path.write_text("\n".join(lines) + "\n")
 
 
-def _write_entry(path: Path, folder: Path, key: str, scale: float, fit: float | None, settings: MeshSettings) -> None:
+def _write_entry(path: Path, folder: Path, key: str, size: SizeRule, settings: MeshSettings) -> None:
     """Makes one object of a mesh file, in an empty folder. Raises InputError."""
     mesh, solid = clean_mesh(read_mesh(path))
-    factor = scale * fitting_scale(np.asarray(solid.vertices) * scale, fit)
+    factor = size.factor(np.asarray(solid.vertices))
     largest = float(np.ptp(solid.vertices, axis=0).max()) * factor
     if not _SIZES[0] <= largest <= _SIZES[1]:
-        raise InputError(f"it is {largest:.3g} m long; give `scale` if its unit is not the metre, or `fit`")
+        raise InputError(
+            f"it is {largest:.3g} m long; give `scale` if its unit is not the metre, or `length`, or `fit`"
+        )
     middle = (solid.vertices.min(axis=0) + solid.vertices.max(axis=0)) / 2
     for m in (mesh, solid):
         m.vertices = (np.asarray(m.vertices) - middle) * factor
     with tempfile.TemporaryDirectory() as work:
-        parts = convex_parts(
-            solid, Path(work), settings.resolution, settings.concavity, settings.part_vertices, settings.seconds
-        )
+        parts = convex_parts(solid, Path(work), settings)
     exact = solid.is_watertight and solid.volume > 0
     volume, centre, inertia = mass_properties([solid] if exact else parts)
     for m in (mesh, *parts):
@@ -245,15 +295,15 @@ def _companions(path: Path, data: bytes) -> list[Path]:
     return [path.parent / os.fsdecode(n) for n in names]
 
 
-def _key(path: Path, scale: float, fit: float | None, settings: MeshSettings) -> str:
+def _key(path: Path, size: SizeRule, settings: MeshSettings) -> str:
     """Returns the hash of all that shapes the object: the files' content and the options."""
     try:
         data = path.read_bytes()
         beside = [f.read_bytes() for f in _companions(path, data) if f.is_file()]
     except OSError as error:
         raise InputError(f"mesh {path} cannot be read ({error.strerror})") from error
-    options = {k: v for k, v in asdict(settings).items() if k != "seconds"}
-    digest = hashlib.sha256(json.dumps([_VERSION, path.suffix.lower(), scale, fit, options]).encode())
+    options = [_VERSION, path.suffix.lower(), asdict(size), settings.shaping()]
+    digest = hashlib.sha256(json.dumps(options).encode())
     for content in (data, *beside):
         digest.update(hashlib.sha256(content).digest())
     return digest.hexdigest()[:32]
@@ -281,14 +331,14 @@ def _publish(made: Path, entry: Path) -> None:
             raise
 
 
-def _make(path: Path, entry: Path, scale: float, fit: float | None, settings: MeshSettings) -> tuple[Path, str]:
+def _make(path: Path, entry: Path, size: SizeRule, settings: MeshSettings) -> tuple[Path, str]:
     """Makes a cache entry; returns the mesh and why it failed, or ""."""
     try:
         quiet = np.errstate(divide="ignore", invalid="ignore")  # trimesh divides by the volume of flat meshes
         with quiet, tempfile.TemporaryDirectory(dir=entry.parent, prefix=".making-") as work:
             made = Path(work) / "entry"
             made.mkdir()
-            _write_entry(path, made, entry.name, scale, fit, settings)
+            _write_entry(path, made, entry.name, size, settings)
             _publish(made, entry)
     except InputError as error:
         return path, str(error)
@@ -298,9 +348,7 @@ def _make(path: Path, entry: Path, scale: float, fit: float | None, settings: Me
 
 
 def prepare_meshes(
-    paths: Sequence[Path],
-    scale: float = 1.0,
-    fit: float | None = None,
+    sizes: Mapping[Path, SizeRule],
     settings: MeshSettings | None = None,
     cache: str | Path | None = None,
     workers: int = -1,
@@ -308,9 +356,7 @@ def prepare_meshes(
     """Makes an object of every mesh, or finds it in the cache.
 
     Args:
-        paths: Mesh files.
-        scale: Factor on all lengths, before ``fit``.
-        fit: See ``fitting_scale``, metres.
+        sizes: Mesh files, each with the rule of its size.
         settings: Mass and convex parts.
         cache: Folder; None for ``default_cache()``.
         workers: Meshes at a time; -1 for one per core.
@@ -325,9 +371,9 @@ def prepare_meshes(
     except OSError as error:
         raise InputError(f"cache folder {folder} cannot be made ({error.strerror}); set XDG_CACHE_HOME") from error
     entries, failed = {}, {}
-    for path in paths:
+    for path, size in sizes.items():
         try:
-            entries[path] = folder / _key(path, scale, fit, settings)
+            entries[path] = folder / _key(path, size, settings)
         except InputError as error:
             failed[path] = str(error)
     missing = [p for p, entry in entries.items() if not _is_whole(entry)]
@@ -339,7 +385,7 @@ def prepare_meshes(
         task = progress.add_task("meshes", total=len(missing))
         # Threads do: the long part, the split, runs in a process of its own.
         pool = joblib.Parallel(n_jobs=workers, backend="threading", return_as="generator_unordered")
-        for path, reason in pool(joblib.delayed(_make)(p, entries[p], scale, fit, settings) for p in missing):
+        for path, reason in pool(joblib.delayed(_make)(p, entries[p], sizes[p], settings) for p in missing):
             if reason:
                 failed[path] = reason
             progress.advance(task)

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import warnings
 import xml.etree.ElementTree as ElementTree
-from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from sim import InputError
-from sim.meshes import MESH_SUFFIXES, MeshSettings, fitting_scale, prepare_meshes
+from sim import InputError, layouts
+from sim.meshes import MESH_SUFFIXES, MeshSettings, SizeRule, prepare_meshes
 from sim.surface import ObjectMesh, load_surface
 
 PYBULLET_OBJECTS = 1000
@@ -21,11 +19,20 @@ _BROKEN_PYBULLET_OBJECTS = frozenset({168})
 
 @dataclass(frozen=True)
 class ObjectModel:
-    """One object: its name in the set, its URDF, and a factor on all its lengths."""
+    """One object.
+
+    Attributes:
+        name: Its name in the set.
+        urdf: Its file.
+        scale: Factor on all its lengths.
+        own_inertia: Whether the URDF's inertia is to be believed. That of objects made of bare meshes is;
+            files in the wild hold nonsense, and Bullet then takes that of the bounding box instead.
+    """
 
     name: str
     urdf: Path
     scale: float = 1.0
+    own_inertia: bool = False
 
     def mesh(self) -> ObjectMesh:
         """Returns the visible surface; read once, then kept. Raises InputError if it cannot be read."""
@@ -39,10 +46,13 @@ class ObjectSet:
     Attributes:
         name: What tables and metadata call the set.
         models: The objects, in a fixed order.
+        listed: Where the set was read from a list: for each of its lines the name of the object that it
+            names, None where that is missing or broken. Scene files that count by lines refer to this.
     """
 
     name: str
     models: tuple[ObjectModel, ...]
+    listed: tuple[str | None, ...] = ()
 
     def __post_init__(self) -> None:
         """Raises InputError for an empty set or a name that stands twice."""
@@ -67,6 +77,20 @@ class ObjectSet:
             if m.name == name:
                 return m
         raise InputError(f"object '{name}' is not in the set '{self.name}' of {len(self)} objects")
+
+    def listed_model(self, index: int) -> ObjectModel:
+        """Returns the object of a list's line ``index``, from 0; of a set without list, object ``index``.
+
+        Raises:
+            InputError: There is no such line, or its object was skipped.
+        """
+        listed = self.listed or self.names
+        if not 0 <= index < len(listed):
+            raise InputError(f"object {index} is not in the list of '{self.name}': it holds 0-{len(listed) - 1}")
+        name = listed[index]
+        if name is None:
+            raise InputError(f"object {index} of the list of '{self.name}' was skipped: it is missing or broken")
+        return self.model(name)
 
     @classmethod
     def pybullet(cls, first: int = 0, last: int = 899) -> ObjectSet:
@@ -97,6 +121,7 @@ class ObjectSet:
         meshes: MeshSettings | None = None,
         cache: str | Path | None = None,
         workers: int = -1,
+        length: float | None = None,
     ) -> ObjectSet:
         """Returns every URDF and every bare mesh (OBJ, PLY, STL, GLB, GLTF) below a folder.
 
@@ -115,35 +140,194 @@ class ObjectSet:
             meshes: Mass and convex parts of bare meshes.
             cache: Where these are kept; None for ``$XDG_CACHE_HOME/plgp/meshes``, ``~/.cache/...``.
             workers: Meshes prepared at a time; -1 for one per core.
+            length: If given, every object is made as long as this first, metres, whatever its unit.
 
         Raises:
             InputError: The folder is missing or holds no usable object.
         """
-        folder = Path(path)
-        for name, value in (("scale", scale), ("fit", fit)):
-            if value is not None and not (np.isfinite(value) and value > 0):
-                raise InputError(f"objects.{name} is {value}; give a positive number")
-        if not folder.is_dir():
-            raise InputError(f"object folder {folder} does not exist")
+        folder = layouts.check_folder(path)
+        size = SizeRule(scale, length, fit)
         found = _find_objects(folder, pattern)
-        bare = [f for f in found if f.suffix.lower() != ".urdf"]
-        made, broken = prepare_meshes(bare, scale, fit, meshes, cache, workers) if bare else ({}, {})
-        models = []
-        for f, name in zip(found, _object_names(folder, found), strict=True):
-            if f in made:
-                models.append(ObjectModel(name, made[f]))
-            elif f not in broken:
-                try:
-                    size = 1.0 if fit is None else fitting_scale(load_surface(f.resolve(), scale).vertices, fit)
-                    models.append(ObjectModel(name, f.resolve(), scale * size))
-                except InputError as error:
-                    broken[f] = str(error)
-        listed = "; ".join(f"{f.relative_to(folder).as_posix()}: {reason}" for f, reason in sorted(broken.items()))
-        if not models:
-            raise InputError(f"object folder {folder} holds no usable object; mend these: {listed}")
-        if broken:
-            warnings.warn(f"skipped {len(broken)} of {len(found)} objects in {folder}: {listed}", stacklevel=2)
-        return cls(folder.name or folder.resolve().name, tuple(models))
+        named = dict(zip(layouts.object_names(folder, found), found, strict=True))
+        models = _load(folder, named, dict.fromkeys(found, size), meshes, cache, workers)
+        return cls(_folder_name(folder), tuple(models.values()))
+
+    @classmethod
+    def ycb(
+        cls,
+        path: str | Path,
+        versions: Sequence[str] = layouts.YCB_VERSIONS,
+        scale: float = 1.0,
+        fit: float | None = None,
+        meshes: MeshSettings | None = None,
+        cache: str | Path | None = None,
+        workers: int = -1,
+    ) -> ObjectSet:
+        """Returns the YCB objects below a folder, ``002_master_chef_can/google_16k/textured.obj`` and so on.
+
+        One mesh an object, called by the object's folder: of the first scan in ``versions`` that is
+        there, textured if it can be had. The meshes are in metres. An object without a mesh is skipped
+        and named. Other arguments and errors: see ``from_folder``.
+        """
+        folder, size = layouts.check_folder(path), SizeRule(scale, None, fit)
+        found, lacking = layouts.ycb_files(folder, versions)
+        models = _load(folder, found, dict.fromkeys(found.values(), size), meshes, cache, workers, lacking)
+        return cls("ycb", tuple(models.values()))
+
+    @classmethod
+    def egad(
+        cls,
+        path: str | Path,
+        split: str = "all",
+        length: float | None = 0.1,
+        fit: float | None = 0.08,
+        scale: float = 1.0,
+        meshes: MeshSettings | None = None,
+        cache: str | Path | None = None,
+        workers: int = -1,
+    ) -> ObjectSet:
+        """Returns EGAD's objects: ``egad_train_set/*.obj``, ``egad_eval_set/*.obj``, or the folder of both.
+
+        EGAD's meshes have no unit: its own tool (scripts/prepare_meshes.py) makes each as long as the
+        gripper opens, then smaller until its smallest side is 0.8 of that. So do the defaults here, for
+        an opening of 0.1 m, with the second-smallest side, the stricter rule of ``fit``. For meshes that
+        were given a size already, ``length=None fit=None`` and ``scale``.
+        ``split``: "train", "eval" or "all". Other arguments and errors: see ``from_folder``.
+        """
+        folder, size = layouts.check_folder(path), SizeRule(scale, length, fit)
+        found = layouts.egad_files(folder, split)
+        models = _load(folder, found, dict.fromkeys(found.values(), size), meshes, cache, workers)
+        return cls(f"egad-{split}", tuple(models.values()))
+
+    @classmethod
+    def shapenetsem(
+        cls,
+        path: str | Path,
+        categories: Sequence[str] | None = None,
+        ids: Sequence[str] | None = None,
+        unit: float = 0.0254,
+        scale: float = 1.0,
+        fit: float | None = 0.08,
+        meshes: MeshSettings | None = None,
+        cache: str | Path | None = None,
+        workers: int = -1,
+    ) -> ObjectSet:
+        """Returns ShapeNetSem's models, ``models-OBJ/models/<id>.obj``, called by their ids.
+
+        ``metadata.csv`` says how many metres a unit of each model is; where it does not, it is ``unit``,
+        the inch in which most were drawn. By default larger models are made to fit the gripper: among
+        the 12,000 are cars and beds. Other arguments and errors: see ``from_folder``.
+
+        Args:
+            path: Where ``models-OBJ`` and ``metadata.csv`` lie.
+            categories: Only models of these, for example ["Mug", "Bottle"].
+            ids: Only these models.
+            unit: Metres.
+            scale: Factor on all lengths, besides the unit.
+            fit: See ``from_folder``.
+            meshes: See ``from_folder``.
+            cache: See ``from_folder``.
+            workers: See ``from_folder``.
+        """
+        folder = layouts.check_folder(path)
+        SizeRule(scale * unit, None, fit)  # wrong numbers are said before anything is read
+        found, units, lacking = layouts.shapenetsem_files(folder, unit, categories, ids)
+        sizes = {f: SizeRule(scale * metres, None, fit) for f, metres in units.items()}
+        models = _load(folder, found, sizes, meshes, cache, workers, lacking)
+        return cls("shapenetsem", tuple(models.values()))
+
+    @classmethod
+    def from_list(
+        cls,
+        path: str | Path,
+        root: str | Path | None = None,
+        scale: float = 1.0,
+        fit: float | None = None,
+        meshes: MeshSettings | None = None,
+        cache: str | Path | None = None,
+        workers: int = -1,
+    ) -> ObjectSet:
+        """Returns the objects that a text file lists, as the authors publish theirs (``eval_seen.txt``).
+
+        One path a line, of a URDF or a mesh, relative to ``root``; slashes and back-slashes are the same.
+        A missing file is skipped and named like a broken one. ``models`` keeps the list's order without
+        the skipped; ``listed`` and ``listed_model`` keep its lines, to which scene files refer.
+
+        Args:
+            path: The list.
+            root: The folder to which its paths are relative; None for the list's own.
+            scale: See ``from_folder``.
+            fit: See ``from_folder``.
+            meshes: See ``from_folder``.
+            cache: See ``from_folder``.
+            workers: See ``from_folder``.
+
+        Raises:
+            InputError: The list cannot be read, the root is missing, or nothing usable is listed.
+        """
+        source = Path(path)
+        folder = layouts.check_folder(source.parent if root is None else root)
+        size = SizeRule(scale, None, fit)
+        lines = layouts.list_files(source, folder)
+        lacking = {line: "there is no such file" for line, file in lines if line and file is None}
+        files = list(dict.fromkeys(file for _, file in lines if file is not None))
+        named = dict(zip(layouts.object_names(folder, files), files, strict=True))
+        models = _load(folder, named, dict.fromkeys(files, size), meshes, cache, workers, lacking)
+        names = {file: name for name, file in named.items() if name in models}
+        listed = tuple(None if file is None else names.get(file) for _, file in lines)
+        return cls(source.stem, tuple(models.values()), listed)
+
+
+def _folder_name(folder: Path) -> str:
+    return folder.name or folder.resolve().name
+
+
+def _load(
+    folder: Path,
+    found: Mapping[str, Path],
+    sizes: Mapping[Path, SizeRule],
+    meshes: MeshSettings | None,
+    cache: str | Path | None,
+    workers: int,
+    lacking: Mapping[str, str] | None = None,
+) -> dict[str, ObjectModel]:
+    """Returns the models by name, in the order of ``found``; warns of what is skipped.
+
+    Args:
+        folder: What messages call the source; paths in them are relative to it.
+        found: URDF or mesh of each object.
+        sizes: Rule of size of each file.
+        meshes: See ``ObjectSet.from_folder``.
+        cache: See ``ObjectSet.from_folder``.
+        workers: See ``ObjectSet.from_folder``.
+        lacking: Objects that have no file at all, each with the reason.
+
+    Raises:
+        InputError: Nothing usable is left.
+    """
+    bare = {f: sizes[f] for f in found.values() if f.suffix.lower() != ".urdf"}
+    made, broken = prepare_meshes(bare, meshes, cache, workers) if bare else ({}, {})
+    models = {}
+    for name, f in found.items():
+        if f in made:
+            models[name] = ObjectModel(name, made[f], own_inertia=True)
+        elif f not in broken:
+            try:
+                size = sizes[f]
+                # Read only where its size is asked for: the set may be large, and few of it used.
+                scale = size.factor(load_surface(f.resolve(), 1.0).vertices) if size.measures else size.scale
+                models[name] = ObjectModel(name, f.resolve(), scale)
+            except InputError as error:
+                broken[f] = str(error)
+    reasons = {f.relative_to(folder).as_posix() if f.is_relative_to(folder) else str(f): r for f, r in broken.items()}
+    skipped = sorted((reasons | dict(lacking or {})).items())
+    listed = "; ".join(f"{name}: {reason}" for name, reason in skipped)
+    if not models:
+        raise InputError(f"object folder {folder} holds no usable object; mend these: {listed}")
+    if skipped:
+        total = len(found) + len(lacking or {})
+        warnings.warn(f"skipped {len(skipped)} of {total} objects in {folder}: {listed}", stacklevel=3)
+    return models
 
 
 def _find_objects(folder: Path, pattern: str) -> list[Path]:
@@ -169,13 +353,3 @@ def _find_objects(folder: Path, pattern: str) -> list[Path]:
         what = ", ".join(MESH_SUFFIXES[:-1])
         raise InputError(f"object folder {folder} holds no .urdf, {what} or {MESH_SUFFIXES[-1]} file ('{pattern}')")
     return result
-
-
-def _object_names(folder: Path, found: list[Path]) -> list[str]:
-    """Returns a name for each file: its subfolder if alone there, else its path without ending."""
-    parents = Counter(f.parent for f in found)
-    alone = [parents[f.parent] == 1 and f.parent != folder for f in found]
-    paths = [f.parent if a else f.with_suffix("") for f, a in zip(found, alone, strict=True)]
-    names = [p.relative_to(folder).as_posix() for p in paths]
-    counts = Counter(names)
-    return [n if counts[n] == 1 else f.relative_to(folder).as_posix() for n, f in zip(names, found, strict=True)]

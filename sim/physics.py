@@ -182,7 +182,12 @@ class World:
         with quiet():
             try:
                 body = pybullet.loadURDF(
-                    str(model.urdf), position, quaternion, globalScaling=model.scale, physicsClientId=self.client
+                    str(model.urdf),
+                    position,
+                    quaternion,
+                    flags=pybullet.URDF_USE_INERTIA_FROM_FILE if model.own_inertia else 0,
+                    globalScaling=model.scale,
+                    physicsClientId=self.client,
                 )
             except pybullet.error as error:
                 raise InputError(f"PyBullet cannot load {model.urdf}; mend or remove it") from error

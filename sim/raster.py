@@ -1,7 +1,8 @@
 """Z-buffer rasterisers in numba: exact at pixel centres, which lie at integers.
 
 1/z is linear over a pinhole image and z over a parallel one; both kernels keep the smallest
-key (-1/z or z), so one inner loop serves both cameras.
+key (-1/z or z), so one inner loop serves both cameras. Textures and corner colours are laid on
+afterwards, at the pixels seen only.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from sim.camera import ParallelCamera, PinholeCamera
+from sim.surface import ObjectMesh
 
 NEAR = 0.01  # metres: triangles that reach nearer to the camera are left out
 _EDGE = 1e-9  # pixels: closes the cracks that rounding leaves between neighbouring triangles
@@ -103,6 +105,84 @@ def rasterise_pinhole(
     _fill(u, v, -1 / z, faces, np.arange(len(faces), dtype=np.int32), keys, face, in_front, False)
     depth = np.where(face >= 0, -1 / keys, np.float32(0)).astype(np.float32)
     return depth, face
+
+
+@_compiled
+def _paint(rgb, face, first, inverse, vertices, faces, corners, uv, texture, wanted, image, brightness):
+    """Colours the pixels of an object's faces whose ``texture`` is ``wanted``; see paint_within_faces."""
+    height, width = face.shape
+    image_height, image_width = image.shape[0], image.shape[1]
+    weight = np.empty(3)
+    for row in range(height):
+        for column in range(width):
+            here = face[row, column] - first
+            if here < 0 or here >= len(corners) or texture[here] != wanted:
+                continue
+            x = inverse[0, 0] * column + inverse[0, 1] * row + inverse[0, 2]
+            y = inverse[1, 0] * column + inverse[1, 1] * row + inverse[1, 2]
+            total = 0.0
+            for i in range(3):
+                # The ray meets the triangle at weights in proportion to the volumes that it spans with two corners.
+                p, q = vertices[faces[face[row, column], (i + 1) % 3]], vertices[faces[face[row, column], (i + 2) % 3]]
+                weight[i] = (
+                    x * (p[1] * q[2] - p[2] * q[1]) + y * (p[2] * q[0] - p[0] * q[2]) + p[0] * q[1] - p[1] * q[0]
+                )
+                total += weight[i]
+            inside = 0.0
+            for i in range(3):
+                # A pixel on an edge may lie outside by rounding; a face seen edge-on has no volume.
+                weight[i] = min(max(weight[i] / total, 0.0), 1.0) if total != 0 else 1.0
+                inside += weight[i]
+            for i in range(3):
+                weight[i] /= inside
+            texel_row, texel_column = 0, 0
+            if wanted >= 0:
+                u = weight[0] * uv[here, 0, 0] + weight[1] * uv[here, 1, 0] + weight[2] * uv[here, 2, 0]
+                v = weight[0] * uv[here, 0, 1] + weight[1] * uv[here, 1, 1] + weight[2] * uv[here, 2, 1]
+                texel_column = min(int((u - np.floor(u)) * image_width), image_width - 1)
+                texel_row = image_height - 1 - min(int((v - np.floor(v)) * image_height), image_height - 1)
+            light = brightness[face[row, column]]
+            for channel in range(3):
+                value = weight[0] * corners[here, 0, channel]
+                value += weight[1] * corners[here, 1, channel] + weight[2] * corners[here, 2, channel]
+                value *= light * image[texel_row, texel_column, channel]
+                rgb[row, column, channel] = np.uint8(min(max(value, 0.0), 255.0))
+
+
+def paint_within_faces(
+    rgb: NDArray[np.uint8],
+    camera: PinholeCamera,
+    vertices: NDArray[np.float64],
+    faces: NDArray[np.int32],
+    face: NDArray[np.int32],
+    brightness: NDArray[np.float64],
+    first: int,
+    mesh: ObjectMesh,
+) -> None:
+    """Colours one object's pixels with its texture and corner colours, correct in perspective.
+
+    The nearest texel is taken, as Bullet's TinyRenderer does; textures repeat.
+
+    Args:
+        rgb: (H, W, 3) uint8, changed in place where the object is seen.
+        camera: The camera; its pose is not used.
+        vertices: (V, 3) float64, camera frame, metres.
+        faces: (F, 3) int32, the whole scene's.
+        face: (H, W) int32 index of the face seen, -1 = none.
+        brightness: (F,) float64 light on each face, [0, 1].
+        first: Index of the object's first face.
+        mesh: The object, with corner colours.
+    """
+    if mesh.corner_colours is None:
+        return
+    count = len(mesh.faces)
+    uv = np.zeros((0, 3, 2), np.float32) if mesh.uv is None else mesh.uv
+    texture = np.full(count, -1, np.int16) if mesh.texture is None else mesh.texture
+    inverse = np.linalg.inv(camera.intrinsics)
+    white = np.full((1, 1, 3), 255, np.uint8)
+    for wanted in np.unique(texture).tolist():
+        image = white if wanted < 0 else mesh.textures[wanted]
+        _paint(rgb, face, first, inverse, vertices, faces, mesh.corner_colours, uv, texture, wanted, image, brightness)
 
 
 def rasterise_parallel(

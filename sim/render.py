@@ -9,30 +9,15 @@ import trimesh
 from numpy.typing import NDArray
 
 from sim import InputError
+from sim.appearance import Appearance as Appearance
 from sim.camera import ParallelCamera, PinholeCamera
 from sim.physics import TraySettings
-from sim.raster import rasterise_parallel, rasterise_pinhole
+from sim.raster import paint_within_faces, rasterise_parallel, rasterise_pinhole
 from sim.scene import Scene, SceneState
+from sim.surface import ObjectMesh
 from sim.view import SceneView, ViewObject
 
 FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Appearance:
-    """Colours and light of the RGB picture.
-
-    Attributes:
-        tray: RGB in [0, 1].
-        ground: RGB in [0, 1].
-        light: Direction towards the light, world frame.
-        ambient: Share of light that reaches every face, [0, 1].
-    """
-
-    tray: tuple[float, float, float] = (0.75, 0.75, 0.72)
-    ground: tuple[float, float, float] = (0.45, 0.45, 0.45)
-    light: tuple[float, float, float] = (0.4, 0.3, 1.0)
-    ambient: float = 0.45
 
 
 @dataclass(frozen=True)
@@ -44,12 +29,14 @@ class Surface:
         faces: (F, 3) int32.
         ids: (F,) uint8: 0 = tray and ground, else the object's mask value.
         colours: (F, 3) float32 RGB in [0, 1].
+        graded: (index of its first face, mesh) of every object whose colour varies within faces.
     """
 
     vertices: FloatArray
     faces: NDArray[np.int32]
     ids: NDArray[np.uint8]
     colours: NDArray[np.float32]
+    graded: tuple[tuple[int, ObjectMesh], ...] = ()
 
 
 def _ground(height: float, side: float = 4.0, cells: int = 32) -> trimesh.Trimesh:
@@ -80,9 +67,10 @@ def scene_surface(state: SceneState, appearance: Appearance | None = None) -> Su
     """Returns all triangles of a scene, ground and tray first."""
     if len(state.models) > 255:
         raise InputError(f"a scene of {len(state.models)} objects cannot be rendered: masks hold 255 at most")
-    vertices, faces, ids, colours = [], [], [], []
+    look = appearance or Appearance()
+    vertices, faces, ids, colours, graded = [], [], [], [], []
     start = 0
-    for part, colour in _tray_surface(state.tray, appearance or Appearance()):
+    for part, colour in _tray_surface(state.tray, look):
         vertices.append(np.asarray(part.vertices, np.float64))
         faces.append(np.asarray(part.faces, np.int32) + start)
         ids.append(np.zeros(len(part.faces), np.uint8))
@@ -93,17 +81,35 @@ def scene_surface(state: SceneState, appearance: Appearance | None = None) -> Su
         vertices.append(mesh.vertices @ pose[:3, :3].T + pose[:3, 3])
         faces.append(mesh.faces + start)
         ids.append(np.full(len(mesh.faces), i + 1, np.uint8))
-        colours.append(mesh.colours)
+        if look.objects and mesh.is_plain:
+            own = np.asarray(look.objects[i % len(look.objects)], np.float32)
+            colours.append(np.tile(own, (len(mesh.faces), 1)))
+        else:
+            colours.append(mesh.colours)
+        if mesh.corner_colours is not None:
+            graded.append((sum(len(f) for f in faces[:-1]), mesh))
         start += len(mesh.vertices)
     return Surface(
-        np.concatenate(vertices), np.concatenate(faces).astype(np.int32), np.concatenate(ids), np.concatenate(colours)
+        np.concatenate(vertices),
+        np.concatenate(faces).astype(np.int32),
+        np.concatenate(ids),
+        np.concatenate(colours),
+        tuple(graded),
     )
 
 
 def _shade(
-    surface: Surface, face: NDArray[np.int32], camera: PinholeCamera, appearance: Appearance
+    surface: Surface, vertices: FloatArray, face: NDArray[np.int32], camera: PinholeCamera, appearance: Appearance
 ) -> NDArray[np.uint8]:
-    """Returns (H, W, 3) uint8: Lambert shading by face, lit from both sides; black where nothing is."""
+    """Returns (H, W, 3) uint8: Lambert shading by face, lit from both sides; black where nothing is.
+
+    Args:
+        surface: All triangles, world frame.
+        vertices: (V, 3) float64, the same in the camera frame, metres.
+        face: (H, W) int32 index of the face seen, -1 = none.
+        camera: The camera with its pose in the world.
+        appearance: The light.
+    """
     a, b, c = (surface.vertices[surface.faces[:, i]] for i in range(3))
     normal = np.cross(b - a, c - a)
     normal /= np.maximum(np.linalg.norm(normal, axis=1, keepdims=True), 1e-12)
@@ -114,7 +120,10 @@ def _shade(
     brightness = appearance.ambient + (1 - appearance.ambient) * np.clip(normal @ light, 0, 1)
     palette = np.clip(surface.colours * brightness[:, None] * 255, 0, 255).astype(np.uint8)
     palette = np.concatenate([palette, np.zeros((1, 3), np.uint8)])
-    return palette[face]
+    rgb = palette[face]
+    for first, mesh in surface.graded:
+        paint_within_faces(rgb, camera, vertices, surface.faces, face, brightness, first, mesh)
+    return rgb
 
 
 def _box(mask: NDArray[np.integer], value: int) -> tuple[int, int, int, int]:
@@ -133,7 +142,7 @@ def render_depth(
     vertices = _to_camera(surface.vertices, camera)
     depth, face = rasterise_pinhole(camera, vertices, surface.faces)
     ids = np.append(surface.ids, np.uint8(0))
-    return depth, ids[face], _shade(surface, face, camera, look)
+    return depth, ids[face], _shade(surface, vertices, face, camera, look)
 
 
 def _to_camera(vertices: FloatArray, camera: PinholeCamera) -> FloatArray:
@@ -183,7 +192,7 @@ def render_view(
         parallel_depth=parallel,
         parallel_mask=parallel_mask,
         parallel_camera=parallel_camera,
-        rgb=_shade(surface, face, camera, look) if rgb else None,
+        rgb=_shade(surface, vertices, face, camera, look) if rgb else None,
         parallel_back_depth=back,
         objects=objects,
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -104,9 +104,7 @@ class SceneState:
         """Reads a scene file; ``objects`` must hold the objects that it names. Raises InputError."""
         try:
             content = json.loads(Path(path).read_text())
-            models = tuple(
-                ObjectModel(r["name"], objects.model(r["name"]).urdf, float(r["scale"])) for r in content["objects"]
-            )
+            models = tuple(replace(objects.model(r["name"]), scale=float(r["scale"])) for r in content["objects"])
             poses = np.array([pose_to_matrix(r["pose"][:3], r["pose"][3:]) for r in content["objects"]])
             tray = TraySettings(**content["tray"])
         except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:

@@ -14,12 +14,13 @@ from hypothesis import strategies as st
 from PIL import Image
 from scipy.spatial.transform import Rotation
 
-from sim import InputError, meshes
+from sim import InputError, convex, meshes
 from sim.attempt import attempt
 from sim.camera import ParallelCamera, PinholeCamera, offset_pose
+from sim.contact_sheet import collision_parts
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
-from sim.meshes import MeshSettings, fitting_scale
+from sim.meshes import MeshSettings, SizeRule
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 from sim.render import render_view
@@ -130,6 +131,29 @@ def sphere_mass(folder, kept):
     return float(load(folder).models[0].urdf.read_text().split('mass value="')[1].split('"')[0])
 
 
+def test_coacd_splits_as_well(folder):
+    pytest.importorskip("coacd")
+    bracket().export(folder / "bracket.ply")
+    vhacd, coacd = (load(folder, meshes=MeshSettings(method=m, resolution=100_000)) for m in ("vhacd", "coacd"))
+    assert vhacd.models[0].urdf != coacd.models[0].urdf
+    parts = collision_parts(coacd.models[0])
+    assert len(parts) >= 2
+    assert sum(p.volume for p in parts) == pytest.approx(bracket().volume, rel=0.15)
+
+
+def test_a_missing_coacd_is_said(monkeypatch):
+    monkeypatch.setattr(convex.importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(InputError, match=r"pip install 'plgp\[coacd\]'"):
+        MeshSettings(method="coacd")
+    with pytest.raises(InputError, match="choose vhacd or coacd"):
+        MeshSettings(method="hull")
+
+
+def test_options_count_for_the_cache_only_where_they_matter():
+    assert MeshSettings().shaping() == MeshSettings(coacd_threshold=0.2, seconds=5).shaping()
+    assert MeshSettings().shaping() != MeshSettings(concavity=0.2).shaping()
+
+
 def test_small_holes_are_closed_and_wide_openings_stay(folder):
     full = 500 * 4 / 3 * np.pi * 0.03**3
     hole, bowl = (sphere_mass(folder, lambda c, up=up: c[:, 2] < up) for up in (0.0293, 0.0))
@@ -142,10 +166,13 @@ def test_small_holes_are_closed_and_wide_openings_stay(folder):
 def test_the_second_smallest_side_fits_however_the_object_lies(sides, fit, seed):
     turn = Rotation.random(rng=np.random.default_rng(seed)).as_matrix()
     corners = trimesh.creation.box(sides).vertices @ turn.T
-    factor = fitting_scale(corners, fit)
+    factor = SizeRule(fit=fit).factor(corners)
     assert factor * sorted(sides)[1] <= fit * 1.001
     assert factor == 1 or factor * sorted(sides)[1] == pytest.approx(fit, rel=1e-3)
-    assert fitting_scale(corners, None) == 1
+    assert SizeRule(scale=3.0).factor(corners) == 3
+    long = SizeRule(length=0.1).factor(corners)
+    assert long * max(sides) == pytest.approx(0.1, rel=1e-3)
+    assert SizeRule(length=0.1, fit=fit).factor(corners) == pytest.approx(min(long, fit / sorted(sides)[1]), rel=1e-3)
 
 
 def test_scale_and_fit_serve_meshes_and_urdfs(folder):
