@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -11,55 +12,70 @@ import pandas as pd
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
 from sim import InputError
-from sim.benchmark import BenchmarkSettings, GraspPolicy, make_scenes, observe, run_benchmark, summarise
+from sim.benchmark import BenchmarkSettings, GraspPolicy, attempt_progress, observe, policy_name, run_benchmark
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.render import render_view
+from sim.replay import write_replays
+from sim.results import compare, count_reasons, plot_frictions, summarise
 from sim.scene import SceneState
+from sim.scene_page import write_policy_page
+from sim.scene_sets import SceneSet
 
 
-def evaluate(config: DictConfig, output: str | Path) -> pd.DataFrame:
-    """Measures every policy of an evaluation on the same scenes; prints, writes and draws.
+def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
+    """Measures every policy on the same scenes; prints, writes and draws.
 
     Args:
-        config: A composed configuration with an ``evaluation`` (conf/evaluation).
-        output: Folder for ``attempts.csv`` (rewritten after each policy), ``summary.csv`` and
-            ``pictures/``.
+        chosen: The settings of conf/evaluate.yaml, or those of conf/evaluation.
+        output: Folder for a Parquet file a policy, category and scene, ``attempts.csv``,
+            ``summary.csv``, ``reasons.csv``, ``comparison.csv``, ``frictions.png`` and pictures.
+            What is finished there is not measured again.
 
     Returns:
-        The summary: ``policy, category, friction, SR, PC, AP, attempts``.
+        The summary of ``sim.results.summarise``.
+
+    Raises:
+        InputError: A choice that does not exist, or ``output`` holds results of other settings.
     """
-    chosen, folder = config.evaluation, Path(output)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = Path(output)
     policies = _policies(chosen.policies)
+    names = [policy_name(p) for p, _ in policies]
+    if chosen.compare is not None and chosen.compare not in names:
+        raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(names)})")
     rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
-    scenes = make_scenes(
-        instantiate(chosen.objects),
-        chosen.category,
-        chosen.scenes,
-        chosen.object_count,
-        chosen.seed,
-        instantiate(chosen.scene, _convert_="all"),
-    )
+    scenes = _scenes(chosen)
     tables = []
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("scenes"))
-    with Progress(*columns, TimeElapsedColumn(), TimeRemainingColumn()) as progress:
-        for policy in policies:
-            tables.append(run_benchmark(policy, scenes, chosen.frictions, rules, chosen.workers, progress))
-            pd.concat(tables).to_csv(folder / "attempts.csv", index=False)
-    summary = summarise(pd.concat(tables, ignore_index=True))
+    with attempt_progress() as progress:
+        for policy, about in policies:
+            for part in scenes.values():
+                rows = run_benchmark(
+                    policy, part, chosen.frictions, rules, chosen.workers, progress, folder, chosen.backend, about
+                )
+                tables.append(rows)
+    attempts = pd.concat(tables, ignore_index=True)
+    summary = summarise(attempts)
+    attempts.to_csv(folder / "attempts.csv", index=False)
     summary.to_csv(folder / "summary.csv", index=False)
+    count_reasons(attempts).to_csv(folder / "reasons.csv", index=False)
     print_summary(summary)
-    draw(policies, scenes[0], rules, folder / "pictures")
+    if chosen.compare is not None and len(names) > 1:
+        differences = compare(attempts, chosen.compare)
+        differences.to_csv(folder / "comparison.csv", index=False)
+        print_comparison(differences)
+    plot_frictions(attempts, folder / "frictions.png")
+    _draw_all(chosen, [p for p, _ in policies], scenes, attempts, rules, folder)
     return summary
 
 
-def _policies(configs: DictConfig) -> list[GraspPolicy]:
-    """Returns the policies, named as in the configuration; those that lack a checkpoint are left out."""
-    policies = []
+def _policies(configs: DictConfig) -> list[tuple[GraspPolicy, str]]:
+    """Returns the policies, named as in the configuration, and what distinguishes each.
+
+    Those that lack a checkpoint are left out.
+    """
+    policies: list[tuple[GraspPolicy, str]] = []
     for key, entry in configs.items():
         name = str(key)
         plain: Any = OmegaConf.to_container(entry, resolve=True)
@@ -68,27 +84,98 @@ def _policies(configs: DictConfig) -> list[GraspPolicy]:
             continue
         policy = instantiate(plain, _convert_="all")
         policy.name = name
-        policies.append(policy)
+        about = OmegaConf.to_yaml(entry, resolve=True)
+        if "path" in plain:  # a file may change under its name, and be moved without changing
+            digest = hashlib.sha256(Path(plain["path"]).read_bytes()).hexdigest()
+            about = about.replace(str(plain["path"]), digest)
+        policies.append((policy, about))
     if not policies:
-        raise InputError("no policy is left to measure; give a checkpoint, or add one to evaluation.policies")
+        raise InputError("no policy is left to measure; give a checkpoint, or another policy=")
     return policies
 
 
+def _scenes(chosen: DictConfig) -> SceneSet:
+    """Returns the scenes of the chosen categories, each cut to the limit."""
+    scenes: SceneSet = instantiate(chosen.scenes, _convert_="all")
+    asked = [chosen.category] if isinstance(chosen.category, str) else list(chosen.category)
+    if asked == ["all"]:
+        asked = list(scenes)
+    unknown = [c for c in asked if c not in scenes]
+    if unknown:
+        raise InputError(f"category '{unknown[0]}' is not in the scene set; choose from {', '.join(scenes)}, or all")
+    if chosen.limit is not None and chosen.limit < 1:
+        raise InputError(f"limit is {chosen.limit}; give at least 1, or null for all scenes")
+    return {category: scenes[category][: chosen.limit] for category in asked}
+
+
+def _cells(row: Any, between: str, names: tuple[str, str, str]) -> str:
+    return between.join(f"{getattr(row, name):.1f}" for name in names)
+
+
 def print_summary(summary: pd.DataFrame) -> None:
-    """Prints a summary as one table: a row a policy and category, SR / PC / AP a friction."""
+    """Prints a summary as one table: a row a policy and category, SR / PC / AP a friction.
+
+    The last column is the mean's 95 % interval; a star marks privileged policies.
+    """
     frictions = list(dict.fromkeys(summary.friction))
-    table = Table(title="SR / PC / AP in percent")
+    table = Table(title="SR / PC / AP in percent; * privileged: sees the noiseless scene")
     for head in ("policy", "category"):
         table.add_column(head, no_wrap=True)
     for friction in frictions:
         table.add_column("mean" if friction == "mean" else f"friction {friction}", justify="right")
+    table.add_column("95 % of the mean, over scenes", justify="right")
     table.add_column("attempts", justify="right")
     for (policy, category), rows in summary.groupby(["policy", "category"], sort=False):
         by_friction = rows.set_index("friction")
-        cells = [f"{r.SR:.1f} / {r.PC:.1f} / {r.AP:.1f}" for r in by_friction.loc[frictions].itertuples()]
-        table.add_row(str(policy), str(category), *cells, str(by_friction.attempts["mean"]))
+        cells = [_cells(r, " / ", ("SR", "PC", "AP")) for r in by_friction.loc[frictions].itertuples()]
+        mean = by_friction.loc["mean"]
+        bounds = " / ".join(f"{mean[f'{n}_low']:.0f}-{mean[f'{n}_high']:.0f}" for n in ("SR", "PC", "AP"))
+        star = "*" if mean.privileged else ""
+        table.add_row(f"{policy}{star}", str(category), *cells, bounds, str(mean.attempts))
+    _print(table)
+
+
+def print_comparison(differences: pd.DataFrame) -> None:
+    """Prints the mean over frictions of paired differences with their 95 % intervals."""
+    table = Table(title=f"difference from {differences.baseline.iloc[0]} on the same scenes, mean over frictions")
+    for head in ("policy", "category"):
+        table.add_column(head, no_wrap=True)
+    for name in ("SR", "PC", "AP"):
+        table.add_column(name, justify="right")
+    for row in differences[differences.friction == "mean"].to_dict("records"):
+        cells = [
+            f"{row[f'{n}_difference']:+.1f} ({row[f'{n}_low']:+.1f} ... {row[f'{n}_high']:+.1f})"
+            for n in ("SR", "PC", "AP")
+        ]
+        table.add_row(str(row["policy"]), str(row["category"]), *cells)
+    _print(table)
+
+
+def _print(table: Table) -> None:
     # In a file or a pipe rich takes 80 columns and folds the table: keep its rows whole.
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    Console(width=None if sys.stdout.isatty() else 180).print(table)
+
+
+def _draw_all(
+    chosen: DictConfig,
+    policies: list[GraspPolicy],
+    scenes: SceneSet,
+    attempts: pd.DataFrame,
+    rules: BenchmarkSettings,
+    folder: Path,
+) -> None:
+    """Draws the first scene, and the films and pages that were asked for."""
+    first = next(iter(scenes.values()))[0]
+    draw(policies, first, rules, folder / "pictures")
+    if chosen.gif.count:
+        for path in write_replays(attempts, scenes, folder / "gifs", rules, chosen.gif.query, chosen.gif.count):
+            print(f"wrote {path}")
+    if chosen.page:
+        for policy in policies:
+            name = policy_name(policy)
+            path = folder / "pages" / f"{name}.html"
+            write_policy_page(first, attempts[attempts.policy == name], path, rules.gripper)
+            print(f"wrote {path}")
 
 
 def draw(policies: list[GraspPolicy], scene: SceneState, rules: BenchmarkSettings, folder: Path) -> None:
@@ -118,18 +205,28 @@ def _app(config: DictConfig) -> None:
     from plgp.train import input_error
 
     try:
-        evaluate(config, config.output)
+        evaluate(config, config.out)
+    except KeyboardInterrupt:
+        print(f"\ninterrupted: finished scenes are kept in {config.out}; the same command goes on", file=sys.stderr)
+        raise SystemExit(130) from None
     except Exception as error:
         cause = input_error(error)
         if cause is None:
             raise
         print(f"error: {cause}", file=sys.stderr)
         raise SystemExit(2) from None
-    print(f"wrote {config.output}")
+    print(f"wrote {config.out}")
 
 
 def main() -> None:
     """Runs the command line."""
+    from plgp.train import check_choices
+
+    try:
+        check_choices(sys.argv[1:])
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
     _app()
 
 

@@ -106,7 +106,7 @@ def _evaluate(config: DictConfig, trainer: Any, output: Path) -> dict[str, float
     saved = trainer.checkpoint_callback
     best = (saved.best_model_path or saved.last_model_path) if saved is not None else ""
     OmegaConf.update(config, "checkpoint", best or None)
-    summary = evaluate(config, output)
+    summary = evaluate(config.evaluation, output)
     means = summary[(summary.friction == "mean") & (summary.policy == "network")]
     scores = {f"test/{name}": float(means[name].mean()) for name in ("SR", "PC", "AP")} if len(means) else {}
     for logger in trainer.loggers:
@@ -141,7 +141,7 @@ def check_choices(arguments: list[str]) -> None:
     """
     root = Path(next(iter(import_module("plgp.conf").__path__)))
     for argument in arguments:
-        match = re.fullmatch(r"\+{0,2}(\w+)=([\w,\-]+)", argument)
+        match = re.fullmatch(r"\+{0,2}(\w+)=\[?([\w,\-]+)\]?", argument)
         if not match or not (root / match[1]).is_dir():
             continue
         known = sorted(p.stem for p in (root / match[1]).glob("*.yaml"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -42,8 +43,13 @@ class AttemptSettings:
         lift_steps: Time steps of the lift; its acceleration stays under 0.3 g.
         carry_steps: Time steps of the carry; its acceleration stays under 0.4 g.
         blocked: The tips' error at the end of the descent that counts as blocked, metres.
+        palm_height: Of the palm's box behind the fingers, metres.
         palm_mass: kg.
         finger_mass: kg.
+        slide_mass: Of each moving part of the arm, kg.
+        slide_gain: Share of its error that an arm's slide makes good in a time step.
+        coupling_force: What holds the two fingers at the same distance from the middle, newtons.
+        coupling_share: Share of the fingers' difference that the coupling makes good in a time step.
     """
 
     force: float = 30.0
@@ -58,8 +64,13 @@ class AttemptSettings:
     lift_steps: int = 144
     carry_steps: int = 144
     blocked: float = 0.005
+    palm_height: float = 0.03
     palm_mass: float = 0.5
     finger_mass: float = 0.1
+    slide_mass: float = 0.1
+    slide_gain: float = 0.3
+    coupling_force: float = 10_000.0
+    coupling_share: float = 0.2
 
     def __post_init__(self) -> None:
         """Makes ``carry`` a tuple, whatever sequence a config gives."""
@@ -72,8 +83,9 @@ class AttemptResult:
 
     Attributes:
         success: An object is held by both fingers at the drop-off place.
-        reason: "" or "blocked", "missed", "slipped", "dropped".
-        object_index: The object held, in the scene's order, or -1.
+        reason: "" or "blocked" (on the way down), "missed" (nothing between the fingers), "slipped"
+            (out of the hand during the lift), "dropped" (while it was carried).
+        object_index: In the scene's order: the object held, else the one that both fingers had gripped, else -1.
         lifted: Number of objects that are held or hang at least half the lift higher than before.
         slip: How far the held object moved in the gripper between closing and the end, metres; or NaN.
         poses: (N, 4, 4) float64 T_world_link of all objects at the end, metres.
@@ -118,14 +130,14 @@ def gripper_urdf(gripper: GripperGeometry, settings: AttemptSettings) -> str:
     joint is 0 when closed and half the opening when open.
     """
     g = gripper
-    palm_height = 0.03
-    palm = _box((g.palm_width, g.palm_thickness, palm_height), (0, 0, -g.finger_length - palm_height / 2))
+    palm_size = (g.palm_width, g.palm_thickness, settings.palm_height)
+    palm = _box(palm_size, (0, 0, -g.finger_length - settings.palm_height / 2))
     finger = (g.finger_thickness, g.finger_width, g.finger_length)
     half = g.max_opening / 2
     parts = [
-        _link("base", 0.1),
-        _link("slide_x", 0.1),
-        _link("slide_y", 0.1),
+        _link("base", settings.slide_mass),
+        _link("slide_x", settings.slide_mass),
+        _link("slide_y", settings.slide_mass),
         _link("palm", settings.palm_mass, palm),
         _link("left", settings.finger_mass, _box(finger, (-g.finger_thickness / 2, 0, -g.finger_length / 2))),
         _link("right", settings.finger_mass, _box(finger, (g.finger_thickness / 2, 0, -g.finger_length / 2))),
@@ -157,6 +169,7 @@ class ParallelJaw:
         pose: FloatArray,
         opening: float,
         friction: float | tuple[float, float],
+        on_step: Callable[[ParallelJaw], None] | None = None,
     ) -> None:
         """Puts the gripper at the pre-grasp place.
 
@@ -167,11 +180,15 @@ class ParallelJaw:
             pose: (4, 4) T_world_grasp, metres.
             opening: Between the inner finger faces, metres.
             friction: Of the fingertips; one value, or (left, right).
+            on_step: Called with the gripper after every time step.
         """
-        self.world, self.settings = world, settings
+        self.world, self.settings, self._on_step = world, settings, on_step
         self.rotation = pose[:3, :3]
         client = world.client
-        position, quaternion = matrix_to_pose(pose)
+        # Loaded at the pre-grasp place: loaded in the pile, it would wake what it overlaps there.
+        start = pose.copy()
+        start[:3, 3] -= settings.pre_grasp * pose[:3, 2]
+        position, quaternion = matrix_to_pose(start)
         self.body = pybullet.loadURDF(
             str(_urdf_file(gripper, settings)),
             position,
@@ -198,12 +215,13 @@ class ParallelJaw:
             [0, 0, 0],
             physicsClientId=client,
         )
-        pybullet.changeConstraint(gear, gearRatio=-1, maxForce=10_000, erp=0.2, physicsClientId=client)
+        pybullet.changeConstraint(
+            gear, gearRatio=-1, maxForce=settings.coupling_force, erp=settings.coupling_share, physicsClientId=client
+        )
         half = float(np.clip(opening, 0, gripper.max_opening)) / 2
-        start = (0.0, 0.0, -settings.pre_grasp)
-        for joint, value in zip((*_SLIDES, LEFT, RIGHT), (*start, half, half), strict=True):
-            pybullet.resetJointState(self.body, joint, value, physicsClientId=client)
-        self._slide_to = np.array(start)
+        for joint in (LEFT, RIGHT):
+            pybullet.resetJointState(self.body, joint, half, physicsClientId=client)
+        self._slide_to = np.zeros(3)
         self._fingers(half)
 
     def _fingers(self, target: float | None) -> None:
@@ -244,17 +262,23 @@ class ParallelJaw:
                 targetPositions=target.tolist(),
                 targetVelocities=speed.tolist(),
                 forces=[self.settings.arm_force] * 3,
-                positionGains=[0.3] * 3,
+                positionGains=[self.settings.slide_gain] * 3,
                 velocityGains=[1.0] * 3,
                 physicsClientId=self.world.client,
             )
-            self.world.step()
+            self._step()
         self._slide_to = end
 
     def close(self, steps: int) -> None:
         """Closes the fingers with their force for a number of time steps."""
         self._fingers(None)
-        self.world.step(steps)
+        for _ in range(steps):
+            self._step()
+
+    def _step(self) -> None:
+        self.world.step()
+        if self._on_step is not None:
+            self._on_step(self)
 
     def tip_error(self) -> float:
         """Returns how far the palm is from where it should be, metres."""
@@ -282,10 +306,12 @@ def attempt(
     gripper: GripperGeometry,
     friction: float | tuple[float, float],
     settings: AttemptSettings | None = None,
+    on_step: Callable[[ParallelJaw], None] | None = None,
 ) -> AttemptResult:
     """Executes one grasp in a scene rebuilt from its poses; the same inputs give the same bits.
 
-    Pre-grasp back along the approach, down, close, lift, carry; palm and fingers collide all the way.
+    Pre-grasp back along the approach, down, close, lift, carry; palm and fingers collide all the
+    way. Objects of a scene at rest stay where they lie until something touches them.
 
     Args:
         world: A world, emptied and rebuilt here.
@@ -294,6 +320,7 @@ def attempt(
         gripper: The gripper's geometry.
         friction: Of both fingertips, or (left, right).
         settings: Forces, speeds, ways.
+        on_step: Called with the gripper after every time step, to film it.
 
     Returns:
         What came of it.
@@ -303,42 +330,42 @@ def attempt(
     s = settings or AttemptSettings()
     started = time.perf_counter()
     world.rebuild(list(state.models), list(state.poses))
+    if state.at_rest:
+        world.rest(list(state.poses))
     pose = np.eye(4)
     pose[:3, :3], pose[:3, 3] = grasp.rotation[0], grasp.translation[0]
-    jaw = ParallelJaw(world, gripper, s, pose, float(grasp.width[0]), friction)
+    jaw = ParallelJaw(world, gripper, s, pose, float(grasp.width[0]), friction, on_step)
     jaw.move(s.pre_grasp * pose[:3, 2], s.down_steps)
     blocked = jaw.tip_error() > s.blocked
     jaw.close(s.close_steps)
     gripped = jaw.held()
     relative = [p[:3, 3] - jaw.position() for p in world.poses()]
+    in_hand = held = []
     if gripped:  # with nothing between the fingers there is nothing to lift
         jaw.move(np.array([0, 0, s.lift]), s.lift_steps)
-        lifted_in_hand = jaw.held()
-    else:
-        lifted_in_hand = []
-    if lifted_in_hand:  # and an empty hand need not be carried
+        in_hand = jaw.held()
+    if in_hand:  # and an empty hand need not be carried
         jaw.move(np.array([*s.carry, 0.0]), s.carry_steps)
         held = jaw.held()
-    else:
-        held = []
     poses = np.array(world.poses()).reshape(-1, 4, 4)
     high = poses[:, 2, 3] > state.poses[:, 2, 3] + s.lift / 2 if len(poses) else np.zeros(0, bool)
     held = [i for i in held if high[i]]
     slip = float(np.linalg.norm(poses[held[0]][:3, 3] - jaw.position() - relative[held[0]])) if held else np.nan
-    if held:
-        reason = ""
-    elif blocked:
-        reason = "blocked"
-    elif not gripped:
-        reason = "missed"
-    else:
-        reason = "dropped" if lifted_in_hand else "slipped"
     return AttemptResult(
         success=bool(held),
-        reason=reason,
-        object_index=held[0] if held else -1,
+        reason="" if held else _reason(blocked, bool(gripped), bool(in_hand)),
+        object_index=(held or gripped or [-1])[0],
         lifted=tuple(int(i) for i in np.nonzero(high)[0]),
         slip=slip,
         poses=poses,
         seconds=time.perf_counter() - started,
     )
+
+
+def _reason(blocked: bool, gripped: bool, in_hand: bool) -> str:
+    """Returns why an attempt failed."""
+    if blocked:
+        return "blocked"
+    if not gripped:
+        return "missed"
+    return "dropped" if in_hand else "slipped"

@@ -6,32 +6,43 @@ sim/README.md.
 
 from __future__ import annotations
 
-import warnings
+import time
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Protocol
 
-import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.progress import Progress
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from scipy.spatial.transform import Rotation
 
-from sim import InputError
+from sim import InputError, records
 from sim.attempt import AttemptResult, AttemptSettings, attempt
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.depth_noise import DepthNoise
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
-from sim.objects import ObjectSet
+from sim.parallel import run_jobs
 from sim.physics import PhysicsSettings, World
 from sim.render import render_depth, render_view
 from sim.results import summarise as summarise
-from sim.scene import Scene, SceneSettings, SceneState
+from sim.scene import SceneState
+from sim.scene_sets import make_scenes as make_scenes
 from sim.view import SceneView
 
 FloatArray = NDArray[np.float64]
+
+# One row per attempt. Protocol "clear" counts for SR and PC, "rank" for AP. The grasp stands in the
+# world frame, metres, quaternion xyzw; ``given`` is how many grasps the policy gave when it was asked;
+# ``object`` is held, or was gripped and lost; ``lifted`` counts the objects that a success lifted.
+COLUMNS = ["policy", "privileged", "category", "scene", "objects", "friction", "protocol", "attempt"]
+COLUMNS += ["success", "reason", "object", "lifted", "given", "quality"]
+COLUMNS += ["x", "y", "z", "qx", "qy", "qz", "qw", "width", "seconds", "plan_seconds"]
+WALL_TIMES = ["seconds", "plan_seconds"]
 
 
 @dataclass(frozen=True)
@@ -99,41 +110,6 @@ class BenchmarkSettings:
     seed: int = 0
 
 
-def make_scenes(
-    objects: ObjectSet,
-    category: str,
-    scenes: int,
-    count: int,
-    seed: int,
-    settings: SceneSettings | None = None,
-) -> list[SceneState]:
-    """Returns scenes at rest, each a function of (seed, its number) alone.
-
-    Args:
-        objects: What to drop.
-        category: What tables call them, for example "novel-5".
-        scenes: How many.
-        count: Objects a scene.
-        seed: Of everything random.
-        settings: Tray, physics, dropping.
-
-    Raises:
-        InputError: A scene did not come to rest with all its objects in ten tries.
-    """
-    result = []
-    for index in range(scenes):
-        rng = np.random.default_rng([seed, index])
-        for _ in range(10):
-            with Scene(objects, settings) as scene:
-                scene.drop(count, rng)
-                if scene.settle() and len(scene.models) == count:
-                    result.append(scene.state(category, seed))
-                    break
-        else:
-            raise InputError(f"scene {index} of '{category}' (seed {seed}) never came to rest; take smaller objects")
-    return result
-
-
 def run_benchmark(
     policy: GraspPolicy,
     scenes: Sequence[SceneState],
@@ -141,87 +117,142 @@ def run_benchmark(
     settings: BenchmarkSettings | None = None,
     workers: int = 1,
     progress: Progress | None = None,
+    out: str | Path | None = None,
+    backend: str = "loky",
+    about: str = "",
 ) -> pd.DataFrame:
     """Measures a policy.
 
     Args:
         policy: A GraspPolicy; with several workers it is pickled.
-        scenes: The scenes.
+        scenes: The scenes, of one or more categories; a scene's number is its place in its category.
         frictions: Of the fingertips, which is the contact's: objects have 1.
         settings: The rules.
         workers: Processes.
-        progress: A rich progress display to show a bar in.
+        progress: A display to show a bar in, of ``attempt_progress``.
+        out: Folder to keep finished scenes in, a Parquet file each (``sim.records``). Scenes that lie
+            there already are not run again, so the same call goes on after whatever stopped it.
+        backend: See ``sim.parallel.run_jobs``.
+        about: What distinguishes the policy from others of its name, for example its settings;
+            results in ``out`` that were made with another are refused.
 
     Returns:
-        One row per attempt: ``policy, privileged, category, scene, objects, friction, protocol``
-        ("clear" for SR and PC, "rank" for AP), ``attempt, success, reason, object, lifted,
-        quality, x, y, z, qx, qy, qz, qw`` (world frame, metres, quaternion), ``width, seconds``.
-        Rows are sorted and, ``seconds`` left out, a function of the arguments alone.
+        One row per attempt with ``COLUMNS``. Rows are sorted and, ``seconds`` and ``plan_seconds``
+        left out, a function of the arguments alone.
+
+    Raises:
+        InputError: No scene, no friction, or ``out`` holds results of something else.
     """
     rules = settings or BenchmarkSettings()
-    frictions = [float(f) for f in frictions]
-    if not scenes or not frictions:
+    values = sorted({float(f) for f in frictions})
+    if not scenes or not values:
         raise InputError("a benchmark needs at least one scene and one friction")
-    name = getattr(policy, "name", type(policy).__name__)
-    task = progress.add_task(f"benchmark {name}", total=len(scenes)) if progress else None
-    jobs = (joblib.delayed(_run_scene)(policy, s, i, frictions, rules) for i, s in enumerate(scenes))
-    rows: list[dict[str, Any]] = []
-    with warnings.catch_warnings():
-        # loky takes a worker that has just imported torch for one that leaks, and starts another.
-        warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-        for part in joblib.Parallel(n_jobs=workers, return_as="generator")(jobs):
-            rows.extend(part)
-            if progress and task is not None:
-                progress.advance(task)
-    frame = pd.DataFrame(rows)
-    return frame.sort_values(["category", "scene", "friction", "protocol", "attempt"], ignore_index=True)
+    name = policy_name(policy)
+    folder = None if out is None else Path(out)
+    numbers = _numbers(scenes)
+    known = {(s.category, n): records.identity(about, s, values, rules) for s, n in zip(scenes, numbers, strict=True)}
+    parts: dict[tuple[str, int], list[pd.DataFrame]] = {}
+    done: list[pd.DataFrame] = []
+    jobs = []
+    for state, number in zip(scenes, numbers, strict=True):
+        key = (state.category, number)
+        kept = None if folder is None else records.read(folder, name, *key, known[key])
+        if kept is not None:
+            done.append(kept)
+        else:
+            parts[key] = []
+            jobs += [(policy, state, number, friction, rules) for friction in values]
+    bar = progress.add_task(name, total=len(jobs), attempts=0, rate=0.0) if progress else None
+    started, attempts = time.perf_counter(), 0
+    for rows in run_jobs(_run_scene, jobs, workers, backend):
+        table = pd.DataFrame(rows, columns=COLUMNS)
+        key = (str(table.category[0]), int(table.scene[0]))
+        parts[key].append(table)
+        attempts += len(table)
+        if progress and bar is not None:
+            rate = attempts / (time.perf_counter() - started)
+            progress.update(bar, advance=1, attempts=attempts, rate=rate)
+        if len(parts[key]) == len(values):
+            whole = sort_attempts(pd.concat(parts.pop(key)))
+            done.append(whole)
+            if folder is not None:
+                records.write(whole, folder, name, *key, known[key])
+    return sort_attempts(pd.concat(done))
+
+
+def attempt_progress() -> Progress:
+    """Returns a progress display for ``run_benchmark``: bar, attempts, attempts per second, time left."""
+    return Progress(
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[attempts]} attempts, {task.fields[rate]:.1f}/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )
+
+
+def policy_name(policy: GraspPolicy) -> str:
+    """Returns what tables call a policy."""
+    return str(getattr(policy, "name", type(policy).__name__))
+
+
+def sort_attempts(attempts: pd.DataFrame) -> pd.DataFrame:
+    """Returns the rows in their one order."""
+    return attempts.sort_values(["policy", "category", "scene", "friction", "protocol", "attempt"], ignore_index=True)
+
+
+def _numbers(scenes: Sequence[SceneState]) -> list[int]:
+    """Returns each scene's place within its category."""
+    seen: Counter[str] = Counter()
+    result = []
+    for scene in scenes:
+        result.append(seen[scene.category])
+        seen[scene.category] += 1
+    return result
 
 
 def _run_scene(
-    policy: GraspPolicy, state: SceneState, index: int, frictions: list[float], rules: BenchmarkSettings
+    policy: GraspPolicy, state: SceneState, number: int, friction: float, rules: BenchmarkSettings
 ) -> list[dict[str, Any]]:
-    """Returns all rows of one scene."""
-    world = World(rules.physics, state.tray)
+    """Returns all rows of one scene at one friction."""
     head = {
-        "policy": getattr(policy, "name", type(policy).__name__),
+        "policy": policy_name(policy),
         "privileged": bool(getattr(policy, "privileged", False)),
         "category": state.category,
-        "scene": index,
+        "scene": number,
         "objects": len(state.models),
+        "friction": friction,
     }
-    rows = []
+    world = World(rules.physics, state.tray)
     try:
-        ranked, problem = _ask(policy, state, rules, [rules.seed, index, 0], rules.count)
-        for friction in frictions:
-            for i in range(rules.count):
-                row, _ = _try(world, state, ranked, i, friction, rules, problem)
-                rows.append({**head, "friction": friction, "protocol": "rank", "attempt": i, **row})
-            rows.extend(
-                {**head, "friction": friction, "protocol": "clear", **row}
-                for row in _clear(policy, world, state, index, friction, rules)
-            )
+        answer = _ask(policy, state, rules, [rules.seed, number, 0], rules.count)
+        ranked = [_try(world, state, answer, i, friction, rules)[0] for i in range(rules.count)]
+        cleared = _clear(policy, world, state, number, friction, rules)
     finally:
         world.close()
-    return rows
+    rows = [{**head, "protocol": "rank", "attempt": i, **row} for i, row in enumerate(ranked)]
+    return rows + [{**head, "protocol": "clear", "attempt": i, **row} for i, row in enumerate(cleared)]
 
 
 def _clear(
-    policy: GraspPolicy, world: World, state: SceneState, index: int, friction: float, rules: BenchmarkSettings
+    policy: GraspPolicy, world: World, state: SceneState, number: int, friction: float, rules: BenchmarkSettings
 ) -> list[dict[str, Any]]:
     """Returns the rows of clearing one scene: a new observation before each attempt."""
     rows: list[dict[str, Any]] = []
     failures = 0
     while len(state.models) and failures < rules.max_failures:
-        grasps, problem = _ask(policy, state, rules, [rules.seed, index, len(rows)], 1)
-        row, result = _try(world, state, grasps, 0, friction, rules, problem)
-        rows.append({"attempt": len(rows), **row})
+        answer = _ask(policy, state, rules, [rules.seed, number, len(rows)], 1)
+        row, result = _try(world, state, answer, 0, friction, rules)
+        rows.append(row)
         failures = 0 if row["success"] else failures + 1
         if result is not None:
-            state = _after(world, state, result, rules)
+            state = scene_after(world, state, result, rules)
     return rows
 
 
-def _after(world: World, state: SceneState, result: AttemptResult, rules: BenchmarkSettings) -> SceneState:
+def scene_after(world: World, state: SceneState, result: AttemptResult, rules: BenchmarkSettings) -> SceneState:
     """Returns the scene after an attempt: what was lifted or left the tray is gone, the rest at rest."""
     inside = [i for i in range(len(state.models)) if state.tray.contains(result.poses[i, :3, 3])]
     keep = [i for i in inside if not (result.success and i in result.lifted)]
@@ -229,7 +260,7 @@ def _after(world: World, state: SceneState, result: AttemptResult, rules: Benchm
     world.rebuild(models, poses)
     rest = world.settle(rules.settle_steps)
     settled = np.array(world.poses()).reshape(-1, 4, 4)
-    after = SceneState(tuple(models), settled, state.tray, state.category, state.seed, rest)
+    after = replace(state, models=tuple(models), poses=settled, at_rest=rest)
     return after.keep([i for i in range(len(models)) if state.tray.contains(settled[i, :3, 3])])
 
 
@@ -247,43 +278,47 @@ def _camera(rules: BenchmarkSettings) -> PinholeCamera:
     return PinholeCamera(c.width, c.height, c.intrinsics, overhead_pose(rules.camera_height))
 
 
-def _ask(
-    policy: GraspPolicy, state: SceneState, rules: BenchmarkSettings, seed: Sequence[int], count: int
-) -> tuple[GraspPoses, str]:
-    """Returns the policy's usable grasps in the world frame, and what was wrong with its answer.
+@dataclass(frozen=True)
+class _Answer:
+    """What a policy gave: usable grasps in the world frame, how many there were, what was wrong, its time."""
 
-    A policy's failure costs it the attempt, never the run.
-    """
+    grasps: GraspPoses
+    given: int
+    problem: str
+    seconds: float
+
+
+def _ask(policy: GraspPolicy, state: SceneState, rules: BenchmarkSettings, seed: Sequence[int], count: int) -> _Answer:
+    """Asks a policy; its failure costs it the attempt, never the run."""
     seen: Observation | SceneView
     if getattr(policy, "privileged", False):
-        parallel = ParallelCamera.covering(rules.pixels_per_metre)
-        seen = render_view(state, _camera(rules), parallel)
+        seen = render_view(state, _camera(rules), ParallelCamera.covering(rules.pixels_per_metre))
     else:
         seen = observe(state, rules, seed)
+    started = time.perf_counter()
+    grasps, problem = GraspPoses.empty("camera"), ""
     try:
-        grasps = policy(seen, count)[:count]
+        grasps = policy(seen, count)
         if grasps.frame != "camera":
-            return GraspPoses.empty("world"), f"grasps in frame '{grasps.frame}'"
+            grasps, problem = GraspPoses.empty("camera"), f"grasps in frame '{grasps.frame}'"
+        given = len(grasps)
+        usable = grasps[:count].transform(seen.camera.pose, "world")
     except Exception as error:  # anyone's code runs here: whatever it raises is its own failure
-        return GraspPoses.empty("world"), f"policy raised {type(error).__name__}: {error}"
-    return grasps.transform(seen.camera.pose, "world"), ""
+        problem = f"policy raised {type(error).__name__}: {' '.join(str(error).split())}"
+        given, usable = 0, GraspPoses.empty("world")
+    return _Answer(usable, given, problem, time.perf_counter() - started)
 
 
 def _try(
-    world: World,
-    state: SceneState,
-    grasps: GraspPoses,
-    rank: int,
-    friction: float,
-    rules: BenchmarkSettings,
-    problem: str,
+    world: World, state: SceneState, answer: _Answer, rank: int, friction: float, rules: BenchmarkSettings
 ) -> tuple[dict[str, Any], AttemptResult | None]:
     """Executes the grasp of one rank; returns its row and, if something moved, the result."""
-    row: dict[str, Any] = {"success": False, "reason": problem or "no grasp given", "object": "", "lifted": 0}
-    row |= dict.fromkeys(("quality", "x", "y", "z", "qx", "qy", "qz", "qw", "width"), np.nan) | {"seconds": 0.0}
-    if rank >= len(grasps):
+    row: dict[str, Any] = dict.fromkeys(("quality", "x", "y", "z", "qx", "qy", "qz", "qw", "width"), np.nan)
+    row |= {"success": False, "reason": answer.problem or "no grasp given", "object": "", "lifted": 0, "seconds": 0.0}
+    row |= {"given": answer.given, "plan_seconds": answer.seconds}
+    if rank >= len(answer.grasps):
         return row, None
-    grasp = grasps[rank]
+    grasp = answer.grasps[rank]
     row |= {"quality": float(grasp.quality[0]), "width": float(grasp.width[0])}
     row |= dict(zip("xyz", grasp.translation[0].tolist(), strict=True))
     numbers = [grasp.translation[0], grasp.rotation[0].ravel(), grasp.width]
@@ -291,7 +326,10 @@ def _try(
         return row | {"reason": "grasp is NaN or its rotation is none"}, None
     quaternion = Rotation.from_matrix(grasp.rotation[0]).as_quat()
     row |= dict(zip(("qx", "qy", "qz", "qw"), quaternion.tolist(), strict=True))
+    # What is executed is what the row says, to the last bit: so a replay moves the same way.
+    rotation = Rotation.from_quat(quaternion).as_matrix()[None]
+    grasp = GraspPoses(grasp.translation, rotation, grasp.width, grasp.quality, "world")
     result = attempt(world, state, grasp, rules.gripper, friction, rules.attempt)
     row |= {"success": result.success, "reason": result.reason, "lifted": len(result.lifted) if result.success else 0}
-    row |= {"object": state.names[result.object_index] if result.success else "", "seconds": result.seconds}
+    row |= {"object": state.names[result.object_index] if result.object_index >= 0 else "", "seconds": result.seconds}
     return row, result

@@ -6,6 +6,7 @@ import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,6 +57,7 @@ class SceneState:
         category: For example "novel-5"; free text.
         seed: What made the scene; free.
         at_rest: Whether it came to rest.
+        fallen: Names of the objects that fell out of the tray for good and are not among ``models``.
     """
 
     models: tuple[ObjectModel, ...]
@@ -64,6 +66,7 @@ class SceneState:
     category: str = ""
     seed: int = 0
     at_rest: bool = True
+    fallen: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Checks shapes; raises InputError."""
@@ -79,37 +82,47 @@ class SceneState:
 
     def keep(self, indices: list[int]) -> SceneState:
         """Returns the scene with only these objects."""
-        models = tuple(self.models[i] for i in indices)
-        return SceneState(models, self.poses[indices], self.tray, self.category, self.seed, self.at_rest)
+        return replace(self, models=tuple(self.models[i] for i in indices), poses=self.poses[indices])
 
-    def save(self, path: str | Path) -> None:
-        """Writes one small JSON file: names, scales, poses (xyz + quaternion xyzw), seed."""
+    def to_json(self) -> dict[str, Any]:
+        """Returns names, scales, poses (xyz in metres, quaternion xyzw), tray, seed as plain JSON."""
         rows = []
         for model, pose in zip(self.models, self.poses, strict=True):
             quaternion = Rotation.from_matrix(pose[:3, :3]).as_quat()
             rows.append(
                 {"name": model.name, "scale": model.scale, "pose": [*pose[:3, 3].tolist(), *quaternion.tolist()]}
             )
-        content = {
+        return {
             "category": self.category,
             "seed": self.seed,
             "at_rest": self.at_rest,
+            "fallen": list(self.fallen),
             "tray": vars(self.tray),
             "objects": rows,
         }
-        Path(path).write_text(json.dumps(content, indent=1) + "\n")
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any], objects: ObjectSet) -> SceneState:
+        """Returns the scene of ``to_json``; raises InputError, KeyError, TypeError or ValueError for what is none."""
+        rows = content["objects"]
+        models = tuple(replace(objects.model(r["name"]), scale=float(r["scale"])) for r in rows)
+        poses = np.array([pose_to_matrix(r["pose"][:3], r["pose"][3:]) for r in rows])
+        tray, fallen = TraySettings(**content["tray"]), tuple(content.get("fallen", ()))
+        return cls(models, poses, tray, content["category"], content["seed"], content["at_rest"], fallen)
+
+    def save(self, path: str | Path) -> None:
+        """Writes ``to_json`` to one small file."""
+        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n")
 
     @classmethod
     def load(cls, path: str | Path, objects: ObjectSet) -> SceneState:
         """Reads a scene file; ``objects`` must hold the objects that it names. Raises InputError."""
         try:
-            content = json.loads(Path(path).read_text())
-            models = tuple(replace(objects.model(r["name"]), scale=float(r["scale"])) for r in content["objects"])
-            poses = np.array([pose_to_matrix(r["pose"][:3], r["pose"][3:]) for r in content["objects"]])
-            tray = TraySettings(**content["tray"])
-        except (OSError, KeyError, TypeError, json.JSONDecodeError) as error:
+            return cls.from_json(json.loads(Path(path).read_text()), objects)
+        except InputError:
+            raise
+        except (OSError, KeyError, TypeError, ValueError) as error:
             raise InputError(f"scene file {path} cannot be read ({error}); make it anew") from error
-        return cls(models, poses, tray, content["category"], content["seed"], content["at_rest"])
 
 
 class Scene:
@@ -120,7 +133,9 @@ class Scene:
         self.objects = objects
         self.settings = settings or SceneSettings()
         self.models: list[ObjectModel] = []
+        self.fallen: list[ObjectModel] = []
         self.at_rest = True
+        self._rng = np.random.default_rng(0)
         self.world = World(self.settings.physics, self.settings.tray)
 
     def __enter__(self) -> Scene:
@@ -138,10 +153,11 @@ class Scene:
 
         Args:
             count: Number of objects, at most as many as the set has.
-            rng: Source of all randomness.
+            rng: Source of all randomness, ``settle``'s too.
         """
         if not 1 <= count <= len(self.objects):
             raise InputError(f"cannot drop {count} objects of a set of {len(self.objects)}")
+        self._rng = rng
         picked = rng.choice(len(self.objects), count, replace=False)
         self._drop([self.objects.models[i] for i in picked], rng)
         self.at_rest = False
@@ -168,22 +184,22 @@ class Scene:
             self.world.step(s.wave_steps)
 
     def settle(self) -> bool:
-        """Brings the scene to real rest and drops again what left the tray.
+        """Brings the scene to real rest and drops again what left the tray, ``settings.drops`` times.
+
+        What lies outside the tray even then is taken away and recorded in ``fallen``.
 
         Returns:
             Whether every object is in the tray and still.
         """
-        rng = np.random.default_rng(len(self.models))
-        for attempt in range(self.settings.drops + 1):
-            rest = self.world.settle(self.settings.settle_steps, still=self.settings.still)
-            fallen = self._take_fallen()
-            if not fallen:
-                self.at_rest = rest
-                return rest
-            if attempt < self.settings.drops:
-                self._drop(fallen, rng)
-        self.at_rest = rest
-        return rest
+        for again in range(self.settings.drops + 1):
+            self.at_rest = self.world.settle(self.settings.settle_steps, still=self.settings.still)
+            outside = self._take_fallen()
+            if not outside:
+                return self.at_rest
+            if again < self.settings.drops:
+                self._drop(outside, self._rng)
+        self.fallen += outside
+        return False
 
     def _take_fallen(self) -> list[ObjectModel]:
         """Removes and returns the objects that are not in the tray."""
@@ -197,7 +213,8 @@ class Scene:
     def state(self, category: str = "", seed: int = 0) -> SceneState:
         """Returns where everything lies now."""
         poses = np.array(self.world.poses()).reshape(-1, 4, 4)
-        return SceneState(tuple(self.models), poses, self.settings.tray, category, seed, self.at_rest)
+        fallen = tuple(m.name for m in self.fallen)
+        return SceneState(tuple(self.models), poses, self.settings.tray, category, seed, self.at_rest, fallen)
 
     def save(self, path: str | Path) -> None:
         """Writes the scene's state to one small file."""
