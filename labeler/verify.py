@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from sim.attempt import attempt
 from sim.camera import PinholeCamera
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
-from sim.objects import ObjectModel, ObjectSet
+from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.scene import SceneState
 
@@ -192,7 +193,7 @@ def _jobs(
     for image, index in picked.items():
         frame = data.read(image, ("depth", "instance_mask", "objects"))
         poses, rows = _grasps(frame, image, index, recipe)
-        models = tuple(ObjectModel(o.name, objects.model(o.name).urdf, o.scale) for o in frame["objects"])
+        models = tuple(replace(objects.model(o.name), scale=o.scale) for o in frame["objects"])
         state = SceneState(models, np.array([o.pose_world for o in frame["objects"]]), tray)
         yield state, physics, gripper, poses, rows
 

@@ -23,7 +23,13 @@ _HOMES = {
     "GraspPolicy": "sim.benchmark",
     "run_benchmark": "sim.benchmark",
     "summarise": "sim.results",
+    "compare": "sim.results",
     "RandomPolicy": "sim.policies",
+    "AntipodalPolicy": "sim.policies",
+    "load_scene_set": "sim.scene_sets",
+    "read_pose_scene": "sim.pose_scene",
+    "write_scene_page": "sim.scene_page",
+    "write_replays": "sim.replay",
 }
 __all__ = ["InputError", *_HOMES]
 

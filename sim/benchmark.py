@@ -21,6 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from scipy.spatial.transform import Rotation
 
 from sim import InputError, records
+from sim.appearance import Appearance, RandomAppearance
 from sim.attempt import AttemptResult, AttemptSettings, attempt
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.depth_noise import DepthNoise
@@ -89,6 +90,7 @@ class BenchmarkSettings:
         camera_height: Metres over the tray's floor.
         pixels_per_metre: Scale of the parallel image that privileged policies see.
         depth_noise: What spoils the depth, or None.
+        appearance: Light and colours of the RGB picture; random ones are drawn for every observation.
         count: How many ranked grasps AP looks at.
         max_failures: So many failures in a row end the clearing of a scene.
         attempt: Forces, speeds, ways.
@@ -102,6 +104,7 @@ class BenchmarkSettings:
     camera_height: float = 0.6
     pixels_per_metre: float = 2500.0
     depth_noise: DepthNoise | None = field(default_factory=DepthNoise)
+    appearance: Appearance | RandomAppearance = field(default_factory=Appearance)
     count: int = 50
     max_failures: int = 5
     attempt: AttemptSettings = field(default_factory=AttemptSettings)
@@ -267,7 +270,8 @@ def scene_after(world: World, state: SceneState, result: AttemptResult, rules: B
 def observe(state: SceneState, rules: BenchmarkSettings, seed: Sequence[int]) -> Observation:
     """Returns what the benchmark's camera sees; ``seed`` draws the noise."""
     camera = _camera(rules)
-    depth, _, rgb = render_depth(state, camera)
+    colours = np.random.default_rng(np.random.SeedSequence(list(seed), spawn_key=(0,)))
+    depth, _, rgb = render_depth(state, camera, rules.appearance.draw(colours, len(state.models)))
     if rules.depth_noise is not None:
         depth = rules.depth_noise(depth, np.random.default_rng(list(seed)))
     return Observation(rgb, depth, camera)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from sim import InputError
 from sim.grasp import GraspPoses
@@ -192,3 +193,36 @@ def _endings(results: pd.DataFrame) -> dict[int, str]:
 
 def _kind(ending: str | None) -> str:
     return "not tried" if ending is None else "success" if ending == "success" else "failure"
+
+
+def write_policy_page(
+    state: SceneState, attempts: pd.DataFrame, path: str | Path, gripper: GripperGeometry | None = None, scene: int = 0
+) -> Path:
+    """Writes the page of the ranked grasps that one policy tried in a scene, at the lowest friction.
+
+    Args:
+        state: The scene.
+        attempts: Rows of one policy.
+        path: Where the HTML goes.
+        gripper: Its geometry; the paper's where not given.
+        scene: The scene's number in its category.
+
+    Raises:
+        InputError: The rows hold no ranked attempt in this scene.
+    """
+    rows = attempts[
+        (attempts.protocol == "rank") & (attempts.category == state.category) & (attempts.scene == scene)
+    ].sort_values("attempt")
+    rows = rows[rows.friction == rows.friction.min()]
+    if not len(rows):
+        raise InputError(f"no ranked attempt in scene {scene} of '{state.category}'; measure it first")
+    rows = rows[np.isfinite(rows[["x", "y", "z", "qx", "qy", "qz", "qw", "width"]].to_numpy(np.float64)).all(axis=1)]
+    rotation = Rotation.from_quat(rows[["qx", "qy", "qz", "qw"]].to_numpy(np.float64)).as_matrix()
+    grasps = GraspPoses(
+        rows[["x", "y", "z"]].to_numpy(np.float64),
+        rotation.reshape(-1, 3, 3),
+        rows.width.to_numpy(np.float64),
+        rows.quality.to_numpy(np.float64),
+        "world",
+    )
+    return write_scene_page(state, grasps, path, gripper, rows.assign(attempt=range(len(rows))))
