@@ -108,10 +108,6 @@ def _scenes(chosen: DictConfig) -> SceneSet:
     return {category: scenes[category][: chosen.limit] for category in asked}
 
 
-def _cells(row: Any, between: str, names: tuple[str, str, str]) -> str:
-    return between.join(f"{getattr(row, name):.1f}" for name in names)
-
-
 def print_summary(summary: pd.DataFrame) -> None:
     """Prints a summary as one table: a row a policy and category, SR / PC / AP a friction.
 
@@ -127,9 +123,10 @@ def print_summary(summary: pd.DataFrame) -> None:
     table.add_column("attempts", justify="right")
     for (policy, category), rows in summary.groupby(["policy", "category"], sort=False):
         by_friction = rows.set_index("friction")
-        cells = [_cells(r, " / ", ("SR", "PC", "AP")) for r in by_friction.loc[frictions].itertuples()]
+        cells = [f"{r.SR:.1f} / {r.PC:.1f} / {r.AP:.1f}" for r in by_friction.loc[frictions].itertuples()]
         mean = by_friction.loc["mean"]
         bounds = " / ".join(f"{mean[f'{n}_low']:.0f}-{mean[f'{n}_high']:.0f}" for n in ("SR", "PC", "AP"))
+        bounds = "-" if "nan" in bounds else bounds  # one scene says nothing about others
         star = "*" if mean.privileged else ""
         table.add_row(f"{policy}{star}", str(category), *cells, bounds, str(mean.attempts))
     _print(table)
@@ -147,6 +144,7 @@ def print_comparison(differences: pd.DataFrame) -> None:
             f"{row[f'{n}_difference']:+.1f} ({row[f'{n}_low']:+.1f} ... {row[f'{n}_high']:+.1f})"
             for n in ("SR", "PC", "AP")
         ]
+        cells = [c.replace(" (+nan ... +nan)", "") for c in cells]
         table.add_row(str(row["policy"]), str(row["category"]), *cells)
     _print(table)
 
