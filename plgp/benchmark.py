@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from sim import InputError
-from sim.benchmark import BenchmarkSettings, GraspPolicy, attempt_progress, observe, policy_name, run_benchmark
+from sim.benchmark import BenchmarkSettings, GraspPolicy, attempt_progress, observe, run_benchmark
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.render import render_view
 from sim.replay import write_replays
@@ -42,17 +42,25 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     """
     folder = Path(output)
     policies = _policies(chosen.policies)
-    names = [policy_name(p) for p, _ in policies]
-    if chosen.compare is not None and chosen.compare not in names:
-        raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(names)})")
+    if chosen.compare is not None and chosen.compare not in policies:
+        raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(policies)})")
     rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
     scenes = _scenes(chosen)
     tables = []
     with attempt_progress() as progress:
-        for policy, about in policies:
+        for name, (policy, about) in policies.items():
             for part in scenes.values():
                 rows = run_benchmark(
-                    policy, part, chosen.frictions, rules, chosen.workers, progress, folder, chosen.backend, about
+                    policy,
+                    part,
+                    chosen.frictions,
+                    rules,
+                    chosen.workers,
+                    progress,
+                    folder,
+                    chosen.backend,
+                    about,
+                    name,
                 )
                 tables.append(rows)
     attempts = pd.concat(tables, ignore_index=True)
@@ -61,21 +69,21 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     summary.to_csv(folder / "summary.csv", index=False)
     count_reasons(attempts).to_csv(folder / "reasons.csv", index=False)
     print_summary(summary)
-    if chosen.compare is not None and len(names) > 1:
+    if chosen.compare is not None and len(policies) > 1:
         differences = compare(attempts, chosen.compare)
         differences.to_csv(folder / "comparison.csv", index=False)
         print_comparison(differences)
     plot_frictions(attempts, folder / "frictions.png")
-    _draw_all(chosen, [p for p, _ in policies], scenes, attempts, rules, folder)
+    _draw_all(chosen, {name: p for name, (p, _) in policies.items()}, scenes, attempts, rules, folder)
     return summary
 
 
-def _policies(configs: DictConfig) -> list[tuple[GraspPolicy, str]]:
-    """Returns the policies, named as in the configuration, and what distinguishes each.
+def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
+    """Returns the policies by their names in the configuration, each with what distinguishes it.
 
     Those that lack a checkpoint are left out.
     """
-    policies: list[tuple[GraspPolicy, str]] = []
+    policies: dict[str, tuple[GraspPolicy, str]] = {}
     for key, entry in configs.items():
         name = str(key)
         plain: Any = OmegaConf.to_container(entry, resolve=True)
@@ -83,12 +91,11 @@ def _policies(configs: DictConfig) -> list[tuple[GraspPolicy, str]]:
             print(f"policy '{name}' needs a network: left out (give checkpoint=FILE)")
             continue
         policy = instantiate(plain, _convert_="all")
-        policy.name = name
         about = OmegaConf.to_yaml(entry, resolve=True)
         if "path" in plain:  # a file may change under its name, and be moved without changing
             digest = hashlib.sha256(Path(plain["path"]).read_bytes()).hexdigest()
             about = about.replace(str(plain["path"]), digest)
-        policies.append((policy, about))
+        policies[name] = policy, about
     if not policies:
         raise InputError("no policy is left to measure; give a checkpoint, or another policy=")
     return policies
@@ -156,7 +163,7 @@ def _print(table: Table) -> None:
 
 def _draw_all(
     chosen: DictConfig,
-    policies: list[GraspPolicy],
+    policies: dict[str, GraspPolicy],
     scenes: SceneSet,
     attempts: pd.DataFrame,
     rules: BenchmarkSettings,
@@ -169,14 +176,13 @@ def _draw_all(
         for path in write_replays(attempts, scenes, folder / "gifs", rules, chosen.gif.query, chosen.gif.count):
             print(f"wrote {path}")
     if chosen.page:
-        for policy in policies:
-            name = policy_name(policy)
+        for name in policies:
             path = folder / "pages" / f"{name}.html"
             write_policy_page(first, attempts[attempts.policy == name], path, rules.gripper)
             print(f"wrote {path}")
 
 
-def draw(policies: list[GraspPolicy], scene: SceneState, rules: BenchmarkSettings, folder: Path) -> None:
+def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSettings, folder: Path) -> None:
     """Draws one scene with its labels, and beside its picture what each network makes of it."""
     from labeler.labels import LabelSettings, label_view
     from labeler.oracle import LabelOracle
@@ -188,13 +194,13 @@ def draw(policies: list[GraspPolicy], scene: SceneState, rules: BenchmarkSetting
         rules.camera.width, rules.camera.height, rules.camera.intrinsics, overhead_pose(rules.camera_height)
     )
     view = render_view(scene, camera, ParallelCamera.covering(rules.pixels_per_metre))
-    settings = next((p.settings for p in policies if isinstance(p, LabelOracle)), LabelSettings())
+    settings = next((p.settings for p in policies.values() if isinstance(p, LabelOracle)), LabelSettings())
     labels = label_view(view, rules.gripper, settings).to_pixel_grasps(settings.angles)
     draw_view(view, folder / "scene.png", labels, seen.depth)
-    for policy in policies:
+    for name, policy in policies.items():
         if isinstance(policy, NetworkPolicy):
             maps, grasps = policy.predict(seen.rgb, seen.depth), policy.pixel_grasps(seen, 10)
-            path = folder / f"{policy.name}.png"
+            path = folder / f"{name}.png"
             draw_prediction(seen, maps, grasps, path, labels, rules.gripper.max_opening)
 
 

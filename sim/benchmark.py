@@ -123,6 +123,7 @@ def run_benchmark(
     out: str | Path | None = None,
     backend: str = "loky",
     about: str = "",
+    name: str = "",
 ) -> pd.DataFrame:
     """Measures a policy.
 
@@ -138,6 +139,7 @@ def run_benchmark(
         backend: See ``sim.parallel.run_jobs``.
         about: What distinguishes the policy from others of its name, for example its settings;
             results in ``out`` that were made with another are refused.
+        name: What tables call the policy; else its ``name``, or its class's.
 
     Returns:
         One row per attempt with ``COLUMNS``. Rows are sorted and, ``seconds`` and ``plan_seconds``
@@ -150,7 +152,7 @@ def run_benchmark(
     values = sorted({float(f) for f in frictions})
     if not scenes or not values:
         raise InputError("a benchmark needs at least one scene and one friction")
-    name = policy_name(policy)
+    name = name or str(getattr(policy, "name", type(policy).__name__))
     folder = None if out is None else Path(out)
     numbers = _numbers(scenes)
     known = {(s.category, n): records.identity(about, s, values, rules) for s, n in zip(scenes, numbers, strict=True)}
@@ -164,7 +166,7 @@ def run_benchmark(
             done.append(kept)
         else:
             parts[key] = []
-            jobs += [(policy, state, number, friction, rules) for friction in values]
+            jobs += [(policy, name, state, number, friction, rules) for friction in values]
     bar = progress.add_task(name, total=len(jobs), attempts=0, rate=0.0) if progress else None
     started, attempts = time.perf_counter(), 0
     for rows in run_jobs(_run_scene, jobs, workers, backend):
@@ -196,11 +198,6 @@ def attempt_progress() -> Progress:
     )
 
 
-def policy_name(policy: GraspPolicy) -> str:
-    """Returns what tables call a policy."""
-    return str(getattr(policy, "name", type(policy).__name__))
-
-
 def sort_attempts(attempts: pd.DataFrame) -> pd.DataFrame:
     """Returns the rows in their one order."""
     return attempts.sort_values(["policy", "category", "scene", "friction", "protocol", "attempt"], ignore_index=True)
@@ -217,11 +214,11 @@ def _numbers(scenes: Sequence[SceneState]) -> list[int]:
 
 
 def _run_scene(
-    policy: GraspPolicy, state: SceneState, number: int, friction: float, rules: BenchmarkSettings
+    policy: GraspPolicy, name: str, state: SceneState, number: int, friction: float, rules: BenchmarkSettings
 ) -> list[dict[str, Any]]:
     """Returns all rows of one scene at one friction."""
     head = {
-        "policy": policy_name(policy),
+        "policy": name,
         "privileged": bool(getattr(policy, "privileged", False)),
         "category": state.category,
         "scene": number,

@@ -1,11 +1,14 @@
 import dataclasses
+import errno
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from sim import InputError
+from sim import InputError, records
 from sim.benchmark import (
+    COLUMNS,
+    WALL_TIMES,
     BenchmarkSettings,
     make_scenes,
     observe,
@@ -33,7 +36,56 @@ def table(scenes):
 
 def test_the_same_seed_gives_the_same_table_with_any_workers(scenes, table):
     again = run_benchmark(RandomPolicy(), scenes, [0.4], RULES, workers=2)
-    pd.testing.assert_frame_equal(again.drop(columns="seconds"), table.drop(columns="seconds"), check_exact=True)
+    assert list(table.columns) == COLUMNS
+    same(again, table)
+
+
+def same(a, b):
+    pd.testing.assert_frame_equal(a.drop(columns=WALL_TIMES), b.drop(columns=WALL_TIMES), check_exact=True)
+
+
+def test_an_interrupted_run_goes_on(scenes, table, tmp_path):
+    whole = run_benchmark(RandomPolicy(), scenes, [0.4], RULES, out=tmp_path)
+    files = sorted(tmp_path.rglob("*.parquet"))
+    assert len(files) == len(scenes)
+    same(whole, table)
+    files[0].unlink()
+    files[1].write_bytes(files[1].read_bytes()[:-100])  # a disk's fault: made again
+    same(run_benchmark(RandomPolicy(), scenes, [0.4], RULES, out=tmp_path), table)
+    kept = [f.stat().st_mtime_ns for f in files]
+    same(run_benchmark(RandomPolicy(), scenes, [0.4], RULES, out=tmp_path), table)
+    assert [f.stat().st_mtime_ns for f in files] == kept  # and nothing is made twice
+    same(records.read_attempts(tmp_path), table)
+
+
+@pytest.mark.parametrize(
+    ("options", "differs"),
+    [
+        ({"frictions": [0.4, 1.0]}, "frictions"),
+        ({"settings": dataclasses.replace(RULES, count=3)}, "rules"),
+        ({"about": "seed 1"}, "policy"),
+        ({"scenes": "reversed"}, "scene"),
+    ],
+)
+def test_results_of_other_settings_are_never_used_silently(scenes, table, tmp_path, options, differs):
+    call = {"scenes": scenes, "frictions": [0.4], "settings": RULES, "about": ""}
+    for number, scene in enumerate(scenes):
+        known = records.identity("", scene, [0.4], RULES)
+        records.write(table[table.scene == number], tmp_path, "random", "novel-5", number, known)
+    if options.get("scenes"):
+        options = {"scenes": scenes[::-1]}
+    with pytest.raises(InputError, match=f"other settings .*{differs}"):
+        run_benchmark(RandomPolicy(), out=tmp_path, **(call | options))
+
+
+def test_a_full_disk_is_named(scenes, table, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    with pytest.raises(InputError, match="no space left"):
+        records.write(table, tmp_path, "random", "novel-5", 0, {})
+    assert not list(tmp_path.rglob("*scene*"))
 
 
 def test_rows_and_rules(scenes, table):
@@ -91,6 +143,23 @@ def test_a_policys_failure_costs_it_the_attempt_never_the_run(scenes, answer, re
     assert table.reason.str.contains(reason).any()
     assert (table.protocol == "clear").sum() == 5
     assert summarise(table).AP.iloc[0] == 0
+
+
+@pytest.mark.parametrize("surplus", [-1, 3])
+def test_too_few_and_too_many_grasps_are_counted(scenes, surplus):
+    """A missing grasp fails; what was not asked for is never tried."""
+    rules = dataclasses.replace(RULES, count=2)
+
+    def answer(_):
+        number = rules.count + surplus
+        poses = np.tile(np.eye(3), (number, 1, 1))
+        return GraspPoses(np.tile([0.0, 0.0, 0.4], (number, 1)), poses, np.full(number, 0.05), np.ones(number))
+
+    table = run_benchmark(Rude(answer), scenes[:1], [0.4], rules)
+    rank = table[table.protocol == "rank"]
+    assert len(rank) == rules.count
+    assert (rank.given == rules.count + surplus).all()
+    assert (rank.reason == "no grasp given").sum() == max(0, -surplus)
 
 
 def test_privileged_policies_see_the_view_and_the_rows_say_so(scenes):
