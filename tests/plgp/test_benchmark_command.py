@@ -1,7 +1,10 @@
 """Measuring policies side by side: the evaluation at the end of a run, and its command."""
 
+import os
+import signal
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -9,10 +12,11 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from plgp.benchmark import evaluate
+from sim.benchmark import WALL_TIMES
+from sim.records import read_attempts
 from sim.results import SUMMARY_COLUMNS
 
-SMALL = ["evaluation.scenes=1", "evaluation.frictions=[0.4]", "evaluation.workers=1", "benchmark.count=3"]
-SMALL += ["evaluation.object_count=2", "benchmark.max_failures=2"]
+SMALL = ["limit=1", "frictions=[0.4]", "workers=1", "benchmark.count=3", "benchmark.max_failures=2"]
 
 
 def composed(*overrides):
@@ -36,32 +40,107 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-def test_evaluation_writes_table_attempts_and_pictures(checkpoint, tmp_path, capsys):
-    summary = evaluate(composed(f"checkpoint={checkpoint}"), tmp_path)
+def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, capsys):
+    policies = ["random", "antipodal", "untrained", "network", "oracle"]
+    choices = [
+        f"checkpoint={checkpoint}",
+        f"policy=[{','.join(policies)}]",
+        "compare=random",
+        "gif.count=1",
+        "page=true",
+    ]
+    summary = evaluate(composed(*choices), tmp_path)
     assert list(summary.columns) == SUMMARY_COLUMNS
-    assert list(summary.policy.unique()) == ["random", "random-free", "untrained", "network", "oracle"]
-    assert "oracle" in capsys.readouterr().out
+    assert list(summary.policy.unique()) == policies
+    printed = capsys.readouterr().out
+    assert "oracle*" in printed  # privileged
+    assert "difference from random" in printed
     written = pd.read_csv(tmp_path / "summary.csv", dtype={"friction": str})
     pd.testing.assert_frame_equal(written, summary)
     attempts = pd.read_csv(tmp_path / "attempts.csv")
-    assert len(attempts) == summary[summary.friction == "mean"].attempts.sum()
+    assert len(attempts) == summary[summary.friction == "mean"].attempts.sum() == len(read_attempts(tmp_path))
     assert attempts[attempts.policy == "oracle"].privileged.all()
     assert not attempts[attempts.policy == "network"].privileged.any()
+    assert set(pd.read_csv(tmp_path / "comparison.csv").policy) == set(policies) - {"random"}
     # Untrained twice: a network that was never trained equals its own untrained start only by its seed.
     assert {p.name for p in (tmp_path / "pictures").iterdir()} == {"scene.png", "network.png", "untrained.png"}
+    assert (tmp_path / "frictions.png").stat().st_size > 10_000
+    assert len(list((tmp_path / "gifs").glob("*.gif"))) == 1
+    assert {p.stem for p in (tmp_path / "pages").glob("*.html")} == set(policies)
+
+
+def test_every_choice_of_scenes_and_policy_can_be_made(tmp_path):
+    for name in ("random", "random-free", "antipodal", "oracle"):
+        config = composed(f"policy={name}")
+        assert list(config.policies) == [name]
+        instantiate(config.policies[name], _convert_="all")
+    own = composed(
+        "scenes=drop", "objects.first=900", "objects.last=905", "scenes.scenes=1", "scenes.object_counts=[2]"
+    )
+    assert list(instantiate(own.scenes, _convert_="all")) == ["own-2"]
+
+
+def line(*arguments):
+    return [sys.executable, "-m", "plgp.benchmark", *SMALL, *arguments]
 
 
 def command(*arguments, cwd):
-    line = [sys.executable, "-m", "plgp.benchmark", *SMALL, *arguments]
-    return subprocess.run(line, cwd=cwd, capture_output=True, text=True, check=False)
+    return subprocess.run(line(*arguments), cwd=cwd, capture_output=True, text=True, check=False)
 
 
-def test_command_without_a_network_and_with_a_missing_one(tmp_path):
-    done = command(f"output={tmp_path / 'out'}", "~evaluation.policies.oracle", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "left out" in done.stdout
-    assert (tmp_path / "out" / "summary.csv").is_file()
-    lost = command("checkpoint=nowhere.ckpt", cwd=tmp_path)
-    assert lost.returncode == 2
-    assert "nowhere.ckpt" in lost.stderr
-    assert "Traceback" not in lost.stderr
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["policy=network", "checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
+        (["policy=network"], "no policy is left"),
+        (["policy=[random,nobody]"], "unknown policy 'nobody'"),
+        (["category=novel-7"], "novel-7"),
+        (["limit=0"], "limit is 0"),
+        (["compare=oracle", "policy=random"], "compare=oracle"),
+        (["backend=abacus", "policy=random"], "abacus"),
+        (["scenes.path=nowhere.json"], "nowhere.json"),
+    ],
+)
+def test_bad_choices_end_in_one_sentence(tmp_path, arguments, message):
+    done = command(*arguments, f"out={tmp_path / 'out'}", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_killed_run_goes_on_and_gives_the_same_rows(tmp_path):
+    """Kill -9 once a scene is there: no half file, and the same command ends with an uninterrupted run's rows."""
+    arguments = ["policy=random", "limit=3", "benchmark.count=8", "workers=2"]
+    whole = command(*arguments, f"out={tmp_path / 'whole'}", cwd=tmp_path)
+    assert whole.returncode == 0, whole.stderr
+    out = tmp_path / "killed"
+    with subprocess.Popen(
+        line(*arguments, f"out={out}"), cwd=tmp_path, start_new_session=True, stderr=subprocess.DEVNULL
+    ) as run:
+        while not list(out.rglob("*.parquet")) and run.poll() is None:
+            time.sleep(0.05)
+        os.killpg(run.pid, signal.SIGKILL)
+    kept = {f: f.stat().st_mtime_ns for f in out.rglob("*.parquet")}
+    assert 1 <= len(kept) < 3
+    again = command(*arguments, f"out={out}", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert all(f.stat().st_mtime_ns == time for f, time in kept.items())
+    a, b = (read_attempts(tmp_path / name).drop(columns=WALL_TIMES) for name in ("whole", "killed"))
+    pd.testing.assert_frame_equal(a, b, check_exact=True)
+
+
+def test_a_run_that_is_interrupted_says_how_to_go_on(tmp_path):
+    with subprocess.Popen(
+        line("policy=random", "limit=3", f"out={tmp_path / 'out'}"),
+        cwd=tmp_path,
+        start_new_session=True,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as run:
+        while not list((tmp_path / "out").rglob("*.parquet")) and run.poll() is None:
+            time.sleep(0.05)
+        os.killpg(run.pid, signal.SIGINT)
+        message = run.communicate(timeout=60)[1]
+    assert run.returncode == 130
+    assert "the same command goes on" in message
+    assert "Traceback" not in message
