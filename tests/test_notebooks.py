@@ -1,5 +1,6 @@
-"""Every notebook runs from its first cell to its last."""
+"""Every notebook and example runs from its first line to its last."""
 
+import runpy
 from pathlib import Path
 
 import nbformat
@@ -20,3 +21,18 @@ def test_notebook_runs(path):
     done = NotebookClient(notebook, timeout=300, kernel_name="python3").execute()
     outputs = [o for cell in done.cells if cell.cell_type == "code" for o in cell.outputs]
     assert any("image/png" in o.get("data", {}) for o in outputs)
+
+
+def test_the_newcomers_policy_is_measured():
+    """notebooks/own_policy.py with fewer grasps; its main part takes half a minute."""
+    from sim.benchmark import BenchmarkSettings, run_benchmark
+    from sim.scene_sets import load_scene_set
+
+    path = Path(__file__).parents[1] / "notebooks" / "own_policy.py"
+    assert len(path.read_text().splitlines()) <= 30
+    policy = runpy.run_path(str(path))["HighestPoint"]()
+    scenes = load_scene_set("plgp-320")["novel-5"][:1]
+    attempts = run_benchmark(policy, scenes, [0.4], BenchmarkSettings(count=10, max_failures=2))
+    ranked = attempts[attempts.protocol == "rank"]
+    assert (ranked.given == 10).all()
+    assert ranked.success.any()
