@@ -19,11 +19,13 @@ def test_installed_wheel_runs_elsewhere(tmp_path):
     site = tmp_path / "site"
     subprocess.run([*pip, "install", "--quiet", "--no-deps", "--target", str(site), str(wheel)], check=True)
     environment = {**os.environ, "PYTHONPATH": str(site)}
-    for module in ("plgp.train", "plgp.benchmark", "labeler"):
+    for module in ("plgp.train", "plgp.benchmark", "sim", "labeler"):
         line = [sys.executable, "-m", module, *(["generate"] if module == "labeler" else []), "--help"]
         done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
         assert done.returncode == 0, done.stderr
         assert "Settings" in done.stdout
-    where = [sys.executable, "-c", "import plgp, plgp.conf; print(plgp.__file__)"]
-    done = subprocess.run(where, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
+    where = "import plgp, plgp.conf, sim.scene_sets as s; print(plgp.__file__, len(s.load_scene_set('plgp-320')))"
+    line = [sys.executable, "-c", where]
+    done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
     assert done.stdout.startswith(str(site))
+    assert done.stdout.endswith("4\n")

@@ -4,7 +4,7 @@ import pytest
 from sim import InputError
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World
-from sim.scene import Scene, SceneState
+from sim.scene import Scene, SceneSettings, SceneState
 
 OBJECTS = ObjectSet.pybullet(900, 999)
 
@@ -36,6 +36,26 @@ def test_fifteen_objects_come_to_real_rest_in_the_tray():
     world.close()
     assert np.median(shift) < 5e-4
     assert shift.max() < 5e-3
+
+
+def test_what_falls_out_is_dropped_again_and_else_recorded(tmp_path):
+    """Dropped around the tray's edge some fall beside it."""
+
+    def fall(drops):
+        with Scene(OBJECTS, SceneSettings(drop_area=0.27, wave=5, drops=drops)) as scene:
+            scene.drop(5, np.random.default_rng(3))
+            return scene.settle(), scene.state("wide", 3)
+
+    settled, state = fall(0)
+    assert not settled
+    assert state.fallen
+    assert len(state.fallen) + len(state.names) == 5
+    assert not set(state.fallen) & set(state.names)
+    state.save(tmp_path / "scene.json")
+    assert SceneState.load(tmp_path / "scene.json", OBJECTS).fallen == state.fallen
+    (_, again), (_, twice) = fall(3), fall(3)
+    assert len(again.names) > len(state.names)
+    np.testing.assert_array_equal(again.poses, twice.poses)
 
 
 def test_objects_stand_on_the_visible_floor():
