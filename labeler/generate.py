@@ -6,12 +6,12 @@ with its final name is whole, so a killed run goes on where it stopped.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import shutil
-import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,13 +20,14 @@ from typing import Any
 import numba
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from labeler.labels import label_view
+from labeler.progress import SceneProgress
 from labeler.recipe import DataSetRecipe
 from labeler.shards import SCHEMA_VERSION, Frame, ShardReader, ShardWriter, checksum, write_json
 from sim import InputError
 from sim.camera import ParallelCamera, PinholeCamera, random_view_pose
+from sim.parallel import WorkerLost, run_jobs
 from sim.render import render_view
 from sim.scene import Scene, SceneState
 
@@ -34,7 +35,8 @@ __all__ = ["DataSetRecipe", "generate"]
 
 SCENES_PER_SHARD = 20
 _TRIES = 10  # scenes that do not come to rest are dropped anew, so often
-_LINE_SECONDS = 30  # between progress lines where there is no terminal
+_DEATHS = 3  # of the process that makes a scene, before the scene is given up
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 _PACKAGES = ("numpy", "numba", "pybullet", "h5py", "hdf5plugin", "opencv-python-headless", "plgp")
 
 
@@ -48,7 +50,9 @@ class _Staged:
     failure: str = ""
 
 
-def generate(recipe: DataSetRecipe, folder: str | Path, workers: int = 1, progress: bool = True) -> Path:
+def generate(
+    recipe: DataSetRecipe, folder: str | Path, workers: int = 1, progress: bool = True, backend: str = "loky"
+) -> Path:
     """Generates a data set, or what is missing of it.
 
     Returns at once if the folder holds the finished data set of the same recipe; goes on where
@@ -57,18 +61,18 @@ def generate(recipe: DataSetRecipe, folder: str | Path, workers: int = 1, progre
     Args:
         recipe: What to make.
         folder: Where; made if it does not exist.
-        workers: Processes, one thread each.
+        workers: Processes, one thread each; a single one takes as many threads as numba has.
         progress: Whether to show a progress bar.
+        backend: See ``sim.parallel.run_jobs``; with a cluster, every machine must see the folder.
 
     Returns:
         The folder.
 
     Raises:
-        InputError: The folder holds another recipe's data, cannot be written, or no scene could be made.
+        InputError: The folder holds another recipe's data, cannot be written, the disk is full, the
+            backend is not there, or no scene could be made.
     """
     folder = Path(folder)
-    if workers < 1:
-        raise InputError(f"workers is {workers}; give at least 1")
     if _is_complete(recipe, folder):
         return folder
     staging = _prepare(recipe, folder)
@@ -76,13 +80,17 @@ def generate(recipe: DataSetRecipe, folder: str | Path, workers: int = 1, progre
     try:
         _pack_all(recipe, folder, staging)
         missing = [i for i in range(recipe.scenes) if not _is_made(folder, staging, i)]
-        with _Display(recipe, recipe.scenes - len(missing), console) as display:
-            for staged in _stage_all(recipe, staging, missing, workers):
-                display.show(staged, (recipe.seed, staged.scene))
+        with (
+            SceneProgress(recipe.name, recipe.scenes, recipe.scenes - len(missing), console) as display,
+            contextlib.closing(_stage_all(recipe, staging, missing, workers, backend)) as made,
+        ):
+            for staged in made:
+                what = f"scene {staged.scene} (seed [{recipe.seed}, {staged.scene}]) skipped: {staged.failure}"
+                display.show(staged.images, staged.labels, what if staged.failure else "")
                 _pack(recipe, folder, staging, staged.scene // SCENES_PER_SHARD)
         _finish(recipe, folder)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno in _FULL:
             raise InputError(f"no space left for {folder}; make room and run the same command again") from error
         raise
     shutil.rmtree(staging, ignore_errors=True)
@@ -133,38 +141,59 @@ def _make_scene(recipe: DataSetRecipe, scene: int, rng: np.random.Generator) -> 
             world.drop(count, rng)
             if world.settle() and len(world.models) == count:
                 return world.state(f"{recipe.objects.name}-{count}", recipe.seed)
-    raise InputError(f"scene {scene} (seed {recipe.seed}) never came to rest; take smaller objects or fewer")
+    raise InputError(
+        f"scene {scene} (seed {recipe.seed}) never came to rest in the tray; take smaller objects or fewer"
+    )
 
 
 def _stage_scene(recipe: DataSetRecipe, staging: Path, scene: int, threads: int) -> _Staged:
     """Makes one scene's file, or a note of its failure; runs in a worker."""
+    if _deaths(staging, scene) >= _DEATHS:
+        return _stage_failure(staging, scene, f"its process died {_DEATHS} times (killed, crashed or out of memory)")
+    with _mark_path(staging, scene).open("ab") as mark:  # stays behind if the process dies
+        mark.write(b".")
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, before))
     try:
         frames = list(make_frames(recipe, scene))
     except Exception as error:  # whatever a scene runs into costs that scene, never the run
-        failure = f"{type(error).__name__}: {error}"
-        write_json(_failure_path(staging, scene), {"scene": scene, "failure": failure})
-        return _Staged(scene, failure=failure)
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise
+        return _stage_failure(staging, scene, f"{type(error).__name__}: {error}")
     finally:
         numba.set_num_threads(before)
     with ShardWriter(_scene_path(staging, scene)) as writer:
         for frame in frames:
             writer.add(frame)
+    _mark_path(staging, scene).unlink(missing_ok=True)
     return _Staged(scene, len(frames), sum(len(f["grasps"]) for f in frames))
 
 
-def _stage_all(recipe: DataSetRecipe, staging: Path, scenes: list[int], workers: int) -> Iterator[_Staged]:
-    if workers == 1 or len(scenes) <= 1:
-        for scene in scenes:
-            yield _stage_scene(recipe, staging, scene, numba.get_num_threads())
-        return
-    import joblib
+def _stage_failure(staging: Path, scene: int, failure: str) -> _Staged:
+    write_json(_failure_path(staging, scene), {"scene": scene, "failure": failure})
+    _mark_path(staging, scene).unlink(missing_ok=True)
+    return _Staged(scene, failure=failure)
 
-    # loky starts fresh interpreters: nothing of this process's numba threads is forked.
-    with joblib.parallel_config(backend="loky", inner_max_num_threads=1):
-        parallel = joblib.Parallel(n_jobs=workers, return_as="generator_unordered", pre_dispatch="2*n_jobs")
-        yield from parallel(joblib.delayed(_stage_scene)(recipe, staging, scene, 1) for scene in scenes)
+
+def _stage_all(
+    recipe: DataSetRecipe, staging: Path, scenes: list[int], workers: int, backend: str
+) -> Generator[_Staged, None, None]:
+    """Stages scenes on workers; those in hand when a worker died are tried again, each alone."""
+    threads = numba.get_num_threads() if workers == 1 else 1
+    missing, lost = set(scenes), 0
+    while missing:
+        deaths = {scene: _deaths(staging, scene) for scene in sorted(missing)}
+        batch = [scene for scene in deaths if deaths[scene]][:1] or list(deaths)
+        jobs = ((recipe, staging, scene, threads) for scene in batch)
+        try:
+            with contextlib.closing(run_jobs(_stage_scene, jobs, workers, backend)) as made:
+                for staged in made:
+                    missing.discard(staged.scene)
+                    yield staged
+        except WorkerLost:
+            lost += deaths == {scene: _deaths(staging, scene) for scene in deaths}  # it died between two scenes
+            if lost >= _DEATHS:
+                raise
 
 
 def _scene_path(staging: Path, scene: int) -> Path:
@@ -173,6 +202,16 @@ def _scene_path(staging: Path, scene: int) -> Path:
 
 def _failure_path(staging: Path, scene: int) -> Path:
     return staging / f"scene-{scene:06d}.failed.json"
+
+
+def _mark_path(staging: Path, scene: int) -> Path:
+    """Returns the file that counts, in bytes, how often making the scene was begun and not ended."""
+    return staging / f"scene-{scene:06d}.begun"
+
+
+def _deaths(staging: Path, scene: int) -> int:
+    path = _mark_path(staging, scene)
+    return path.stat().st_size if path.is_file() else 0
 
 
 def _shard_path(folder: Path, shard: int) -> Path:
@@ -215,7 +254,22 @@ def _prepare(recipe: DataSetRecipe, folder: Path) -> Path:
     for leftover in [*folder.glob(".*.part"), *staging.glob(".*.part")]:
         if not _is_running(leftover.name.split(".")[-2]):
             leftover.unlink(missing_ok=True)
+    for mark in staging.glob("scene-*.begun"):  # what ended a run says nothing about its scenes
+        mark.unlink(missing_ok=True)
+    for path in staging.glob("scene-*.h5"):
+        if not _is_readable(path):  # by a disk's fault: under its final name a file was whole
+            path.unlink(missing_ok=True)
     return staging
+
+
+def _is_readable(path: Path) -> bool:
+    reader = ShardReader(path)
+    try:
+        return len(reader) > 0
+    except InputError:
+        return False
+    finally:
+        reader.close()
 
 
 def _is_running(process: str) -> bool:
@@ -324,47 +378,3 @@ def _version(package: str) -> str:
         return version(package)
     except ModuleNotFoundError:
         return "unknown"
-
-
-class _Display:
-    """A bar with images per second and time left; plain lines now and then where there is no terminal."""
-
-    def __init__(self, recipe: DataSetRecipe, done: int, console: Console) -> None:
-        self.console, self.recipe = console, recipe
-        self.done, self.images, self.labels = done, 0, 0
-        self.start = self.last_line = time.monotonic()
-        self.bar = Progress(
-            TextColumn(f"[bold]{recipe.name}[/] {{task.completed:.0f}}/{{task.total:.0f}} scenes"),
-            BarColumn(),
-            TextColumn("{task.fields[rate]}"),
-            TimeElapsedColumn(),
-            TextColumn("left"),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self.task = self.bar.add_task("", total=recipe.scenes, completed=done, rate="")
-
-    def __enter__(self) -> _Display:
-        if self.done:
-            self.console.print(f"{self.done} of {self.recipe.scenes} scenes are already there")
-        self.bar.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.stop()
-        self.console.print(f"{self.done}/{self.recipe.scenes} scenes, {self._rate()}")
-
-    def _rate(self) -> str:
-        seconds = max(time.monotonic() - self.start, 1e-9)
-        per_image = f", {self.labels / self.images:.0f} labels an image" if self.images else ""
-        return f"{self.images / seconds:.2f} images/s{per_image}"
-
-    def show(self, staged: _Staged, seed: tuple[int, int]) -> None:
-        self.done, self.images, self.labels = self.done + 1, self.images + staged.images, self.labels + staged.labels
-        self.bar.update(self.task, completed=self.done, rate=self._rate())
-        if staged.failure:
-            self.console.print(f"[yellow]scene {staged.scene} (seed {list(seed)}) skipped:[/] {staged.failure}")
-        if not self.console.is_terminal and time.monotonic() - self.last_line > _LINE_SECONDS:
-            self.last_line = time.monotonic()
-            self.console.print(f"{self.done}/{self.recipe.scenes} scenes, {self._rate()}")

@@ -34,12 +34,14 @@ def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, seed: i
         The figure, drawn off screen.
 
     Raises:
-        InputError: An argument is out of range, or the folder holds no data set.
+        InputError: An argument is out of range, or the folder holds no data set, or an empty one.
     """
     for name, value, least in (("images", images, 1), ("grasps", grasps, 0), ("seed", seed, 0)):
         if value < least:
             raise InputError(f"preview: {name} is {value}; give at least {least}")
     data, rng = DataSet(folder), np.random.default_rng(seed)
+    if not len(data):
+        raise InputError(f"{data.folder} holds no images; there is nothing to draw")
     order = rng.permutation(len(data))
     # Every scene once before any a second time: how many of its images come earlier in the order?
     scenes = data.scenes[order]
@@ -64,7 +66,8 @@ def _draw_image(axes: Axes, frame: Frame, count: int, angles: int, rng: np.rando
     labels = frame["grasps"]
     axes.imshow(frame["rgb"])
     axes.set_title(f"scene {frame['scene']}, view {frame['view']}: {len(labels)} labels", fontsize=8)
-    some = labels[np.sort(rng.choice(len(labels), min(count, len(labels)), replace=False))]
+    seen = np.flatnonzero(frame["depth"][labels.row, labels.col] > 0)  # a length in pixels needs a depth
+    some = labels[np.sort(rng.choice(seen, min(count, len(seen)), replace=False))]
     angle, depth = bin_to_angle(some.angle_bin, angles), frame["depth"][some.row, some.col]
     reach = frame["intrinsics"][0, 0] * some.width / depth / 2
     middle = np.stack([some.col, some.row], axis=1).astype(np.float64)

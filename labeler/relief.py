@@ -209,6 +209,7 @@ def turn_image(source, cosine, sine, pivot_row, pivot_col, left, top, result):
                 col = pivot_col + (i - top) * sine - left * cosine + 0.5
                 first, last = _inside(row, -sine, tile, end, source.shape[0])
                 first, last = _inside(col, cosine, first, last, source.shape[1])
+                first = min(first, end)  # a row may miss the source beyond the image's end
                 last = max(first, last)
                 for j in range(tile, first):
                     result[i, j] = 0

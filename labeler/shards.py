@@ -27,7 +27,7 @@ from sim.view import ViewObject
 
 SCHEMA_VERSION = 1
 DEPTH_UNIT = 1e-4  # metres per step of the stored depth
-_IMAGES = {
+IMAGES = {
     "rgb": (np.uint8, 3),
     "depth": (np.uint16, 0),
     "depth_noisy": (np.uint16, 0),
@@ -35,6 +35,7 @@ _IMAGES = {
 }
 _GRASPS = {"row": np.uint16, "col": np.uint16, "angle_bin": np.uint8, "depth": np.float32, "width": np.float32}
 _SMALL = ("grasps/offsets", "camera/intrinsics", "camera/pose", "objects/offsets", "scene", "view")
+DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)  # what h5py says of broken files
 _CURE = "delete it and generate the data set again with the same command; whatever is whole is kept"
 
 
@@ -139,24 +140,22 @@ class ShardWriter:
 
     def add(self, frame: Frame) -> None:
         """Appends one image; ``frame`` must hold every key of Frame."""
-        for name in _IMAGES:
+        for name in IMAGES:
             image = encode_depth(frame[name]) if name.startswith("depth") else frame[name]  # type: ignore[literal-required]
             self._image_set(name, image.shape)[self._images] = image
-        grasps = {name: getattr(frame["grasps"], name) for name in _GRASPS}
-        self._add_rows(grasps, frame["objects"], frame["intrinsics"], frame["pose"], frame["scene"], frame["view"])
+        self._add_rows(frame)
 
     def add_all(self, reader: ShardReader) -> None:
         """Appends every image of another shard, its compressed chunks as they are."""
         for index in range(len(reader)):
-            for name in _IMAGES:
+            for name in IMAGES:
                 source = reader.file[name]
                 origin = (0,) * (source.ndim - 1)
                 filter_mask, chunk = source.id.read_direct_chunk((index, *origin))
                 target = self._image_set(name, source.shape[1:])
                 target.id.write_direct_chunk((self._images, *origin), chunk, filter_mask)
             frame = reader.read(index, ("objects",))
-            grasps = {name: getattr(frame["grasps"], name) for name in _GRASPS}
-            self._add_rows(grasps, frame["objects"], frame["intrinsics"], frame["pose"], frame["scene"], frame["view"])
+            self._add_rows(frame)
 
     def _image_set(self, name: str, shape: tuple[int, ...]) -> Any:
         """Returns an image dataset with room for the next image; one image is one chunk."""
@@ -164,7 +163,7 @@ class ShardWriter:
             self._file.create_dataset(
                 name,
                 (0, *shape),
-                _IMAGES[name][0],
+                IMAGES[name][0],
                 maxshape=(None, *shape),
                 chunks=(1, *shape),
                 fletcher32=True,  # a damaged chunk is an error, never a picture
@@ -175,17 +174,11 @@ class ShardWriter:
             dataset.resize(self._images + 1, axis=0)
         return dataset
 
-    def _add_rows(
-        self,
-        grasps: dict[str, NDArray[Any]],
-        objects: Sequence[ViewObject],
-        intrinsics: NDArray[np.float64],
-        pose: NDArray[np.float64],
-        scene: int,
-        view: int,
-    ) -> None:
-        values: dict[str, Any] = {f"grasps/{name}": array for name, array in grasps.items()}
-        values |= {"camera/intrinsics": intrinsics, "camera/pose": pose, "scene": scene, "view": view}
+    def _add_rows(self, frame: Frame) -> None:
+        objects = frame["objects"]
+        values: dict[str, Any] = {f"grasps/{name}": getattr(frame["grasps"], name) for name in _GRASPS}
+        values |= {"camera/intrinsics": frame["intrinsics"], "camera/pose": frame["pose"]}
+        values |= {"scene": frame["scene"], "view": frame["view"]}
         values |= {
             "objects/name": [o.name.encode() for o in objects],
             "objects/scale": [o.scale for o in objects],
@@ -253,27 +246,32 @@ class ShardReader:
                 file = h5py.File(self.path, "r")
             except OSError as error:
                 raise InputError(f"shard {self.path} is truncated or not an HDF5 file; {_CURE}") from error
-            version = file.attrs.get("schema_version")
-            missing = [name for name in _SMALL if name not in file]
-            if not missing and len(file["scene"]):  # a shard whose scenes all failed has no images
-                missing = [name for name in _IMAGES if name not in file]
-            if version != SCHEMA_VERSION or missing:
-                file.close()
-                what = f"lacks {', '.join(missing)}" if missing else f"has schema {version}, not {SCHEMA_VERSION}"
-                raise InputError(f"shard {self.path} {what}; it was made by another version: {_CURE}")
             try:
-                self._small = {name: file[name][...] for name in _SMALL}
-            except (OSError, RuntimeError) as error:
+                self._small = self._check(file)
+            except InputError:
+                raise
+            except DAMAGE as error:
                 raise InputError(f"shard {self.path} is damaged; {_CURE}") from error
             self._file, self._process = file, os.getpid()
         return self._file
+
+    def _check(self, file: h5py.File) -> dict[str, NDArray[Any]]:
+        """Returns the arrays of ``_SMALL``; raises InputError if the file is not of this schema."""
+        version = file.attrs.get("schema_version")
+        missing = [name for name in _SMALL if name not in file]
+        if not missing and len(file["scene"]):  # a shard whose scenes all failed has no images
+            missing = [name for name in IMAGES if name not in file]
+        if version != SCHEMA_VERSION or missing:
+            what = f"lacks {', '.join(missing)}" if missing else f"has schema {version}, not {SCHEMA_VERSION}"
+            raise InputError(f"shard {self.path} {what}; it was made by another version: {_CURE}")
+        return {name: file[name][...] for name in _SMALL}
 
     def note(self, name: str) -> Any:
         """Returns a note of ``ShardWriter.set_note``, or None."""
         text = self.file.attrs.get(name)
         return None if text is None else json.loads(text)
 
-    def read(self, index: int, keys: Sequence[str] = tuple(_IMAGES)) -> Frame:
+    def read(self, index: int, keys: Sequence[str] = tuple(IMAGES)) -> Frame:
         """Returns one image: what ``keys`` name, and grasps, intrinsics, pose, scene and view.
 
         Args:
@@ -286,9 +284,9 @@ class ShardReader:
         file = self.file
         if not 0 <= index < len(self):
             raise InputError(f"shard {self.path} holds images 0 ... {len(self) - 1}, not {index}")
-        unknown = set(keys) - {*_IMAGES, "objects"}
+        unknown = set(keys) - {*IMAGES, "objects"}
         if unknown:
-            raise InputError(f"a shard has no {sorted(unknown)}; choose from {[*_IMAGES, 'objects']}")
+            raise InputError(f"a shard has no {sorted(unknown)}; choose from {[*IMAGES, 'objects']}")
         try:
             frame: Frame = {
                 "grasps": self._grasps(index),
@@ -303,7 +301,7 @@ class ShardReader:
                     continue
                 image = file[key][index]
                 frame[key] = decode_depth(image) if key.startswith("depth") else image  # type: ignore[literal-required]
-        except (OSError, KeyError, RuntimeError) as error:
+        except DAMAGE as error:
             raise InputError(f"shard {self.path} is damaged at image {index}; {_CURE}") from error
         return frame
 
@@ -338,9 +336,7 @@ class DataSet:
         self.folder = Path(folder)
         path = self.folder / "dataset.json"
         if not path.is_file():
-            raise InputError(
-                f"{self.folder} holds no finished data set (no dataset.json); run `python -m labeler generate`"
-            )
+            raise InputError(f"{folder} holds no finished data set (no dataset.json); run `python -m labeler generate`")
         try:
             self.info: dict[str, Any] = json.loads(path.read_text())
             lines = self.info["shards"]
@@ -378,7 +374,7 @@ class DataSet:
 
         Args:
             train: Share of the scenes.
-            val: Share of the scenes; at least one scene where the share is positive and there are enough.
+            val: Likewise; at least one scene where the share is positive and there are enough.
             test: Likewise. The three add up to at most 1.
         """
         if min(train, val, test) < 0 or train + val + test > 1 + 1e-9:

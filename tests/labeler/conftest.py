@@ -1,5 +1,7 @@
-"""Synthetic scenes for the labeler's tests: height fields seen by a small camera."""
+"""Synthetic scenes for the labeler's tests: height fields seen by a small camera; the labels' slow twins."""
 
+import importlib.util
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -54,11 +56,100 @@ def turned_box(x, y, centre, size, angle):
     return (np.abs(u) <= size[0] / 2) & (np.abs(v) <= size[1] / 2)
 
 
-@pytest.fixture(scope="module")
+def _box(rng, u, v):
+    size = rng.uniform(0.012, 0.07, 2)
+    top = rng.uniform(0.008, 0.06)
+    return np.where((np.abs(u) <= size[0] / 2) & (np.abs(v) <= size[1] / 2), top, 0), top
+
+
+def _cylinder(rng, u, v):
+    """Upright or lying; a lying one is round above and below its middle."""
+    radius, length = rng.uniform(0.008, 0.03), rng.uniform(0.02, 0.08)
+    if rng.random() < 0.5:
+        return np.where(np.hypot(u, v) <= radius, length, 0), length
+    bulge = np.sqrt(np.maximum(radius**2 - u**2, 0))
+    inside = (np.abs(u) < radius) & (np.abs(v) <= length / 2)
+    return np.where(inside, radius + bulge, 0), np.where(inside, 2 * bulge, 0)
+
+
+def _wedge(rng, u, v):
+    """A trapezium as seen from above: its sides lean by up to 15 degrees each; or a roof that falls along v."""
+    top, lean = rng.uniform(0.015, 0.05), np.tan(rng.uniform(-0.26, 0.26, 2))
+    half, length = rng.uniform(0.008, 0.025), rng.uniform(0.02, 0.06)
+    inside = (u < half + lean[0] * v) & (u > -half + lean[1] * v) & (np.abs(v) <= length / 2)
+    height = np.where(inside, top + rng.choice([0.0, 0.3]) * v, 0)
+    return height, height
+
+
+def _plate(rng, u, v):
+    """A thin plate that leans on nothing: hollow below."""
+    size, thick, lean = rng.uniform(0.02, 0.07, 2), rng.uniform(0.002, 0.012), rng.uniform(-0.5, 0.5)
+    inside = (np.abs(u) <= size[0] / 2) & (np.abs(v) <= size[1] / 2)
+    return np.where(inside, 0.03 + lean * u, 0), thick
+
+
+def _sphere(rng, u, v):
+    radius = rng.uniform(0.008, 0.03)
+    bulge = np.sqrt(np.maximum(radius**2 - u**2 - v**2, 0))
+    return np.where(bulge > 0, radius + bulge, 0), 2 * bulge
+
+
+SHAPES = {"box": _box, "cylinder": _cylinder, "wedge": _wedge, "plate": _plate, "sphere": _sphere}
+
+
+def scatter(kind, seed, back=False):
+    """A view of 2-5 random shapes of one ``kind`` ("any": mixed), some upon or beside each other, often aligned.
+
+    ``back`` adds the back layer: where the front object ends below, seen from above.
+    """
+    rng = np.random.default_rng(seed)
+    x, y = grid()
+    height, below, mask = np.zeros(x.shape), np.zeros(x.shape), np.zeros(x.shape, int)
+    for value in range(1, rng.integers(3, 7)):
+        centre = rng.uniform(-0.08, 0.08, 2)
+        angle = rng.choice([0.0, np.pi / 2, rng.uniform(0, np.pi)])
+        dx, dy = x - centre[0], y - centre[1]
+        u, v = dx * np.cos(angle) - dy * np.sin(angle), dx * np.sin(angle) + dy * np.cos(angle)
+        shape = SHAPES[rng.choice(list(SHAPES)) if kind == "any" else kind]
+        top, thick = shape(rng, u, v)
+        higher = top > height
+        height[higher], mask[higher] = top[higher], value
+        below[higher] = np.broadcast_to(top - thick, x.shape)[higher]
+    steps = [np.round(part / 1e-5) * 1e-5 for part in (height, FLOOR - below)]
+    return make_view(steps[0], mask, steps[1] if back else None)
+
+
+@pytest.fixture(scope="session")
+def twins():
+    """The module label_twins.py beside this file (tests/ has no packages to import it from)."""
+    spec = importlib.util.spec_from_file_location("label_twins", Path(__file__).with_name("label_twins.py"))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def real_scene():
+    """Returns a function: the SceneView of one of the scenes in ../shared/peer, or skips where there is none."""
+    peer = Path(__file__).resolve().parents[3] / "shared" / "peer"
+
+    def load(name):
+        if not (peer / f"{name}.npz").is_file():
+            pytest.skip(f"needs ../shared/peer/{name}.npz beside the repository")
+        content = np.load(peer / f"{name}.npz")
+        masks = (np.where(content[k] < 3, 0, content[k]).astype(np.uint8) for k in ("mask", "parallel_mask"))
+        mask, parallel_mask = masks
+        camera = PinholeCamera(640, 480, content["K"])
+        front = content["parallel_depth"]
+        return SceneView(content["camera_depth"], mask, camera, front, parallel_mask, ParallelCamera())
+
+    return load
+
+
+@pytest.fixture(scope="session")
 def synthetic():
     """The functions above."""
-
     result = SimpleNamespace()
-    result.grid, result.make_view, result.turned_box = grid, make_view, turned_box
+    result.grid, result.make_view, result.turned_box, result.scatter = grid, make_view, turned_box, scatter
     result.floor, result.eta, result.size = FLOOR, ETA, SIZE
     return result

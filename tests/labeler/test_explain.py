@@ -1,7 +1,5 @@
 """What explain_pixel says is what label_view does."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -9,11 +7,11 @@ from labeler import explain_pixel
 from labeler.kernels import REASONS
 from labeler.labels import LabelSettings, count_rejections, label_view
 from sim import InputError
-from sim.camera import ParallelCamera, PinholeCamera
+from sim.camera import PinholeCamera
 from sim.gripper import GripperGeometry
 from sim.view import SceneView
 
-PEER = Path(__file__).resolve().parents[3] / "shared" / "peer"
+FRANKA = GripperGeometry(0.0175, 0.0152, 0.046, 0.080, 0.204, 0.063)
 
 
 @pytest.fixture(scope="module")
@@ -37,16 +35,16 @@ def pile(synthetic):
     return synthetic.make_view(height, mask, back)
 
 
-def assert_agrees(view, settings, count, seed=0):
+def assert_agrees(view, settings, count, seed=0, gripper=None):
     """On ``count`` labelled pixels and as many object pixels without a label."""
-    labels = label_view(view, None, settings)
+    labels = label_view(view, gripper, settings)
     rng = np.random.default_rng(seed)
     labelled = np.unique(np.stack([labels.row, labels.col], 1), axis=0)
     rows, cols = np.nonzero(view.instance_mask)
     without = np.array(sorted(set(zip(rows, cols, strict=True)) - set(map(tuple, labelled.tolist()))))
     for pixels in (labelled, without):
         for row, col in pixels[rng.permutation(len(pixels))[:count]].tolist():
-            explanation = explain_pixel(view, row, col, None, settings)
+            explanation = explain_pixel(view, row, col, gripper, settings)
             here = labels[(labels.row == row) & (labels.col == col)]
             expected = [
                 (int(k), pytest.approx(float(d), abs=1e-6), pytest.approx(float(w), abs=1e-6))
@@ -58,19 +56,22 @@ def assert_agrees(view, settings, count, seed=0):
 def test_agrees_with_the_labels(pile):
     assert_agrees(pile, LabelSettings(), 12)
     assert_agrees(pile, LabelSettings(angles=7, undercut=False, min_coverage=0.5), 6, seed=1)
+    assert_agrees(pile, LabelSettings(), 6, seed=2, gripper=FRANKA)
 
 
-def test_agrees_with_the_labels_of_a_real_scene():
-    if not (PEER / "scene1.npz").is_file():
-        pytest.skip("needs ../shared/peer/scene1.npz beside the repository")
-    content = np.load(PEER / "scene1.npz")
-    mask, parallel_mask = (np.where(content[k] < 3, 0, content[k]).astype(np.uint8) for k in ("mask", "parallel_mask"))
-    camera = PinholeCamera(640, 480, content["K"])
-    view = SceneView(content["camera_depth"], mask, camera, content["parallel_depth"], parallel_mask, ParallelCamera())
-    assert_agrees(view, LabelSettings(angles=6), 4)
+def test_agrees_with_the_labels_of_a_real_scene(real_scene):
+    assert_agrees(real_scene("scene1"), LabelSettings(angles=6), 4)
 
 
-def test_counts_add_up_to_those_of_the_view(pile):
+@pytest.mark.parametrize(
+    ("gripper", "settings"),
+    [
+        (GripperGeometry(), LabelSettings(angles=2)),
+        (FRANKA, LabelSettings(angles=3, undercut=False, min_coverage=0.5, max_asymmetry=0.002, engagement=0.004)),
+    ],
+    ids=["true", "franka-paper"],
+)
+def test_counts_add_up_to_those_of_the_view(pile, gripper, settings):
     """The furthest check over a pixel's depths, summed over a small camera's pixels, is count_rejections."""
     small = PinholeCamera(24, 24, np.array([[45, 0, 11.5], [0, 45, 11.5], [0, 0, 1.0]]))
     rows, cols = np.mgrid[:24, :24] * 160 // 24 + 3
@@ -83,13 +84,12 @@ def test_counts_add_up_to_those_of_the_view(pile):
         pile.parallel_camera,
         parallel_back_depth=pile.parallel_back_depth,
     )
-    settings = LabelSettings(angles=2)
     counts = dict.fromkeys(REASONS, 0)
     for row, col in zip(*np.nonzero(view.instance_mask), strict=True):
-        for answers in explain_pixel(view, int(row), int(col), None, settings).reasons.tolist():
+        for answers in explain_pixel(view, int(row), int(col), gripper, settings).reasons.tolist():
             if answers[0] != "hidden":
                 counts[max(answers, key=REASONS.index)] += 1
-    assert counts == count_rejections(view, None, settings)
+    assert counts == count_rejections(view, gripper, settings)
     assert counts["valid"] > 0
     assert sum(count > 0 for count in counts.values()) >= 4
 
@@ -109,6 +109,42 @@ def test_says_what_is_in_the_way(synthetic):
     assert " 0 deg: 0 symmetry, 2-4 wall, 6-20 valid, 22-40 symmetry, 42-48 contact" in str(explanation)
     assert np.isnan(explanation.widths[0, -1])
     assert explanation.widths[9, 10] == pytest.approx(0.045, abs=0.0025)
+
+
+# Where something stands beside a box (start, size, height), and which check says no at 0 degrees, 10 mm deep.
+SIDE = {
+    "low neighbour": (0.026, 0.010, 0.025, "sweep"),
+    "tower under the palm": (0.060, 0.010, 0.085, "palm"),
+    "nothing": (0.2, 0.01, 0.0, "valid"),
+}
+
+
+@pytest.mark.parametrize("name", SIDE)
+def test_says_which_check_a_neighbour_fails(synthetic, name):
+    """A 30 mm box whose pixel lies 1.5 mm beside the middle: the farther side's finger opens, the nearer must too."""
+    x, y = synthetic.grid()
+    start, size, top, answer = SIDE[name]
+    body = synthetic.turned_box(x, y, (-0.0005, 0), (0.03, 0.04), 0)
+    near = (x > start) & (x < start + size) & (np.abs(y) < 0.02)
+    height = np.where(body, 0.03, np.where(near, top, 0))
+    view = synthetic.make_view(height, np.where(body, 1, np.where(near, 2, 0)))
+    explanation = explain_pixel(view, 79, 80)
+    level = int(np.argmin(np.abs(explanation.depths - 0.01)))
+    assert explanation.depths[level] == pytest.approx(0.01)
+    assert explanation.reasons[0, level] == answer
+    assert explanation.reasons[9, level] == "valid"
+    assert f"{answer}" in str(explanation).splitlines()[1]
+    assert (0 in [k for k, _, _ in explanation.labels()]) == (answer == "valid")
+
+
+def test_reasons_cover_every_angle_and_depth_of_the_gripper(pile):
+    labels = label_view(pile, FRANKA)
+    explanation = explain_pixel(pile, int(labels.row[0]), int(labels.col[0]), FRANKA)
+    assert explanation.reasons.shape == explanation.widths.shape == (18, 23)
+    assert explanation.depths.tolist() == pytest.approx(np.arange(0, 0.046, 0.002).tolist())
+    assert set(explanation.reasons.ravel()) <= set(REASONS)
+    assert (np.isnan(explanation.widths) <= np.isin(explanation.reasons, ["contact", "symmetry"])).all()
+    assert str(explanation).count("deg:") == 18
 
 
 def test_hidden_pixel_says_so(synthetic):
@@ -156,6 +192,34 @@ def test_picture_shows_gripper_and_profile(pile, tmp_path, rgb):
     assert (tmp_path / "why.png").stat().st_size > 5000
     wide = explanation.draw(angle_bin=(angle_bin + 4) % 18, depth=0.01)
     assert "10 mm deep" in wide.axes[1].get_title()
+
+
+def test_picture_shows_the_palm_in_the_tower_that_it_would_meet(synthetic):
+    x, y = synthetic.grid()
+    box = synthetic.turned_box(x, y, (0, 0), (0.03, 0.05), 0)
+    tower = (x > 0.098) & (x < 0.108) & (np.abs(y) < 0.01)
+    height = np.where(box, 0.02, np.where(tower, 0.066, 0))
+    back = np.where(height > 0, synthetic.floor, 0)
+    explanation = explain_pixel(synthetic.make_view(height, box + 2 * tower, back), 79, 79, FRANKA)
+    profile = explanation.draw(0, 0.01).axes[1]
+    assert profile.get_title().endswith(": palm")
+    palm = max(profile.patches, key=lambda patch: patch.get_width())
+    assert palm.get_width() == pytest.approx(204)
+    assert palm.get_y() == pytest.approx(46 - 10)  # a finger's length above the tips, 10 mm below the surface
+    surface = next(line for line in profile.lines if line.get_linewidth() == 1.5)
+    under = np.abs(surface.get_xdata()) < 102
+    assert np.nanmax(surface.get_ydata()[under]) == pytest.approx(46, abs=0.1)  # the tower's top stands in it
+    assert any(line.get_color() == "red" for line in profile.lines)  # the back layer
+
+
+def test_picture_draws_a_gripper_without_a_place_in_dashes_and_wide_open(pile):
+    labels = label_view(pile)
+    explanation = explain_pixel(pile, int(labels.row[0]), int(labels.col[0]))
+    angle_bin, level = np.argwhere(explanation.reasons == "contact")[-1]
+    profile = explanation.draw(int(angle_bin), float(explanation.depths[level])).axes[1]
+    fingers = [p for p in profile.patches if p.get_width() == pytest.approx(5)]
+    assert {finger.get_linestyle() for finger in fingers} == {"--"}
+    assert fingers[1].get_x() - fingers[0].get_x() - 5 == pytest.approx(90)
 
 
 def test_wrong_pixels(pile):

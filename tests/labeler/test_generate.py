@@ -1,24 +1,30 @@
 """Generation: repeatable, resumable, and honest about what failed."""
 
+import errno
+import io
 import json
 import os
-import signal
+import shutil
 import subprocess
 import sys
-import time
 from dataclasses import replace
 
+import h5py
+import hdf5plugin  # noqa: F401  (registers Blosc)
 import numpy as np
 import pytest
+from rich.console import Console
 
 import labeler.generate as generation
 from labeler.generate import DataSetRecipe, generate, make_scene
 from labeler.labels import LabelSettings
-from labeler.shards import DataSet
+from labeler.progress import SceneProgress, format_seconds
+from labeler.shards import DataSet, checksum
 from labeler.validate import find_problems
 from sim import InputError
 from sim.camera import PinholeCamera
 from sim.objects import ObjectSet
+from sim.scene import SceneSettings
 
 
 def small_recipe(**changes):
@@ -76,34 +82,73 @@ def test_data_set_is_what_was_asked_for(uninterrupted):
     np.testing.assert_allclose(poses, make_scene(small_recipe(), 1).poses, atol=1e-12)
 
 
-def test_two_workers_write_the_same_bytes_as_one(uninterrupted, tmp_path):
-    folder = generate(small_recipe(), tmp_path / "two", workers=2, progress=False)
+@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing", "dask", "ray"])
+def test_two_workers_of_any_kind_write_the_same_bytes_as_one(uninterrupted, tmp_path, backend):
+    if backend in ("dask", "ray"):
+        pytest.importorskip({"dask": "distributed", "ray": "ray"}[backend])
+    folder = generate(small_recipe(), tmp_path / "two", workers=2, progress=False, backend=backend)
     assert contents(folder) == contents(uninterrupted)
 
 
-RUN = """
-import pickle, sys
-import labeler.generate as generation
-generation.SCENES_PER_SHARD = 2
-generation.generate(pickle.load(open(sys.argv[1], "rb")), sys.argv[2], workers=2, progress=False)
-"""
+@pytest.mark.parametrize(
+    ("change", "words"), [({"backend": "abacus"}, "'abacus' is not known"), ({"workers": 0}, "workers is 0")]
+)
+def test_impossible_workers_are_named(tmp_path, change, words):
+    with pytest.raises(InputError, match=words):
+        generate(small_recipe(), tmp_path / "data", progress=False, **change)
 
 
-def test_killed_and_resumed_is_the_same_as_uninterrupted(uninterrupted, tmp_path):
-    import pickle
+def stage_some(folder, monkeypatch, scenes):
+    """Runs until so many scenes are staged; the disk is full then, for the next one's file."""
+    synced = []
+    real = os.fsync
 
-    (tmp_path / "recipe.pkl").write_bytes(pickle.dumps(small_recipe()))
-    folder = tmp_path / "killed"
-    process = subprocess.Popen(
-        [sys.executable, "-c", RUN, str(tmp_path / "recipe.pkl"), str(folder)], start_new_session=True
-    )
-    while process.poll() is None and not [*folder.glob("staging/scene-*.h5"), *folder.glob("shard-*.h5")]:
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-    (folder / "staging").mkdir(exist_ok=True)
-    (folder / "staging" / ".scene-000003.h5.999999999.part").write_bytes(b"half")
-    generate(small_recipe(), folder, workers=1, progress=False)
+    def fsync(file):
+        if len(synced) == scenes:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        name = os.readlink(f"/proc/self/fd/{file}")
+        synced.extend([name] if "scene-" in name else [])
+        real(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("labeler.shards.os.fsync", fsync)
+        with pytest.raises(InputError, match=r"no space left for .* make room and run the same command again"):
+            generate(small_recipe(), folder, progress=False)
+    return folder
+
+
+def test_full_disk_loses_nothing_finished(uninterrupted, tmp_path, monkeypatch, capsys):
+    folder = stage_some(tmp_path / "full", monkeypatch, 1)
+    assert not [*folder.rglob("*.part")]
+    kept = {p: p.stat().st_mtime_ns for p in [*folder.glob("staging/scene-*.h5"), *folder.glob("shard-*.h5")]}
+    assert kept
+    generate(small_recipe(), folder)
+    assert "1 of 4 scenes are already there" in capsys.readouterr().err
+    assert contents(folder) == contents(uninterrupted)
+
+
+@pytest.mark.parametrize("damage", ["truncated", "empty", "schema"])
+def test_broken_staged_file_is_made_again(uninterrupted, tmp_path, monkeypatch, damage):
+    folder = stage_some(tmp_path / "broken", monkeypatch, 1)
+    (path,) = folder.glob("staging/scene-*.h5")
+    if damage == "schema":
+        with h5py.File(path, "a") as file:
+            file.attrs["schema_version"] = 99
+    else:
+        path.write_bytes(path.read_bytes()[: 3000 if damage == "truncated" else 0])
+    generate(small_recipe(), folder, progress=False)
+    assert contents(folder) == contents(uninterrupted)
+
+
+def test_broken_shard_of_an_unfinished_run_is_named_and_can_be_made_again(uninterrupted, tmp_path):
+    folder = generate(small_recipe(), tmp_path / "broken", progress=False)
+    (folder / "dataset.json").unlink()
+    path = folder / "shard-00000.h5"
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(InputError, match=r"shard .*shard-00000\.h5 is truncated .* delete it"):
+        generate(small_recipe(), folder, progress=False)
+    path.unlink()
+    generate(small_recipe(), folder, progress=False)
     assert contents(folder) == contents(uninterrupted)
 
 
@@ -145,6 +190,37 @@ def test_failing_scene_is_reported_and_skipped(tmp_path, monkeypatch, capsys):
     assert find_problems(folder) == []
 
 
+def test_scene_that_does_not_come_to_rest_is_skipped(tmp_path, monkeypatch, capsys):
+    """Six objects dropped over a field three times the tray's: some always fall beside it."""
+    monkeypatch.setattr(generation, "_TRIES", 4)
+    wide = SceneSettings(drop_area=0.35, drops=0)
+    recipe = small_recipe(scene=wide, object_counts=(1, 6), scenes=2, views=1)
+    data = DataSet(generate(recipe, tmp_path / "data"))
+    shown = " ".join(capsys.readouterr().err.split())
+    assert "scene 1 (seed [5, 1]) skipped: InputError: scene 1 (seed 5) never came to rest in the tray" in shown
+    assert data.scenes.tolist() == [0]
+    assert data.info["failed_scenes"][0]["scene"] == 1
+
+
+def test_progress_tells_speed_and_time_left(monkeypatch):
+    now = [100.0]
+    monkeypatch.setattr("labeler.progress.time.monotonic", lambda: now[0])
+    shown = io.StringIO()
+    with SceneProgress("name", 10, 4, Console(file=shown, width=120)) as display:
+        for _ in range(2):
+            now[0] += 40.0
+            display.show(5, 1000)
+        display.show(0, 0, "scene 7 (seed [0, 7]) skipped: [Errno 5] no")
+    assert shown.getvalue().splitlines() == [
+        "4 of 10 scenes are already there",
+        "5/10 scenes, 0.12 images/s, 200 labels an image, 0:03:20 left",
+        "6/10 scenes, 0.12 images/s, 200 labels an image, 0:02:40 left",
+        "scene 7 (seed [0, 7]) skipped: [Errno 5] no",
+        "7/10 scenes, 0.12 images/s, 200 labels an image, 0:01:20 left",
+    ]
+    assert format_seconds(3599.6) == "1:00:00"
+
+
 def test_no_scene_at_all_is_an_error(tmp_path, monkeypatch):
     def make_frames(recipe, scene):
         raise RuntimeError("no roof")
@@ -154,17 +230,6 @@ def test_no_scene_at_all_is_an_error(tmp_path, monkeypatch):
         generate(small_recipe(scenes=2), tmp_path / "data", progress=False)
 
 
-def test_full_disk_is_one_clear_error(tmp_path, monkeypatch):
-    import errno
-
-    def full(recipe, staging, scene, threads):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(generation, "_stage_scene", full)
-    with pytest.raises(InputError, match="make room"):
-        generate(small_recipe(), tmp_path / "data", progress=False)
-
-
 def test_damaged_shard_is_named(tmp_path):
     folder = generate(small_recipe(scenes=2), tmp_path / "data", progress=False)
     path = folder / "shard-00000.h5"
@@ -172,6 +237,58 @@ def test_damaged_shard_is_named(tmp_path):
     problems = find_problems(folder)
     assert len(problems) == 2
     assert all("shard-00000.h5" in p for p in problems)
+
+
+def set_values(name, value, rows=slice(None)):
+    def change(file):
+        file[name][rows] = value
+
+    return change
+
+
+def narrow(file):
+    depth = file["depth"][:, :, 1:]
+    del file["depth"]
+    file["depth"] = depth
+
+
+def drop_last(name):
+    return lambda file: file[name].resize(len(file[name]) - 1, axis=0)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (set_values("grasps/row", 200), "a grasp lies outside the image"),
+        (set_values("instance_mask", 0), "a grasp lies on the background"),
+        (set_values("instance_mask", 77, 0), "image 0: its mask shows an object that is not listed"),
+        (set_values("grasps/angle_bin", 6), "an angle bin is out of range"),
+        (set_values("grasps/width", 0.2), "a grasp's width is out of range"),
+        (set_values("grasps/depth", np.nan), "a grasp's depth is out of range"),
+        (set_values("grasps/offsets", 3), "grasps/offsets do not fit the grasps"),
+        (set_values("objects/offsets", 9, -1), "objects/offsets do not fit the objects"),
+        (set_values("camera/pose", 2 * np.eye(4), 1), "image 1: a pose is no rigid motion"),
+        (set_values("scene", 7, 0), "holds other scenes than dataset.json says"),
+        (narrow, "image 0: its images are not of one size"),
+        (drop_last("rgb"), "rgb has 3 rows for 4 images"),
+        (lambda file: file.__delitem__("objects/box"), "is damaged at image 0"),
+        (lambda file: file.__delitem__("objects"), "lacks objects/offsets"),
+        (lambda file: file.attrs.modify("schema_version", 99), "has schema 99, not 1"),
+    ],
+)
+def test_wrong_contents_are_named(uninterrupted, tmp_path, change, words):
+    """Even where the checksum is that of the wrong file: schema and ranges are looked at by themselves."""
+    folder = tmp_path / "wrong"
+    shutil.copytree(uninterrupted, folder)
+    path = folder / "shard-00001.h5"
+    with h5py.File(path, "a") as file:
+        change(file)
+    info = json.loads((folder / "dataset.json").read_text())
+    info["shards"][1]["sha256"] = checksum(path)
+    (folder / "dataset.json").write_text(json.dumps(info))
+    problems = find_problems(folder)
+    assert any(words in p for p in problems), problems
+    assert all("shard-00001.h5" in p for p in problems)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,12 @@
-"""Shapes whose graspable angles are known, symmetry of the labels, and bad input."""
+"""Shapes whose graspable angles are known, for presets and grippers; single checks; bad input."""
+
+from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from labeler.labels import GraspLabels, LabelSettings, count_rejections, label_view
 from sim import InputError
@@ -9,15 +14,19 @@ from sim.camera import ParallelCamera, PinholeCamera
 from sim.gripper import GripperGeometry
 from sim.view import SceneView
 
-PAPER = LabelSettings(
-    max_width=0.1,
-    max_asymmetry=0.002,
-    engagement=0.004,
-    min_coverage=0.5,
-    max_normal_angle=0.197396,
-    max_wedge_angle=np.pi / 2,
-    undercut=False,
-)
+CONF = Path(__file__).resolve().parents[2] / "conf"
+
+
+def preset(group, name, cls, **changes):
+    values = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
+    assert values.pop("_target_") == f"{cls.__module__}.{cls.__name__}"
+    return cls(**values | changes)
+
+
+PRESETS = {name: preset("labeler", name, LabelSettings) for name in ("true", "paper")}
+GRIPPERS = {path.stem: preset("gripper", path.stem, GripperGeometry) for path in sorted(CONF.glob("gripper/*.yaml"))}
+for_each_preset = pytest.mark.parametrize("s", PRESETS.values(), ids=PRESETS.keys())
+for_each_gripper = pytest.mark.parametrize("gripper", GRIPPERS.values(), ids=GRIPPERS.keys())
 
 
 def bins_near(labels, view, reach=0.0025):
@@ -31,15 +40,46 @@ def one_object(synthetic, height, back=None):
     return synthetic.make_view(height, (height > 0).astype(int), back)
 
 
-@pytest.mark.parametrize("settings", [LabelSettings(), PAPER], ids=["true", "paper"])
-def test_box_is_graspable_along_its_axes_not_along_its_diagonal(synthetic, settings):
+# With an edge wanted on half of a finger's rows only, a line through a box's corner passes for a flat edge.
+CORNER = pytest.mark.xfail(strict=True, reason="preset paper takes a wider finger's grasp on a box's corners for good")
+
+
+@pytest.mark.parametrize(
+    ("name", "gripper"),
+    [
+        *(pytest.param("true", gripper) for gripper in GRIPPERS),
+        *(
+            pytest.param("paper", gripper, marks=CORNER if gripper in ("franka", "robotiq_2f140") else ())
+            for gripper in GRIPPERS
+        ),
+    ],
+)
+def test_box_is_graspable_along_its_axes_not_along_its_diagonal(synthetic, name, gripper):
     x, y = synthetic.grid()
     view = one_object(synthetic, np.where(synthetic.turned_box(x, y, (0, 0), (0.04, 0.04), 0), 0.04, 0))
-    labels = label_view(view, None, settings)
+    labels = label_view(view, GRIPPERS[gripper], PRESETS[name])
     bins = bins_near(labels, view)
     assert {0, 9} <= bins
     assert not bins & {4, 5, 13, 14}
     assert not set(labels.angle_bin.tolist()) & {3, 4, 5, 6, 12, 13, 14, 15}
+
+
+@settings(max_examples=12, deadline=None)
+@given(degrees=st.floats(0, 180), name=st.sampled_from(sorted(PRESETS)))
+def test_turned_box_is_graspable_about_its_axes_across_the_seam(synthetic, degrees, name):
+    """Bins well within the normal's limit of one of its axes, half turns apart, are labels; bins well beyond not."""
+    x, y = synthetic.grid()
+    box = synthetic.turned_box(x, y, (0, 0), (0.04, 0.06), np.radians(degrees))
+    view = one_object(synthetic, np.where(box, 0.04, 0))
+    bins = bins_near(label_view(view, None, PRESETS[name]), view)
+    limit = np.degrees(PRESETS[name].max_normal_angle)
+    for k in range(18):
+        off = min(abs((10 * k - degrees - axis + 45) % 90 - 45) for axis in (0, 90))
+        if off < limit - 5:
+            assert k in bins, (k, off)
+        # A line along a side and round its corner leans less than the side: labels reach beyond the limit.
+        if off > limit + 12 and name == "true":  # paper: see CORNER
+            assert k not in bins, (k, off)
 
 
 def test_box_label_says_width_and_deepest_depth(synthetic):
@@ -53,23 +93,25 @@ def test_box_label_says_width_and_deepest_depth(synthetic):
     assert ((centre.width > 0.0445) & (centre.width < 0.0475)).all()
 
 
-def test_sphere_is_graspable_at_every_angle_at_its_centre(synthetic):
+@for_each_preset
+@for_each_gripper
+def test_sphere_is_graspable_at_every_angle_at_its_centre(synthetic, s, gripper):
     x, y = synthetic.grid()
     squared = 0.02**2 - x**2 - y**2
     bulge = np.sqrt(np.maximum(squared, 0))
     height = np.where(squared > 0, 0.02 + bulge, 0)
-    back = np.where(squared > 0, synthetic.floor - 0.02 + bulge, 0)
-    assert bins_near(label_view(one_object(synthetic, height)), one_object(synthetic, height)) == set(range(18))
-    view = one_object(synthetic, height, back)
-    assert bins_near(label_view(view), view) == set(range(18))
+    for back in (None, np.where(squared > 0, synthetic.floor - 0.02 + bulge, 0)):
+        view = one_object(synthetic, height, back)
+        assert bins_near(label_view(view, gripper, s), view) == set(range(18))
 
 
-@pytest.mark.parametrize("settings", [LabelSettings(), PAPER], ids=["true", "paper"])
-def test_cone_of_45_degrees_is_never_graspable(synthetic, settings):
+@for_each_preset
+@for_each_gripper
+def test_cone_of_45_degrees_is_never_graspable(synthetic, s, gripper):
     x, y = synthetic.grid()
     view = one_object(synthetic, np.maximum(0.04 - np.hypot(x, y), 0))
-    assert len(label_view(view, None, settings)) == 0
-    assert count_rejections(view, None, settings)["wall"] > 0
+    assert len(label_view(view, gripper, s)) == 0
+    assert count_rejections(view, gripper, s)["wall"] > 0
 
 
 def test_wall_within_the_friction_cone_is_graspable_and_outside_is_not(synthetic):
@@ -80,16 +122,117 @@ def test_wall_within_the_friction_cone_is_graspable_and_outside_is_not(synthetic
         assert (0 in bins_near(label_view(one_object(synthetic, height)), one_object(synthetic, height))) == graspable
 
 
-def test_two_boxes_are_not_grasped_from_inside_the_gap(synthetic):
+def stands_on(labels, view, gripper, where):
+    """Per label, whether one of its opened fingers (without margins) stands over a pixel of ``where``."""
+    points = view.camera.deproject(labels.row, labels.col, view.depth[labels.row, labels.col])
+    theta = labels.angle_bin * np.pi / 18
+    thick = np.arange(0.0, gripper.finger_thickness, 0.0004)
+    across = np.arange(-gripper.finger_width / 2, gripper.finger_width / 2, 0.0004)[:, None]
+    stands = np.zeros(len(labels), bool)
+    for i in range(len(labels)):
+        for side in (-1, 1):
+            along = side * (labels.width[i] / 2 + thick)
+            x = points[i, 0] + along * np.cos(theta[i]) + across * np.sin(theta[i])
+            y = points[i, 1] - along * np.sin(theta[i]) + across * np.cos(theta[i])
+            r, c, _ = view.parallel_camera.project(np.stack([x.ravel(), y.ravel(), np.ones(x.size)], 1))
+            tip = view.depth[labels.row[i], labels.col[i]] + labels.depth[i]
+            stands[i] |= where(np.rint(r).astype(int), np.rint(c).astype(int), tip).any()
+    return stands
+
+
+@for_each_preset
+@pytest.mark.parametrize("gripper", [GRIPPERS["paper"], GRIPPERS["franka"]], ids=["paper", "franka"])
+@pytest.mark.parametrize("degrees", [0, 35])
+def test_two_boxes_are_not_grasped_from_inside_the_gap(synthetic, s, gripper, degrees):
     x, y = synthetic.grid()
+    angle = np.radians(degrees)
     mask = np.zeros(x.shape, int)
     for value, shift in ((1, -0.0115), (2, 0.0115)):
-        mask[synthetic.turned_box(x, y, (shift, 0), (0.02, 0.05), 0)] = value
+        centre = shift * np.cos(angle), -shift * np.sin(angle)
+        mask[synthetic.turned_box(x, y, centre, (0.02, 0.05), angle)] = value
     view = synthetic.make_view(np.where(mask > 0, 0.04, 0), mask)
-    labels = label_view(view)
+    labels = label_view(view, gripper, s)
     # Across the gap nothing may be held: a finger does not fit, and both boxes are not one.
-    assert not set(labels.angle_bin.tolist()) & {0, 1, 17}
-    assert 9 in labels.angle_bin
+    off = np.abs((10.0 * labels.angle_bin - degrees + 90) % 180 - 90)
+    assert (off > 60).all()
+    assert len(labels) >= 5
+    gap = synthetic.turned_box(x, y, (0, 0), (0.003, 0.05), angle)
+    few = labels[:: max(1, len(labels) // 60)]
+    assert not stands_on(few, view, gripper, lambda r, c, _: gap[r, c]).any()
+
+
+@for_each_preset
+@for_each_gripper
+def test_opened_fingers_of_a_label_meet_nothing(synthetic, s, gripper):
+    """Sampled from the label itself: pixel, angle, width and depth, and the parallel image."""
+    view = synthetic.scatter("any", 21, True)
+    labels = label_view(view, gripper, s)
+    assert len(labels) > 20
+    few = labels[:: max(1, len(labels) // 80)]
+    met = stands_on(few, view, gripper, lambda r, c, tip: view.parallel_depth[r, c] < tip - 1e-5)
+    assert not met.any()
+
+
+# ---- any gripper -------------------------------------------------------------------------------
+
+
+@for_each_gripper
+def test_box_may_be_as_wide_as_the_opening_less_the_tolerance(synthetic, gripper):
+    """Unless the settings' greatest width is less."""
+    x, y = synthetic.grid()
+    for s in (LabelSettings(max_width=0.2), LabelSettings()):
+        widest = min(gripper.max_opening, s.max_width) - s.width_tolerance
+        for size, fits in ((widest - 0.003, True), (widest + 0.002, False)):
+            view = one_object(synthetic, np.where(synthetic.turned_box(x, y, (0, 0), (size, 0.05), 0), 0.04, 0))
+            labels = label_view(view, gripper, s)
+            across = labels[labels.angle_bin == 0]
+            assert (len(across) > 0) == fits
+            assert (labels.width <= widest + s.width_tolerance + 1e-6).all()
+            if fits:  # a pixel up to a millimetre beside the middle needs 2 mm more
+                assert across.width.min() == pytest.approx(size + s.width_tolerance + 0.001, abs=0.0015)
+
+
+@for_each_gripper
+def test_tips_go_no_deeper_than_the_finger_is_long(synthetic, gripper):
+    x, y = synthetic.grid()
+    view = one_object(synthetic, np.where(synthetic.turned_box(x, y, (0, 0), (0.03, 0.05), 0), 0.09, 0))
+    labels = label_view(view, gripper)
+    deepest = labels.depth.max()
+    assert gripper.finger_length - 0.002 <= deepest + 1e-6
+    assert deepest < gripper.finger_length
+
+
+@for_each_gripper
+def test_palm_meets_a_tower_just_below_its_end_not_beyond(synthetic, gripper):
+    x, y = synthetic.grid()
+    box = synthetic.turned_box(x, y, (0, 0), (0.03, 0.05), 0)
+    for inside, free in ((0.004, False), (-0.004, True)):
+        start = gripper.palm_width / 2 - inside
+        tower = (x > start) & (x < start + 0.01) & (np.abs(y) < 0.01)
+        height = np.where(box, 0.02, np.where(tower, 0.02 + gripper.finger_length, 0))
+        view = synthetic.make_view(height, box + 2 * tower)
+        labels = label_view(view, gripper)
+        mine = labels[view.instance_mask[labels.row, labels.col] == 1]
+        assert (0 in bins_near(mine, view)) == free
+        assert 9 in bins_near(mine, view)
+        assert free or count_rejections(view, gripper)["palm"] > 0
+
+
+def test_long_fingers_reach_over_a_ledge_that_stops_short_ones(synthetic):
+    """The taller the palm stands, the deeper the tips may go beside a high neighbour."""
+    x, y = synthetic.grid()
+    box = synthetic.turned_box(x, y, (0, 0), (0.03, 0.05), 0)
+    wall = (x > 0.05) & (x < 0.07) & (np.abs(y) < 0.03)
+    view = synthetic.make_view(np.where(box, 0.05, np.where(wall, 0.07, 0)), box + 2 * wall)
+    depths = []
+    for length in (0.03, 0.04, 0.05):
+        labels = label_view(view, GripperGeometry(finger_length=length))
+        mine = labels[(view.instance_mask[labels.row, labels.col] == 1) & (labels.angle_bin == 0)]
+        depths.append(mine.depth.max())
+    assert depths == pytest.approx([0.010, 0.020, 0.030], abs=1e-6)
+
+
+# ---- single checks -----------------------------------------------------------------------------
 
 
 def test_a_free_finger_needs_its_margin_and_the_palm_its_room(synthetic):
@@ -119,74 +262,6 @@ def test_undercut_wall_is_rejected_only_with_a_back_layer(synthetic):
     assert len(label_view(with_back, None, LabelSettings(undercut=False))) == len(label_view(front_only))
 
 
-# ---- symmetry: turn or mirror the scene, and the labels turn or mirror with it ------------------
-
-
-def crooked_scene(synthetic, angle, scale=1.0):
-    """Boxes that look like nothing else when turned or mirrored; ``angle`` counter-clockwise."""
-    x, y = synthetic.grid()
-    height, mask = np.zeros(x.shape), np.zeros(x.shape, int)
-    boxes = (
-        ((0.0, -0.04), (0.03, 0.07), 0.05, 0.040),
-        ((-0.05, 0.03), (0.05, 0.025), 0.6, 0.025),
-        ((0.05, 0.035), (0.02, 0.05), 1.1, 0.03),
-        ((0.06, -0.03), (0.03, 0.03), 2.0, 0.02),
-    )
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    for value, (centre, size, own, top) in enumerate(boxes, 1):
-        inside = synthetic.turned_box(x, y, turn @ centre, size, own + angle)
-        height[inside], mask[inside] = top, value
-    return synthetic.make_view(height, mask)
-
-
-def points_and_bins(labels, view):
-    points = view.camera.deproject(labels.row, labels.col, view.depth[labels.row, labels.col])
-    return points[:, :2], labels.angle_bin.astype(int)
-
-
-def share_found(points, bins, other_points, other_bins, reach=0.003):
-    """Share of labels that have one of the same bin within ``reach`` metres among the others."""
-    found = 0
-    for point, angle_bin in zip(points, bins, strict=True):
-        near = np.hypot(*(other_points - point).T) < reach
-        found += bool((other_bins[near] == angle_bin).any())
-    return found / len(points)
-
-
-@pytest.mark.parametrize("steps", [1, 4, 9, 13])
-def test_turned_scene_gives_turned_labels(synthetic, steps):
-    angle = steps * np.pi / 18
-    a, b = crooked_scene(synthetic, 0), crooked_scene(synthetic, angle)
-    labels_a, labels_b = label_view(a), label_view(b)
-    points, bins = points_and_bins(labels_a, a)
-    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
-    others, other_bins = points_and_bins(labels_b, b)
-    assert len(points) > 200
-    assert len(others) == pytest.approx(len(points), rel=0.15)
-    assert share_found(points @ turn.T, (bins + steps) % 18, others, other_bins) > 0.9
-    assert share_found(points @ turn.T, (bins - steps) % 18, others, other_bins) < 0.6 or steps == 9
-
-
-def test_mirrored_scene_gives_mirrored_labels(synthetic):
-    a = crooked_scene(synthetic, 0.2)
-    mirrored = SceneView(
-        np.ascontiguousarray(a.depth[:, ::-1]),
-        np.ascontiguousarray(a.instance_mask[:, ::-1]),
-        a.camera,
-        np.ascontiguousarray(a.parallel_depth[:, ::-1]),
-        np.ascontiguousarray(a.parallel_mask[:, ::-1]),
-        a.parallel_camera,
-    )
-    labels, other = label_view(a), label_view(mirrored)
-    wanted = {
-        (int(r), 159 - int(c), (18 - int(k)) % 18)
-        for r, c, k in zip(labels.row, labels.col, labels.angle_bin, strict=True)
-    }
-    got = {(int(r), int(c), int(k)) for r, c, k in zip(other.row, other.col, other.angle_bin, strict=True)}
-    assert len(wanted) > 200
-    assert len(wanted & got) / len(wanted | got) > 0.85
-
-
 def test_labels_hardly_depend_on_the_scale_of_the_parallel_image(synthetic):
     x, y = synthetic.grid(5000, 1500)
     box = synthetic.turned_box(x, y, (0.01, 0.005), (0.03, 0.06), 0.3)
@@ -200,7 +275,7 @@ def test_labels_hardly_depend_on_the_scale_of_the_parallel_image(synthetic):
 
 
 def test_two_runs_give_the_same_bytes(synthetic):
-    view = crooked_scene(synthetic, 0.4)
+    view = synthetic.scatter("any", 21)
     a, b = label_view(view), label_view(view)
     for name in ("row", "col", "angle_bin", "depth", "width", "score"):
         assert getattr(a, name).tobytes() == getattr(b, name).tobytes()
@@ -242,7 +317,7 @@ def test_impossible_settings_are_named(change, words):
 
 
 def test_opening_without_room_is_named(synthetic):
-    view = crooked_scene(synthetic, 0)
+    view = synthetic.scatter("any", 21)
     with pytest.raises(InputError, match="width_tolerance"):
         label_view(view, GripperGeometry(max_opening=0.004))
 

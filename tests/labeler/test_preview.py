@@ -13,9 +13,9 @@ from labeler.shards import ShardWriter, checksum, write_json
 from sim import InputError
 
 
-def write_data_set(folder, scenes=3, views=2):
+def write_data_set(folder, scenes=3, views=2, depth=None):
     """A data set written by hand: grey images, two labels in each."""
-    depth = np.full((60, 80), 0.5, np.float32)
+    depth = np.full((60, 80), 0.5, np.float32) if depth is None else depth
     labels = GraspLabels(
         np.array([20, 30], np.uint16),
         np.array([40, 50], np.uint16),
@@ -75,6 +75,15 @@ def test_arguments_out_of_range(data_set, tmp_path):
             draw_preview(data_set, **wrong)
     with pytest.raises(InputError, match="holds no finished data set"):
         draw_preview(tmp_path)
+    with pytest.raises(InputError, match="holds no images"):
+        draw_preview(write_data_set(tmp_path, scenes=0))
+
+
+def test_label_without_depth_is_left_out(tmp_path):
+    depth = np.full((60, 80), 0.5, np.float32)
+    depth[20, 40] = 0
+    figure = draw_preview(write_data_set(tmp_path, depth=depth), images=1)
+    np.testing.assert_allclose(figure.axes[0].collections[0].get_segments(), [[[50, 32], [50, 28]]], atol=1e-5)
 
 
 def test_command(data_set, tmp_path):

@@ -225,6 +225,31 @@ def test_damaged_shard_is_one_clear_error(tmp_path, kind):
     assert "\n" not in str(caught.value)
 
 
+def test_damage_anywhere_is_an_input_error_or_harmless(tmp_path):
+    """Cut short or with wrong bytes, most of them where HDF5 keeps its bookkeeping: never a raw error of h5py's."""
+    rng = np.random.default_rng(0)
+    path = tmp_path / "a.h5"
+    write_shard(path, [make_frame(s, 0) for s in range(2)])
+    content, named = path.read_bytes(), []
+    for turn in range(120):
+        broken = bytearray(content)
+        if turn % 3 == 0:
+            del broken[rng.integers(len(broken)) :]
+        for place in rng.integers(0, min(len(broken), 12000), 8 if turn % 3 == 1 else 1) if broken else ():
+            broken[place] ^= rng.integers(1, 256)
+        path.write_bytes(broken)
+        reader = ShardReader(path)
+        try:
+            for index in range(len(reader)):
+                reader.read(index, ALL)
+        except InputError as error:
+            named.append(str(error))
+        finally:
+            reader.close()
+    assert len(named) > 80
+    assert not any("\n" in text for text in named)
+
+
 def test_corrupt_chunk_is_found(tmp_path):
     data = make_data_set(tmp_path)
     path = tmp_path / "shard-00000.h5"

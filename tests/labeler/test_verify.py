@@ -10,12 +10,13 @@ import pandas as pd
 import pytest
 
 import labeler.verify as verification
+from labeler.__main__ import main
 from labeler.generate import generate
 from labeler.labels import LabelSettings
 from labeler.recipe import DataSetRecipe
 from labeler.shards import DataSet
 from labeler.validate import find_problems
-from labeler.verify import describe_truth, find_objects, summarise_truth, verify
+from labeler.verify import bootstrap_share, describe_tilts, describe_truth, find_objects, summarise_truth, verify
 from sim import InputError
 from sim.attempt import AttemptResult
 from sim.camera import PinholeCamera
@@ -128,6 +129,41 @@ def test_figures():
     assert text.count("0: 100 % of 1") == 1  # angle bin 0
 
 
+def test_by_tilt_and_friction():
+    attempts = rows([1, 0, 1, 1])
+    attempts["tilt"] = [-1e-9, 4.9, 5.0, 26.0]
+    tilts = summarise_truth(attempts)["by_tilt"]
+    assert tilts == {
+        "0-5": {"lifted": 0.5, "attempts": 2},
+        "5-10": {"lifted": 1.0, "attempts": 1},
+        "20-": {"lifted": 1.0, "attempts": 1},
+    }
+    older = {"lifted": 0.9}  # a figure kept before tilts were
+    table = describe_tilts({"0.4": {"by_tilt": tilts}, "0.2": {"by_tilt": {"10-15": tilts["0-5"]}}, "0.3": older})
+    lines = [line.split() for line in table.splitlines()]
+    assert lines[0] == ["friction", "0.2", "friction", "0.3", "friction", "0.4"]
+    assert lines[2] == ["0-5", "-", "-", "50.0", "%", "of", "2"]
+    assert [line[0] for line in lines[2:]] == ["0-5", "5-10", "10-15", "20-"]
+
+
+def test_interval_resamples_whole_scenes():
+    """A slow twin: the same scenes drawn one by one, their trials counted."""
+    rng = np.random.default_rng(0)
+    scene, success = rng.integers(4, size=60), rng.random(60) < 0.7
+    success[scene == 2] = False
+    draws = np.random.default_rng(7).integers(4, size=(2000, 4))
+    shares = []
+    for draw in draws:
+        trials = np.concatenate([success[scene == number] for number in draw])
+        shares.append(trials.mean())
+    assert bootstrap_share(scene, success, 7) == pytest.approx(np.quantile(shares, [0.025, 0.975]).tolist())
+    low, high = bootstrap_share(scene, success, 7)
+    naive = 1.96 * np.sqrt(success.mean() * (1 - success.mean()) / 60)
+    assert high - low > 2 * naive  # trials of one scene are not independent
+    assert bootstrap_share(np.zeros(3), [True, False, True]) is None
+    assert bootstrap_share([], []) is None
+
+
 def test_objects_must_be_the_same(data_set, tmp_path):
     data = DataSet(data_set)
     assert find_objects(data).names == RECIPE.objects.names
@@ -156,16 +192,23 @@ def test_no_data_set_no_labels(tmp_path, data_set):
         verify(empty)
 
 
-def run_command(*arguments):
-    return subprocess.run([sys.executable, "-m", "labeler", *arguments], capture_output=True, text=True, check=False)
-
-
 def test_command(data_set):
-    done = run_command("verify", str(data_set), "attempts=2", "workers=1", "friction=0.35")
+    """In a process of its own, as it is used."""
+    options = ("attempts=2", "workers=1", "friction=0.35,0.25")
+    command = [sys.executable, "-m", "labeler", "verify", str(data_set), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert "of 2 labels lift at friction 0.35" in done.stdout
-    for wrong, message in (("attempt=2", "does not know 'attempt=2'"), ("attempts=many", "give a whole number")):
-        failed = run_command("verify", str(data_set), wrong)
-        assert failed.returncode == 2
-        assert message in failed.stderr
-        assert "Traceback" not in failed.stderr
+    assert "of 2 labels lift at friction 0.25" in done.stdout
+    assert "tilt (deg)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [("attempt=2", "does not know 'attempt=2'"), ("attempts=many", "give a whole number")]
+)
+def test_wrong_arguments_end_in_one_sentence(data_set, monkeypatch, capsys, wrong, message):
+    monkeypatch.setattr(sys, "argv", ["python -m labeler", "verify", str(data_set), wrong])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err

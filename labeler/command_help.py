@@ -1,0 +1,118 @@
+"""What ``python -m labeler`` and ``python -m labeler COMMAND --help`` print; `generate`'s is in conf/generate.yaml."""
+
+from __future__ import annotations
+
+USAGE = """Labels and data sets. A data set is a folder: dataset.json and shards.
+
+  python -m labeler generate [key=value ...]    make one: drop objects, render, label
+  python -m labeler import-plgp SOURCE DIR      make one from the files of the PLGP-Dataset's authors
+
+  python -m labeler stats DIR                   its figures beside the paper's, histograms as a picture
+  python -m labeler preview DIR                 a contact sheet: images with some of their labels
+  python -m labeler validate DIR                is every byte as it was written? names each damaged shard
+  python -m labeler verify DIR                  are the labels true? executes random ones in physics
+  python -m labeler tradeoff DIR                truth against coverage of several label settings
+
+  python -m labeler export-rectangles DIR OUT   its labels as rectangles: Cornell's or Jacquard's format
+  python -m labeler push DIR PLACE              to the Hugging Face Hub, or to a folder
+  python -m labeler pull PLACE DIR              and back, checked byte by byte
+
+`python -m labeler COMMAND --help` explains each. Options are written key=value.
+"""
+
+HELP = {
+    "import-plgp": """python -m labeler import-plgp SOURCE DIR [noise=paper] [seed=0]
+
+Makes a data set in the new folder DIR from files of the PLGP-Dataset's authors, wherever below SOURCE:
+either the folders of their generator (camera_rgb.png, camera_depth.mat, camera_mask.mat, cameraPos.mat,
+objsPose.mat, graspLabel.txt) or their training set (NAME_rgb.png, NAME_depth.mat, NAME_grasp.txt).
+Views that cannot be read are named and skipped. What the files do not say is filled in and noted in
+DIR/dataset.json under "imported". An interrupted import goes on when the same command is given again.
+
+  noise=paper   spoil depth_noisy as the paper does (the authors store clean depth); noise=none copies it
+  seed=0        of the noise
+
+Train on it with `python train.py data.folder=DIR data.recipe=null`.
+""",
+    "stats": """python -m labeler stats DIR [out=FILE.png]
+
+Prints the data set's row of the paper's Table I, and positives to negatives before and after the
+8-neighbourhood enhancement, counted as the paper counts (labels of whole images among the cells of
+320 x 320 x 18 crops) and inside the centre crop, beside the paper's 1:1439 and 1:317.
+Writes the numbers to DIR/stats.json and histograms (angle, depth, width, labels of images and of
+objects) to DIR/stats.png, or to FILE.png.
+""",
+    "preview": """python -m labeler preview DIR [images=12] [grasps=40] [seed=0] [out=FILE.png]
+
+Draws random images with random ones of their labels into one picture, DIR/preview.png or FILE.png:
+a green point is the label's pixel, the red line runs along the closing direction and is as long as
+the opening.
+
+  images=12   how many images, spread over the scenes
+  grasps=40   how many labels an image at most
+  seed=0      picks both
+""",
+    "validate": """python -m labeler validate DIR
+
+Compares every shard with its checksum and looks at every image and label: shapes, ranges, labels on
+objects. Prints one line for each problem; exit status 1 if there is any.
+""",
+    "verify": """python -m labeler verify DIR [attempts=500] [friction=0.4,0.2] [seed=0] [workers=2] [objects=FOLDER]
+                                [recall=true] [grasps=200]
+
+Rebuilds scenes from the shards and executes random labels, all equally likely, in physics: which share
+lifts its object? The figure goes into DIR/dataset.json under "truth" and its friction.
+
+  attempts=500    how many labels; 0 with recall=true measures the recall only
+  friction=0.4    of the fingertips; several with commas between
+  seed=0          draws the labels
+  workers=2       processes
+  objects=FOLDER  the URDFs that the data set was made from, where they are not PyBullet's
+  recall=true     also executes random grasps on objects: which share of those that lift has a label?
+  grasps=200      so many a scene for the recall
+""",
+    "tradeoff": """python -m labeler tradeoff DIR [settings=conf/tradeoff.yaml] [attempts=120] [friction=0.4,0.2]
+                                  [grasps=100] [seed=0] [workers=2] [objects=FOLDER] [out=DIR/tradeoff]
+
+Labels DIR's views anew with several settings and measures truth and coverage of each, since one is
+bought with the other. Writes out.csv and out.png.
+
+  settings=FILE   YAML with the settings to compare
+  attempts=120    labels executed per setting and friction
+  grasps=100      random grasps a scene, for the coverage
+""",
+    "export-rectangles": """python -m labeler export-rectangles DIR OUT [format=cornell] [per_image=100]
+                                           [seed=0] [side=0]
+
+Writes images and labels into the new folder OUT, for code that reads the Cornell or the Jacquard data
+set. Openings become pixels at the distance of the surface at the label's pixel; jaws are as wide as
+a finger. Depth images are 32-bit TIFF in metres.
+
+  format=cornell    01/pcd0100cpos.txt (four corners a grasp), pcd0100r.png, pcd0100d.tiff
+  format=jacquard   SCENE/VIEW_SCENE_grasps.txt (x;y;theta;opening;jaws), _RGB.png, _perfect_depth.tiff,
+                    _stereo_depth.tiff (the noisy one), _mask.png
+  per_image=100     so many labels of an image at most, drawn at random; 0 for all
+  side=0            cut out the centre square and scale it to so many pixels; Jacquard's readers want 1024
+  seed=0            draws the labels
+""",
+    "push": """python -m labeler push DIR PLACE [licence=other] [private=true]
+
+Writes a data set card (DIR/README.md, with stats.json and stats.png) and sends the data set to PLACE:
+
+  USER/NAME                       a data set repository on the Hugging Face Hub, made if it is not there;
+                                  needs `pip install 'plgp[hub]'` and `hf auth login`
+  /PATH, ./PATH, ~/PATH or file:///PATH   a folder: a cluster's share, a USB disk
+
+  licence=other   short name for the card, such as cc-by-4.0
+  private=true    whether a new repository is visible to its owner only
+
+To a folder, every shard's checksum is compared as it lands; an interrupted push goes on when the same
+command is given again.
+""",
+    "pull": """python -m labeler pull PLACE DIR
+
+Fetches a data set from PLACE (USER/NAME on the Hugging Face Hub, or a folder as /PATH, ./PATH, ~/PATH or
+file:///PATH) into DIR, and validates it byte by byte. Whole shards that are there are kept: an
+interrupted pull goes on when the same command is given again.
+""",
+}
