@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import shutil
 import sys
 import time
 import warnings
@@ -106,6 +107,8 @@ def _evaluate(config: DictConfig, trainer: Any, output: Path) -> dict[str, float
     saved = trainer.checkpoint_callback
     best = (saved.best_model_path or saved.last_model_path) if saved is not None else ""
     OmegaConf.update(config, "checkpoint", best or None)
+    for name in config.evaluation.policies:  # an earlier training's, of other weights
+        shutil.rmtree(output / str(name), ignore_errors=True)
     summary = evaluate(config.evaluation, output)
     means = summary[(summary.friction == "mean") & (summary.policy == "network")]
     scores = {f"test/{name}": float(means[name].mean()) for name in ("SR", "PC", "AP")} if len(means) else {}
