@@ -18,6 +18,7 @@ from sim.camera import ParallelCamera, PinholeCamera
 from sim.surface import ObjectMesh
 
 NEAR = 0.01  # metres: triangles that reach nearer to the camera are left out
+_LONG = 24  # pixels: from here on a row is filled faster by vectors than one by one
 _EDGE = 1e-9  # pixels: closes the cracks that rounding leaves between neighbouring triangles
 
 
@@ -35,6 +36,23 @@ def _row_span(u, v, row):
             column = u[i] + (row - v[i]) * (u[j] - u[i]) / (v[j] - v[i])
             left, right = min(left, column), max(right, column)
     return left, right
+
+
+@_compiled
+def _fill_long(keys, ids, base, slope, first, lowest, highest, identity):
+    """Keeps the smaller key at each pixel of a row's long part, several pixels at once.
+
+    ``base + slope * column`` is the triangle's plane, and ``first`` the part's first column.
+    """
+    start = np.int32(first)
+    for i in range(len(keys)):
+        value = base + slope * np.float64(start + np.int32(i))
+        value = lowest if value < lowest else value
+        value = highest if value > highest else value
+        here = np.float32(value)
+        # Written whether it changes or not: a branch would forbid the processor's vectors.
+        ids[i] = identity if here < keys[i] else ids[i]
+        keys[i] = here if here < keys[i] else keys[i]
 
 
 @_compiled
@@ -70,6 +88,18 @@ def _fill(u, v, key, faces, ids, keys, id_image, only_inside, farthest):
             left, right = _row_span(tu, tv, row)
             first, last = max(0, int(np.ceil(left - _EDGE))), min(width - 1, int(np.floor(right + _EDGE)))
             base = key[a] + slope_v * (row - tv[0]) - slope_u * tu[0]
+            if not farthest and last - first >= _LONG:
+                _fill_long(
+                    keys[row, first : last + 1],
+                    id_image[row, first : last + 1],
+                    base,
+                    slope_u,
+                    first,
+                    lowest,
+                    highest,
+                    identity,
+                )
+                continue
             for column in range(first, last + 1):
                 # A needle-thin triangle's plane is steep: never leave its own range of depths.
                 value = np.float32(min(max(base + slope_u * column, lowest), highest))
