@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from queue import SimpleQueue
 from typing import Any
 
@@ -20,6 +20,17 @@ from sim.gripper import GripperGeometry
 from sim.view import SceneView
 
 _SCORED_CLEARANCE = 0.010  # metres of free space beyond the fingers that earn the full score
+_STEEPEST = 1.2  # radians: greatest max_normal_angle
+_RELAXED_SCORE = 0.5  # factor on the score of labels from relaxed checks: they rank behind the others
+
+# What an object is labelled with on which no check of the preset ``true`` leaves anything; see labeler/README.md.
+_RELAXED = {
+    "max_asymmetry": 0.006,
+    "engagement": 0.004,
+    "min_coverage": 0.7,
+    "max_normal_angle": 0.523599,
+    "min_wall_share": 0.5,
+}
 
 
 @dataclass(frozen=True)
@@ -45,6 +56,8 @@ class LabelSettings:
         undercut: Take the hollow under an overhanging wall off its height, where the view has a
             back layer.
         row_step: Distance of the rows on which a contact is examined.
+        relaxed: Thresholds that differ in a second pass over the objects that got no label in a view;
+            the better half of what they give is kept, by score. Empty: no second pass.
     """
 
     angles: int = 18
@@ -58,24 +71,42 @@ class LabelSettings:
     min_coverage: float = 0.9
     max_normal_angle: float = 0.349066
     max_wedge_angle: float = 0.174533
-    max_flatness: float = 6e-6
+    max_flatness: float = 3e-6
     min_wall_share: float = 0.7
     undercut: bool = True
     row_step: float = 0.001
+    relaxed: Mapping[str, float] = field(default_factory=lambda: dict(_RELAXED), hash=False)
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
+        object.__setattr__(self, "relaxed", dict(self.relaxed or {}))
+        allowed = {f.name for f in fields(self)} - {"angles", "depth_step", "width_tolerance", "max_width", "relaxed"}
+        if unknown := sorted(set(self.relaxed) - allowed):
+            raise InputError(
+                f"labeler.relaxed: '{unknown[0]}' cannot be relaxed; choose of {', '.join(sorted(allowed))}"
+            )
+        if self.relaxed:
+            self.second_pass()
         for name, value in asdict(self).items():
+            if name == "relaxed":
+                continue
             if not np.isfinite(value) or value < 0:
                 raise InputError(f"labeler.{name} is {value}; give a number that is not negative")
         for name in ("angles", "depth_step", "max_width", "row_step", "friction", "engagement"):
             if getattr(self, name) <= 0:
                 raise InputError(f"labeler.{name} is {getattr(self, name)}; give a positive number")
-        if self.max_normal_angle >= np.pi / 2:
-            raise InputError(f"labeler.max_normal_angle is {self.max_normal_angle} rad; give less than pi / 2")
+        if self.max_normal_angle > _STEEPEST:
+            raise InputError(
+                f"labeler.max_normal_angle is {self.max_normal_angle} rad; give at most {_STEEPEST}: the search behind "
+                "a contact is as deep as the finger is wide times the angle's tangent"
+            )
         for name in ("min_coverage", "min_wall_share"):
             if getattr(self, name) > 1:
                 raise InputError(f"labeler.{name} is {getattr(self, name)}; give a share between 0 and 1")
+
+    def second_pass(self) -> LabelSettings:
+        """Returns the settings of the second pass; they have none themselves."""
+        return replace(self, **{**self.relaxed, "relaxed": {}})  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True)
@@ -130,36 +161,59 @@ def label_view(
 
     Returns:
         The labels, sorted by row, column and angle bin; per pixel and angle the deepest valid depth.
+        An object without any is labelled again with ``settings.relaxed``.
 
     Raises:
         InputError: The gripper cannot hold anything with these settings.
     """
     gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
+    labels = _label(view, gripper, settings)
+    if settings.relaxed:
+        seen = np.unique(view.instance_mask[view.depth > 0])
+        bare = np.setdiff1d(seen[seen > 0], view.instance_mask[labels.row, labels.col])
+        if len(bare):
+            more = _better_half(_label(view, gripper, settings.second_pass(), bare), view)
+            both = (np.concatenate([getattr(x, f.name) for x in (labels, more)]) for f in fields(GraspLabels))
+            labels = GraspLabels(*both)
+    return labels[np.lexsort((labels.angle_bin, labels.col, labels.row))]
+
+
+def _label(
+    view: SceneView, gripper: GripperGeometry, settings: LabelSettings, objects: NDArray[np.integer] | None = None
+) -> GraspLabels:
+    """Returns one pass's labels, of all objects or of those with these mask values; sorted by angle first."""
     eta = view.parallel_camera.pixels_per_metre
-    parts = []
-    for angle_bin, rows, cols, (reason, level, contact, score) in _label_angles(view, gripper, settings):
+    parts = [GraspLabels.empty()]
+    for angle_bin, rows, cols, (reason, level, contact, score) in _label_angles(view, gripper, settings, objects):
         kept = np.flatnonzero(reason == VALID)
-        width = label_width(contact[kept], eta, settings)
         parts.append(
             GraspLabels(
                 rows[kept].astype(np.uint16),
                 cols[kept].astype(np.uint16),
                 np.full(len(kept), angle_bin, np.uint8),
                 (level[kept] * settings.depth_step).astype(np.float32),
-                width.astype(np.float32),
+                label_width(contact[kept], eta, settings).astype(np.float32),
                 score[kept],
             )
         )
-    if not parts:
-        return GraspLabels.empty()
-    labels = GraspLabels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(GraspLabels)))
-    return labels[np.lexsort((labels.angle_bin, labels.col, labels.row))]
+    return GraspLabels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(GraspLabels)))
+
+
+def _better_half(labels: GraspLabels, view: SceneView) -> GraspLabels:
+    """Returns each object's better half by score, rounded up, with scores that rank behind the first pass's."""
+    owner = view.instance_mask[labels.row, labels.col]
+    kept = np.zeros(len(labels), bool)
+    for value in np.unique(owner):
+        own = np.flatnonzero(owner == value)
+        best = np.lexsort((own, -labels.score[own]))[: (len(own) + 1) // 2]
+        kept[own[best]] = True
+    return replace(labels[kept], score=labels.score[kept] * np.float32(_RELAXED_SCORE))
 
 
 def count_rejections(
     view: SceneView, gripper: GripperGeometry | None = None, settings: LabelSettings | None = None
 ) -> dict[str, int]:
-    """Returns how many (pixel, angle) pairs got no further than each check; "valid" are the labels."""
+    """Returns how many (pixel, angle) pairs got no further than each of the first pass's checks, or "valid"."""
     gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
     counts = np.zeros(len(REASONS), np.int64)
     for _, _, _, results in _label_angles(view, gripper, settings):
@@ -225,17 +279,19 @@ def palm_rows(gripper: GripperGeometry, half: int, eta: float) -> NDArray[np.int
 
 
 def find_candidates(
-    view: SceneView, relief: Relief
+    view: SceneView, relief: Relief, objects: NDArray[np.integer] | None = None
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64], NDArray[np.float64], NDArray[np.int64]]:
     """Returns the camera pixels to label and their aligned points in the crop: eqs. (12), (13).
 
-    A pixel whose aligned point shows another object, or nothing, is hidden from the gripper.
+    A pixel whose aligned point shows another object, or nothing, is hidden from the gripper. With
+    ``objects`` only pixels of these mask values are taken.
 
     Returns:
         ``rows``, ``cols`` (N,) int64 camera pixels; ``crop_rows``, ``crop_cols`` (N,) float64
         pixels of the crop; ``surface`` (N,) int64 steps of the relief.
     """
-    rows, cols = np.nonzero((view.instance_mask > 0) & (view.depth > 0))
+    wanted = view.instance_mask > 0 if objects is None else np.isin(view.instance_mask, objects)
+    rows, cols = np.nonzero(wanted & (view.depth > 0))
     depth = view.depth[rows, cols].astype(np.float64)
     r, c, _ = view.parallel_camera.project(view.camera.deproject(rows, cols, depth))
     r, c = r - relief.row0, c - relief.col0
@@ -307,14 +363,14 @@ def prepare(view: SceneView, gripper: GripperGeometry, settings: LabelSettings) 
 
 
 def _label_angles(
-    view: SceneView, gripper: GripperGeometry, settings: LabelSettings
+    view: SceneView, gripper: GripperGeometry, settings: LabelSettings, objects: NDArray[np.integer] | None = None
 ) -> Iterator[tuple[int, NDArray[np.int64], NDArray[np.int64], tuple[NDArray[Any], ...]]]:
     """Yields, per angle bin, the candidates' camera rows and columns and label_angle's results."""
     prepared = prepare(view, gripper, settings)
     if prepared is None:
         return
     relief = prepared.relief
-    rows, cols, crop_rows, crop_cols, surfaces = find_candidates(view, relief)
+    rows, cols, crop_rows, crop_cols, surfaces = find_candidates(view, relief, objects)
     if not len(rows):
         return
     values = view.instance_mask[rows, cols].astype(np.uint16)

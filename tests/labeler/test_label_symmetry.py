@@ -54,6 +54,7 @@ def test_turned_scene_gives_turned_labels(synthetic, steps):
     assert share_found(points @ turn.T, (bins - steps) % 18, others, other_bins) < 0.6
 
 
+ONE_PASS = LabelSettings(relaxed={})  # the second takes the better half by score: ties are broken by place
 IMAGES = ("depth", "instance_mask", "parallel_depth", "parallel_mask", "parallel_back_depth")
 
 
@@ -78,7 +79,7 @@ def test_quarter_turn_then_label_is_label_then_quarter_turn(synthetic, seed, bac
     nothing is resampled. From 50 to 130 the pivot moves by a pixel.
     """
     view = synthetic.scatter("any", seed, back)
-    s = LabelSettings() if strict else LabelSettings(min_coverage=0.5, max_asymmetry=0.002, engagement=0.004)
+    s = ONE_PASS if strict else LabelSettings(min_coverage=0.5, max_asymmetry=0.002, engagement=0.004, relaxed={})
     turned = changed_images(view, np.rot90)
     wanted = {(159 - c, r, (k + 9) % 18, d, w) for r, c, k, d, w in as_set(label_view(view, None, s))}
     got = as_set(label_view(turned, None, s))
@@ -95,8 +96,8 @@ def test_mirrored_scene_gives_mirrored_labels(synthetic, seed, back):
     view = synthetic.scatter("any", seed, back)
     for axis, mirror in ((0, np.flipud), (1, np.fliplr)):
         flip = [lambda r, c: (159 - r, c), lambda r, c: (r, 159 - c)][axis]
-        wanted = {(*flip(r, c), -k % 18, d, w) for r, c, k, d, w in as_set(label_view(view))}
-        got = as_set(label_view(changed_images(view, mirror)))
+        wanted = {(*flip(r, c), -k % 18, d, w) for r, c, k, d, w in as_set(label_view(view, None, ONE_PASS))}
+        got = as_set(label_view(changed_images(view, mirror), None, ONE_PASS))
         assert {label for label in got if label[2] in (0, 9)} == {label for label in wanted if label[2] in (0, 9)}
         wanted, got = ({label[:3] for label in labels} for labels in (wanted, got))
         assert len(wanted & got) >= 0.8 * len(wanted | got) - 10

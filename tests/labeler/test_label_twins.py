@@ -24,7 +24,9 @@ GRIPPERS = {
     "franka": GripperGeometry(0.0175, 0.0152, 0.046, 0.080, 0.204, 0.063),
 }
 # Lets odd contacts through, so that twin and kernels have something to agree about.
-LOOSE = LabelSettings(angles=2, min_coverage=0.5, max_normal_angle=0.6, max_wedge_angle=0.5, engagement=0.004)
+LOOSE = LabelSettings(
+    relaxed={}, angles=2, min_coverage=0.5, max_normal_angle=0.6, max_wedge_angle=0.5, engagement=0.004
+)
 KINDS = ("box", "cylinder", "wedge", "plate", "sphere", "any")
 
 
@@ -87,7 +89,7 @@ def test_twins_share_no_code_with_the_labeler():
 )
 def test_twin_agrees_where_nothing_is_resampled(synthetic, twins, kind, seed, back, strict, gripper):
     """At 0 and 90 degrees."""
-    s = LabelSettings(angles=2) if strict else LOOSE
+    s = LabelSettings(relaxed={}, angles=2) if strict else LOOSE
     view = synthetic.scatter(kind, seed, back)
     if view.instance_mask.any():
         compare(twins, view, GRIPPERS[gripper], s, 24, seed=seed)
@@ -99,14 +101,14 @@ def test_twin_agrees_on_the_kernels_lattice_at_every_angle(synthetic, twins, kin
     """Seven bins: at none of their angles does a sample fall half-way between two pixels."""
     view = synthetic.scatter(kind, seed, back)
     if view.instance_mask.any():
-        s = LabelSettings(angles=7, min_coverage=0.7, engagement=0.004)
+        s = LabelSettings(relaxed={}, angles=7, min_coverage=0.7, engagement=0.004)
         compare(twins, view, GripperGeometry(), s, 10, seed=seed)
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_twin_agrees_about_labels_of_every_kind_of_shape(synthetic, twins, kind):
     """The agreement above is about something: every kind of shape carries labels, straight and turned ones."""
-    s = LabelSettings(angles=7, min_coverage=0.7, engagement=0.004, undercut=kind != "plate")
+    s = LabelSettings(relaxed={}, angles=7, min_coverage=0.7, engagement=0.004, undercut=kind != "plate")
     assert sum(compare(twins, synthetic.scatter(kind, seed, True), GripperGeometry(), s, 8) for seed in (1, 2)) > 4
 
 
@@ -114,7 +116,7 @@ def test_twin_agrees_about_labels_of_every_kind_of_shape(synthetic, twins, kind)
 def test_twin_gives_the_same_answer_at_every_depth(synthetic, twins, back):
     """Which check says no, per depth, and the opening: explain_pixel against the twin, at 0 and 90 degrees."""
     said = set()
-    for seed, s in ((6, LabelSettings(angles=2)), (7, LOOSE), (8, LOOSE)):
+    for seed, s in ((6, LabelSettings(relaxed={}, angles=2)), (7, LOOSE), (8, LOOSE)):
         view = synthetic.scatter("any", seed, back)
         gripper = GripperGeometry()
         twin, points = twins.ViewTwin(view, gripper, s), pivots(view, gripper, s)
@@ -135,8 +137,8 @@ def test_twin_gives_the_same_answer_at_every_depth(synthetic, twins, back):
 def test_twin_agrees_as_well_as_with_itself(synthetic, twins):
     """Samples around each pixel's own aligned point, at turned angles; then moved by a third of a pixel."""
     bins = (1, 2, 7, 10, 14, 17)
-    gripper, s, counts = GripperGeometry(), LabelSettings(min_coverage=0.7), np.zeros(4)
-    for seed in (11, 12):
+    gripper, s, counts = GripperGeometry(), LabelSettings(relaxed={}, min_coverage=0.7), np.zeros(4)
+    for seed in range(11, 21):
         view = synthetic.scatter("box", seed, seed % 2 == 1)
         labels = label_view(view, gripper, s)
         pixels = sample_pixels(view, labels, np.random.default_rng(seed), 24)
@@ -145,7 +147,7 @@ def test_twin_agrees_as_well_as_with_itself(synthetic, twins):
         for i, other in enumerate((kernel_labels(labels, s, pixels, bins), moved)):
             counts[2 * i] += len(own.keys() & other.keys())
             counts[2 * i + 1] += len(own.keys() | other.keys())
-    assert counts[1] > 25
+    assert counts[1] > 125
     assert counts[0] / counts[1] > counts[2] / counts[3] - 0.06
     assert counts[0] / counts[1] > 0.7
 
@@ -153,4 +155,4 @@ def test_twin_agrees_as_well_as_with_itself(synthetic, twins):
 @pytest.mark.parametrize(("name", "bins"), [("scene1", (0, 1, 3)), ("scene3", (0, 2, 5))])
 def test_twin_agrees_on_the_authors_scenes(real_scene, twins, name, bins):
     """Rendered meshes at 5,000 px/m, 5 and 15 objects, at angles straight and turned."""
-    assert compare(twins, real_scene(name), GripperGeometry(), LabelSettings(angles=7), 10, bins) >= 3
+    assert compare(twins, real_scene(name), GripperGeometry(), LabelSettings(relaxed={}, angles=7), 10, bins) >= 3

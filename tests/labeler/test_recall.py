@@ -241,7 +241,11 @@ def test_settings_are_compared(data_set, monkeypatch):
 
     monkeypatch.setattr(verification, "attempt", record)
     small = LabelSettings(angles=6)
-    settings = {"as made": small, "narrow": replace(small, max_width=0.029), "none": replace(small, engagement=0.049)}
+    settings = {
+        "as made": small,
+        "narrow": replace(small, max_width=0.029),
+        "none": replace(small, engagement=0.049, relaxed={}),
+    }
     before = (data_set / "dataset.json").read_bytes()
     table = measure_tradeoff(data_set, settings, attempts=20, frictions=(0.4, 0.2), grasps=10)
     assert (data_set / "dataset.json").read_bytes() == before

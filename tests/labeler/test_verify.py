@@ -186,7 +186,7 @@ def test_arguments_out_of_range(data_set, wrong):
 def test_no_data_set_no_labels(tmp_path, data_set):
     with pytest.raises(InputError, match="holds no finished data set"):
         verify(tmp_path)
-    settings = LabelSettings(angles=6, engagement=0.049, min_wall_share=1.0)
+    settings = LabelSettings(angles=6, engagement=0.049, min_wall_share=1.0, relaxed={})
     empty = generate(replace(RECIPE, labels=settings, scenes=1), tmp_path / "empty", progress=False)
     with pytest.raises(InputError, match="holds no labels"):
         verify(empty)
