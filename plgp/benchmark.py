@@ -24,13 +24,15 @@ from sim.scene import SceneState
 from sim.scene_page import write_policy_page
 from sim.scene_sets import SceneSet
 
+DESCRIPTIONS = "policies.yaml"  # beside the results: what each policy was
+
 
 def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     """Measures every policy on the same scenes; prints, writes and draws.
 
     Args:
         chosen: The settings of conf/evaluate.yaml, or those of conf/evaluation.
-        output: Folder for a Parquet file a policy, category and scene, ``attempts.csv``,
+        output: Folder for a Parquet file a policy, category and scene, ``policies.yaml``, ``attempts.csv``,
             ``summary.csv``, ``reasons.csv``, ``comparison.csv``, ``frictions.png`` and pictures.
             What is finished there is not measured again.
 
@@ -46,6 +48,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
         raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(policies)})")
     rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
     scenes = _scenes(chosen)
+    _describe({name: policy for name, (policy, _) in policies.items()}, folder / DESCRIPTIONS)
     tables = []
     with attempt_progress() as progress:
         for name, (policy, about) in policies.items():
@@ -83,6 +86,8 @@ def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
 
     Those that lack a checkpoint are left out.
     """
+    from plgp.policy import pretrained_checkpoint
+
     policies: dict[str, tuple[GraspPolicy, str]] = {}
     for key, entry in configs.items():
         name = str(key)
@@ -93,12 +98,29 @@ def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
         policy = instantiate(plain, _convert_="all")
         about = OmegaConf.to_yaml(entry, resolve=True)
         if "path" in plain:  # a file may change under its name, and be moved without changing
-            digest = hashlib.sha256(Path(plain["path"]).read_bytes()).hexdigest()
-            about = about.replace(str(plain["path"]), digest)
+            about = about.replace(str(plain["path"]), _digest(plain["path"]))
+        elif "weights" in plain:  # as may what is installed
+            about += _digest(pretrained_checkpoint(plain["weights"]))
+        elif plain.get("weights_file"):
+            about += _digest(plain["weights_file"])
         policies[name] = policy, about
     if not policies:
         raise InputError("no policy is left to measure; give a checkpoint, or another policy=")
     return policies
+
+
+def _describe(policies: dict[str, GraspPolicy], path: Path) -> None:
+    """Writes what each policy is, for ``plgp.report``; what was measured there before stays in the file."""
+    known: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    for name, policy in policies.items():
+        described = policy.describe() if hasattr(policy, "describe") else {}
+        known[name] = {"policy": type(policy).__name__, **described}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(known), path)
+
+
+def _digest(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
 
 
 def _scenes(chosen: DictConfig) -> SceneSet:
@@ -183,11 +205,11 @@ def _draw_all(
 
 
 def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSettings, folder: Path) -> None:
-    """Draws one scene with its labels, and beside its picture what each network makes of it."""
+    """Draws one scene with its labels, and beside its picture what each network (or constant maps) makes of it."""
     from labeler.labels import LabelSettings, label_view
     from labeler.oracle import LabelOracle
     from plgp.pictures import draw_prediction, draw_view
-    from plgp.policy import NetworkPolicy
+    from plgp.policy import MapPolicy
 
     seen = observe(scene, rules, [rules.seed, 0, 0])
     camera = PinholeCamera(
@@ -198,7 +220,7 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
     labels = label_view(view, rules.gripper, settings).to_pixel_grasps(settings.angles)
     draw_view(view, folder / "scene.png", labels, seen.depth)
     for name, policy in policies.items():
-        if isinstance(policy, NetworkPolicy):
+        if isinstance(policy, MapPolicy):
             maps, grasps = policy.predict(seen.rgb, seen.depth), policy.pixel_grasps(seen, 10)
             path = folder / f"{name}.png"
             draw_prediction(seen, maps, grasps, path, labels, rules.gripper.max_opening)

@@ -5,25 +5,32 @@ from __future__ import annotations
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
+import pandas as pd
 from lightning.pytorch.loggers import WandbLogger
 
 from plgp.data import PLGPDataModule
 from plgp.module import GraspModule
-from plgp.pictures import draw_prediction
+from plgp.pictures import attempt_picture, draw_prediction
 from plgp.policy import DecoderSettings, NetworkPolicy, Workspace
 from sim import InputError
-from sim.benchmark import BenchmarkSettings, Observation, make_scenes, run_benchmark, summarise
+from sim.benchmark import BenchmarkSettings, Observation, make_scenes, observe, run_benchmark, summarise
 from sim.camera import PinholeCamera
 from sim.objects import ObjectSet
 from sim.scene import SceneSettings, SceneState
+from sim.scene_sets import SceneSet
 
 log = logging.getLogger(__name__)
 SCORES = ("SR", "PC", "AP")
+# What W&B's table of attempts shows of each.
+COLUMNS = ["category", "scene", "friction", "protocol", "attempt", "success", "reason", "object", "quality", "width"]
+_PATIENCE = timedelta(days=2)  # how long the other ranks wait for rank zero's benchmark
 
 
 class BenchmarkCallback(lightning.Callback):
@@ -31,7 +38,8 @@ class BenchmarkCallback(lightning.Callback):
 
     Logged as ``benchmark/SR`` ..., before ModelCheckpoint looks, so that AP can be its monitor. On
     epochs that do not run it, the last values are logged again (NaN before the first). Rank zero
-    grasps, the others wait. A failure is logged and never ends the training.
+    grasps, the others wait. A failure is logged and never ends the training. Where W&B is a logger,
+    the attempts go there as a table, with pictures of the first ones.
     """
 
     def __init__(
@@ -49,6 +57,8 @@ class BenchmarkCallback(lightning.Callback):
         decoder: DecoderSettings | None = None,
         workspace: Workspace | None = None,
         folder: str | Path | None = None,
+        scene_set: Callable[[], SceneSet] | None = None,
+        pictures: int = 8,
     ) -> None:
         """Sets up; scenes are made at the first benchmark.
 
@@ -66,7 +76,12 @@ class BenchmarkCallback(lightning.Callback):
             decoder: How maps become grasps.
             workspace: Where grasps may lie.
             folder: Where each epoch's attempts are written as CSV; None writes none.
+            scene_set: Makes the scenes, of every category in it, in place of ``category``,
+                ``object_count`` and ``seed``; ``scenes`` is then the most that are taken of each.
+            pictures: So many of each scene's best-ranked grasps are pictured in W&B's table; 0 is none.
         """
+        if pictures < 0:
+            raise InputError(f"BenchmarkCallback: pictures is {pictures}; give 0 or more")
         if every_n_epochs < 1 or scenes < 1:
             raise InputError("BenchmarkCallback needs every_n_epochs and scenes of at least 1")
         self.objects, self.settings, self.scene = objects, settings, scene
@@ -74,8 +89,11 @@ class BenchmarkCallback(lightning.Callback):
         self.frictions, self.every_n_epochs = [float(f) for f in frictions], every_n_epochs
         self.seed, self.workers, self.decoder, self.workspace = seed, workers, decoder, workspace
         self.folder = None if folder is None else Path(folder)
+        self.scene_set, self.pictures = scene_set, pictures
+        self.attempts: pd.DataFrame | None = None  # of the last benchmark; None after a failure
         self._states: list[SceneState] | None = None
         self._scores = dict.fromkeys(SCORES, float("nan"))
+        self._group: Any = None
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Runs the benchmark if its epoch has come."""
@@ -83,29 +101,110 @@ class BenchmarkCallback(lightning.Callback):
             return
         number = trainer.current_epoch + 1
         if number % self.every_n_epochs == 0 or number == trainer.max_epochs:
+            group = self._waiting_group()
             if trainer.is_global_zero:
+                self.attempts = None
                 self._scores = self.measure(pl_module, trainer.current_epoch)
-            self._scores = trainer.strategy.broadcast(self._scores)
+                self._log_attempts(trainer)
+            self._scores = _from_rank_zero(self._scores, group)
         pl_module.log_dict({f"benchmark/{name}": value for name, value in self._scores.items()}, rank_zero_only=False)
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Forgets the process group: the next fit has another."""
+        self._group = None
+
+    def _waiting_group(self) -> Any:
+        """Returns a group of all ranks that waits for days; None without ranks. All ranks must call it."""
+        from torch import distributed
+
+        if self._group is None and distributed.is_available() and distributed.is_initialized():
+            # The training's own group gives up after minutes, and with NCCL takes the whole run with it.
+            self._group = distributed.new_group(backend="gloo", timeout=_PATIENCE)
+        return self._group
 
     def measure(self, module: GraspModule, epoch: int) -> dict[str, float]:
         """Returns SR, PC, AP in percent, averaged over the frictions; NaN after a failure."""
         try:
-            if self._states is None:
-                self._states = make_scenes(
-                    self.objects, self.category, self.scenes, self.object_count, self.seed, self.scene
-                )
+            states = self._make_states()
             policy = NetworkPolicy.from_module(module, self.decoder, self.workspace)
-            attempts = run_benchmark(policy, self._states, self.frictions, self.settings, self.workers)
+            attempts = run_benchmark(policy, states, self.frictions, self.settings, self.workers)
             table = summarise(attempts)
             if self.folder is not None:
                 self.folder.mkdir(parents=True, exist_ok=True)
                 attempts.to_csv(self.folder / f"attempts-epoch-{epoch:03d}.csv", index=False)
             means = table[table.friction == "mean"]
+            self.attempts = attempts
             return {name: float(means[name].mean()) for name in SCORES}
         except Exception:  # whatever goes wrong in the simulator, the training is worth more
             log.exception("the benchmark of epoch %d failed; training goes on without it", epoch)
             return dict.fromkeys(SCORES, float("nan"))
+
+    def _make_states(self) -> list[SceneState]:
+        """Returns the scenes, made at the first call."""
+        if self._states is None and self.scene_set is not None:
+            self._states = [state for part in self.scene_set().values() for state in part[: self.scenes]]
+        elif self._states is None:
+            self._states = make_scenes(
+                self.objects, self.category, self.scenes, self.object_count, self.seed, self.scene
+            )
+        return self._states
+
+    def _log_attempts(self, trainer: lightning.Trainer) -> None:
+        """Logs ``benchmark/attempts`` to W&B; a failure is logged and no more."""
+        loggers = [logger for logger in trainer.loggers if isinstance(logger, WandbLogger)]
+        if not loggers or self.attempts is None:
+            return
+        try:
+            data = self.table_rows(self.attempts)
+            for logger in loggers:
+                logger.log_table("benchmark/attempts", [*COLUMNS, "picture"], data, step=trainer.global_step)
+        except Exception:  # a table is not worth a training run
+            log.exception("the table of attempts of epoch %d failed; training goes on", trainer.current_epoch)
+
+    def table_rows(self, attempts: pd.DataFrame) -> list[list[Any]]:
+        """Returns W&B's rows: ``COLUMNS`` (None for what is not known) and a picture, or None.
+
+        Pictured are each scene's first ``pictures`` ranked grasps at its first friction: all of them
+        stand in the scene as it was before anything moved.
+        """
+        import wandb
+
+        rules, states = self.settings or BenchmarkSettings(), self._make_states()
+        numbers = _places(states)
+        seen: dict[tuple[str, int], Observation] = {}
+        rows = []
+        for row in ({str(k): v for k, v in r.items()} for r in attempts.to_dict("records")):
+            cells = [None if row[c] != row[c] else row[c] for c in COLUMNS]
+            key, picture = (str(row["category"]), int(row["scene"])), None
+            pictured = row["protocol"] == "rank" and int(row["attempt"]) < self.pictures
+            if pictured and row["friction"] == min(self.frictions) and row["x"] == row["x"]:
+                if key not in seen:
+                    seen[key] = observe(numbers[key], rules, [rules.seed, key[1], 0])
+                picture = wandb.Image(attempt_picture(seen[key], row))
+            rows.append([*cells, picture])
+        return rows
+
+
+def _places(states: Sequence[SceneState]) -> dict[tuple[str, int], SceneState]:
+    """Returns the scenes by category and place within it, as the benchmark numbers them."""
+    places: dict[tuple[str, int], SceneState] = {}
+    counts: dict[str, int] = {}
+    for state in states:
+        number = counts.get(state.category, 0)
+        places[state.category, number] = state
+        counts[state.category] = number + 1
+    return places
+
+
+def _from_rank_zero(scores: dict[str, float], group: Any) -> dict[str, float]:
+    """Returns rank zero's scores on every rank; ``group`` None is a training without ranks."""
+    if group is None:
+        return scores
+    from torch import distributed
+
+    box = [scores]
+    distributed.broadcast_object_list(box, src=0, group=group)
+    return box[0]
 
 
 class EpochReport(lightning.Callback):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+import cv2
 import lightning
 import numpy as np
 import torch
@@ -107,6 +108,11 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
 
 
+def _one_thread(worker: int) -> None:
+    """Loader workers are parallel already: OpenCV's own threads would only wait for each other."""
+    cv2.setNumThreads(0)
+
+
 class EpochSampler(Sampler[Key]):
     """Yields (epoch, index): workers that outlive an epoch still learn which one it is.
 
@@ -163,6 +169,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         modality: str = "depth",
         depth_scale: float = 1.0,
         depth_key: str = "depth_noisy",
+        colours: str = "centred",
         crop: int = 320,
         translate_px: int = 30,
         rotate_deg: float = 30.0,
@@ -175,6 +182,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         batch_size: int = 8,
         samples_per_epoch: int | None = None,
         val_samples: int | None = None,
+        overfit: int | None = None,
         workers: int = 0,
         splits: Sequence[float] = (0.8, 0.1, 0.1),
         seed: int = 0,
@@ -188,6 +196,7 @@ class PLGPDataModule(lightning.LightningDataModule):
             modality: "depth", "rgb" or "rgbd".
             depth_scale: See InputFormat.
             depth_key: "depth_noisy", or "depth" for the clean images.
+            colours: How RGB is normalised; see InputFormat. A pre-trained encoder's configuration names its own.
             crop: Side of the crop, pixels.
             translate_px: Greatest random shift, pixels.
             rotate_deg: Greatest random rotation, degrees.
@@ -200,6 +209,8 @@ class PLGPDataModule(lightning.LightningDataModule):
             batch_size: Images a batch.
             samples_per_epoch: Images a training epoch; None is all of the training split.
             val_samples: Images of a validation run; None is all of the validation split.
+            overfit: So many images of the training split, unaugmented, for training and for validation:
+                a network that cannot learn these is broken. None is off.
             workers: Loader processes; 0 loads in the training process.
             splits: Shares of the scenes for training, validation and test.
             seed: Of order and augmentation.
@@ -207,14 +218,16 @@ class PLGPDataModule(lightning.LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise InputError(f"batch_size is {batch_size}; give at least 1")
+        if overfit is not None and overfit < 1:
+            raise InputError(f"overfit is {overfit}; give at least 1 image, or null")
         self.folder, self.recipe, self.generate_workers = Path(folder), recipe, generate_workers
-        self.input_format = InputFormat(modality, float(depth_scale), crop)
+        self.input_format = InputFormat(modality, float(depth_scale), crop, colours)
         self.settings = AugmentationSettings(crop, translate_px, float(rotate_deg), flip)
         self.depth_key, self.bins, self.max_opening = depth_key, bins, float(max_opening)
         self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.samples_per_epoch, self.val_samples = samples_per_epoch, val_samples
-        self.splits, self.source = tuple(splits), None
+        self.overfit, self.splits, self.source = overfit, tuple(splits), None
 
     def prepare_data(self) -> None:
         """Generates the data set if the folder does not hold it yet; runs in one process."""
@@ -237,6 +250,9 @@ class PLGPDataModule(lightning.LightningDataModule):
                 raise InputError(
                     f"data set '{self.folder}' has too few scenes for a training split of {self.splits[0]}"
                 )
+            if self.overfit is not None:
+                few = self.indices["train"][: self.overfit]
+                self.indices |= {"train": few, "val": few}
 
     def frames(self, train: bool) -> GraspFrames:
         """Returns the images as training (augmented) or evaluation (centre crop) sees them."""
@@ -247,7 +263,7 @@ class PLGPDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled, augmented."""
         sampler = EpochSampler(self.indices["train"], self.seed, True, self.samples_per_epoch)
-        return self._loader(self.frames(train=True), sampler, drop_last=len(sampler) >= self.batch_size)
+        return self._loader(self.frames(self.overfit is None), sampler, drop_last=len(sampler) >= self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Centre crops in fixed order."""
@@ -269,6 +285,7 @@ class PLGPDataModule(lightning.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context="forkserver" if self.workers else None,  # numba and HDF5 do not survive a fork
             persistent_workers=self.workers > 0,
+            worker_init_fn=_one_thread,
         )
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import netrc
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers.logger import rank_zero_experiment
 
 
 def logged_in() -> bool:
@@ -20,6 +23,38 @@ def logged_in() -> bool:
         return False
 
 
+class SummaryWandbLogger(WandbLogger):
+    """Lightning's W&B logger; a run's summary holds the best value of the metrics named, not the last."""
+
+    def __init__(self, summary: Mapping[str, str], **options: Any) -> None:
+        """Sets up; the run starts at the first use.
+
+        Args:
+            summary: "max" or "min" by metric.
+            options: WandbLogger's.
+        """
+        super().__init__(**options)
+        self._summary = dict(summary)
+        self._defined = False
+
+    @property
+    @rank_zero_experiment
+    def experiment(self) -> Any:
+        """The W&B run."""
+        run = super().experiment
+        if not self._defined:
+            self._defined = True
+            for metric, best in self._summary.items():
+                run.define_metric(metric, step_metric="trainer/global_step", step_sync=True, summary=best)
+        return run
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Logs what is a number: a NaN (no benchmark yet) would stay the greatest value for ever."""
+        numbers = {name: value for name, value in metrics.items() if not _is_nan(value)}
+        if numbers:
+            super().log_metrics(numbers, step)
+
+
 def wandb_logger(
     save_dir: str | Path,
     project: str = "plgp",
@@ -27,6 +62,7 @@ def wandb_logger(
     group: str | None = None,
     tags: Sequence[str] = (),
     offline: bool | None = None,
+    summary: Mapping[str, str] | None = None,
 ) -> WandbLogger:
     """Returns a W&B logger whose files lie under ``save_dir``.
 
@@ -37,11 +73,23 @@ def wandb_logger(
         group: Runs that belong together.
         tags: Free words.
         offline: None is offline unless the user is logged in; ``wandb sync`` sends offline runs later.
+        summary: "max" or "min" by metric: what W&B's tables of runs show of it; None is the last of all.
     """
     folder = Path(save_dir)
     folder.mkdir(parents=True, exist_ok=True)
     if offline is None:
-        offline = os.environ.get("WANDB_MODE") == "offline" or not logged_in()
-    return WandbLogger(
-        save_dir=str(folder), project=project, name=name, group=group, tags=list(tags), offline=offline, log_model=False
+        offline = os.environ.get("WANDB_MODE") in ("offline", "dryrun") or not logged_in()
+    return SummaryWandbLogger(
+        summary or {},
+        save_dir=str(folder),
+        project=project,
+        name=name,
+        group=group,
+        tags=list(tags),
+        offline=offline,
+        log_model=False,
     )
+
+
+def _is_nan(value: Any) -> bool:
+    return isinstance(value, float) and math.isnan(value)

@@ -1,12 +1,14 @@
-"""The binary focal loss, eq. (15), and the total loss, eq. (16), on logits.
+"""Element-wise losses, eq. (15) among them, and the total loss, eq. (16), on logits.
 
-The focal loss is one autograd function with an analytic gradient, worked off in pieces that
-stay in the cache: nearly all of the 37 maps' targets are 0, so every element is first taken as
-a negative, and the few positives are then put right.
+The element-wise losses are one autograd function with an analytic gradient, worked off in pieces
+that stay in the cache: nearly all of the 37 maps' targets are 0, so every element is first taken
+as a negative, and the few positives are then put right.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import Any, NamedTuple
 
 import torch
@@ -33,26 +35,61 @@ def _power(x: Tensor, gamma: float) -> Tensor:
     return x * x if gamma == 2 else x.pow(gamma)
 
 
-def _negatives(x: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+class _Form(NamedTuple):
+    """An element-wise loss f(x, t) on logits x and targets t.
+
+    Attributes:
+        negatives: x -> (sum of f(x, 0), df/dx at t = 0), for the many.
+        exact: (x, t) -> (f, df/dx), for the few.
+        weights: Factors on the elements with t > 0, and on those with t = 0.
+    """
+
+    negatives: Callable[[Tensor], tuple[Tensor, Tensor]]
+    exact: Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
+    weights: tuple[float, float] = (1.0, 1.0)
+
+
+def _focal_negatives(x: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
     """Returns sum and gradient of softplus(x) sigma(x)^gamma: eq. (15) where the target is 0."""
     p = torch.sigmoid(x)
+    loss = _softplus(x)
+    if gamma == 0:  # cross-entropy
+        return loss.sum(dtype=torch.float64), p
     weight = _power(p, gamma)
-    loss = _softplus(x).mul_(weight)
+    loss = loss.mul_(weight)
     total = loss.sum(dtype=torch.float64)
     # p^gamma (p + gamma softplus (1 - p))
     gradient = weight.mul_(p).add_(loss, alpha=gamma).sub_(loss.mul_(p), alpha=gamma)
     return total, gradient
 
 
-def _positives(x: Tensor, target: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
-    """Returns values and gradients of eq. (15) without alpha, for any target; few elements."""
+def _focal_exact(x: Tensor, target: Tensor, gamma: float) -> tuple[Tensor, Tensor]:
+    """Returns values and gradients of eq. (15) without alpha, for any target."""
     p = torch.sigmoid(x)
     error = p - target
     size = error.abs()
     entropy = _softplus(x) - target * x
+    if gamma == 0:
+        return entropy, error
     weight = _power(size, gamma)
-    slope = gamma * size.pow(gamma - 1) * error.sign() if gamma else torch.zeros_like(size)
+    # An error of 0 must not become infinity times 0 where gamma is below 1.
+    slope = gamma * size.clamp(min=torch.finfo(x.dtype).tiny).pow(gamma - 1) * error.sign()
     return entropy * weight, error * weight + entropy * slope * p * (1 - p)
+
+
+def _square_negatives(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns sum and gradient of sigma(x)^2."""
+    p = torch.sigmoid(x)
+    square = p * p
+    total = square.sum(dtype=torch.float64)
+    return total, square.mul_(torch.rsub(p, 1)).mul_(2)
+
+
+def _square_exact(x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """Returns values and gradients of (sigma(x) - t)^2."""
+    p = torch.sigmoid(x)
+    error = p - target
+    return error * error, 2 * error * p * (1 - p)
 
 
 def _wide(x: Tensor) -> Tensor:
@@ -64,12 +101,13 @@ def _flat(x: Tensor) -> Tensor:
     return x.movedim(1, -1).reshape(-1) if x.ndim > 1 else x
 
 
-class _Focal(torch.autograd.Function):
-    """Sum of eq. (15) over flat logits and targets, divided by their number."""
+class _MeanOfForm(torch.autograd.Function):
+    """Sum of a form over flat logits and targets, divided by their number."""
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, target: Tensor, alpha: float, gamma: float) -> Tensor:
+    def forward(ctx: Any, logits: Tensor, target: Tensor, form: _Form) -> Tensor:
         count = max(logits.numel(), 1)
+        positive, negative = form.weights
         # float16 cannot hold the gradients before a GradScaler enlarges them.
         dtype = torch.float32 if logits.dtype == torch.float16 else logits.dtype
         gradient = torch.empty(logits.shape, dtype=dtype, device=logits.device)
@@ -77,27 +115,27 @@ class _Focal(torch.autograd.Function):
         step = count if logits.is_cuda else _CHUNK
         for start in range(0, logits.numel(), step):
             part = slice(start, start + step)
-            some, slope = _negatives(_wide(logits[part]), gamma)
-            total += some * (1 - alpha)
-            gradient[part] = slope.mul_(1 - alpha)
+            some, slope = form.negatives(_wide(logits[part]))
+            total += some * negative
+            gradient[part] = slope.mul_(negative)
         where = target.nonzero().squeeze(1)
         x = _wide(logits[where])
-        as_negative, _ = _positives(x, torch.zeros_like(x), gamma)
-        values, slopes = _positives(x, target[where].to(x.dtype), gamma)
-        total += (values * alpha - as_negative * (1 - alpha)).sum(dtype=torch.float64)
-        gradient[where] = (slopes * alpha).to(dtype)
+        as_negative, _ = form.exact(x, torch.zeros_like(x))
+        values, slopes = form.exact(x, target[where].to(x.dtype))
+        total += (values * positive - as_negative * negative).sum(dtype=torch.float64)
+        gradient[where] = (slopes * positive).to(dtype)
         ctx.save_for_backward(gradient)
         ctx.count, ctx.dtype = count, logits.dtype
         return (total / count).to(torch.float64 if logits.dtype == torch.float64 else torch.float32)
 
     @staticmethod
-    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None, None]:
+    def backward(ctx: Any, *outer: Tensor) -> tuple[Tensor, None, None]:
         (gradient,) = ctx.saved_tensors
-        return (gradient * (outer[0] / ctx.count)).to(ctx.dtype), None, None, None
+        return (gradient * (outer[0] / ctx.count)).to(ctx.dtype), None, None
 
 
-class BinaryFocalLoss(nn.Module):
-    """Binary focal loss of eq. (15), on logits and soft targets.
+class ElementLoss(nn.Module):
+    """Base of the element-wise losses on logits and soft targets.
 
     Shape:
         logits: (B, K, H, W) floating of any precision, or (N,); the sum runs in at least float32.
@@ -105,22 +143,52 @@ class BinaryFocalLoss(nn.Module):
         returns: a scalar, the mean over all elements, float32 (float64 for float64 logits).
     """
 
+    def __init__(self, form: _Form) -> None:
+        """Takes the loss of one element."""
+        super().__init__()
+        self._form = form
+
+    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
+        """Returns the loss; see the class for shapes.
+
+        Raises:
+            InputError: ``logits`` and ``target`` differ in shape.
+        """
+        if logits.shape != target.shape:
+            raise InputError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)} differ in shape")
+        return _MeanOfForm.apply(_flat(logits), _flat(target), self._form)
+
+
+class BinaryFocalLoss(ElementLoss):
+    """Binary focal loss of eq. (15): cross-entropy times |p - t|^gamma, times alpha or 1 - alpha."""
+
     def __init__(self, alpha: float = 0.95, gamma: float = 2.0) -> None:
         """Takes eq. (15)'s alpha (weight of targets above 0; the rest has 1 - alpha) and gamma.
 
         Raises:
             InputError: ``alpha`` is outside [0, 1], or ``gamma`` is negative.
         """
-        super().__init__()
-        if not 0 <= alpha <= 1 or gamma < 0:
+        if not 0 <= alpha <= 1 or not gamma >= 0:
             raise InputError(f"focal loss has alpha {alpha}, gamma {gamma}; give alpha in [0, 1] and gamma >= 0")
         self.alpha, self.gamma = float(alpha), float(gamma)
+        negatives, exact = partial(_focal_negatives, gamma=self.gamma), partial(_focal_exact, gamma=self.gamma)
+        super().__init__(_Form(negatives, exact, (self.alpha, 1 - self.alpha)))
 
-    def forward(self, logits: Tensor, target: Tensor) -> Tensor:
-        """Returns the loss; see the class for shapes."""
-        if logits.shape != target.shape:
-            raise InputError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)} differ in shape")
-        return _Focal.apply(_flat(logits), _flat(target), self.alpha, self.gamma)
+
+class BinaryCrossEntropyLoss(ElementLoss):
+    """Binary cross-entropy, -(t log p + (1 - t) log(1 - p)): Table III without BFL."""
+
+    def __init__(self) -> None:
+        """Has no settings: eq. (15) with gamma 0, and no alpha."""
+        super().__init__(_Form(partial(_focal_negatives, gamma=0.0), partial(_focal_exact, gamma=0.0)))
+
+
+class MeanSquareErrorLoss(ElementLoss):
+    """Mean square error of the probabilities, (p - t)^2: GGCNN2's own loss, section IV-C."""
+
+    def __init__(self) -> None:
+        """Has no settings."""
+        super().__init__(_Form(_square_negatives, _square_exact))
 
 
 class LossTerms(NamedTuple):
@@ -153,7 +221,7 @@ class GraspLoss(nn.Module):
 
     def __init__(
         self,
-        focal: nn.Module | None = None,
+        element: nn.Module | None = None,
         beta_quality: float = 10.0,
         beta_angle: float = 10.0,
         beta_width: float = 20.0,
@@ -163,7 +231,8 @@ class GraspLoss(nn.Module):
         """Sets up the weights.
 
         Args:
-            focal: The element-wise loss on (logits, target); None is BinaryFocalLoss().
+            element: The loss of one map, such as an ElementLoss, on (logits, target); None is
+                BinaryFocalLoss().
             beta_quality: beta_1.
             beta_angle: beta_2.
             beta_width: beta_3.
@@ -172,20 +241,20 @@ class GraspLoss(nn.Module):
                 is then over those. The paper's eq. (16) pulls all other widths to 0.
         """
         super().__init__()
-        self.focal = focal if focal is not None else BinaryFocalLoss()
+        self.element = element if element is not None else BinaryFocalLoss()
         self.betas = (float(beta_quality), float(beta_angle), float(beta_width))
         self.bin_weight = float(bin_weight)
         self.labelled_width_only = labelled_width_only
 
     def forward(self, logits: GraspMaps, target: GraspMaps) -> LossTerms:
         """Returns the loss terms of a batch."""
-        quality = self.focal(logits.quality, target.quality)
-        angle = self.focal(logits.angle, target.angle)
+        quality = self.element(logits.quality, target.quality)
+        angle = self.element(logits.angle, target.angle)
         if self.labelled_width_only:
             where = _flat(target.width).nonzero().squeeze(1)
-            width = self.focal(_flat(logits.width)[where], _flat(target.width)[where])
+            width = self.element(_flat(logits.width)[where], _flat(target.width)[where])
         else:
-            width = self.focal(logits.width, target.width)
+            width = self.element(logits.width, target.width)
         total = self.betas[0] * quality + self.betas[1] * angle + self.betas[2] * width
         entropy = torch.zeros_like(quality)
         if self.bin_weight:

@@ -71,7 +71,8 @@ class GraspModule(lightning.LightningModule):
         measures = asdict(gripper) if isinstance(gripper, GripperGeometry) else _plain(gripper)
         measures.pop("_target_", None)
         self.gripper = GripperGeometry(**measures)
-        self.input_format = InputFormat(modality, float(depth_scale), int(window))
+        colours = str(_plain(network).get("colours", "centred"))  # a pre-trained encoder's own
+        self.input_format = InputFormat(modality, float(depth_scale), int(window), colours)
         self.save_hyperparameters(
             {
                 "network": _plain(network),
@@ -184,8 +185,11 @@ def load_module(path: str | Path, weights: bool = True) -> GraspModule:
     if not str(settings["network"].get("_target_", "")).startswith("plgp.networks."):
         raise InputError(f"checkpoint '{path}' names a network outside plgp.networks; build it by hand instead")
     keep = ("network", "gripper", "modality", "depth_scale", "window", "bins", "hit_radius_px")
+    chosen = {k: settings[k] for k in keep if k in settings}
+    if weights and "encoder_weights" in chosen["network"]:  # neither downloaded nor asked for: replaced below
+        chosen["network"] = {**chosen["network"], "encoder_weights": None}
     try:
-        module = GraspModule(**{k: settings[k] for k in keep if k in settings})
+        module = GraspModule(**chosen)
         if weights:
             own = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("network.")}
             module.network.load_state_dict({k.removeprefix("network."): v for k, v in own.items()})

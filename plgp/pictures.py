@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from plgp.targets import GraspMaps
-from sim.benchmark import Observation
 from sim.camera import PinholeCamera
 from sim.grasp import PixelGrasps
 from sim.view import SceneView
+
+if TYPE_CHECKING:
+    from plgp.policy import RGBDImage
 
 _DEPTH_COLOURS = "viridis_r"  # near is bright
 
@@ -102,12 +106,13 @@ def draw_view(
 
 
 def draw_prediction(
-    seen: Observation,
+    seen: RGBDImage,
     maps: GraspMaps,
     grasps: PixelGrasps,
     path: str | Path,
     labels: PixelGrasps | None = None,
     max_opening: float = 0.1,
+    allowed: NDArray[np.bool_] | None = None,
 ) -> Path:
     """Draws what a network made of an observation: target, quality, angle, width and the top grasps.
 
@@ -118,18 +123,21 @@ def draw_prediction(
         path: Where the PNG goes.
         labels: The true labels, or None.
         max_opening: L4, metres.
+        allowed: (H, W) bool, where grasps may lie: its outline is drawn. None draws none.
 
     Returns:
         The path.
     """
     figure = _figure(15, 7.6)
     grid: Any = figure.subplots(2, 3)
+    background = _grey(seen.depth) if seen.rgb is None else seen.rgb
     quality = maps.quality[0, 0].float().cpu().numpy()
     angles = maps.angle[0].float().cpu().numpy()
     best = angles.argmax(axis=0)
     width = np.take_along_axis(maps.width[0].float().cpu().numpy(), best[None], axis=0)[0] * max_opening
     _depth(figure, grid[0, 0], seen.depth, "depth, m (white: missing)", _limits(seen.depth))
-    _image(grid[0, 1], seen.rgb, "no labels" if labels is None else f"target: {len(labels)} labels")
+    title = "RGB" if seen.rgb is not None else "depth as grey (no RGB)"
+    _image(grid[0, 1], background, title if labels is None else f"target: {len(labels)} labels")
     if labels is not None:
         grid[0, 1].plot(labels.col, labels.row, ".", color="lime", markersize=1)
     _map(figure, grid[0, 2], quality, "predicted quality", 0, max(float(quality.max()), 1e-3), "inferno")
@@ -137,9 +145,43 @@ def draw_prediction(
     degrees = np.where(sure, best * 180 / len(angles), np.nan)
     _map(figure, grid[1, 0], degrees, "best angle, degrees (where quality is high)", 0, 180, "hsv")
     _map(figure, grid[1, 1], np.where(sure, width, np.nan), "its width, m", 0, max_opening, "viridis")
-    _image(grid[1, 2], seen.rgb, f"top {len(grasps)} grasps")
+    _image(grid[1, 2], background, f"top {len(grasps)} grasps")
     draw_grasps(grid[1, 2], grasps, seen.depth, seen.camera, numbers=True)
+    if allowed is not None and not allowed.all():
+        for axes in (grid[0, 1], grid[1, 2]):
+            axes.contour(allowed, levels=[0.5], colors="cyan", linewidths=1.0)
     return _save(figure, path)
+
+
+def attempt_picture(seen: RGBDImage, row: Mapping[str, Any], side: int = 160) -> NDArray[np.uint8]:
+    """Returns a small picture of one attempt: the scene around it, its closing line green where it lifted, else red.
+
+    Args:
+        seen: The scene before the attempt; its camera's pose counts.
+        row: A row of ``run_benchmark``: ``x, y, z`` (world, metres), ``qx, qy, qz, qw``, ``width``, ``success``.
+        side: Of the picture, pixels; what lies outside the image is black.
+
+    Returns:
+        (side, side, 3) uint8.
+    """
+    from PIL import Image, ImageDraw
+
+    to_camera = np.linalg.inv(seen.camera.pose)
+    rotation = Rotation.from_quat([row[k] for k in ("qx", "qy", "qz", "qw")]).as_matrix()
+    centre = np.array([row[k] for k in "xyz"], np.float64)
+    reach = rotation[:, 0] * row["width"] / 2
+    points = np.stack([centre, centre - reach, centre + reach]) @ to_camera[:3, :3].T + to_camera[:3, 3]
+    pixels = points @ seen.camera.intrinsics.T
+    middle, *ends = (pixels[:, :2] / pixels[:, 2:]).tolist()  # columns first, then rows
+    left, top = round(middle[0]) - side // 2, round(middle[1]) - side // 2
+    background = _grey(seen.depth) if seen.rgb is None else seen.rgb
+    picture = Image.fromarray(background).crop((left, top, left + side, top + side))
+    pen, colour = ImageDraw.Draw(picture), "lime" if row["success"] else "red"
+    line = [(x - left, y - top) for x, y in ends]
+    pen.line(line, fill=colour, width=2)
+    for x, y in line:
+        pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
+    return np.asarray(picture)
 
 
 def _figure(width: float, height: float) -> Figure:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import logging
 import os
 import re
@@ -9,11 +10,15 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from sim import InputError
@@ -45,41 +50,80 @@ def train(config: DictConfig) -> dict[str, float]:
     """
     import lightning
     from hydra.utils import instantiate
-    from lightning.pytorch.callbacks import LearningRateMonitor
-    from lightning.pytorch.utilities import disable_possible_user_warnings
+    from lightning.pytorch.utilities import disable_possible_user_warnings, rank_zero_only
 
     disable_possible_user_warnings()
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    output = Path(config.output)
+    output, first = Path(config.output), getattr(rank_zero_only, "rank", 0) == 0
     output.mkdir(parents=True, exist_ok=True)
-    OmegaConf.save(config, output / "config.yaml", resolve=True)
+    if first:
+        OmegaConf.save(config, output / "config.yaml", resolve=True)
     lightning.seed_everything(config.seed, workers=True, verbose=False)
-    loggers: list[Any] = []
-    try:
+    with _clean_end() as trainers:
         clock = _Clock()
         data = instantiate(config.data)
-        if config.data.get("recipe") is not None:
+        if first and config.data.get("recipe") is not None:
             data.prepare_data()  # Lightning would do it in fit; here its time counts by itself
             clock.lap("data")
         module = instantiate(config.module)
-        loggers.extend(instantiate(c) for c in config.logger.values() if c is not None)
-        # An experiment may set a value of a callback that another choice (callbacks=none) leaves out.
-        callbacks = [instantiate(c) for c in config.callbacks.values() if c is not None and "_target_" in c]
-        if not loggers:  # it insists on one
-            callbacks = [c for c in callbacks if not isinstance(c, LearningRateMonitor)]
-        trainer: lightning.Trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False)
+        loggers = [instantiate(c) for c in (config.get("logger") or {}).values() if c is not None]
+        trainer = instantiate(config.trainer, callbacks=_callbacks(config, bool(loggers)), logger=loggers or False)
+        trainers.append(trainer)
         for logger in loggers:
             logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
         trainer.fit(module, datamodule=data, ckpt_path=config.resume, **_trust(config.resume))
         clock.lap("training")
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if config.get("evaluation") is not None and trainer.is_global_zero:
+        # An experiment may set a value of an evaluation that the command line leaves out.
+        if trainer.is_global_zero and "policies" in (config.get("evaluation") or {}):
             metrics |= _evaluate(config, trainer, output)
             clock.lap("evaluation")
-        print(f"wall time: {clock}", flush=True)
+        if trainer.is_global_zero:
+            print(f"wall time: {clock}", flush=True)
         return metrics
+
+
+def _callbacks(config: DictConfig, logged: bool) -> list[Any]:
+    """Returns the callbacks, in the order of the configuration."""
+    from hydra.utils import instantiate
+    from lightning.pytorch.callbacks import LearningRateMonitor
+
+    # An experiment may set a value of a callback that another choice (callbacks=none) leaves out.
+    chosen = [c for c in (config.get("callbacks") or {}).values() if c is not None and "_target_" in c]
+    callbacks = [instantiate(c) for c in chosen]
+    return [c for c in callbacks if logged or not isinstance(c, LearningRateMonitor)]  # it insists on a logger
+
+
+@contextmanager
+def _clean_end() -> Iterator[list[Any]]:
+    """Yields a list for the trainer; afterwards nothing of it is left that the next run of a multirun would see.
+
+    Lightning starts the other processes of ``trainer=ddp`` with this process's own command line, which of
+    a multirun is the whole sweep: for the while it becomes the one run's.
+    """
+    from hydra.types import RunMode
+    from omegaconf import read_write
+    from torch import distributed
+
+    arguments, names, trainers = sys.argv[:], set(os.environ), list[Any]()
+    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
+        chosen = HydraConfig.get()
+        sys.argv[1:] = list(chosen.overrides.task)
+        with read_write(chosen.run):  # type: ignore[arg-type]
+            chosen.run.dir = chosen.runtime.output_dir
+    try:
+        yield trainers
+        for trainer in trainers:
+            for process in getattr(trainer.strategy.launcher, "procs", ()):
+                process.wait()
     finally:
+        sys.argv[:] = arguments
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+        for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
+            if name not in names:  # Lightning's: with them the next run would wait for processes of this one
+                os.environ.pop(name, None)
         if "wandb" in sys.modules:
             sys.modules["wandb"].finish()  # runs of one multirun stay separate runs
 
@@ -137,20 +181,49 @@ def input_error(error: BaseException | None) -> InputError | None:
 
 
 def check_choices(arguments: list[str]) -> None:
-    """Raises InputError for a choice (``network=...``) that conf/ does not have, before Hydra sees it.
+    """Raises InputError for a choice that conf/ does not have, before Hydra sees it.
+
+    A choice is ``network=ggcnn2``, nested ones ``experiment=table2/unet_rgb``. Folders given by ``--config-dir``
+    count as well; a launcher whose plugin is not installed is named.
 
     Args:
         arguments: The command line without the program.
     """
-    root = Path(next(iter(import_module("plgp.conf").__path__)))
+    line = " ".join(arguments)
+    if "hydra.searchpath" in line:  # configurations that only Hydra can find
+        return
+    own = Path(next(iter(import_module("plgp.conf").__path__)))
+    roots = [own, *map(Path, re.findall(r"(?:--config-dir|-cd)[= ](\S+)", line))]
     for argument in arguments:
-        match = re.fullmatch(r"\+{0,2}(\w+)=\[?([\w,\-]+)\]?", argument)
-        if not match or not (root / match[1]).is_dir():
+        match = re.fullmatch(r"\+{0,2}([\w/]+)=\[?([\w,/\-]+)\]?", argument)
+        if not match:
             continue
-        known = sorted(p.stem for p in (root / match[1]).glob("*.yaml"))
-        for name in match[2].split(","):
+        group, names = match[1], match[2].split(",")
+        if group.startswith("hydra/"):
+            _check_plugin(group, names)
+            continue
+        folders = [root / group for root in roots if (root / group).is_dir()]
+        known = sorted({p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")})
+        for name in names if folders else ():
             if name not in (*known, "null"):
-                raise InputError(f"unknown {match[1]} '{name}'; choose one of {', '.join(known)}")
+                close = difflib.get_close_matches(name, known, n=1)
+                guess = f" (did you mean {group}={close[0]}?)" if close else ""
+                raise InputError(f"unknown {group} '{name}'; choose one of {', '.join(known)}{guess}")
+
+
+def _check_plugin(group: str, names: list[str]) -> None:
+    plugins = {"joblib": "joblib", "cpus": "joblib", "slurm": "submitit"}
+    plugins |= {"submitit_local": "submitit", "submitit_slurm": "submitit"}
+    for name in names if group == "hydra/launcher" else ():
+        if name in plugins and find_spec(f"hydra_plugins.hydra_{plugins[name]}_launcher") is None:
+            raise InputError(f"{group}={name} needs Hydra's {plugins[name]} launcher: pip install 'plgp[launchers]'")
+
+
+def drop_null_choices(arguments: list[str]) -> list[str]:
+    """Returns the command line with ``group=null`` as ``~group``, the only form that Hydra takes."""
+    root = Path(next(iter(import_module("plgp.conf").__path__)))
+    matches = [(a, re.fullmatch(r"(\w+)=null", a)) for a in arguments]
+    return [f"~{m[1]}" if m and (root / m[1]).is_dir() else a for a, m in matches]
 
 
 @hydra.main(version_base="1.3", config_path="pkg://plgp.conf", config_name="train")
@@ -161,8 +234,12 @@ def _app(config: DictConfig) -> float | None:
         cause = input_error(error)
         if cause is None:
             raise
+        launcher = HydraConfig.get().launcher
+        if not str(launcher._target_).endswith("BasicLauncher"):
+            raise cause from None  # elsewhere an exit would only say that a worker died
         _stop(cause)
-    print(f"wrote {config.output}")
+    if "LOCAL_RANK" not in os.environ:  # not the other processes of trainer=ddp
+        print(f"wrote {config.output}")
     return metrics.get(config.objective)
 
 
@@ -180,8 +257,10 @@ def main() -> None:
         check_choices(sys.argv[1:])
     except InputError as error:
         _stop(error)
+    sys.argv[1:] = drop_null_choices(sys.argv[1:])
     _app()
 
 
 if __name__ == "__main__":
-    main()
+    # Under its own name: launchers send the program to other processes, which know no __main__ of this one.
+    import_module("plgp.train").main()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import pairwise
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
@@ -21,6 +22,15 @@ def _levels(inputs: int, widths: tuple[tuple[int, ...], ...]) -> nn.ModuleList:
         levels.append(nn.Sequential(*layers))
         inputs = level[-1]
     return levels
+
+
+def _unpool(x: Tensor, index: Tensor) -> Tensor:
+    """Returns (B, C, 2H, 2W): each value of (B, C, H, W) where its maximum was, 0 elsewhere."""
+    if not torch.onnx.is_in_onnx_export():
+        return F.max_unpool2d(x, index, (2, 2))
+    batch, width, rows, columns = x.shape  # ONNX's own unpooling does not know torch's indices: scatter
+    empty = torch.zeros(batch, width, 4 * rows * columns, dtype=x.dtype, device=x.device)
+    return empty.scatter(2, index.flatten(2), x.flatten(2)).view(batch, width, 2 * rows, 2 * columns)
 
 
 def _head(outputs: int, prior: float | None) -> nn.Sequential:
@@ -52,5 +62,5 @@ class SegNet(GraspNetwork):
             x, index = F.max_pool2d(level(x), 2, return_indices=True)
             indices.append(index)
         for level in self.decoder:
-            x = level(F.max_unpool2d(x, indices.pop(), (2, 2)))
-        return self.heads(F.max_unpool2d(x, indices.pop(), (2, 2)))
+            x = level(_unpool(x, indices.pop()))
+        return self.heads(_unpool(x, indices.pop()))

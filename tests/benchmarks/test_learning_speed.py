@@ -3,6 +3,7 @@
 import json
 import time
 
+import cv2
 import lightning
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from labeler.shards import DataSet, ShardWriter
 from plgp.data import GraspFrames, PLGPDataModule
 from plgp.module import GraspModule
 from plgp.policy import NetworkPolicy
+from plgp.train import cpu_precision
 from plgp.transforms import Augmentation, InputFormat
 from sim.benchmark import Observation
 from sim.camera import PinholeCamera, overhead_pose
@@ -81,8 +83,13 @@ def test_rgbd_samples_of_one_worker(benchmark, folder):
         for index in range(16):
             frames[0, index]
 
+    threads = cv2.getNumThreads()
+    cv2.setNumThreads(0)  # as a loader worker does
+    before = time.process_time()
     benchmark.pedantic(read, rounds=5, warmup_rounds=1)
-    benchmark.extra_info["samples_per_second"] = 16 / benchmark.stats["mean"]
+    benchmark.extra_info["samples_per_cpu_second"] = 6 * 16 / (time.process_time() - before)
+    benchmark.extra_info["samples_per_second"] = 16 / benchmark.stats["min"]
+    cv2.setNumThreads(threads)
     benchmark.extra_info["target"] = ">= 100 samples/s and worker"
 
 
@@ -99,33 +106,52 @@ def test_policy_50_grasps(benchmark):
     benchmark.extra_info["target"] = "<= 0.35 s"
 
 
-def test_lightning_beside_a_bare_loop(folder):
-    """CPU seconds of the same 20 steps, in Lightning and bare; printed, not asserted."""
-    data = PLGPDataModule(folder, batch_size=8, samples_per_epoch=160)
-    data.setup()
-    module, loader = ggcnn2(), data.train_dataloader()
-    trainer = lightning.Trainer(
-        max_epochs=1,
-        accelerator="cpu",
-        precision="bf16-mixed",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-    )
-    start = time.process_time()
-    trainer.fit(module, datamodule=data)
-    with_lightning = time.process_time() - start
-    module, optimizer = ggcnn2().train(), None
-    start = time.process_time()
-    optimizer = module.configure_optimizers()
-    for batch in loader:
+class StepClock(lightning.Callback):
+    """CPU seconds of a Lightning training from its third step to its last."""
+
+    def on_train_batch_start(self, trainer, module, batch, batch_idx):
+        if batch_idx == 2:
+            self.start = time.process_time()
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.seconds = time.process_time() - getattr(self, "start", 0.0)
+
+
+def lightning_seconds(data):
+    clock = StepClock()
+    options = {"enable_checkpointing": False, "enable_progress_bar": False, "enable_model_summary": False}
+    options |= {"logger": False, "limit_val_batches": 0, "accelerator": "cpu", "precision": cpu_precision()}
+    trainer = lightning.Trainer(max_epochs=1, callbacks=[clock], use_distributed_sampler=False, **options)
+    trainer.fit(ggcnn2(), datamodule=data)
+    return clock.seconds
+
+
+def bare_seconds(data):
+    """The same steps, with the same loader, by hand; from the third to the last."""
+    module = ggcnn2().train()
+    optimizer, start = module.configure_optimizers(), 0.0
+    for number, batch in enumerate(data.train_dataloader()):
+        if number == 2:
+            start = time.process_time()
         moved = data.on_after_batch_transfer(batch)
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=cpu_precision() == "bf16-mixed"):
             logits = module.network(moved.image)
+        loss = module.loss(logits, moved.target).total
         optimizer.zero_grad()
-        module.loss(logits, moved.target).total.backward()
+        loss.backward()
         optimizer.step()
-    bare = time.process_time() - start
-    print(f"\nLightning {with_lightning:.1f} CPU s, bare {bare:.1f} CPU s, ratio {with_lightning / bare:.3f} (<= 1.05)")
+    return time.process_time() - start
+
+
+def test_lightning_beside_a_bare_loop(benchmark, folder):
+    """CPU seconds of the same 10 steps, in Lightning and bare, in turn, as other work comes and goes."""
+    data = PLGPDataModule(folder, batch_size=2, samples_per_epoch=24)
+    data.setup()
+    bare_seconds(data)  # warms up
+    pairs = [(lightning_seconds(data), bare_seconds(data)) for _ in range(3)]
+    ratio = float(np.median([a for a, _ in pairs]) / np.median([b for _, b in pairs]))
+    benchmark.pedantic(lambda: None)
+    benchmark.extra_info["lightning_over_bare"] = ratio
+    benchmark.extra_info["pairs"] = pairs
+    benchmark.extra_info["target"] = "<= 1.05"
+    print(f"\nLightning / bare, CPU seconds of 10 steps: {pairs}; ratio {ratio:.3f} (<= 1.05)")

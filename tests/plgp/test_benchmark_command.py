@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from plgp.benchmark import evaluate
 from plgp.train import input_error
@@ -29,7 +30,6 @@ def composed(*overrides):
 def checkpoint(tmp_path_factory):
     """An untrained network's file, as a run would write it."""
     import lightning
-    from omegaconf import OmegaConf
 
     with initialize_config_module("plgp.conf", version_base="1.3"):
         config = compose("train", overrides=["output=unused"])
@@ -42,7 +42,7 @@ def checkpoint(tmp_path_factory):
 
 
 def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, capsys):
-    policies = ["random", "antipodal", "untrained", "network", "oracle"]
+    policies = ["random", "antipodal", "untrained", "constant", "network", "oracle"]
     choices = [
         f"checkpoint={checkpoint}",
         f"policy=[{','.join(policies)}]",
@@ -64,14 +64,20 @@ def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, ca
     assert not attempts[attempts.policy == "network"].privileged.any()
     assert set(pd.read_csv(tmp_path / "comparison.csv").policy) == set(policies) - {"random"}
     # Untrained twice: a network that was never trained equals its own untrained start only by its seed.
-    assert {p.name for p in (tmp_path / "pictures").iterdir()} == {"scene.png", "network.png", "untrained.png"}
+    assert {p.name for p in (tmp_path / "pictures").iterdir()} == {
+        *("scene.png", "network.png", "untrained.png", "constant.png")
+    }
+    about = OmegaConf.load(tmp_path / "policies.yaml")
+    assert list(about) == policies
+    assert (about.network.network, about.network.modality, about.network.parameters) == ("GGCNN2", "depth", 79381)
+    assert about.constant.policy == "ConstantPolicy"
     assert (tmp_path / "frictions.png").stat().st_size > 10_000
     assert len(list((tmp_path / "gifs").glob("*.gif"))) == 1
     assert {p.stem for p in (tmp_path / "pages").glob("*.html")} == set(policies)
 
 
 def test_every_choice_of_scenes_and_policy_can_be_made(tmp_path):
-    for name in ("random", "random-free", "antipodal", "oracle"):
+    for name in ("random", "random-free", "antipodal", "constant", "oracle"):
         config = composed(f"policy={name}")
         assert list(config.policies) == [name]
         instantiate(config.policies[name], _convert_="all")
@@ -94,6 +100,7 @@ def command(*arguments, cwd):
     [
         (["policy=network", "checkpoint=nowhere.ckpt"], "nowhere.ckpt"),
         (["policy=network"], "no policy is left"),
+        (["policy=pretrained", "policies.pretrained.weights=nobody"], "trained network"),
         (["policy=random", "category=novel-7"], "novel-7"),
         (["policy=random", "limit=0"], "limit is 0"),
         (["policy=random", "compare=oracle"], "compare=oracle"),

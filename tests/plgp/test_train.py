@@ -1,12 +1,16 @@
 """The Hydra tree and the training program, on the tiny data set."""
 
 import csv
+import json
+import os
+import signal
 import struct
 import subprocess
 import sys
 from importlib.resources import files
 from pathlib import Path
 
+import lightning
 import pytest
 import torch
 from hydra import compose, initialize_config_module
@@ -15,8 +19,8 @@ from omegaconf import OmegaConf
 
 import labeler.generate  # noqa: F401
 from plgp.callbacks import BenchmarkCallback, PictureCallback
-from plgp.module import GraspModule, build_network
-from plgp.train import check_choices, train
+from plgp.module import GraspModule, build_network, load_module
+from plgp.train import check_choices, drop_null_choices, train
 from sim import InputError
 
 CONF = Path(str(files("plgp.conf")))
@@ -31,10 +35,21 @@ SMALL = [
     "+trainer.enable_progress_bar=false",
     "trainer.log_every_n_steps=1",
 ]
+ONE_ATTEMPT = [  # a small camera's picture of one object, and one grasp
+    "objects.last=4",
+    "camera.width=160",
+    "camera.height=128",
+    "benchmark.count=1",
+    "benchmark.max_failures=1",
+    "callbacks.benchmark.scenes=1",
+    "callbacks.benchmark.object_count=1",
+    "callbacks.pictures=null",
+]
+REPOSITORY = Path(__file__).parents[2]
 
 
 GROUPS = ["data", "network", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger"]
-GROUPS += ["dataset", "benchmark", "experiment"]
+GROUPS += ["dataset", "benchmark", "experiment", "debug"]
 
 
 def composed(*overrides):
@@ -131,15 +146,111 @@ def test_resumed_training_ends_with_the_same_weights(bars_folder, tmp_path):
     assert all(torch.equal(whole[k], half[k]) for k in whole)
 
 
-def run(*arguments, cwd):
+PROBE = """
+import json, os, pathlib, signal
+import lightning
+
+
+class Probe(lightning.Callback):
+    def __init__(self, folder, kill_epoch=None):
+        self.folder, self.kill_epoch, self.seen = pathlib.Path(folder), kill_epoch, {"train": [], "val": []}
+
+    def on_train_batch_end(self, trainer, module, outputs, batch, batch_idx):
+        self.seen["train"] += batch.image_index.tolist()
+        if trainer.current_epoch == self.kill_epoch and batch_idx == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_validation_batch_end(self, trainer, module, outputs, batch, batch_idx, dataloader_idx=0):
+        self.seen["val"] += batch.image_index.tolist()
+
+    def on_train_end(self, trainer, module):
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        weights = sum(float(p.detach().double().sum()) for p in module.parameters())
+        found = {"seen": self.seen, "metrics": metrics, "weights": weights}
+        (self.folder / f"rank-{trainer.global_rank}.json").write_text(json.dumps(found))
+"""
+
+
+@pytest.fixture
+def probe(tmp_path):
+    """Folder of a module ``probe``, whose callback writes what a process saw, or kills it."""
+    (tmp_path / "probe.py").write_text(PROBE)
+    return tmp_path
+
+
+def run(*arguments, cwd, program=("-m", "plgp.train")):
     return subprocess.run(
-        [sys.executable, "-m", "plgp.train", *arguments],
+        [sys.executable, *program, *arguments],
         cwd=cwd,
         capture_output=True,
         text=True,
         check=False,
-        timeout=300,
+        timeout=500,
+        env=os.environ | {"PYTHONPATH": str(cwd), "OMP_NUM_THREADS": "1"},
     )
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+def test_killed_and_resumed_training_ends_with_the_same_weights(workers, bars_folder, probe):
+    """SIGKILL in the third of four epochs; the schedule steps in between, and loader workers change nothing."""
+    options = [*SMALL, f"data.folder={bars_folder}", "callbacks=none", "logger=none", "trainer.precision=32-true"]
+    options += ["trainer.max_epochs=4", "scheduler.partial.milestones=[1,3]"]
+    train(composed(*options, f"output={probe / 'whole'}"))
+    killed = probe / "killed"
+    shoot = f"+callbacks.probe={{_target_: probe.Probe, folder: {probe}, kill_epoch: 2}}"
+    result = run(*options, f"data.workers={workers}", shoot, f"hydra.run.dir={killed}", cwd=probe)
+    assert result.returncode == -signal.SIGKILL, result.stderr
+    resume = killed / "checkpoints" / "last.ckpt"
+    assert torch.load(resume, weights_only=True)["epoch"] == 1
+    train(composed(*options, f"data.workers={workers}", f"output={killed}", f"resume={resume}"))
+    whole, resumed = (
+        torch.load(probe / n / "checkpoints" / "last.ckpt", weights_only=True) for n in ("whole", "killed")
+    )
+    assert whole["global_step"] == resumed["global_step"] == 8
+    assert whole["lr_schedulers"] == resumed["lr_schedulers"]
+    assert all(torch.equal(whole["state_dict"][k], resumed["state_dict"][k]) for k in whole["state_dict"])
+
+
+DDP = ["trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu", "trainer.precision=32-true"]
+
+
+def check_processes(folder, probe, bars_folder, options):
+    """Two processes shared the images, agree on weights and metrics, and their metrics are one process's."""
+    ranks = [json.loads((probe / f"rank-{rank}.json").read_text()) for rank in (0, 1)]
+    for part, count in (("train", 4), ("val", 2)):
+        seen = [set(rank["seen"][part]) for rank in ranks]
+        assert [len(s) for s in seen] == [count, count]
+        assert not seen[0] & seen[1]
+    assert ranks[0]["weights"] == ranks[1]["weights"]
+    assert 0 <= ranks[0]["metrics"]["benchmark/AP"] <= 100
+    shared = {k: v for k, v in ranks[0]["metrics"].items() if k.startswith(("val/", "benchmark/"))}
+    assert {k: ranks[1]["metrics"][k] for k in shared} == shared
+    config = composed(*options, f"output={folder}")
+    trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False)
+    module = load_module(folder / "checkpoints" / "last.ckpt")
+    (alone,) = trainer.validate(module, datamodule=instantiate(config.data), verbose=False)
+    for name, value in alone.items():
+        assert value == pytest.approx(shared[name], rel=1e-4), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("multirun", [False, True])
+def test_two_processes(multirun, bars_folder, probe):
+    """trainer=ddp on the CPU, with a benchmark on rank zero; of a multirun, one run after another."""
+    options = [*SMALL, *ONE_ATTEMPT, f"data.folder={bars_folder}", "data.samples_per_epoch=8", "data.val_samples=4"]
+    options += ["data.splits=[0.7,0.3,0.0]"]
+    (probe / "0").mkdir()
+    (probe / "1").mkdir()
+    spy = "+callbacks.probe={_target_: probe.Probe, folder: '${output}/..'}"
+    where = ["-m", "seed=0,1", f"hydra.sweep.dir={probe}"] if multirun else [f"hydra.run.dir={probe / '0'}"]
+    result = run(*where, *options, *DDP, spy, cwd=probe, program=(str(REPOSITORY / "train.py"),))
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.count("wrote ") == 1 + multirun
+    last = probe / str(int(multirun))
+    check_processes(last, probe, bars_folder, options)
+    assert len(offline_history(last)["train/loss"]) == 2
+    if multirun:
+        assert sorted(p.name for p in (probe / "outputs").rglob("*")) == []
 
 
 def test_multirun_keeps_runs_apart(bars_folder, tmp_path):
@@ -174,16 +285,44 @@ def test_errors_are_one_line(arguments, message, tmp_path):
 
 def test_the_demo_without_its_callbacks_and_evaluation(bars_folder, tmp_path):
     """Values that an experiment sets for a callback that is left out do no harm."""
-    options = ["experiment=demo", "~evaluation", "callbacks=none", "logger=none", f"data.folder={bars_folder}"]
-    metrics = train(composed(*options, *SMALL, f"output={tmp_path}"))
-    assert metrics["val/loss"] > 0
+    options = ["experiment=demo", "evaluation=null", "callbacks=null", "logger=null", f"data.folder={bars_folder}"]
+    result = run(*options, *SMALL, f"hydra.run.dir={tmp_path}", cwd=tmp_path)
+    assert result.returncode == 0, result.stderr
+    assert f"wrote {tmp_path}" in result.stdout
+    assert "evaluation" not in OmegaConf.load(tmp_path / "config.yaml")
 
 
 def test_choices_are_checked_early():
     check_choices(["network=ggcnn2", "-m", "seed=0,1", "experiment=demo", "trainer.max_epochs=3", "logger=csv,none"])
-    for bad in ("trainer=tpu", "loss=paper,papper", "+experiment=dmo"):
+    check_choices(["experiment=table2/unet_rgb,table3/bfl", "hydra/launcher=basic", "hydra/job_logging=stdout"])
+    for bad in ("trainer=tpu", "loss=paper,papper", "+experiment=dmo", "experiment=table2/ggcnn", "debug=[batch,x]"):
         with pytest.raises(InputError, match="choose one of"):
             check_choices([bad])
+    with pytest.raises(InputError, match=r"table3/bfl.*\(did you mean experiment=table2/ggcnn2_depth\?\)"):
+        check_choices(["experiment=table2/ggcn2_depth"])
+
+
+def test_choices_of_ones_own_folder(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 3\n")
+    with pytest.raises(InputError, match="unknown experiment 'mine'"):
+        check_choices(["experiment=mine"])
+    check_choices(["experiment=mine", "--config-dir", str(tmp_path)])
+    check_choices(["experiment=mine", f"--config-dir={tmp_path}"])
+
+
+def test_a_missing_launcher_is_named(monkeypatch):
+    monkeypatch.setattr("plgp.train.find_spec", lambda name: None)
+    for launcher in ("cpus", "slurm", "submitit_local"):
+        with pytest.raises(InputError, match="pip install"):
+            check_choices(["-m", f"hydra/launcher={launcher}"])
+
+
+def test_null_leaves_a_choice_out():
+    line = ["experiment=demo", "evaluation=null", "resume=null", "trainer.max_time=null", "+experiment=null"]
+    assert drop_null_choices(line) == ["experiment=demo", "~evaluation", *line[2:]]
+    for group in ("evaluation", "experiment", "debug"):
+        composed(*drop_null_choices([f"{group}=null"]))
 
 
 def test_a_failing_benchmark_never_kills_training(caplog):

@@ -1,0 +1,259 @@
+"""Grasps for a camera's own images: ``python -m plgp.predict``. No labels, no simulator."""
+
+from __future__ import annotations
+
+import glob
+import json
+import re
+import sys
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+import numpy as np
+from hydra.utils import instantiate
+from numpy.typing import NDArray
+from omegaconf import DictConfig
+from rich.console import Console
+from rich.table import Table
+from scipy.spatial.transform import Rotation
+
+from plgp.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
+from plgp.decoder import DecoderSettings, Workspace
+from plgp.policy import NetworkPolicy, pretrained_checkpoint
+from plgp.train import check_choices, input_error
+from sim import InputError
+from sim.camera import PinholeCamera
+from sim.grasp import GraspPoses, PixelGrasps
+
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
+# Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.
+_FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
+_FREE_TEXT |= {"workspace": "region", "out": "out"}
+FRAMES = {
+    "camera": "optical frame: x right, y down, z forward",
+    "grasp": "origin in the middle between the finger tips; x closing direction, y = z cross x, z approach",
+    "translation": "origin of the grasp frame in the camera frame",
+    "rotation": "3x3, columns are the grasp frame's axes in the camera frame",
+    "angle": "of the closing direction in the image, counter-clockwise as the image is seen, in [0, pi)",
+    "depth": "how far the finger tips go below the surface at (row, col)",
+    "width": "opening between the inner finger faces when the gripper comes down",
+    "row, col": "pixel of the grasp point, pixel centres at integers, rows downwards",
+}
+UNITS = {"length": "metre", "angle": "radian", "row, col": "pixel", "quality": "score in [0, 1], ranks within an image"}
+
+
+@dataclass(frozen=True)
+class CameraImage:
+    """One image of a camera.
+
+    Attributes:
+        rgb: (H, W, 3) uint8, or None.
+        depth: (H, W) float32, metres, 0 = missing.
+        camera: The camera; its pose is unknown and left at the identity.
+    """
+
+    rgb: NDArray[np.uint8] | None
+    depth: NDArray[np.float32]
+    camera: PinholeCamera
+
+
+def read_image(
+    depth: str | Path, intrinsics: str | Path, rgb: str | Path | None = None, depth_scale: float | None = None
+) -> CameraImage:
+    """Returns the image of a camera's files; see ``plgp.camera_files``.
+
+    Raises:
+        InputError: A file cannot be read, or colour and depth differ in size: they must be registered.
+    """
+    image = read_depth(depth, depth_scale)
+    colours = None if rgb is None else read_rgb(rgb)
+    if colours is not None and colours.shape[:2] != image.shape:
+        raise InputError(
+            f"rgb '{rgb}' is {colours.shape[1]}x{colours.shape[0]}, depth {image.shape[1]}x{image.shape[0]} pixels; "
+            "give colour and depth registered to each other"
+        )
+    return CameraImage(colours, image, read_intrinsics(intrinsics, image.shape))
+
+
+def grasp_record(
+    policy: NetworkPolicy, seen: CameraImage, grasps: PixelGrasps, poses: GraspPoses, sources: dict[str, str]
+) -> dict[str, Any]:
+    """Returns what the JSON file holds: grasps best first, frames, units, camera, gripper, sources.
+
+    Args:
+        policy: Its gripper is the one that the widths are for.
+        seen: The image.
+        grasps: Its grasps, as pixels.
+        poses: The same grasps in the camera frame.
+        sources: What was read: names of files.
+    """
+    quaternions = Rotation.from_matrix(poses.rotation).as_quat() if len(poses) else np.zeros((0, 4))
+    rows = [
+        {
+            "rank": i + 1,
+            "quality": float(poses.quality[i]),
+            "row": int(grasps.row[i]),
+            "col": int(grasps.col[i]),
+            "angle": float(grasps.angle[i]),
+            "depth": float(grasps.depth[i]),
+            "width": float(poses.width[i]),
+            "translation": poses.translation[i].tolist(),
+            "rotation": poses.rotation[i].tolist(),
+            "quaternion_xyzw": quaternions[i].tolist(),
+        }
+        for i in range(len(poses))
+    ]
+    camera = {
+        "width": seen.camera.width,
+        "height": seen.camera.height,
+        "intrinsics": seen.camera.intrinsics.tolist(),
+    }
+    known = {"sources": sources, "camera": camera, "gripper": asdict(policy.gripper), "modality": modality(policy)}
+    return {**known, "frames": FRAMES, "units": UNITS, "grasps": rows}
+
+
+def modality(policy: NetworkPolicy) -> str:
+    """Returns what a policy's network looks at: depth, rgb or rgbd."""
+    return policy.input_format.modality
+
+
+def grasp_table(record: dict[str, Any], shown: int) -> Table:
+    """Returns the first ``shown`` grasps of a record as a table, in millimetres and degrees."""
+    title = f"{Path(record['sources']['depth']).name}: {len(record['grasps'])} grasps, camera frame"
+    table = Table(title=title)
+    for head in ("rank", "score", "row", "col", "angle, deg", "width, mm", "depth, mm", "x, mm", "y, mm", "z, mm"):
+        table.add_column(head, justify="right")
+    for row in record["grasps"][:shown]:
+        lengths = [row["width"], row["depth"], *row["translation"]]
+        numbers = [f"{row['quality']:.3f}", str(row["row"]), str(row["col"]), f"{np.degrees(row['angle']):.0f}"]
+        table.add_row(str(row["rank"]), *numbers, *(f"{1000 * value:.1f}" for value in lengths))
+    return table
+
+
+def find_files(pattern: str | None, name: str) -> list[Path]:
+    """Returns the files of a path, a folder or a glob pattern, sorted by name; none for None.
+
+    Raises:
+        InputError: There is none.
+    """
+    if pattern is None:
+        return []
+    path = Path(pattern)
+    if path.is_dir():
+        found = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES)
+    elif glob.has_magic(pattern) and not path.exists():
+        found = [Path(p) for p in sorted(glob.glob(pattern, recursive=True))]
+    else:
+        return [path]
+    if not found:
+        raise InputError(f"{name}={pattern}: no image there ({', '.join(_SUFFIXES)})")
+    return found
+
+
+def _pairs(config: DictConfig) -> list[tuple[Path, Path | None, str]]:
+    """Returns (depth file, colour file or None, name of the results) of every image asked for."""
+    depths, colours = find_files(config.depth, "depth"), find_files(config.rgb, "rgb")
+    if not depths:
+        raise InputError("depth is missing; give depth=FILE, a folder or a pattern")
+    if colours and len(colours) != len(depths):
+        raise InputError(f"{len(depths)} depth images but {len(colours)} rgb images; they are paired in order of name")
+    names = [p.stem for p in depths]
+    if len(set(names)) < len(names):
+        names = [f"{i:04d}-{name}" for i, name in enumerate(names)]
+    paired: list[Path | None] = [*colours] or [None] * len(depths)
+    return list(zip(depths, paired, names, strict=True))
+
+
+def predict(config: DictConfig) -> list[dict[str, Any]]:
+    """Predicts as conf/predict.yaml says; draws, prints and saves. Returns the records of every image.
+
+    Raises:
+        InputError: A file or a setting does not fit.
+    """
+    if config.intrinsics is None:
+        raise InputError("intrinsics are missing; give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file")
+    if config.count < 1:
+        raise InputError(f"count is {config.count}; give at least 1")
+    pairs = _pairs(config)
+    path = pretrained_checkpoint() if config.checkpoint == "pretrained" else Path(config.checkpoint)
+    decoder: DecoderSettings = instantiate(config.decoder)
+    policy = NetworkPolicy.from_checkpoint(path, device=config.device, decoder=decoder)
+    folder = Path(config.out)
+    records = []
+    for depth, rgb, name in pairs:
+        seen = read_image(depth, config.intrinsics, rgb, config.depth_scale)
+        if seen.rgb is None and modality(policy) != "depth":
+            raise InputError(f"checkpoint '{path}' looks at {modality(policy)}; give rgb=FILE besides the depth")
+        policy.workspace = read_workspace(config.region, seen.depth.shape)
+        sources = {"checkpoint": str(path), "depth": str(depth), "rgb": "" if rgb is None else str(rgb)}
+        sources |= {"intrinsics": str(config.intrinsics), "workspace": str(config.region or "none")}
+        records.append(_predict_one(policy, seen, sources, folder / name, config))
+    return records
+
+
+def _predict_one(
+    policy: NetworkPolicy, seen: CameraImage, sources: dict[str, str], target: Path, config: DictConfig
+) -> dict[str, Any]:
+    """Returns one image's record after it was printed, saved and drawn beside ``target``."""
+    grasps = policy.pixel_grasps(seen, config.count)
+    poses = grasps.to_poses(seen.depth, seen.camera)
+    record = grasp_record(policy, seen, grasps, poses, sources)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    written = [target.with_name(target.name + ".json")]
+    written[0].write_text(json.dumps(record, indent=1) + "\n")
+    if config.picture:
+        from plgp.pictures import draw_prediction
+
+        maps, opening = policy.predict(seen.rgb, seen.depth), policy.gripper.max_opening
+        area = policy.workspace
+        allowed = area.mask(seen.depth, seen.camera) if isinstance(area, Workspace) else area
+        picture = target.with_name(target.name + ".png")
+        written.append(draw_prediction(seen, maps, grasps[: config.drawn], picture, None, opening, allowed))
+    Console(width=None if sys.stdout.isatty() else 120).print(grasp_table(record, config.shown))
+    if not len(grasps):
+        print("no grasp: nothing in the workspace lets the fingers in; see the picture, or give another workspace=")
+    print("wrote " + ", ".join(str(p) for p in written))
+    return record
+
+
+def quoted(arguments: list[str]) -> list[str]:
+    """Returns a command line whose files and numbers Hydra takes as text, whatever is in them."""
+    result = []
+    for argument in arguments:
+        match = re.fullmatch(r"(\w+)=(.*)", argument, re.DOTALL)
+        if match and match[1] in _FREE_TEXT and match[2] != "null":
+            value = match[2].strip("'\"").replace("\\", "\\\\").replace("'", "\\'")
+            argument = f"{_FREE_TEXT[match[1]]}='{value}'"
+        elif argument == "workspace=null":
+            argument = "region=null"
+        result.append(argument)
+    return result
+
+
+@hydra.main(version_base="1.3", config_path="pkg://plgp.conf", config_name="predict")
+def _app(config: DictConfig) -> None:
+    try:
+        predict(config)
+    except Exception as error:
+        cause = input_error(error)
+        if cause is None:
+            raise
+        print(f"error: {cause}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def main() -> None:
+    """Runs the command line."""
+    sys.argv[1:] = quoted(sys.argv[1:])
+    try:
+        check_choices(sys.argv[1:])
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    _app()
+
+
+if __name__ == "__main__":
+    main()

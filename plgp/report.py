@@ -1,0 +1,102 @@
+"""Tables II, III and IV of this project's own runs, the paper's numbers beside them: ``python -m plgp.report``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from plgp.report_page import write_page
+from plgp.report_tables import Section, table_ii, table_iii, table_iv, table_of_runs
+from plgp.runs import Gathered, gather
+from sim import InputError
+
+USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, CSV and one HTML page.
+
+  python -m plgp.report runs=outputs                       everything below a folder
+  python -m plgp.report runs=outputs/table3,outputs/table  run folders, multiruns, results of plgp.benchmark
+  python -m plgp.report runs=outputs out=outputs/report    where the report goes
+
+  ablation=table3     W&B group or tag of the runs that make Table III
+  category=novel-15   the category that Table III is about
+  incomplete=false    true: trainings that stopped before their last epoch count too
+  pictures=true       false: no pictures of predictions in the page
+"""
+_DEFAULTS = {"out": "outputs/report", "ablation": "table3", "category": "novel-15", "incomplete": "false"}
+_DEFAULTS |= {"pictures": "true"}
+
+
+def markdown(sections: Sequence[Section], skipped: Sequence[tuple[Path, str]]) -> str:
+    """Returns the report as Markdown."""
+    parts = ["# Report", ""]
+    for section in sections:
+        parts += [f"## {section.title}", section.note, ""]
+        if section.rows:
+            lines = [section.heads, ["---"] * len(section.heads), *section.rows]
+            parts += ["| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines]
+            parts.append("")
+    if skipped:
+        parts += ["## Left out", *(f"- `{path}`: {why}" for path, why in skipped), ""]
+    return "\n".join(parts)
+
+
+def write_report(found: Gathered, out: str | Path, ablation: str, category: str, pictures: bool = True) -> list[Path]:
+    """Writes report.md, a CSV a table, and report.html; returns their paths.
+
+    Args:
+        found: The runs and results.
+        out: The folder.
+        ablation: See ``table_iii``.
+        category: See ``table_iii``.
+        pictures: Whether the page shows predictions.
+    """
+    folder = Path(out)
+    folder.mkdir(parents=True, exist_ok=True)
+    sections = [table_ii(found), table_iii(found, ablation, category), table_iv(found), table_of_runs(found)]
+    written = [folder / "report.md"]
+    written[0].write_text(markdown(sections, found.skipped))
+    for section in sections:
+        written.append(folder / f"{section.name}.csv")
+        section.data.to_csv(written[-1], index=False)
+    return [*written, write_page(found, sections, folder / "report.html", pictures)]
+
+
+def _settings(arguments: Sequence[str]) -> dict[str, str]:
+    """Returns the settings of a command line. Raises InputError for one that is not known."""
+    settings = dict(_DEFAULTS)
+    for argument in arguments:
+        key, sign, value = argument.partition("=")
+        if not sign or key not in (*_DEFAULTS, "runs") or not value:
+            raise InputError(f"'{argument}' is not understood; give {', '.join(f'{k}=' for k in ('runs', *_DEFAULTS))}")
+        settings[key] = value
+    for key in ("incomplete", "pictures"):
+        if settings[key].lower() not in ("true", "false"):
+            raise InputError(f"{key}={settings[key]}; give true or false")
+    if "runs" not in settings:
+        raise InputError("runs= is missing; give runs=outputs, or folders with commas between")
+    return settings
+
+
+def main() -> None:
+    """Runs the command line; an InputError becomes one sentence and exit status 2."""
+    arguments = sys.argv[1:]
+    if arguments and arguments[0] in ("-h", "--help", "help"):
+        print(USAGE, end="")
+        return
+    try:
+        chosen = _settings(arguments)
+        roots = [part for part in chosen["runs"].strip("[]").split(",") if part]
+        found = gather(roots, chosen["incomplete"].lower() == "true")
+        pictures = chosen["pictures"].lower() == "true"
+        written = write_report(found, chosen["out"], chosen["ablation"], chosen["category"], pictures)
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+    print(written[0].read_text())
+    for path, why in found.skipped:
+        print(f"left out {path}: {why}", file=sys.stderr)
+    print("wrote " + ", ".join(str(p) for p in written))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,265 @@
+"""Every experiment of conf/ through training, validation and benchmark; several runs at once; debugging choices."""
+
+import json
+import math
+import os
+import struct
+import subprocess
+import sys
+import zlib
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+from plgp.train import train
+
+NETWORKS = ["ggcnn2", "grcnn", "unet", "segnet", "deeplabv3plus", "stdc", "danet", "affga"]
+TABLE2 = [f"table2/{network}_{modality}" for network in NETWORKS for modality in ("depth", "rgb", "rgbd")]
+EXPERIMENTS = Path(str(files("plgp.conf"))) / "experiment"
+ROWS = ["baseline", "enhance", "bfl", "enhance_bfl"]
+SMALL = [
+    "data.recipe=null",
+    "crop=64",
+    "data.translate_px=10",
+    "data.batch_size=2",
+    "data.samples_per_epoch=4",
+    "data.val_samples=2",
+    "trainer.max_epochs=1",
+    "+trainer.enable_progress_bar=false",
+    "trainer.log_every_n_steps=1",
+]
+ONE_ATTEMPT = [  # a small camera's picture of one object, and one grasp
+    "objects.last=4",
+    "camera.width=160",
+    "camera.height=128",
+    "benchmark.count=1",
+    "benchmark.max_failures=1",
+    "callbacks.benchmark.scenes=1",
+    "callbacks.benchmark.object_count=1",
+    "callbacks.pictures=null",
+]
+
+
+def composed(*overrides):
+    with initialize_config_module("plgp.conf", version_base="1.3"):
+        return compose("train", overrides=list(overrides))
+
+
+def experiments(heavy):
+    """All experiments of the paper; those of large networks are slow."""
+    for name in [*TABLE2, *(f"table3/{row}" for row in ROWS)]:
+        if ("ggcnn2" not in name) == heavy:
+            yield name
+
+
+def check(experiment, bars_folder, folder, *more):
+    """Runs an experiment on the bars: two batches, validation, one attempted grasp."""
+    options = [f"experiment={experiment}", "~evaluation", *SMALL, *ONE_ATTEMPT, f"data.folder={bars_folder}"]
+    metrics = train(composed(*options, f"output={folder}", *more))
+    assert math.isfinite(metrics["val/loss"])
+    assert 0 <= metrics["benchmark/AP"] <= 100
+    assert len((folder / "benchmark" / "attempts-epoch-000.csv").read_text().splitlines()) > 1
+    return OmegaConf.load(folder / "config.yaml")
+
+
+@pytest.mark.parametrize("experiment", experiments(heavy=False))
+def test_experiment(experiment, bars_folder, tmp_path):
+    config = check(experiment, bars_folder, tmp_path, "logger=csv")
+    assert config.modality == experiment.rpartition("_")[2]
+    assert config.name == experiment.replace("/", "-").replace("_", "-")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", experiments(heavy=True))
+def test_experiment_of_a_large_network(experiment, bars_folder, tmp_path):
+    # A checkpoint of 67 million parameters and Adam's state is 800 MB.
+    check(experiment, bars_folder, tmp_path, "logger=csv", "callbacks.checkpoint=null")
+
+
+def test_the_experiments_are_the_papers():
+    present = sorted(p.relative_to(EXPERIMENTS).with_suffix("").as_posix() for p in EXPERIMENTS.rglob("*.yaml"))
+    assert present == sorted([*TABLE2, *(f"table3/{row}" for row in ROWS), "table2", "table3", "demo"])
+    for experiment in TABLE2:
+        network, _, modality = experiment[7:].rpartition("_")
+        text = OmegaConf.load(EXPERIMENTS / f"{experiment}.yaml")
+        assert text.defaults == ["/experiment/table2", {"override /network": network}]
+        assert (text.modality, text.name) == (modality, f"table2-{network}-{modality}")
+    config, standard = composed("experiment=table2/unet_rgb"), composed("network=unet")
+    assert (config.network, config.loss, config.optimizer) == (standard.network, standard.loss, standard.optimizer)
+    assert config.optimizer == {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
+    assert (config.trainer.max_epochs, list(config.scheduler.partial.milestones)) == (100, [70])
+    assert (config.group, config.crop, config.modality) == ("table2", 320, "rgb")
+    rows = {row: composed(f"experiment=table3/{row}") for row in ROWS}
+    assert [rows[row].data.enhance for row in ROWS] == [False, True, False, True]
+    assert rows["bfl"].loss == rows["enhance_bfl"].loss == standard.loss
+    assert rows["baseline"].loss == rows["enhance"].loss != standard.loss
+    for row in rows.values():
+        assert (row.network._target_, row.modality, row.group) == ("plgp.networks.AFFGANet", "depth", "table3")
+        assert row.evaluation.category == "novel-15"
+
+
+def run(*arguments, cwd, timeout=300):
+    """Runs the program in another process; a failure shows what it said."""
+    environment = os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "plgp.train", *arguments]
+    return subprocess.run(
+        command, cwd=cwd, capture_output=True, text=True, check=False, timeout=timeout, env=environment
+    )
+
+
+def records(path):
+    """Yields the records of a W&B file (LevelDB's log format); every chunk's checksum must be right."""
+    data, position, record = path.read_bytes(), 7, b""
+    assert data[:4] == b":W&B"
+    while position + 7 <= len(data):
+        room = 32768 - position % 32768
+        if room < 7:
+            position += room
+            continue
+        checksum, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        part = data[position + 7 : position + 7 + length]
+        assert zlib.crc32(part, zlib.crc32(bytes([kind]))) == checksum
+        record += part
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            yield record
+            record = b""
+    assert record == b""
+
+
+def wandb_run(folder):
+    """Name, group, tags, history and end of the one offline run under ``folder``, from W&B's own file."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    found = {"history": {}, "summary": {}, "finished": False, "files": []}
+    for data in records(path):
+        record = Record()
+        record.ParseFromString(data)
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            found |= {"name": record.run.display_name, "group": record.run.run_group, "tags": list(record.run.tags)}
+            found["project"] = record.run.project
+        elif kind == "history":
+            for line in record.history.item:
+                name = line.key or "/".join(line.nested_key)
+                found["history"].setdefault(name, []).append(json.loads(line.value_json))
+        elif kind == "summary":
+            for line in record.summary.update:
+                found["summary"][line.key or "/".join(line.nested_key)] = json.loads(line.value_json)
+        elif kind == "metric":
+            metric = record.metric
+            best = [n for n in ("min", "max") if getattr(metric.summary, n)]
+            found.setdefault("metrics", {})[metric.name] = best
+        elif kind == "files":
+            found["files"] += [entry.path for entry in record.files.files]
+        elif kind == "exit":
+            found["finished"] = record.exit.exit_code == 0
+    return found
+
+
+def sweep(bars_folder, folder, *more, experiment="table3", timeout=300):
+    """Runs table3's four rows on GGCNN2 and the bars; returns the process and the four folders."""
+    quick = ["network=ggcnn2", "callbacks=none", "~evaluation", f"data.folder={bars_folder}", *SMALL]
+    where = f"hydra.sweep.dir={folder / 'sweep'}"
+    result = run("-m", f"experiment={experiment}", *quick, where, *more, cwd=folder, timeout=timeout)
+    assert result.returncode == 0, result.stderr
+    folders = sorted(p for p in (folder / "sweep").iterdir() if (p / "config.yaml").is_file())
+    assert [p.name for p in folders] == [f"{number}-table3-{row}" for number, row in enumerate(ROWS)]
+    return folders
+
+
+def check_runs(folders):
+    """Four separate W&B runs, each finished, in one group, of different settings."""
+    runs = [wandb_run(folder) for folder in folders]
+    assert [r["name"] for r in runs] == [f"table3-{row}" for row in ROWS]
+    assert all((r["group"], r["project"], r["finished"]) == ("table3", "plgp", True) for r in runs)
+    assert all("table3" in r["tags"] for r in runs)
+    assert all(len(r["history"]["train/loss"]) == 2 for r in runs)
+    assert len({tuple(r["history"]["train/loss"]) for r in runs}) == 4
+    configs = [OmegaConf.load(folder / "config.yaml") for folder in folders]
+    assert [c.data.enhance for c in configs] == [False, True, False, True]
+    assert configs[0].loss != configs[2].loss
+
+
+def test_table3_in_one_process(bars_folder, tmp_path):
+    check_runs(sweep(bars_folder, tmp_path))
+
+
+@pytest.mark.slow
+def test_table3_by_joblib(bars_folder, tmp_path):
+    check_runs(sweep(bars_folder, tmp_path, "hydra/launcher=cpus"))
+
+
+@pytest.mark.slow
+def test_table3_by_submitit(bars_folder, tmp_path):
+    more = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"]
+    check_runs(sweep(bars_folder, tmp_path, *more, timeout=1200))
+    logs = list((tmp_path / "sweep" / ".submitit").rglob("*_result.pkl"))
+    assert len(logs) == 4
+
+
+def test_debug_batch(bars_folder, tmp_path):
+    """One batch of everything; W&B's summary holds the best, not the last; the folder is whole for `wandb sync`."""
+    options = ["experiment=demo", "debug=batch", *SMALL[:4], *ONE_ATTEMPT[:-1], f"data.folder={bars_folder}"]
+    more = ["+trainer.enable_progress_bar=false", "callbacks.pictures.images=1", "group=checks", f"output={tmp_path}"]
+    metrics = train(composed(*options, *more))
+    assert math.isfinite(metrics["benchmark/AP"])
+    found = wandb_run(tmp_path)
+    assert (found["name"], found["group"], found["tags"]) == ("debug", "checks", ["demo"])
+    assert len(found["history"]["train/loss"]) == 1
+    assert found["metrics"]["benchmark/AP"] == ["max"]
+    assert found["metrics"]["val/loss"] == ["min"]
+    assert found["finished"]
+    (folder,) = tmp_path.glob("wandb/offline-run-*")
+    assert all((folder / "files" / name).stat().st_size > 0 for name in found["files"])
+    command = [sys.executable, "-m", "wandb", "sync", "--dry-run", str(folder)]
+    result = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert result.returncode == 0, result.stderr
+    assert folder.name in result.stdout + result.stderr
+
+
+def test_debug_overfit_uses_the_same_images(bars_folder, tmp_path):
+    options = ["debug=overfit", *SMALL[:4], f"data.folder={bars_folder}", "data.samples_per_epoch=16", "logger=csv"]
+    more = ["trainer.max_epochs=2", "+trainer.enable_progress_bar=false", "data.overfit=2", f"output={tmp_path}"]
+    metrics = train(composed(*options, *more, "callbacks.pictures=null"))
+    assert metrics["val/loss"] == pytest.approx(metrics["train/loss"], rel=0.5)
+
+
+def test_debug_profile_writes_a_table(bars_folder, tmp_path):
+    options = ["debug=profile", *SMALL, f"data.folder={bars_folder}", "logger=none", f"output={tmp_path}"]
+    train(composed(*options, "callbacks.pictures=null"))
+    assert "optimizer_step" in (tmp_path / "fit-profile.txt").read_text()
+
+
+def test_summary_of_wandb_is_the_best_value(tmp_path, monkeypatch):
+    """The greatest AP and the smallest loss; a NaN (before the first benchmark) does not stick."""
+    import wandb
+
+    from plgp.loggers import wandb_logger
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    logger = wandb_logger(tmp_path, name="best", summary={"benchmark/AP": "max", "val/loss": "min"})
+    rows = [(float("nan"), 3.0), (40.0, 1.0), (20.0, 2.0)]
+    for step, (precision, loss) in enumerate(rows):
+        logger.log_metrics({"benchmark/AP": precision, "val/loss": loss}, step=step)
+    summary = dict(logger.experiment.summary)
+    wandb.finish()
+    found = wandb_run(tmp_path)
+    assert found["history"]["benchmark/AP"] == [40.0, 20.0]
+    assert found["history"]["val/loss"] == [3.0, 1.0, 2.0]
+    assert summary["benchmark/AP"]["max"] == 40.0
+    assert summary["val/loss"]["min"] == 1.0
+
+
+def test_tensorboard_holds_what_was_logged(bars_folder, tmp_path):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    options = [*SMALL, "callbacks=none", "logger=tensorboard", f"data.folder={bars_folder}", f"output={tmp_path}"]
+    metrics = train(composed(*options))
+    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    assert events.Scalars("val/loss")[-1].value == pytest.approx(metrics["val/loss"])
+    assert len(events.Scalars("train/loss")) == 2
