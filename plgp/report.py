@@ -40,7 +40,13 @@ def markdown(sections: Sequence[Section], skipped: Sequence[tuple[Path, str]]) -
     return "\n".join(parts)
 
 
-def write_report(found: Gathered, out: str | Path, ablation: str, category: str, pictures: bool = True) -> list[Path]:
+def write_report(
+    found: Gathered,
+    out: str | Path,
+    ablation: str = _DEFAULTS["ablation"],
+    category: str = _DEFAULTS["category"],
+    pictures: bool = True,
+) -> list[Path]:
     """Writes report.md, a CSV a table, and report.html; returns their paths.
 
     Args:

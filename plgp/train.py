@@ -19,6 +19,7 @@ from typing import Any
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
+from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from sim import InputError
@@ -224,6 +225,23 @@ def drop_null_choices(arguments: list[str]) -> list[str]:
     root = Path(next(iter(import_module("plgp.conf").__path__)))
     matches = [(a, re.fullmatch(r"(\w+)=null", a)) for a in arguments]
     return [f"~{m[1]}" if m and (root / m[1]).is_dir() else a for a, m in matches]
+
+
+class ReportAfterMultirun(Callback):
+    """Writes the report of a multirun's runs into its folder when the last one has ended; see plgp.report."""
+
+    def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
+        """Writes report.md, CSV tables and report.html, and prints the first."""
+        from plgp.report import write_report
+        from plgp.runs import gather
+
+        folder = Path(config.hydra.sweep.dir)
+        try:
+            written = write_report(gather([folder]), folder / "report")
+        except (InputError, OSError) as error:  # the runs are there; the report can be written again
+            print(f"no report of {folder}: {error}", file=sys.stderr)
+            return
+        print(written[0].read_text() + f"\nwrote {written[0].parent}")
 
 
 @hydra.main(version_base="1.3", config_path="pkg://plgp.conf", config_name="train")

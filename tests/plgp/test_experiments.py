@@ -186,7 +186,12 @@ def check_runs(folders):
 
 
 def test_table3_in_one_process(bars_folder, tmp_path):
+    """And it ends with one report that holds the four rows."""
     check_runs(sweep(bars_folder, tmp_path))
+    report = tmp_path / "sweep" / "report"
+    text = (report / "report.md").read_text()
+    assert all(text.count(f"table3-{row} ") >= 1 for row in ROWS)
+    assert (report / "report.html").stat().st_size > 10_000
 
 
 @pytest.mark.slow
