@@ -1,0 +1,108 @@
+"""The thresholds of PDG-Generation, checked; conf/labeler holds the presets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, replace
+
+import numpy as np
+
+from sim import InputError
+
+_STEEPEST = 1.2  # radians: greatest max_normal_angle
+
+# What an object is labelled with on which no check of the preset ``true`` leaves anything; see labeler/README.md.
+_RELAXED = {
+    "max_asymmetry": 0.006,
+    "friction": 0.3,
+    "engagement": 0.004,
+    "min_coverage": 0.7,
+    "max_normal_angle": 0.523599,
+    "min_wall_share": 0.5,
+}
+
+
+@dataclass(frozen=True)
+class LabelSettings:
+    """Every threshold of PDG-Generation; metres and radians. The defaults are the preset ``true``.
+
+    Attributes:
+        angles: K, number of angle bins in [0, pi).
+        depth_step: g, distance between the depths that are tried.
+        width_tolerance: Added to the opening at first contact.
+        max_width: Greatest label width, tolerance included; the gripper's opening limits it too.
+        finger_margin: Kept free on every side of a finger.
+        max_asymmetry: Greatest difference of the two contacts' distances from the pixel.
+        friction: mu of the friction cone down the wall: the wall rises by ``engagement`` within
+            ``friction * engagement`` behind the contact edge.
+        engagement: Least height of wall above the finger tips.
+        min_coverage: Least share of a finger's rows on which an edge of the object is found.
+        max_normal_angle: Greatest angle between closing direction and contact edge's normal.
+        max_wedge_angle: Greatest angle between the two contact edges.
+        max_flatness: Greatest mean squared distance of the contact points from their line along
+            the closing direction, square metres; eq. (14) as meant.
+        min_wall_share: Least share of the contact rows whose wall is steep and high enough.
+        undercut: Take the hollow under an overhanging wall off its height, where the view has a
+            back layer.
+        row_step: Distance of the rows on which a contact is examined.
+        relaxed: Thresholds that differ in a second pass over the objects that got no label in a view.
+            Empty: no second pass.
+        relaxed_labels: An object keeps at most so many labels of the second pass, and at most the
+            better half of them, by score.
+    """
+
+    angles: int = 18
+    depth_step: float = 0.002
+    width_tolerance: float = 0.005
+    max_width: float = 0.090
+    finger_margin: float = 0.0025
+    max_asymmetry: float = 0.004
+    friction: float = 0.2
+    engagement: float = 0.006
+    min_coverage: float = 0.9
+    max_normal_angle: float = 0.349066
+    max_wedge_angle: float = 0.174533
+    max_flatness: float = 3e-6
+    min_wall_share: float = 0.7
+    undercut: bool = True
+    row_step: float = 0.001
+    relaxed: Mapping[str, float] = field(default_factory=lambda: dict(_RELAXED), hash=False)
+    relaxed_labels: int = 20
+
+    def __post_init__(self) -> None:
+        """Checks ranges; raises InputError."""
+        object.__setattr__(self, "relaxed", dict(self.relaxed or {}))
+        allowed = {f.name for f in fields(self)} - {
+            "angles",
+            "depth_step",
+            "width_tolerance",
+            "max_width",
+            "relaxed",
+            "relaxed_labels",
+        }
+        if unknown := sorted(set(self.relaxed) - allowed):
+            raise InputError(
+                f"labeler.relaxed: '{unknown[0]}' cannot be relaxed; choose of {', '.join(sorted(allowed))}"
+            )
+        if self.relaxed:
+            self.second_pass()
+        for name, value in asdict(self).items():
+            if name == "relaxed":
+                continue
+            if not np.isfinite(value) or value < 0:
+                raise InputError(f"labeler.{name} is {value}; give a number that is not negative")
+        for name in ("angles", "depth_step", "max_width", "row_step", "friction", "engagement"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"labeler.{name} is {getattr(self, name)}; give a positive number")
+        if self.max_normal_angle > _STEEPEST:
+            raise InputError(
+                f"labeler.max_normal_angle is {self.max_normal_angle} rad; give at most {_STEEPEST}: the search behind "
+                "a contact is as deep as the finger is wide times the angle's tangent"
+            )
+        for name in ("min_coverage", "min_wall_share"):
+            if getattr(self, name) > 1:
+                raise InputError(f"labeler.{name} is {getattr(self, name)}; give a share between 0 and 1")
+
+    def second_pass(self) -> LabelSettings:
+        """Returns the settings of the second pass; they have none themselves."""
+        return replace(self, **{**self.relaxed, "relaxed": {}})  # type: ignore[arg-type]
