@@ -9,7 +9,7 @@ from typing import Any
 
 _HOMES = {
     "GraspLabels": "labeler.labels",
-    "LabelSettings": "labeler.labels",
+    "LabelSettings": "labeler.settings",
     "label_view": "labeler.labels",
     "count_rejections": "labeler.labels",
     "Explanation": "labeler.explain",

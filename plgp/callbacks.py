@@ -208,15 +208,20 @@ def _from_rank_zero(scores: dict[str, float], group: Any) -> dict[str, float]:
 
 
 class EpochReport(lightning.Callback):
-    """Prints one line an epoch where there is no terminal for a progress bar: losses, scores, images a second."""
+    """Prints one line an epoch where there is no terminal for a progress bar: losses, scores, seconds."""
+
+    def __init__(self) -> None:
+        """Starts the clock for a validation that comes before any training."""
+        self._start = time.perf_counter()
+        self._seconds: float | None = None
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Starts the clock."""
-        self._start = time.perf_counter()
+        self._start, self._seconds = time.perf_counter(), None
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Stops the clock: validation comes at the end of a training epoch."""
-        self._seconds = time.perf_counter() - getattr(self, "_start", time.perf_counter())
+        """Stops the clock: validation comes at the end of a training epoch, but not of every one."""
+        self._seconds = time.perf_counter() - self._start
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Prints the line, on rank zero."""
@@ -224,7 +229,8 @@ class EpochReport(lightning.Callback):
             return
         shown = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(("val/", "benchmark/"))}
         text = ", ".join(f"{k} {v:.3g}" for k, v in sorted(shown.items()) if v == v)
-        batches = f"{trainer.num_training_batches} batches in {self._seconds:.0f} s"
+        seconds = time.perf_counter() - self._start if self._seconds is None else self._seconds
+        batches = f"{trainer.num_training_batches} batches in {seconds:.0f} s"
         print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {batches}; {text}", flush=True)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning
+import numpy as np
 import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
@@ -90,6 +91,15 @@ class GraspModule(lightning.LightningModule):
         self.network = build_network(_plain(network), self.input_format.channels, bins)
         self.loss: nn.Module = instantiate(_plain(loss)) if loss else GraspLoss()
         self.metrics = GraspMetrics(self.gripper.max_opening, hit_radius_px)
+
+    def on_fit_start(self) -> None:
+        """Notes the seed that ``lightning.seed_everything`` left."""
+        self._seed = torch.initial_seed()
+
+    def on_train_epoch_start(self) -> None:
+        """Seeds dropout by (seed, epoch, rank): a resumed run draws what an uninterrupted one does."""
+        words = [self._seed, self.current_epoch, self.global_rank]
+        torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
     def forward(self, image: Tensor) -> GraspMaps:
         """Returns the logit maps of (B, C, H, W) images."""

@@ -6,6 +6,7 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import pandas as pd
 
@@ -51,13 +52,15 @@ class _Entry:
     means: pd.DataFrame
     frictions: str
     source: str
+    settings: str = ""
 
 
 def table_ii(found: Gathered) -> Section:
-    """Returns Table II's shape: a row a network, input and recipe, the paper's row below it."""
-    groups: dict[tuple[str, str, str], list[_Entry]] = {}
-    for entry in _entries(found):
-        groups.setdefault((entry.network, entry.modality, entry.label), []).append(entry)
+    """Returns Table II's shape: a row a network, input and recipe, the paper's row below it.
+
+    Runs count as seeds of one row where their settings and the benchmark's frictions are the same.
+    """
+    groups = _grouped(_entries(found))
     order = {name: i for i, name in enumerate(costs.PAPER)}
     rows: list[list[str]] = []
     data: list[dict[str, object]] = []
@@ -78,6 +81,20 @@ def table_ii(found: Gathered) -> Section:
     return Section("table2", "Networks (the paper's Table II)", note, heads, rows, pd.DataFrame(data))
 
 
+def _grouped(entries: Sequence[_Entry]) -> dict[tuple[str, str, str], list[_Entry]]:
+    """Returns the entries of each row, by network, input and label; the folder tells equal labels apart."""
+    alike: dict[tuple[str, str, str], dict[tuple[str, str], list[_Entry]]] = {}
+    for entry in entries:
+        key = (entry.network, entry.modality, entry.label)
+        alike.setdefault(key, {}).setdefault((entry.settings, entry.frictions), []).append(entry)
+    groups = {}
+    for key, variants in alike.items():
+        for some in variants.values():
+            label = key[2] if len(variants) == 1 else f"{key[2]} in {Path(some[0].source).name}"
+            groups.setdefault((*key[:2], label), []).extend(some)
+    return groups
+
+
 def _entries(found: Gathered) -> list[_Entry]:
     """Returns every measurement of a trained network: at the end of a run, or by plgp.benchmark."""
     entries = []
@@ -88,8 +105,8 @@ def _entries(found: Gathered) -> list[_Entry]:
         parameters, macs = _cost(run.network, run.modality, run.results)
         label = ", ".join(p for p in (run.name, run.recipe()) if p)
         means, frictions = run.results.of(TRAINED), run.results.frictions(TRAINED)
-        source = str(run.folder)
-        entries.append(_Entry(run.network, run.modality, label, run.seed, parameters, macs, means, frictions, source))
+        known = (run.network, run.modality, label, run.seed, parameters, macs, means, frictions, str(run.folder))
+        entries.append(_Entry(*known, run.settings()))
     for results in (r for r in found.results if r.folder not in trainings):
         for policy, about in results.policies.items():
             if _is_trained(policy, results):
@@ -123,7 +140,10 @@ def _network_record(key: tuple[str, str, str], entries: Sequence[_Entry], catego
     record |= {"category": category, "runs": len(there), "seeds": " ".join(str(e.seed) for e in there)}
     record |= {"parameters": entries[0].parameters, "macs": entries[0].macs}
     for metric in METRICS:
-        values = [float(e.means[metric][category]) for e in there]
+        by_seed: dict[int, list[float]] = {}
+        for e in there:
+            by_seed.setdefault(e.seed, []).append(float(e.means[metric][category]))
+        values = [_mean(some) for some in by_seed.values()]
         record |= {metric: _mean(values), f"{metric}_sd": _spread(values)}
         for end in ("low", "high"):
             record[f"{metric}_{end}"] = (
@@ -198,6 +218,8 @@ def _spread(values: Sequence[float]) -> float:
 def table_iii(found: Gathered, ablation: str, category: str) -> Section:
     """Returns Table III's shape: enhancement x focal loss, mean over seeds, its spread, differences.
 
+    Networks, inputs, frictions and whatever else two trainings differ in are never averaged: each has its four rows.
+
     Args:
         found: The runs.
         ablation: W&B group or tag of those that count.
@@ -206,37 +228,51 @@ def table_iii(found: Gathered, ablation: str, category: str) -> Section:
     runs = [r for r in found.runs if ablation in r.groups]
     final = bool(runs) and all(r.scores(category) is not None for r in runs)
     scored = [(r, r.scores(category) if final else r.validation()) for r in runs]
-    groups: _Groups = {
-        row: [(r, s) for r, s in scored if (r.enhance, r.focal) == row and s is not None] for row in _ROWS
-    }
     rows: list[list[str]] = []
     data: list[dict[str, object]] = []
-    for row in _ROWS:
-        if not groups[row]:
-            continue
-        record = _ablation_record(row, groups)
-        data.append({**record, "measured_on": category if final else "validation"})
-        rows.append(_ablation_row(row, record))
-        rows.append(["paper", *_marks(row), "", _scores(TABLE_III[row], 2), _paper_difference(row)])
-    nets = sorted({f"{r.network} {MODALITIES[r.modality]}" for r in runs})
+    orders: list[str] = []
+    for net, some in _ablations(scored, final).items():
+        groups: _Groups = {row: [(r, s) for r, s in some if (r.enhance, r.focal) == row] for row in _ROWS}
+        orders.append(f"{net}: {_order(groups)}")
+        for row in (r for r in _ROWS if groups[r]):
+            record = {"network": net, **_ablation_record(row, groups)}
+            data.append({**record, "measured_on": category if final else "validation"})
+            rows.append(_ablation_row(row, record))
+            printed = _scores(TABLE_III[row], 2), _paper_difference(row)
+            rows.append(["paper", "AFFGA-Net", *_marks(row), "", *printed])
     measured = f"the last benchmark, {category}" if final else "the benchmark at epoch ends, best epoch (seen objects)"
     note = (
-        f"{', '.join(nets)}; measured by {measured}. SR / PC / AP in percent, mean over seeds ± standard deviation; "
+        f"Measured by {measured}. SR / PC / AP in percent, mean over seeds ± standard deviation; "
         "differences from the first row, of the same seeds where there are such. The paper: AFFGA-Net on novel-15. "
-        + _order(groups)
+        + " ".join(orders)
         if runs
         else f"No run has the group or tag '{ablation}'."
     )
-    heads = ["", "enhance", "BFL", "seeds", "SR / PC / AP", "difference from the baseline"]
+    heads = ["", "network", "enhance", "BFL", "seeds", "SR / PC / AP", "difference from the baseline"]
     return Section(
         "table3", "Enhancement and focal loss (the paper's Table III)", note, heads, rows, pd.DataFrame(data)
     )
 
 
-_Groups = dict[tuple[bool, bool], list[tuple[Run, Scores | None]]]
+_Groups = dict[tuple[bool, bool], list[tuple[Run, Scores]]]
 
 
-def _values(group: Sequence[tuple[Run, Scores | None]], metric: str) -> dict[int, float]:
+def _ablations(scored: Sequence[tuple[Run, Scores | None]], final: bool) -> dict[str, list[tuple[Run, Scores]]]:
+    """Returns the scored runs that differ in nothing but seed, enhancement and focal loss, by their network."""
+    alike: dict[tuple[str, str, str], list[tuple[Run, Scores]]] = {}
+    for run, scores in scored:
+        if scores is not None:
+            frictions = run.results.frictions(TRAINED) if final and run.results is not None else ""
+            net = f"{run.network} {MODALITIES[run.modality]}"
+            alike.setdefault((net, frictions, run.settings(ablated=True)), []).append((run, scores))
+    names = [net for net, _, _ in alike]
+    return {
+        net if names.count(net) == 1 else f"{net} ({some[0][0].folder.name} ...)": some
+        for (net, _, _), some in alike.items()
+    }
+
+
+def _values(group: Sequence[tuple[Run, Scores]], metric: str) -> dict[int, float]:
     """Returns a metric by seed; runs of one seed are averaged."""
     by_seed: dict[int, list[float]] = {}
     for run, scores in group:
@@ -267,7 +303,7 @@ def _ablation_row(row: tuple[bool, bool], record: dict[str, object]) -> list[str
     apart = [float(str(record[f"{m}_difference"])) for m in METRICS]
     known = row != _ROWS[0] and not math.isnan(apart[0])
     difference = " / ".join(f"{d:+.1f}" for d in apart) if known else "-"
-    return ["ours", *_marks(row), str(record["seeds"]), " / ".join(cells), difference]
+    return ["ours", str(record["network"]), *_marks(row), str(record["seeds"]), " / ".join(cells), difference]
 
 
 def _marks(row: tuple[bool, bool]) -> list[str]:

