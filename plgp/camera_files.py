@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ _NEAREST, _FARTHEST = 0.05, 20.0  # metres: a median depth outside is in other u
 
 def _read_array(path: Path, name: str) -> NDArray[Any]:
     """Returns the array of an npy or npz file (of several, the one called ``name``) or of an image file."""
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
     if not path.is_file():
         raise InputError(f"no {name} file at '{path}'; give another path")
@@ -37,7 +39,7 @@ def _read_array(path: Path, name: str) -> NDArray[Any]:
                 return np.asarray(arrays[name if name in names else names[0]])
         with Image.open(path) as image:
             return np.asarray(image.convert("RGB") if name == "rgb" else image)
-    except (OSError, EOFError, ValueError, UnidentifiedImageError) as error:
+    except (OSError, EOFError, ValueError, SyntaxError, zipfile.BadZipFile, zlib.error) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(
@@ -72,10 +74,10 @@ def read_depth(path: str | Path, depth_scale: float | None = None) -> NDArray[np
     image = _read_array(Path(path), "depth")
     if image.ndim == 3 and image.shape[2] == 1:
         image = image[..., 0]
-    if image.ndim != 2 or image.dtype in (np.uint8, np.bool_):
+    if image.ndim != 2 or image.dtype in (np.uint8, np.int8) or image.dtype.kind not in "iuf":
         raise InputError(f"depth '{path}' is {image.dtype} {image.shape}, a picture; give 16-bit or float depths")
     scale = depth_scale if depth_scale is not None else (0.001 if np.issubdtype(image.dtype, np.integer) else 1.0)
-    if not (np.isfinite(scale) and scale > 0):
+    if not (isinstance(scale, int | float) and np.isfinite(scale) and scale > 0):
         raise InputError(f"depth_scale is {scale}; give the metres of one unit, for example 0.001")
     metres = np.nan_to_num(image.astype(np.float64), nan=0.0, posinf=0.0, neginf=0.0) * scale
     depth: NDArray[np.float32] = metres.astype(np.float32)
@@ -202,7 +204,9 @@ def read_workspace(text: str | Path | None, size: tuple[int, int]) -> Workspace 
 
 def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     image = _read_array(path, "workspace")
-    mask = (image if image.ndim == 2 else image[..., :3].any(axis=-1)) > 0
+    if image.ndim == 3:  # the last of 2 or 4 channels says how opaque a pixel is
+        image = np.asarray(image[..., : image.shape[2] - 1 + image.shape[2] % 2].any(axis=-1))
+    mask: NDArray[np.bool_] = image > 0
     if mask.shape != size:
         raise InputError(f"workspace mask '{path}' is {mask.shape}, the depth image {size}; make them the same size")
     if not mask.any():

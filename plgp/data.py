@@ -18,6 +18,7 @@ from labeler.shards import DataSet
 from plgp.targets import GraspMaps, LabelBatch, rasterise
 from plgp.transforms import Augmentation, AugmentationSettings, Frame, GraspArrays, InputFormat
 from sim import InputError
+from sim.depth_noise import DepthNoise
 
 if TYPE_CHECKING:
     from labeler.generate import DataSetRecipe
@@ -26,12 +27,16 @@ Key = tuple[int, int]  # (epoch, index of the image)
 
 
 class Sample(NamedTuple):
-    """One training sample: ``image`` (C, H, W) float32, its grasps, ``instance_mask`` (H, W) uint8."""
+    """One training sample: ``image`` (C, H, W) float32, its grasps, ``instance_mask`` (H, W) uint8.
+
+    ``pixels_per_metre`` is the scale at the distance of the tray's centre (the world's origin).
+    """
 
     image: Tensor
     grasps: GraspArrays
     instance_mask: Tensor
     image_index: int
+    pixels_per_metre: float
 
 
 class Batch(NamedTuple):
@@ -42,6 +47,7 @@ class Batch(NamedTuple):
         labels: Ragged labels.
         instance_mask: (B, H, W) uint8.
         image_index: (B,) int64, which images of the data set.
+        pixels_per_metre: (B,) float32, the scale at the distance of the tray's centre.
         target: Dense targets; None until the batch is on its device.
     """
 
@@ -49,6 +55,7 @@ class Batch(NamedTuple):
     labels: LabelBatch
     instance_mask: Tensor
     image_index: Tensor
+    pixels_per_metre: Tensor
     target: GraspMaps | None = None
 
 
@@ -56,7 +63,7 @@ class FrameSource(Protocol):
     """What is read from: ``labeler.shards.DataSet``, or anything like it."""
 
     def read(self, index: int, keys: Sequence[str]) -> Any:
-        """Returns a mapping with the keys asked for, and "grasps"."""
+        """Returns a mapping with the keys asked for, and "grasps", "intrinsics", "pose"."""
         ...
 
 
@@ -69,12 +76,14 @@ class GraspFrames(Dataset[Sample]):
     input_format: InputFormat
     seed: int = 0
     depth_key: str = "depth_noisy"
+    fresh_noise: DepthNoise | None = None
 
     def __getitem__(self, key: Key) -> Sample:
         """Returns the sample of image ``index`` as epoch ``epoch`` sees it."""
         epoch, index = key
         use_rgb, use_depth = self.input_format.modality != "depth", self.input_format.modality != "rgb"
-        keys = ["instance_mask"] + ["rgb"] * use_rgb + [self.depth_key] * use_depth
+        depth_key = self.depth_key if self.fresh_noise is None else "depth"
+        keys = ["instance_mask"] + ["rgb"] * use_rgb + [depth_key] * use_depth
         read = self.source.read(index, keys)
         labels = read["grasps"]
         grasps = GraspArrays(
@@ -83,15 +92,17 @@ class GraspFrames(Dataset[Sample]):
             np.asarray(labels.angle_bin, np.int64),
             np.asarray(labels.width, np.float32),
         )
-        frame = Frame(
-            read["rgb"] if use_rgb else None, read[self.depth_key] if use_depth else None, read["instance_mask"], grasps
-        )
+        depth = read[depth_key] if use_depth else None
+        if depth is not None and self.fresh_noise is not None:
+            depth = self.fresh_noise(depth, np.random.default_rng([self.seed, epoch, index]))
+        frame = Frame(read["rgb"] if use_rgb else None, depth, read["instance_mask"], grasps)
         draw = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
         frame = self.augmentation(frame, draw)
         mask = frame.instance_mask
         assert mask is not None
         image = torch.from_numpy(self.input_format(frame.rgb, frame.depth))
-        return Sample(image, frame.grasps, torch.from_numpy(np.ascontiguousarray(mask)), index)
+        scale = float(read["intrinsics"][0, 0] / np.linalg.norm(read["pose"][:3, 3]))
+        return Sample(image, frame.grasps, torch.from_numpy(np.ascontiguousarray(mask)), index, scale)
 
 
 def collate(samples: Sequence[Sample]) -> Batch:
@@ -105,6 +116,7 @@ def collate(samples: Sequence[Sample]) -> Batch:
         LabelBatch(image, *rest),
         torch.stack([s.instance_mask for s in samples]),
         torch.tensor([s.image_index for s in samples]),
+        torch.tensor([s.pixels_per_metre for s in samples], dtype=torch.float32),
     )
 
 
@@ -174,6 +186,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         translate_px: int = 30,
         rotate_deg: float = 30.0,
         flip: float = 0.5,
+        jitter: float = 0.0,
+        fresh_noise: DepthNoise | None = None,
         bins: int = 18,
         max_opening: float = 0.1,
         enhance: bool = True,
@@ -201,6 +215,8 @@ class PLGPDataModule(lightning.LightningDataModule):
             translate_px: Greatest random shift, pixels.
             rotate_deg: Greatest random rotation, degrees.
             flip: Probability of a horizontal flip.
+            jitter: Colour jitter of RGB; see AugmentationSettings.
+            fresh_noise: Drawn anew each epoch over the clean depth, in place of ``depth_key``'s images.
             bins: K.
             max_opening: L4, metres: the unit of the width targets.
             enhance: Whether labels are copied to their neighbours.
@@ -222,7 +238,8 @@ class PLGPDataModule(lightning.LightningDataModule):
             raise InputError(f"overfit is {overfit}; give at least 1 image, or null")
         self.folder, self.recipe, self.generate_workers = Path(folder), recipe, generate_workers
         self.input_format = InputFormat(modality, float(depth_scale), crop, colours)
-        self.settings = AugmentationSettings(crop, translate_px, float(rotate_deg), flip)
+        self.settings = AugmentationSettings(crop, translate_px, float(rotate_deg), flip, float(jitter))
+        self.fresh_noise = fresh_noise
         self.depth_key, self.bins, self.max_opening = depth_key, bins, float(max_opening)
         self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
@@ -245,6 +262,10 @@ class PLGPDataModule(lightning.LightningDataModule):
         """Opens the data set and splits it by scene."""
         if self.source is None:
             self.source = DataSet(self.folder)
+            recipe = self.source.info.get("recipe") or {}
+            angles = recipe.get("labels", {}).get("angles", self.bins)
+            if angles != self.bins:
+                raise InputError(f"data set '{self.folder}' has labels of {angles} angles, bins is {self.bins}")
             self.indices = dict(zip(("train", "val", "test"), self.source.splits(*self.splits), strict=True))
             if not self.indices["train"]:
                 raise InputError(
@@ -258,7 +279,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         """Returns the images as training (augmented) or evaluation (centre crop) sees them."""
         assert self.source is not None, "setup() comes first"
         augmentation = Augmentation(self.settings, self.bins, train)
-        return GraspFrames(self.source, augmentation, self.input_format, self.seed, self.depth_key)
+        return GraspFrames(self.source, augmentation, self.input_format, self.seed, self.depth_key, self.fresh_noise)
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled, augmented."""

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torchmetrics import MeanMetric, Metric
 
@@ -53,32 +56,62 @@ def top_grasps(maps: GraspMaps) -> tuple[Tensor, Tensor, Tensor]:
     return pixel // width, pixel % width, angle_bin.flatten(1).gather(1, pixel[:, None])[:, 0]
 
 
+def rectangle_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
+    """Returns the intersection over union of two grasp rectangles.
+
+    Args:
+        a: (5,) row, column, angle (radians, counter-clockwise as seen), length along it, breadth; pixels.
+        b: The same.
+    """
+    boxes = [((float(x[1]), float(x[0])), (float(x[3]), float(x[4])), -float(np.degrees(x[2]))) for x in (a, b)]
+    kind, corners = cv2.rotatedRectangleIntersection(*boxes)
+    if kind == cv2.INTERSECT_NONE or corners is None:
+        return 0.0
+    common = cv2.contourArea(cv2.convexHull(corners))
+    return float(common / max(a[3] * a[4] + b[3] * b[4] - common, 1e-9))
+
+
 class GraspMetrics(nn.Module):
-    """Average precision of the quality map, angle accuracy, width error, hit rate.
+    """Average precision of the quality map, angle accuracy, width error, hit rate, rectangle metric.
 
     - ``quality_ap``: over all pixels; true where the quality target is above 0.
     - ``angle_accuracy``: share of labelled pixels whose best bin is a labelled one;
       ``angle_within_one`` lets the neighbouring bins count.
     - ``width_error``: mean absolute error at labelled pixels and angles, metres.
     - ``hit_rate``: share of images (with labels) whose best grasp lies within ``radius_px`` of a
-      label whose bin is at most one away.
+      label whose bin is at most ``hit_bins`` away.
+    - ``rectangle_rate``: share of images (with labels) whose best grasp's rectangle, opening by finger
+      width, turns by at most ``rectangle_angle`` from a label's and shares at least ``rectangle_iou``
+      with it (Jiang et al. 2011: 30 degrees, 0.25). Pixels per metre are those at the tray's centre.
     """
 
-    def __init__(self, max_opening: float = 0.1, radius_px: int = 2) -> None:
-        """``max_opening`` is L4, metres."""
+    def __init__(
+        self,
+        max_opening: float = 0.1,
+        radius_px: int = 2,
+        hit_bins: int = 1,
+        finger_width: float = 0.017,
+        rectangle_angle: float = np.pi / 6,
+        rectangle_iou: float = 0.25,
+    ) -> None:
+        """``max_opening`` is L4, ``finger_width`` the rectangles' breadth, metres; angles in radians."""
         super().__init__()
-        self.max_opening, self.radius_px = max_opening, radius_px
+        self.max_opening, self.radius_px, self.hit_bins = max_opening, radius_px, hit_bins
+        self.finger_width, self.rectangle_angle, self.least_iou = finger_width, rectangle_angle, rectangle_iou
         self.quality_ap = BinnedAveragePrecision()
         self.angle_accuracy, self.angle_within_one = MeanMetric(), MeanMetric()
-        self.width_error, self.hit_rate = MeanMetric(), MeanMetric()
+        self.width_error, self.hit_rate, self.rectangle_rate = MeanMetric(), MeanMetric(), MeanMetric()
 
     @torch.no_grad()
-    def update(self, logits: GraspMaps, target: GraspMaps) -> None:
-        """Takes a batch of logits and targets."""
+    def update(self, logits: GraspMaps, target: GraspMaps, pixels_per_metre: Tensor | None = None) -> None:
+        """Takes a batch of logits and targets; (B,) ``pixels_per_metre``, without which no rectangle is drawn."""
         maps = GraspMaps(*(torch.sigmoid(m.float()) for m in logits))
         self.quality_ap.update(maps.quality, target.quality > 0)
         labelled = target.angle == 1  # copies of the enhancement do not count: they would widen the tolerance
         near = labelled | labelled.roll(1, dims=1) | labelled.roll(-1, dims=1)
+        tolerated = labelled.clone()
+        for turn in range(1, self.hit_bins + 1):
+            tolerated |= labelled.roll(turn, dims=1) | labelled.roll(-turn, dims=1)
         image, row, col = (target.quality[:, 0] == 1).nonzero(as_tuple=True)
         if len(image):
             best = maps.angle[image, :, row, col].argmax(dim=1)
@@ -89,12 +122,41 @@ class GraspMetrics(nn.Module):
         row, col, angle_bin = top_grasps(maps)
         for i in range(len(row)):
             if (target.quality[i] == 1).any():
-                self.hit_rate.update(self._hit(near[i], int(row[i]), int(col[i]), int(angle_bin[i])))
+                place = int(row[i]), int(col[i]), int(angle_bin[i])
+                self.hit_rate.update(self._hit(tolerated[i], *place))
+                if pixels_per_metre is not None:
+                    width = float(maps.width[i, place[2], place[0], place[1]])
+                    self.rectangle_rate.update(
+                        self._rectangle(labelled[i], target.width[i], *place, width, float(pixels_per_metre[i]))
+                    )
 
     def _hit(self, near: Tensor, row: int, col: int, angle_bin: int) -> float:
         r = self.radius_px
         window = near[angle_bin, max(0, row - r) : row + r + 1, max(0, col - r) : col + r + 1]
         return float(window.any())
+
+    def _rectangle(
+        self, labelled: Tensor, widths: Tensor, row: int, col: int, angle_bin: int, width: float, scale: float
+    ) -> float:
+        """Returns 1 if a label's rectangle matches that of the grasp, else 0."""
+        bins, rows, cols = (x.cpu().numpy() for x in labelled.nonzero(as_tuple=True))
+        step = np.pi / labelled.shape[0]
+        turn = np.abs(bins - angle_bin) * step
+        distance = np.hypot(rows - row, cols - col)
+        breadth, unit = self.finger_width * scale, self.max_opening * scale
+        # Rectangles farther apart than both half diagonals cannot meet.
+        reach = np.hypot(max(width, 1.0) * unit, breadth)
+        candidates = np.flatnonzero(
+            (np.minimum(turn, np.pi - turn) <= self.rectangle_angle + 1e-6) & (distance < reach)
+        )
+        own = np.array([row, col, angle_bin * step, width * unit, breadth])
+        opening = widths.float().cpu().numpy()
+        for i in candidates[np.argsort(distance[candidates], kind="stable")]:
+            k, r, c = bins[i], rows[i], cols[i]
+            label = np.array([r, c, k * step, opening[k, r, c] * unit, breadth])
+            if rectangle_iou(own, label) >= self.least_iou:
+                return 1.0
+        return 0.0
 
     def items(self) -> dict[str, Metric]:
         """Returns the metrics by name."""

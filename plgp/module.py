@@ -52,6 +52,9 @@ class GraspModule(lightning.LightningModule):
         window: int = 320,
         bins: int = 18,
         hit_radius_px: int = 2,
+        hit_bins: int = 1,
+        rectangle_angle: float = np.pi / 6,
+        rectangle_iou: float = 0.25,
     ) -> None:
         """Builds network, loss and metrics.
 
@@ -67,6 +70,9 @@ class GraspModule(lightning.LightningModule):
             window: See InputFormat; the training crop's side.
             bins: K.
             hit_radius_px: How far from a label the best grasp may lie to be a hit.
+            hit_bins: How many angle bins it may be off.
+            rectangle_angle: Of the rectangle metric: greatest turn, radians.
+            rectangle_iou: Of the rectangle metric: least intersection over union.
         """
         super().__init__()
         measures = asdict(gripper) if isinstance(gripper, GripperGeometry) else _plain(gripper)
@@ -90,15 +96,22 @@ class GraspModule(lightning.LightningModule):
         )
         self.network = build_network(_plain(network), self.input_format.channels, bins)
         self.loss: nn.Module = instantiate(_plain(loss)) if loss else GraspLoss()
-        self.metrics = GraspMetrics(self.gripper.max_opening, hit_radius_px)
+        self.metrics = GraspMetrics(
+            self.gripper.max_opening,
+            hit_radius_px,
+            hit_bins,
+            self.gripper.finger_width,
+            float(rectangle_angle),
+            float(rectangle_iou),
+        )
 
     def on_fit_start(self) -> None:
         """Notes the seed that ``lightning.seed_everything`` left."""
         self._seed = torch.initial_seed()
 
-    def on_train_epoch_start(self) -> None:
-        """Seeds dropout by (seed, epoch, rank): a resumed run draws what an uninterrupted one does."""
-        words = [self._seed, self.current_epoch, self.global_rank]
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seeds dropout by (seed, epoch, batch, rank): a resumed run draws what an uninterrupted one does."""
+        words = [self._seed, self.current_epoch, batch_idx, self.global_rank]
         torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
     def forward(self, image: Tensor) -> GraspMaps:
@@ -126,7 +139,7 @@ class GraspModule(lightning.LightningModule):
             batch_size=len(batch.image_index),
             sync_dist=True,
         )
-        self.metrics.update(logits, target)
+        self.metrics.update(logits, target, batch.pixels_per_metre)
         for name, metric in self.metrics.items().items():
             self.log(f"val/{name}", metric, on_step=False, on_epoch=True, batch_size=len(batch.image_index))
 

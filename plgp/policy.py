@@ -175,9 +175,18 @@ class NetworkPolicy(MapPolicy):
             workspace: Where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
             device: Where it runs.
             name: What tables call it.
+
+        Raises:
+            InputError: There is no such device.
         """
         super().__init__(gripper, decoder, workspace, name)
-        self.network, self.input_format, self.device = network.to(device), input_format, torch.device(device)
+        try:
+            self.device = torch.device(device)
+            self.network = network.to(self.device)
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+            first = str(error).splitlines()[0]
+            raise InputError(f"device '{device}' cannot be used ({first}); give device=cpu") from error
+        self.input_format = input_format
 
     @classmethod
     def from_module(

@@ -174,8 +174,9 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
     """
     if config.intrinsics is None:
         raise InputError("intrinsics are missing; give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file")
-    if config.count < 1:
-        raise InputError(f"count is {config.count}; give at least 1")
+    for name in ("count", "shown", "drawn"):
+        if not isinstance(config[name], int) or config[name] < (name == "count"):
+            raise InputError(f"{name} is {config[name]}; give a whole number" + " from 1 on" * (name == "count"))
     pairs = _pairs(config)
     path = pretrained_checkpoint() if config.checkpoint == "pretrained" else Path(config.checkpoint)
     decoder: DecoderSettings = instantiate(config.decoder)

@@ -55,9 +55,15 @@ def write_report(
         ablation: See ``table_iii``.
         category: See ``table_iii``.
         pictures: Whether the page shows predictions.
+
+    Raises:
+        InputError: The folder cannot be made.
     """
     folder = Path(out)
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"out={out} cannot be made ({error.strerror}); give another folder") from error
     sections = [table_ii(found), table_iii(found, ablation, category), table_iv(found), table_of_runs(found)]
     written = [folder / "report.md"]
     written[0].write_text(markdown(sections, found.skipped))

@@ -6,7 +6,6 @@ import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import pandas as pd
 
@@ -87,10 +86,10 @@ def _grouped(entries: Sequence[_Entry]) -> dict[tuple[str, str, str], list[_Entr
     for entry in entries:
         key = (entry.network, entry.modality, entry.label)
         alike.setdefault(key, {}).setdefault((entry.settings, entry.frictions), []).append(entry)
-    groups = {}
+    groups: dict[tuple[str, str, str], list[_Entry]] = {}
     for key, variants in alike.items():
         for some in variants.values():
-            label = key[2] if len(variants) == 1 else f"{key[2]} in {Path(some[0].source).name}"
+            label = key[2] if len(variants) == 1 else f"{key[2]} in {some[0].source}"
             groups.setdefault((*key[:2], label), []).extend(some)
     return groups
 
@@ -267,7 +266,7 @@ def _ablations(scored: Sequence[tuple[Run, Scores | None]], final: bool) -> dict
             alike.setdefault((net, frictions, run.settings(ablated=True)), []).append((run, scores))
     names = [net for net, _, _ in alike]
     return {
-        net if names.count(net) == 1 else f"{net} ({some[0][0].folder.name} ...)": some
+        net if names.count(net) == 1 else f"{net} ({some[0][0].folder} ...)": some
         for (net, _, _), some in alike.items()
     }
 

@@ -34,7 +34,18 @@ def cpu_precision() -> str:
     return "bf16-mixed" if re.search(r"\b(avx512_bf16|amx_bf16|bf16)\b", flags) else "32-true"
 
 
-OmegaConf.register_new_resolver("cpu_precision", cpu_precision, replace=True)  # conf/trainer/cpu.yaml asks
+def fast_precision(accelerator: str) -> str:
+    """Returns the half precision that an accelerator computes in, or "32-true"; conf/trainer asks."""
+    if accelerator == "cpu":
+        return cpu_precision()
+    import torch
+
+    if not torch.cuda.is_available():
+        return "32-true"
+    return "bf16-mixed" if torch.cuda.is_bf16_supported(including_emulation=False) else "16-mixed"
+
+
+OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
 
 
 def train(config: DictConfig) -> dict[str, float]:

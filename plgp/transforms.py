@@ -146,12 +146,20 @@ class AugmentationSettings:
         translate_px: Greatest shift in either direction, pixels.
         rotate_deg: Greatest rotation in either sense, degrees (albumentations counts in degrees).
         flip: Probability of a horizontal flip.
+        jitter: Greatest relative change of RGB's brightness, contrast and saturation, in [0, 1]; of the
+            hue a tenth of it, in turns of the colour circle. The paper has none: 0.
     """
 
     crop: int = 320
     translate_px: int = 30
     rotate_deg: float = 30.0
     flip: float = 0.5
+    jitter: float = 0.0
+
+    def __post_init__(self) -> None:
+        """Checks the jitter's range; raises InputError."""
+        if not 0 <= self.jitter <= 1:
+            raise InputError(f"jitter is {self.jitter}; give a share between 0 and 1")
 
 
 class _RigidCrop(albumentations.DualTransform):
@@ -210,7 +218,7 @@ class _RigidCrop(albumentations.DualTransform):
 
 
 class Augmentation:
-    """Crops, shifts, turns and flips an image together with its grasps.
+    """Crops, shifts, turns and flips an image together with its grasps, and varies its colours.
 
     The scale is never changed, so widths stay metres. Every draw comes from the seed of the call.
     """
@@ -224,6 +232,10 @@ class Augmentation:
             keypoint_params=albumentations.KeypointParams("xya", label_fields=["number"], remove_invisible=True),
             additional_targets={"range": "image"},
         )
+        j = self.settings.jitter if train else 0.0
+        change = (1 - j, 1 + j)
+        colours = albumentations.ColorJitter(change, change, change, hue=(-j / 10, j / 10), p=1.0)
+        self._jitter = albumentations.Compose([colours]) if j else None
 
     def __call__(self, frame: Frame, seed: int) -> Frame:
         """Returns the augmented frame: (crop, crop) pixels, grasps that fell outside left out.
@@ -245,8 +257,12 @@ class Augmentation:
         number = np.flatnonzero(((keypoints[:, :2] >= 0) & (keypoints[:, :2] < (width, height))).all(axis=1))
         self._pipeline.set_random_seed(seed)
         out = self._pipeline(**images, keypoints=keypoints[number], number=number)
+        rgb = out["image"] if frame.rgb is not None else None
+        if rgb is not None and self._jitter is not None:
+            self._jitter.set_random_seed(seed)
+            rgb = self._jitter(image=rgb)["image"]
         return Frame(
-            out["image"] if frame.rgb is not None else None,
+            rgb,
             _merge(out["image" if frame.rgb is None else "range"]) if frame.depth is not None else None,
             out.get("mask"),
             self._grasps(np.asarray(out["keypoints"]).reshape(-1, 3), np.asarray(out["number"], np.int64), grasps),

@@ -1,11 +1,15 @@
 """The DataModule on a tiny data set in the real format."""
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import torch
 
 from plgp.data import EpochSampler, PLGPDataModule
 from sim import InputError
+from sim.depth_noise import DepthNoise
 
 
 def build(folder, **options):
@@ -80,7 +84,24 @@ def test_bad_input_is_clear(tmp_path, bars_folder):
         PLGPDataModule(tmp_path, modality="grey")
     with pytest.raises(InputError, match="batch_size"):
         PLGPDataModule(tmp_path, batch_size=0)
+    shutil.copytree(bars_folder, tmp_path / "coarse")
+    info = json.loads((tmp_path / "coarse" / "dataset.json").read_text()) | {"recipe": {"labels": {"angles": 12}}}
+    (tmp_path / "coarse" / "dataset.json").write_text(json.dumps(info))
+    with pytest.raises(InputError, match="labels of 12 angles, bins is 18"):
+        build(tmp_path / "coarse")
     data = build(bars_folder, crop=500)
     with pytest.raises(InputError, match="crop 500"):
         next(iter(data.val_dataloader()))
     assert np.isfinite(build(bars_folder, crop=128).frames(False)[0, 0].image).all()
+
+
+def test_fresh_noise_is_drawn_anew_each_epoch_over_the_clean_depth(bars_folder):
+    def image(epoch, noise):
+        return build(bars_folder, crop=320, fresh_noise=noise).frames(train=False)[epoch, 0].image
+
+    noise = DepthNoise()
+    first, again, later = image(0, noise), image(0, noise), image(1, noise)
+    assert torch.equal(first, again)
+    assert not torch.equal(first, later)
+    clean = build(bars_folder, crop=320, depth_key="depth").frames(train=False)[0, 0].image
+    assert torch.equal(image(0, DepthNoise(1e9, 2e9, 0.0, sigma=0.0, blurs=0)), clean)

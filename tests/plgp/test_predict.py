@@ -114,8 +114,17 @@ def test_workspaces(camera_folder):
         read_workspace(camera_folder / "mask.png", size).sum()
         == np.asarray(Image.open(camera_folder / "mask.png")).astype(bool).sum()
     )
+    grey = np.zeros(size, np.uint8)
+    grey[:100] = 255
+    Image.fromarray(np.dstack([grey, np.full(size, 255, np.uint8)])).save(camera_folder / "opaque.png")
+    assert read_workspace(camera_folder / "opaque.png", size).sum() == 100 * 640
     metric = read_workspace("-0.1,-0.2,0.3,0.1,0.2,0.7", size)
     assert (metric.minimum, metric.maximum, metric.frame) == ((-0.1, -0.2, 0.3), (0.1, 0.2, 0.7), "camera")
+
+
+def torn(path):
+    path.write_bytes(path.read_bytes()[:500])
+    return path
 
 
 def write(folder, name, content):
@@ -130,9 +139,12 @@ def write(folder, name, content):
         (lambda d: read_depth(d / "none.png"), "no depth file"),
         (lambda d: read_depth(write(d, "broken.png", b"\x89PNG no")), "cannot be read"),
         (lambda d: read_depth(write(d, "broken.npz", b"PK no")), "cannot be read"),
+        (lambda d: read_depth(torn(d / "good.npz")), "cannot be read"),
+        (lambda d: read_depth(d / "words.npy"), "a picture"),
         (lambda d: read_depth(d / "colour.png"), "a picture"),
         (lambda d: read_depth(d / "millimetres.npy"), "median of 600 m"),
         (lambda d: read_depth(d / "millimetres.npy", -1.0), "depth_scale is -1"),
+        (lambda d: read_depth(d / "millimetres.npy", "mm"), "depth_scale is mm"),
         (lambda d: read_rgb(d / "millimetres.npy"), "give \\(height, width, 3\\) uint8"),
         (lambda d: read_intrinsics("600,610,320", (480, 640)), "neither fx,fy,cx,cy nor a file"),
         (lambda d: read_intrinsics("600,610,320,x", (480, 640)), "not four numbers"),
@@ -153,6 +165,8 @@ def test_bad_files_end_in_one_sentence(tmp_path, call, message):
     Image.fromarray(np.full((4, 4, 3), 9, np.uint8)).save(tmp_path / "colour.png")
     np.save(tmp_path / "millimetres.npy", np.full((4, 4), 600.0))
     np.save(tmp_path / "good.npy", np.full((48, 64), 0.6))
+    np.savez(tmp_path / "good.npz", depth=np.full((48, 64), 0.6))
+    np.save(tmp_path / "words.npy", np.full((4, 4), "near"))
     with pytest.raises(InputError, match=message) as caught:
         call(tmp_path)
     assert "\n" not in str(caught.value)
@@ -259,6 +273,7 @@ def test_the_command_says_what_is_wrong_without_a_traceback(tmp_path, monkeypatc
         (["depth=none.png"], "intrinsics are missing"),
         (["intrinsics=1,1,1,1"], "depth is missing"),
         (["decoder=none"], "unknown decoder 'none'"),
+        (["depth=none.png", "intrinsics=1,1,1,1", "count=many"], "count is many; give a whole number"),
     ):
         monkeypatch.setattr(sys, "argv", ["plgp-predict", *arguments])
         with pytest.raises(SystemExit) as caught:
@@ -268,6 +283,11 @@ def test_the_command_says_what_is_wrong_without_a_traceback(tmp_path, monkeypatc
         assert error.startswith("error: ")
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_a_device_that_is_not_there(camera_folder):
+    with pytest.raises(InputError, match="device 'abacus' cannot be used"):
+        NetworkPolicy.from_checkpoint(camera_folder / "network.ckpt", device="abacus")
 
 
 def test_the_policy_itself_takes_a_camera_image(camera_folder):

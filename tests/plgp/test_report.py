@@ -33,11 +33,13 @@ def write_scenes(folder, policy, category, successes, scenes=2, privileged=False
         records.write(pd.DataFrame(rows, columns=COLUMNS), folder, policy, category, scene, {})
 
 
-def write_run(folder, name, seed=0, enhance=True, focal=True, successes=None, ap=50.0, group=None, epochs=3, wanted=3):
+def write_run(
+    folder, name, seed=0, enhance=True, focal=True, successes=None, ap=50.0, group=None, epochs=3, wanted=3, **module
+):
     """A training's folder, with a benchmark at its end if ``successes`` is given."""
     (folder / "csv").mkdir(parents=True)
     loss = {"_target_": "plgp.losses.GraspLoss", "element": {"_target_": LOSSES[focal]}}
-    module = {"network": {"_target_": "plgp.networks.GGCNN2"}, "modality": "depth", "loss": loss}
+    module = {"network": {"_target_": "plgp.networks.GGCNN2"}, "modality": "depth", "loss": loss} | module
     config = {"name": name, "group": group, "tags": [], "seed": seed, "module": module}
     config |= {"data": {"enhance": enhance, "batch_size": 8}, "trainer": {"max_epochs": wanted, "max_time": None}}
     OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
@@ -150,6 +152,26 @@ def test_table_ii_keeps_recipes_apart_and_puts_the_paper_beside(outputs):
     assert last.scenes == 2
 
 
+def test_other_settings_are_no_other_seeds(tmp_path):
+    """A sweep of the learning rate under one name, one of its runs twice: two rows, no spread over seeds."""
+    for folder, lr, successes in (("a/0", 1e-3, 1), ("b/0", 1e-2, 3), ("c/0", 1e-2, 2)):
+        write_run(tmp_path / folder, "train", successes=successes, group="sweep", optimizer={"lr": lr})
+    section = table_ii(gather([tmp_path]))
+    assert section.data.AP.tolist() == [25, 62.5]
+    assert section.data.AP_sd.isna().all()
+    assert section.data.run.tolist() == [f"train in {tmp_path / name / '0'}" for name in "ab"]
+    section = table_iii(gather([tmp_path]), "sweep", "novel-15")
+    assert section.data.AP.tolist() == [25, 62.5]
+
+
+def test_table_iii_never_averages_over_networks(tmp_path):
+    for name, successes in (("GGCNN2", 1), ("AFFGANet", 3)):
+        network = {"_target_": f"plgp.networks.{name}"}
+        write_run(tmp_path / name, name, successes=successes, group="table3", network=network)
+    section = table_iii(gather([tmp_path]), "table3", "novel-15")
+    assert section.data.set_index("network").AP.to_dict() == {"AFFGANet depth": 75, "GGCNN2 depth": 25}
+
+
 def test_table_iv_names_privileged_methods(outputs):
     section = table_iv(gather([outputs]))
     names = [row[0] for row in section.rows]
@@ -237,11 +259,14 @@ def test_the_command(outputs, tmp_path):
 def test_the_commands_errors_are_one_line(tmp_path, monkeypatch, capsys):
     from plgp.report import main
 
+    (tmp_path / "empty").mkdir()
+    whole = write_run(tmp_path / "whole", "run")
     for arguments, message in (
         (["runs=nowhere"], "no folder 'nowhere'"),
-        ([f"runs={tmp_path}"], "no finished run"),
+        ([f"runs={tmp_path / 'empty'}"], "no finished run"),
         (["out=x"], "runs= is missing"),
         (["run=x"], "'run=x' is not understood"),
+        ([f"runs={whole}", "out=/dev/null/x"], "out=/dev/null/x cannot be made"),
         (["runs=x", "pictures=maybe"], "pictures=maybe"),
     ):
         monkeypatch.setattr(sys, "argv", ["plgp-report", *arguments])

@@ -133,8 +133,10 @@ def test_training_writes_everything_and_wandb_reads_back(bars_folder, tmp_path, 
     assert len(history["train/loss"]) == 2
 
 
-def test_resumed_training_ends_with_the_same_weights(bars_folder, tmp_path):
+@pytest.mark.parametrize("network", ["ggcnn2", "grcnn"])  # without dropout, and with
+def test_resumed_training_ends_with_the_same_weights(network, bars_folder, tmp_path):
     options = [*SMALL, f"data.folder={bars_folder}", "callbacks=none", "logger=none", "trainer.precision=32-true"]
+    options += [f"network={network}", "crop=64"]
     train(composed(*options, "trainer.max_epochs=2", f"output={tmp_path / 'whole'}"))
     train(composed(*options, f"output={tmp_path / 'half'}"))
     resume = tmp_path / "half" / "checkpoints" / "last.ckpt"
@@ -144,6 +146,25 @@ def test_resumed_training_ends_with_the_same_weights(bars_folder, tmp_path):
         for n in ("whole", "half")
     )
     assert all(torch.equal(whole[k], half[k]) for k in whole)
+
+
+def test_the_moving_average_is_what_is_saved(bars_folder, tmp_path):
+    options = [*SMALL, f"data.folder={bars_folder}", "callbacks=ema", "logger=none", f"output={tmp_path}"]
+    options += ["callbacks.benchmark=null", "callbacks.pictures=null", "callbacks.ema.decay=0.5"]
+    train(composed(*options, "callbacks.checkpoint.monitor=val/loss", "callbacks.checkpoint.mode=min"))
+    path = tmp_path / "checkpoints" / "best.ckpt"
+    saved, module = torch.load(path, weights_only=True), load_module(path)
+    trained = saved["current_model_state"]
+    assert any(not torch.equal(trained[k], v) for k, v in saved["state_dict"].items())
+    assert all(torch.equal(v, saved["state_dict"][k]) for k, v in module.state_dict().items())
+
+
+def test_epochs_without_validation(bars_folder, tmp_path, capsys):
+    options = [*SMALL, f"data.folder={bars_folder}", "callbacks=none", "logger=none", f"output={tmp_path}"]
+    train(composed(*options, "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=2"))
+    printed = capsys.readouterr().out
+    assert "epoch 1/2: 2 batches" in printed
+    assert "epoch 2/2: 2 batches" in printed
 
 
 PROBE = """

@@ -117,3 +117,18 @@ def test_input_format():
         InputFormat("rgb")(None, depth)
     with pytest.raises(InputError, match="crop 500"):
         Augmentation(AugmentationSettings(crop=500))(bar_frame(240, 320, 0.0), 0)
+
+
+def test_colour_jitter_is_of_the_colours_and_of_training_only():
+    frame = bar_frame(240, 320, 0.3)
+    frame = Frame(frame.rgb // 2 + 60, frame.depth, frame.instance_mask, frame.grasps)
+    plain, vivid = (Augmentation(AugmentationSettings(jitter=j), BINS)(frame, 3) for j in (0.0, 0.4))
+    again = Augmentation(AugmentationSettings(jitter=0.4), BINS)(frame, 3)
+    assert (plain.rgb != vivid.rgb).any()
+    np.testing.assert_array_equal(vivid.rgb, again.rgb)
+    np.testing.assert_array_equal(plain.depth, vivid.depth)
+    np.testing.assert_array_equal(plain.grasps.angle_bin, vivid.grasps.angle_bin)
+    still = (Augmentation(AugmentationSettings(jitter=j), BINS, train=False)(frame, 3) for j in (0.0, 0.4))
+    np.testing.assert_array_equal(*(f.rgb for f in still))
+    with pytest.raises(InputError, match="jitter is 2"):
+        AugmentationSettings(jitter=2)
