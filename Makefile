@@ -22,11 +22,16 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## Data set, training, benchmark on built-in objects; results in outputs/demo
 	$(BIN)/plgp-train experiment=demo
 
+# A file's tests share what it sets up, so files, not tests, are shared out. Torch's threads would only wait for
+# each other.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
+TEST_PROCESSES ?= 2
+
 test: $(INSTALLED) ## Run the tests
-	$(BIN)/python -m pytest
+	$(PYTEST)
 
 test-slow: $(INSTALLED) ## Run the long tests
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 lint: $(INSTALLED) ## Format check, lint, types
 	$(BIN)/ruff format --check .

