@@ -24,8 +24,11 @@ def test_installed_wheel_runs_elsewhere(tmp_path):
         done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
         assert done.returncode == 0, done.stderr
         assert "Settings" in done.stdout
-    where = "import plgp, plgp.conf, sim.scene_sets as s; print(plgp.__file__, len(s.load_scene_set('plgp-320')))"
+    where = (
+        "import plgp, plgp.conf, sim.scene_sets as s; from plgp.policy import pretrained_checkpoint as p; "
+        "print(plgp.__file__, p().stat().st_size > 1e5, len(s.load_scene_set('plgp-320')))"
+    )
     line = [sys.executable, "-c", where]
     done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
     assert done.stdout.startswith(str(site))
-    assert done.stdout.endswith("4\n")
+    assert done.stdout.endswith("True 4\n")

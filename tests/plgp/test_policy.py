@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from scipy.ndimage import gaussian_filter, maximum_filter
 
+from labeler.labels import label_view
 from plgp.decoder import DecoderSettings, Workspace, best_peaks, blocked, decode
 from plgp.module import GraspModule
 from plgp.networks import GGCNN2
@@ -16,8 +17,10 @@ from plgp.targets import GraspMaps
 from plgp.transforms import InputFormat
 from sim import InputError
 from sim.benchmark import BenchmarkSettings, observe
-from sim.grasp import bin_to_angle, deepest_free_depth
+from sim.camera import ParallelCamera
+from sim.grasp import angle_to_bin, bin_to_angle, deepest_free_depth
 from sim.gripper import GripperGeometry
+from sim.render import render_view
 from sim.scene_sets import load_scene_set
 
 TRAY = Workspace((-0.18, -0.18, -0.1), (0.18, 0.18, 0.4))
@@ -187,6 +190,28 @@ def test_the_installed_checkpoint_is_found_or_named_as_missing(tmp_path):
     (tmp_path / "default.ckpt").rename(tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="several"):
         pretrained_checkpoint(folder=tmp_path)
+
+
+def test_the_shipped_network_grasps_and_is_small():
+    """On a published scene its best grasps nearly all lie near labels; the file is under 5 MB."""
+    assert pretrained_checkpoint().stat().st_size < 5e6
+    scene = load_scene_set("plgp-320")["novel-5"][7]
+    seen = observe(scene, BenchmarkSettings(), [0, 2, 0])
+    view = render_view(scene, seen.camera, ParallelCamera.covering(2500))
+    policy = NetworkPolicy.pretrained(workspace=TRAY)
+    found = policy.pixel_grasps(seen, 20)
+    assert len(found) == 20
+    assert (view.instance_mask[found.row, found.col] > 0).mean() >= 0.8
+    labels = label_view(view)
+    bins = angle_to_bin(found.angle, 18)
+    near = [
+        np.any(
+            ((labels.row.astype(int) - r) ** 2 + (labels.col.astype(int) - c) ** 2 <= 15**2)
+            & (np.abs((labels.angle_bin.astype(int) - k + 9) % 18 - 9) <= 1)
+        )
+        for r, c, k in zip(found.row, found.col, bins, strict=True)
+    ]
+    assert np.mean(near) >= 0.6
 
 
 def test_a_network_says_what_it_is():
