@@ -55,7 +55,7 @@ def step_of(module, data):
     def step():
         moved = data.on_after_batch_transfer(batch)
         optimizer.zero_grad()
-        with torch.autocast("cpu", torch.bfloat16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=cpu_precision() == "bf16-mixed"):
             logits = module.network(moved.image)
         module.loss(logits, moved.target).total.backward()
         optimizer.step()
