@@ -24,8 +24,8 @@ demo: $(INSTALLED) ## Data set, training, benchmark on built-in objects; results
 
 # A file's tests share what it sets up, so files, not tests, are shared out. Torch's threads would only wait for
 # each other.
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 TEST_PROCESSES ?= 2
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
 
 test: $(INSTALLED) ## Run the tests
 	$(PYTEST)

@@ -63,8 +63,8 @@ def rectangle_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
         a: (5,) row, column, angle (radians, counter-clockwise as seen), length along it, breadth; pixels.
         b: The same.
     """
-    boxes = [((float(x[1]), float(x[0])), (float(x[3]), float(x[4])), -float(np.degrees(x[2]))) for x in (a, b)]
-    kind, corners = cv2.rotatedRectangleIntersection(*boxes)
+    first, second = (((float(x[1]), float(x[0])), (float(x[3]), float(x[4])), -float(np.degrees(x[2]))) for x in (a, b))
+    kind, corners = cv2.rotatedRectangleIntersection(first, second)
     if kind == cv2.INTERSECT_NONE or corners is None:
         return 0.0
     common = cv2.contourArea(cv2.convexHull(corners))
