@@ -148,7 +148,7 @@ def test_a_killed_run_goes_on_and_gives_the_same_rows(tmp_path):
 
 def test_a_run_that_is_interrupted_says_how_to_go_on(tmp_path):
     with subprocess.Popen(
-        line("policy=random", "limit=3", f"out={tmp_path / 'out'}"),
+        line("policy=random", "limit=40", f"out={tmp_path / 'out'}"),
         cwd=tmp_path,
         start_new_session=True,
         stderr=subprocess.PIPE,

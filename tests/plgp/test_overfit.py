@@ -25,7 +25,7 @@ class Recipe(NamedTuple):
 
 
 RECIPES = {
-    "GGCNN2": Recipe(5e-3, 80),
+    "GGCNN2": Recipe(5e-3, 140),
     "SMPNetwork": Recipe(6e-3, 36),
     "GRCNN": Recipe(4e-3, 50),
     "UNet": Recipe(2e-3, 80),

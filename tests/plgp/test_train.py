@@ -75,7 +75,7 @@ def test_every_choice_instantiates(group, name, tmp_path, monkeypatch):
     elif group in ("callbacks", "logger"):
         for part in config[group].values():
             instantiate(part)
-    elif group in ("optimizer", "scheduler", "loss", "experiment"):
+    elif group in ("optimizer", "scheduler", "loss", "experiment", "debug"):
         module = instantiate(config.module)
         assert isinstance(module, GraspModule)
         module.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
@@ -216,14 +216,17 @@ def test_killed_and_resumed_training_ends_with_the_same_weights(workers, bars_fo
     """SIGKILL in the third of four epochs; the schedule steps in between, and loader workers change nothing."""
     options = [*SMALL, f"data.folder={bars_folder}", "callbacks=none", "logger=none", "trainer.precision=32-true"]
     options += ["trainer.max_epochs=4", "scheduler.partial.milestones=[1,3]"]
-    train(composed(*options, f"output={probe / 'whole'}"))
+    # All three in processes of their own: threads that other tests have set up change the last digits.
+    result = run(*options, f"hydra.run.dir={probe / 'whole'}", cwd=probe)
+    assert result.returncode == 0, result.stderr
     killed = probe / "killed"
     shoot = f"+callbacks.probe={{_target_: probe.Probe, folder: {probe}, kill_epoch: 2}}"
     result = run(*options, f"data.workers={workers}", shoot, f"hydra.run.dir={killed}", cwd=probe)
     assert result.returncode == -signal.SIGKILL, result.stderr
     resume = killed / "checkpoints" / "last.ckpt"
     assert torch.load(resume, weights_only=True)["epoch"] == 1
-    train(composed(*options, f"data.workers={workers}", f"output={killed}", f"resume={resume}"))
+    result = run(*options, f"data.workers={workers}", f"hydra.run.dir={killed}", f"resume={resume}", cwd=probe)
+    assert result.returncode == 0, result.stderr
     whole, resumed = (
         torch.load(probe / n / "checkpoints" / "last.ckpt", weights_only=True) for n in ("whole", "killed")
     )
