@@ -126,7 +126,11 @@ def test_ctrl_c_leaves_no_worker(backend, tmp_path):
     ) as program:
         pids = {int(program.stdout.readline()) for _ in range(6)}
         program.send_signal(signal.SIGINT)
-        program.wait(60)
+        try:
+            program.wait(20)
+        except subprocess.TimeoutExpired:  # Python drops what a finaliser raises, a KeyboardInterrupt too: seen once
+            program.send_signal(signal.SIGINT)
+            program.wait(20)
     assert program.returncode != 0
     assert gone(pids)
 
