@@ -44,8 +44,8 @@ class PhysicsSettings:
     Attributes:
         time_step: Seconds; 1/240 held every reference grasp, 1/120 lost some.
         solver_iterations: At most; 150 keep the slip of held boxes under 2 mm, 50 let them slip 10 mm.
-        solver_residual: The solver stops early below this. Of 120 held boxes 2 slip more than 2 mm, at
-            most 2.6; with 1e-4 none does (1.3 mm), at 0.89 times the speed (tests/benchmarks/test_solver_settings.py).
+        solver_residual: The solver stops early below this. No held box of 120 slips more than 1.3 mm; with 3e-4,
+            1.1 times as fast, two slip 2.6 mm (tests/benchmarks/test_solver_settings.py).
         gravity: m/s^2.
         collision_margin: Metres around convex parts; Bullet's own 1 mm makes objects 1 mm thicker.
         object_friction: lateralFriction of objects and tray. 1, because Bullet multiplies the two
@@ -57,7 +57,7 @@ class PhysicsSettings:
 
     time_step: float = 1 / 240
     solver_iterations: int = 150
-    solver_residual: float = 3e-4
+    solver_residual: float = 1e-4
     gravity: float = 9.81
     collision_margin: float = 0.0
     object_friction: float = 1.0
