@@ -49,7 +49,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 GROUPS = ["data", "network", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger"]
-GROUPS += ["dataset", "benchmark", "experiment", "debug"]
+GROUPS += ["dataset", "benchmark", "experiment", "budget", "debug"]
 
 
 def composed(*overrides):
@@ -75,7 +75,7 @@ def test_every_choice_instantiates(group, name, tmp_path, monkeypatch):
     elif group in ("callbacks", "logger"):
         for part in config[group].values():
             instantiate(part)
-    elif group in ("optimizer", "scheduler", "loss", "experiment", "debug"):
+    elif group in ("optimizer", "scheduler", "loss", "experiment", "budget", "debug"):
         module = instantiate(config.module)
         assert isinstance(module, GraspModule)
         module.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
@@ -131,6 +131,16 @@ def test_training_writes_everything_and_wandb_reads_back(bars_folder, tmp_path, 
     history = offline_history(tmp_path)
     assert history["benchmark/AP"] == ["37.5"]
     assert len(history["train/loss"]) == 2
+
+
+def test_the_last_epoch_is_kept_though_an_earlier_one_was_better(bars_folder, tmp_path, monkeypatch):
+    scores = iter([{"SR": 1.0, "PC": 2.0, "AP": 50.0}, {"SR": 1.0, "PC": 2.0, "AP": 40.0}])
+    monkeypatch.setattr(BenchmarkCallback, "measure", lambda self, module, epoch: next(scores))
+    options = [*SMALL, f"data.folder={bars_folder}", "logger=none", "callbacks.benchmark.every_n_epochs=1"]
+    train(composed(*options, "trainer.max_epochs=2", f"output={tmp_path}"))
+    saved = {n: torch.load(tmp_path / "checkpoints" / f"{n}.ckpt", weights_only=True) for n in ("best", "last")}
+    assert {name: part["epoch"] for name, part in saved.items()} == {"best": 0, "last": 1}
+    assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
 @pytest.mark.parametrize("network", ["ggcnn2", "grcnn"])  # without dropout, and with
