@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -120,9 +123,21 @@ def collate(samples: Sequence[Sample]) -> Batch:
     )
 
 
-def _one_thread(worker: int) -> None:
-    """Loader workers are parallel already: OpenCV's own threads would only wait for each other."""
+def _start_worker(worker: int) -> None:
+    """Loader workers are parallel already: OpenCV's own threads would only wait for each other.
+
+    A worker ends with the training process. Torch's own watch looks at the parent, which under forkserver is the
+    server, and that stays as long as it has workers: those of a killed training would stay for ever.
+    """
     cv2.setNumThreads(0)
+    threading.Thread(target=_end_with_training, daemon=True).start()
+
+
+def _end_with_training() -> None:
+    training = multiprocessing.parent_process()
+    if training is not None:
+        training.join()
+        os._exit(1)
 
 
 class EpochSampler(Sampler[Key]):
@@ -284,6 +299,8 @@ class PLGPDataModule(lightning.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled, augmented."""
         sampler = EpochSampler(self.indices["train"], self.seed, True, self.samples_per_epoch)
+        if self.trainer is not None:  # a resumed run's workers fetch before Lightning calls set_epoch
+            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
         return self._loader(self.frames(self.overfit is None), sampler, drop_last=len(sampler) >= self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -306,7 +323,7 @@ class PLGPDataModule(lightning.LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context="forkserver" if self.workers else None,  # numba and HDF5 do not survive a fork
             persistent_workers=self.workers > 0,
-            worker_init_fn=_one_thread,
+            worker_init_fn=_start_worker,
         )
 
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:

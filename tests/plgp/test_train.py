@@ -279,7 +279,7 @@ def test_two_processes(multirun, bars_folder, probe):
     where = ["-m", "seed=0,1", f"hydra.sweep.dir={probe}"] if multirun else [f"hydra.run.dir={probe / '0'}"]
     result = run(*where, *options, *DDP, spy, cwd=probe, program=(str(REPOSITORY / "train.py"),))
     assert result.returncode == 0, result.stderr
-    assert result.stdout.count("wrote ") == 1 + multirun
+    assert result.stdout.count("wrote ") == 1 + 2 * multirun  # two runs and their report
     last = probe / str(int(multirun))
     check_processes(last, probe, bars_folder, options)
     assert len(offline_history(last)["train/loss"]) == 2
