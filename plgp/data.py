@@ -300,7 +300,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         """Shuffled, augmented."""
         sampler = EpochSampler(self.indices["train"], self.seed, True, self.samples_per_epoch)
         if self.trainer is not None:  # a resumed run's workers fetch before Lightning calls set_epoch
-            sampler.set_epoch(self.trainer.fit_loop.epoch_progress.current.processed)
+            progress = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
         return self._loader(self.frames(self.overfit is None), sampler, drop_last=len(sampler) >= self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Any]:

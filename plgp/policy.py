@@ -259,12 +259,12 @@ class NetworkPolicy(MapPolicy):
         return cls.from_checkpoint(pretrained_checkpoint(weights), gripper, device, decoder, workspace, name)
 
     def describe(self) -> dict[str, Any]:
-        """Returns what tables say of the network: its class, input, parameters and multiply-adds at 224x224."""
+        """Returns what tables say of the network: its title, input, parameters and multiply-adds at 224x224."""
         channels, side = self.input_format.channels, (224, 224)
         outline = copy.deepcopy(self.network).to("meta").eval()
         with torch.no_grad(), FlopCounterMode(display=False) as counter:
             outline(torch.empty(1, channels, *side, device="meta"))
-        known = {"network": type(self.network).__name__, "modality": self.input_format.modality}
+        known = {"network": self.network.title, "modality": self.input_format.modality}
         return known | {"parameters": parameter_count(self.network), "macs": counter.get_total_flops() // 2}
 
     @torch.inference_mode()

@@ -13,6 +13,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from plgp.networks.smp import title
 from plgp.paper_tables import METRICS, Scores
 from sim import InputError
 from sim.records import read_attempts
@@ -75,8 +76,11 @@ class Run:
 
     @property
     def network(self) -> str:
-        """The network's class."""
-        return str(self.config.module.network["_target_"]).rsplit(".", 1)[-1]
+        """The network's title: its class, or of ``SMPNetwork`` architecture and encoder."""
+        chosen = self.config.module.network
+        name = str(chosen["_target_"]).rsplit(".", 1)[-1]
+        parts = {k: str(chosen[k]) for k in ("architecture", "encoder") if k in chosen}
+        return title(**parts) if name == "SMPNetwork" else name
 
     @property
     def modality(self) -> str:

@@ -40,6 +40,7 @@ class GraspNetwork(nn.Module):
         channels: C, input channels.
         bins: K, angle bins.
         stride: H and W must be multiples of it.
+        title: What tables call it.
         pools: Whether a batch norm follows a global pool, so that training needs 2 images a batch.
     """
 
@@ -51,6 +52,7 @@ class GraspNetwork(nn.Module):
         if min(channels, bins, stride) < 1:
             raise InputError(f"a network needs positive channels, bins and stride, not {channels}, {bins}, {stride}")
         self.channels, self.bins, self.stride = channels, bins, stride
+        self.title = type(self).__name__
 
     def features(self, x: Tensor) -> Tensor:
         """Returns (B, 1 + 2K, H, W) logits of (B, C, H, W) images."""

@@ -21,6 +21,11 @@ def _architectures() -> dict[str, type[nn.Module]]:
     return {name: kind for name, kind in found.items() if issubclass(kind, smp.base.SegmentationModel)}
 
 
+def title(architecture: str = "Unet", encoder: str = "resnet18") -> str:
+    """Returns what tables call a network of the family: "Unet/efficientnet_lite0"."""
+    return f"{architecture}/{encoder.removeprefix('tu-').removeprefix('timm-').removeprefix('tf_')}"
+
+
 class SMPNetwork(GraspNetwork):
     """An SMP model whose 1 + 2K output channels are the three heads.
 
@@ -58,7 +63,7 @@ class SMPNetwork(GraspNetwork):
             InputError: The architecture, the encoder or its weights are unknown or not installed.
         """
         super().__init__(channels, bins, stride)
-        self.colours = colours
+        self.title, self.colours = title(architecture, encoder), colours
         architectures = _architectures()
         if architecture not in architectures:
             known = ", ".join(sorted(architectures))
