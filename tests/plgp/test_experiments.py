@@ -6,6 +6,7 @@ import os
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from importlib.resources import files
 from pathlib import Path
@@ -142,7 +143,15 @@ def records(path):
     assert record == b""
 
 
-def wandb_run(folder):
+def wandb_run(folder, seconds=30):
+    """The one offline run under ``folder``, once W&B's own process, which may lag on a busy machine, has ended it."""
+    end = time.monotonic() + seconds
+    while not (found := read_wandb_run(folder))["finished"] and time.monotonic() < end:
+        time.sleep(0.1)
+    return found
+
+
+def read_wandb_run(folder):
     """Name, group, tags, history and end of the one offline run under ``folder``, from W&B's own file."""
     from wandb.proto.wandb_internal_pb2 import Record
 
