@@ -118,9 +118,9 @@ def _entries(found: Gathered) -> list[_Entry]:
 
 
 def _is_trained(policy: str, results: Results) -> bool:
-    """Returns whether a policy is a network whose row belongs in Table II: not the untrained control."""
+    """Returns whether a policy is a network whose row belongs in Table II: on its scenes, not the untrained control."""
     known = {"network", "modality"} <= set(results.policies.get(policy) or {})
-    return known and not policy.startswith("untrained") and len(results.of(policy)) > 0
+    return known and not policy.startswith("untrained") and bool(results.of(policy).index.isin(CATEGORIES).any())
 
 
 def _cost(network: str, modality: str, results: Results, policy: str = TRAINED) -> tuple[int | None, int | None]:
