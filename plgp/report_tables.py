@@ -335,9 +335,11 @@ def table_iv(found: Gathered) -> Section:
     trainings = {run.folder for run in found.runs}
     for results in found.results:
         for policy in dict.fromkeys(results.summary.policy):
+            means = results.of(policy)
             if _is_trained(policy, results) or (results.folder in trainings and policy == TRAINED):
                 continue
-            means = results.of(policy)
+            if not means.index.isin(CATEGORIES).any():  # measured on other scenes alone
+                continue
             star = " (privileged)" if bool(means.privileged.any()) else ""
             cells = [
                 _cell({"runs": 1, "AP_sd": math.nan, **{str(k): v for k, v in means.loc[c].items()}})
