@@ -38,6 +38,7 @@ class DecoderSettings:
             grasps remain even so are wider openings tried.
         min_depth: Grasps that can go less deep are dropped.
         margin: Kept free on every side of a finger; the labels' own is 2.5 mm.
+        depth_margin: Kept free under fingers and palm, at most half of the free way: the depth is noisy.
         pool: At most as many candidates are tried for each distance, best first.
     """
 
@@ -46,6 +47,7 @@ class DecoderSettings:
     extra_opening: float = 0.010
     min_depth: float = 0.005
     margin: float = 0.0025
+    depth_margin: float = 0.004
     pool: int = 10_000
 
     def __post_init__(self) -> None:
@@ -190,7 +192,15 @@ class _Search:
         clear = ~blocked(self.depth, self.camera, self.gripper, row, col, angle, width, self.rules)
         row, col, angle, width = row[clear], col[clear], angle[clear], width[clear]
         free = deepest_free_depth(
-            self.depth, self.camera, self.gripper, row, col, angle, width, margin=self.rules.margin
+            self.depth,
+            self.camera,
+            self.gripper,
+            row,
+            col,
+            angle,
+            width,
+            margin=self.rules.margin,
+            depth_margin=self.rules.depth_margin,
         )
         score = self.score[row, col].astype(np.float64)
         deep = np.nan_to_num(free, nan=-1.0) >= self.rules.min_depth

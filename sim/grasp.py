@@ -231,7 +231,7 @@ def _free_top(depth, focal, centre, z_range, origin, axes, box):
 
 
 @_compiled
-def _free_depths(depth, focal, centre, z_range, rows, cols, angles, widths, measures, margin):
+def _free_depths(depth, focal, centre, z_range, rows, cols, angles, widths, measures, margin, depth_margin):
     thickness, finger_width, length, palm_width, palm_thickness = measures
     result = np.full(len(rows), np.nan)
     for i in range(len(rows)):
@@ -252,7 +252,8 @@ def _free_depths(depth, focal, centre, z_range, rows, cols, angles, widths, meas
             continue
         half, half_across = palm_width / 2, palm_thickness / 2
         palm, _ = _free_top(depth, focal, centre, z_range, origin, axes, (-half, half, -half_across, half_across))
-        result[i] = min(min(left, right), min(palm + length, surface + length)) - surface
+        deepest = min(min(left, right), min(palm + length, surface + length)) - surface
+        result[i] = deepest - min(depth_margin, max(deepest, 0.0) / 2)
     return result
 
 
@@ -265,6 +266,7 @@ def deepest_free_depth(
     angle: ArrayLike,
     width: ArrayLike,
     margin: float = 0.0025,
+    depth_margin: float = 0.0,
 ) -> FloatArray:
     """Returns section IV-A's grasp depth: as deep as the opened gripper stays free of the image.
 
@@ -282,6 +284,8 @@ def deepest_free_depth(
         angle: (N,) radians.
         width: (N,) metres between the inner finger faces.
         margin: Metres kept free on every side of each finger's footprint.
+        depth_margin: Metres kept free under fingers and palm, but never more than half of the way that
+            is free: a noisy image shows surfaces too low, and a hand that presses on one cannot close.
 
     Returns:
         (N,) float64, metres below the surface at the pixel, at most ``gripper.finger_length``;
@@ -324,5 +328,6 @@ def deepest_free_depth(
             widths,
             measures,
             margin,
+            depth_margin,
         ),
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field, fields, replace
+from functools import partial
 from typing import cast
 
 import cv2
@@ -39,11 +40,13 @@ class RandomPolicy:
         min_height: float = 0.01,
         min_depth: float = 0.01,
         half_side: float = 0.18,
+        depth_margin: float = 0.004,
     ) -> None:
-        """All lengths in metres; ``half_side`` is half of the tray floor's side."""
+        """All lengths in metres; ``half_side`` is half of the tray floor's side, ``depth_margin`` the depth rule's."""
         self.gripper = gripper or GripperGeometry()
         self.seed, self.redraw = seed, redraw
         self.min_height, self.min_depth, self.half_side = min_height, min_depth, half_side
+        self.depth_margin = depth_margin
         self.name = "random-free" if redraw else "random"
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
@@ -61,10 +64,11 @@ class RandomPolicy:
         angle = rng.uniform(0, np.pi, len(pick))
         row, col = rows[pick], cols[pick]
         width = np.full(len(pick), gripper.max_opening)
-        free = np.nan_to_num(deepest_free_depth(depth, camera, gripper, row, col, angle, width), nan=0.0)
+        rule = partial(deepest_free_depth, depth, camera, gripper, row, col, angle, depth_margin=self.depth_margin)
+        free = np.nan_to_num(rule(width), nan=0.0)
         fits = np.zeros(len(pick), bool)
         for opening in np.arange(0.02, gripper.max_opening + 1e-9, 0.01):
-            reach = deepest_free_depth(depth, camera, gripper, row, col, angle, opening)
+            reach = rule(opening)
             first = ~fits & (np.nan_to_num(reach, nan=-1.0) >= self.min_depth)
             width[first], free[first] = opening, reach[first]
             fits |= first
@@ -217,6 +221,7 @@ class AntipodalPolicy:
         spacing: Ranked grasps keep this distance where there are enough of them, metres.
         spacing_angle: Or turn by this against each other, radians.
         half_side: Half of the tray floor's side, metres: contacts lie within.
+        depth_margin: The depth rule's, metres.
         name: What tables call it.
     """
 
@@ -238,6 +243,7 @@ class AntipodalPolicy:
     spacing: float = 0.020
     spacing_angle: float = 0.5
     half_side: float = 0.18
+    depth_margin: float = 0.004
     name: str = "antipodal"
 
     def __post_init__(self) -> None:
@@ -333,7 +339,8 @@ class AntipodalPolicy:
             if len(todo) == 0:
                 break
             opening = least[todo] + step * self.widening
-            reach = deepest_free_depth(image, camera, self.gripper, row[todo], col[todo], angle[todo], opening)
+            some = row[todo], col[todo], angle[todo], opening
+            reach = deepest_free_depth(image, camera, self.gripper, *some, depth_margin=self.depth_margin)
             fits = np.nan_to_num(reach - np.maximum(lower[todo], 0), nan=-1.0) >= self.min_depth
             width[todo[fits]], free[todo[fits]], found[todo[fits]] = opening[fits], reach[fits], True
         grasps = PixelGrasps(row, col, free, angle, width, np.zeros(len(row)))[found]

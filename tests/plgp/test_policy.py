@@ -67,7 +67,8 @@ def obvious_decode(maps, seen, count, rules):
         k = angle.argmax(axis=0)[row, col]
         opening = np.clip(width[k, row, col].astype(np.float64) * 0.1 + rules.extra_opening + more, 0, 0.1)
         theta = bin_to_angle(k, 18)
-        free = deepest_free_depth(seen.depth, seen.camera, GRIPPER, row, col, theta, opening, margin=rules.margin)
+        at = seen.depth, seen.camera, GRIPPER, row, col, theta, opening
+        free = deepest_free_depth(*at, margin=rules.margin, depth_margin=rules.depth_margin)
         for i in np.flatnonzero(np.nan_to_num(free, nan=-1.0) >= rules.min_depth):
             place = (row[i], col[i])
             if place not in found and len(found) < count:

@@ -31,7 +31,7 @@ def floor_with_bar(height=0.04, half_width=0.015, angle=0.0):
     return np.where(np.abs(along) < half_width, 0.5 - height, 0.5).astype(np.float32)
 
 
-def slow_free_depth(depth, row, col, angle, width, margin):
+def slow_free_depth(depth, row, col, angle, width, margin, depth_margin):
     """Every pixel of the image against both fingers' and the palm's rectangles."""
     surface = float(depth[row, col])
     if surface == 0:
@@ -51,7 +51,10 @@ def slow_free_depth(depth, row, col, angle, width, margin):
         tops.append(z[under].min())
     palm = (np.abs(a) <= GRIPPER.palm_width / 2) & (np.abs(b) <= GRIPPER.palm_thickness / 2)
     tops.append(z[palm].min() + GRIPPER.finger_length)
-    return min(*tops, surface + GRIPPER.finger_length) - surface
+    deepest = min(*tops, surface + GRIPPER.finger_length) - surface
+    if deepest <= 0:
+        return deepest
+    return deepest - depth_margin if depth_margin < deepest / 2 else deepest / 2
 
 
 @given(st.integers(0, 2**32 - 1))
@@ -62,8 +65,9 @@ def test_depth_rule_equals_its_slow_twin(seed):
     depth[rng.random(depth.shape) < 0.3] = 0
     rows, cols = rng.integers(0, 90, 20), rng.integers(0, 120, 20)
     angle, width = rng.uniform(0, np.pi, 20), rng.uniform(0.02, 0.1, 20)
-    fast = deepest_free_depth(depth, CAMERA, GRIPPER, rows, cols, angle, width, margin=0.002)
-    slow = [slow_free_depth(depth, *g, 0.002) for g in zip(rows, cols, angle, width, strict=True)]
+    under = rng.choice([0.0, 0.004, 0.02])
+    fast = deepest_free_depth(depth, CAMERA, GRIPPER, rows, cols, angle, width, margin=0.002, depth_margin=under)
+    slow = [slow_free_depth(depth, *g, 0.002, under) for g in zip(rows, cols, angle, width, strict=True)]
     np.testing.assert_allclose(fast, slow, atol=1e-6)
 
 
@@ -84,6 +88,15 @@ def test_depth_rule_stops_at_the_finger_length_and_at_the_palm():
     tower = floor_with_bar(height=0.04)
     tower[46, 57:60] = 0.5 - 0.07
     assert deepest_free_depth(tower, CAMERA, GRIPPER, 44, 59, 0, 0.06)[0] == pytest.approx(0.02, abs=1e-6)
+
+
+def test_depth_margin_keeps_palm_and_fingers_off_what_they_see_but_leaves_half_of_the_way():
+    at = (CAMERA, GRIPPER, 44, 59, 0, 0.06)
+    long, short = floor_with_bar(height=0.2), floor_with_bar(height=0.006)
+    assert deepest_free_depth(long, *at, depth_margin=0.004)[0] == pytest.approx(GRIPPER.finger_length - 0.004)
+    assert deepest_free_depth(short, *at, depth_margin=0.004)[0] == pytest.approx(0.003, abs=1e-6)
+    flat = np.full((90, 120), 0.5, np.float32)
+    assert deepest_free_depth(flat, *at, depth_margin=0.004)[0] == 0
 
 
 def test_unknown_ground_has_no_depth():
