@@ -63,8 +63,9 @@ _NOTE = """Causes are geometry: the scene before the attempt is labelled at {eta
 with the labels within {near:g} mm of it, seen from above. "angle off": by more than {bins:g} bin of the labels' angles
 from all of them. Of those whose angle agrees, the nearest in depth and opening counts: "depth off" and "width off" by
 more than {depth:g} mm (finger tips) and {width:g} mm (opening), the one further out. "label agrees" leaves physics:
-weight, friction, what moved. The row "success" says how often grasps that lifted look the same: read each cause beside
-it. Cells: attempts (percent of the row)."""
+weight, friction, what moved. What stands in the open hand's way overlaps it by {overlap:g} mm or more in the noiseless
+scene: a hand that presses on something is held back by friction, and often cannot close. The row "success" says how
+often grasps that lifted look the same: read each cause beside it. Cells: attempts (percent of the row)."""
 _PICTURES = """Left: the camera's picture, in it the fingers as they come down, the closing line, labels as green
 dots. Then the relief along the closing direction (bold: middle of the fingers, dashed: their sides; grey: the object
 under the grasp, sand: others; orange: the noisy depth that was seen) with the gripper to scale. Then the attempt
@@ -132,8 +133,8 @@ def examine(
         limits: From when on a grasp differs from the labels.
 
     Returns:
-        The rows in which a grasp was executed, with the columns of ``compare_with_labels`` and, for blocked
-        ones, ``find_obstacle``; and by row index the examples: (data URL, caption).
+        The rows in which a grasp was executed, with the columns of ``compare_with_labels`` and
+        ``find_obstacle``; and by row index the examples: (data URL, caption).
     """
     executed = attempts[attempts[["x", "qx", "width"]].notna().all(axis=1)]
     failed = executed[~executed.success.astype(bool)].groupby(["policy", "reason"])
@@ -151,9 +152,8 @@ def examine(
             for index, row in here.iterrows():
                 grasp: Any = recorded_grasp(row)
                 grasp = grasp.transform(to_camera, "camera")
-                found = compare_with_labels(grasp, place, limits) | {"hit": "", "hit_object": "", "overlap_mm": np.nan}
-                if row.reason == "blocked":
-                    found |= find_obstacle(grasp, place.view, rules.gripper, limits)
+                found = compare_with_labels(grasp, place, limits)
+                found |= find_obstacle(grasp, place.view, rules.gripper, limits)
                 causes[index] = found
                 if index in drawn:
                     pictures[index] = _picture(state, place, row, grasp, rules, found)
@@ -242,7 +242,7 @@ def _policy_html(
         _cause_html(causes[causes.policy == policy], "label"),
     ]
     obstacles = _cause_html(causes[causes.policy == policy], "obstacle")
-    parts += ["<h3>What blocked the way down</h3>", obstacles] if obstacles else []
+    parts += ["<h3>What stands where the open hand comes down</h3>", obstacles] if obstacles else []
     shown = examined[(examined.policy == policy) & examined.index.isin(list(pictures))]
     for reason, rows in shown.groupby("reason"):
         parts.append(f"<h3>{html.escape(policy)}: {html.escape(str(reason))}</h3>")
@@ -311,7 +311,7 @@ def write_failures(
 
 
 def _millimetres(limits: Tolerances) -> dict[str, float]:
-    return {"near": 1e3 * limits.near, "depth": 1e3 * limits.depth, "width": 1e3 * limits.width}
+    return {name: 1e3 * getattr(limits, name) for name in ("near", "depth", "width", "overlap")}
 
 
 def _settings(arguments: Sequence[str]) -> dict[str, str]:
