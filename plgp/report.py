@@ -18,7 +18,7 @@ USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, 
   python -m plgp.report runs=outputs out=outputs/report    where the report goes
 
   ablation=table3     W&B group or tag of the runs that make Table III
-  category=novel-15   the category that Table III is about
+  category=novel-15   the category that Table III is about; another one where not all its runs were measured on it
   incomplete=false    true: trainings that stopped before their last epoch count too
   pictures=true       false: no pictures of predictions in the page
 """

@@ -222,10 +222,12 @@ def table_iii(found: Gathered, ablation: str, category: str) -> Section:
     Args:
         found: The runs.
         ablation: W&B group or tag of those that count.
-        category: What they were measured on; where not all were, the benchmark at epoch ends counts.
+        category: What they were measured on; where not all were, another category that all were measured on counts,
+            and where there is none, the benchmark at epoch ends.
     """
     runs = [r for r in found.runs if ablation in r.groups]
-    final = bool(runs) and all(r.scores(category) is not None for r in runs)
+    shared = [c for c in (category, *reversed(CATEGORIES)) if runs and all(r.scores(c) is not None for r in runs)]
+    category, final = (shared or [category])[0], bool(shared)
     scored = [(r, r.scores(category) if final else r.validation()) for r in runs]
     rows: list[list[str]] = []
     data: list[dict[str, object]] = []

@@ -126,6 +126,12 @@ def test_table_iii_has_the_four_rows_their_spread_and_differences(outputs):
     assert "no run has" in table_iii(gather([outputs]), "table9", "novel-15").note.lower()
 
 
+def test_table_iii_takes_the_category_that_all_its_runs_were_measured_on(outputs):
+    section = table_iii(gather([outputs]), "table3", "seen-5")
+    assert set(section.data.measured_on) == {"novel-15"}
+    assert section.data.AP.tolist() == table_iii(gather([outputs]), "table3", "novel-15").data.AP.tolist()
+
+
 def test_without_a_last_benchmark_table_iii_takes_the_one_at_epoch_ends(tmp_path):
     for i, (enhance, focal) in enumerate([(False, False), (True, False), (False, True), (True, True)]):
         ap = [40.0, 60.0, 50.0, 45.0][i]
