@@ -10,6 +10,7 @@ from plgp.losses import GraspLoss
 from plgp.metrics import GraspMetrics
 from plgp.module import build_network
 from plgp.targets import GraspMaps, LabelBatch, rasterise
+from plgp.train import fast_precision
 from plgp.transforms import InputFormat
 
 BINS, SIDE, CROPS = 18, 128, 8
@@ -106,8 +107,9 @@ def examine(network, image, target):
 def overfit(name, image, target, goal):
     """Trains until loss and grasps are as wanted, or the steps are used up.
 
-    Teaches the angle term beside the paper's loss (loss=angle), which sooner gets the angles right;
-    what is wanted is counted in the paper's loss, in evaluation mode.
+    Teaches the angle term beside the paper's loss (loss=angle), which sooner gets the angles right, and the
+    large networks in trainer=cpu's own precision; what is wanted is counted in the paper's loss, in evaluation
+    mode, in float32.
 
     Returns:
         (step, loss, hits) of every look at the network.
@@ -120,11 +122,14 @@ def overfit(name, image, target, goal):
             layer.momentum = 0.5  # every batch is the whole data: its statistics need no long memory
     optimizer = torch.optim.Adam(network.parameters(), recipe.lr)
     cycle = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.lr, total_steps=recipe.steps)
+    half = name not in QUICK and fast_precision("cpu") == "bf16-mixed"
     history = []
     network.train()
     for step in range(1, recipe.steps + 1):
         optimizer.zero_grad()
-        criterion(network(image), target).total.backward()
+        with torch.autocast("cpu", torch.bfloat16, enabled=half):
+            logits = network(image)
+        criterion(logits, target).total.backward()
         optimizer.step()
         cycle.step()
         if step % CHECK_EVERY == 0:
