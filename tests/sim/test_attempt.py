@@ -155,6 +155,14 @@ def test_reasons(world, state):
     assert attempt(world, state, grasp(x=0.04), GRIPPER, 0.4).reason == "blocked"
 
 
+@pytest.mark.parametrize("friction", [0.4, 1.0])
+def test_a_hand_that_presses_on_the_object_cannot_centre_it(world, state, friction):
+    """Why policies keep a depth margin: the palm 2 mm into a box that stands 5 mm off the middle holds it there."""
+    palm_touches = SIZE[2] - GRIPPER.finger_length
+    assert attempt(world, state, grasp(x=0.005, tip=palm_touches - 0.002), GRIPPER, friction).reason == "missed"
+    assert attempt(world, state, grasp(x=0.005, tip=palm_touches + 0.002), GRIPPER, friction).success
+
+
 def test_a_wrong_frame_is_refused(world, state):
     with pytest.raises(ValueError, match="world frame"):
         attempt(world, state, GraspPoses.empty("camera"), GRIPPER, 0.4)
