@@ -308,26 +308,8 @@ def deepest_free_depth(
     image = np.ascontiguousarray(depth_image, dtype=np.float32)
     seen = image[image > 0]
     m = camera.intrinsics
-    measures = (
-        gripper.finger_thickness,
-        gripper.finger_width,
-        gripper.finger_length,
-        gripper.palm_width,
-        gripper.palm_thickness,
-    )
-    return cast(
-        FloatArray,
-        _free_depths(
-            image,
-            (m[1, 1], m[0, 0]),
-            (m[1, 2], m[0, 2]),
-            (float(seen.min()), float(seen.max())),
-            rows,
-            cols,
-            angles,
-            widths,
-            measures,
-            margin,
-            depth_margin,
-        ),
-    )
+    g = gripper
+    measures = g.finger_thickness, g.finger_width, g.finger_length, g.palm_width, g.palm_thickness
+    optics = (m[1, 1], m[0, 0]), (m[1, 2], m[0, 2]), (float(seen.min()), float(seen.max()))
+    free = _free_depths(image, *optics, rows, cols, angles, widths, measures, margin, depth_margin)
+    return cast(FloatArray, free)
