@@ -47,7 +47,7 @@ class DecoderSettings:
     extra_opening: float = 0.010
     min_depth: float = 0.005
     margin: float = 0.0025
-    depth_margin: float = 0.004
+    depth_margin: float = 0.007
     pool: int = 10_000
 
     def __post_init__(self) -> None:

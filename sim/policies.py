@@ -40,7 +40,7 @@ class RandomPolicy:
         min_height: float = 0.01,
         min_depth: float = 0.01,
         half_side: float = 0.18,
-        depth_margin: float = 0.004,
+        depth_margin: float = 0.007,
     ) -> None:
         """All lengths in metres; ``half_side`` is half of the tray floor's side, ``depth_margin`` the depth rule's."""
         self.gripper = gripper or GripperGeometry()
@@ -243,7 +243,7 @@ class AntipodalPolicy:
     spacing: float = 0.020
     spacing_angle: float = 0.5
     half_side: float = 0.18
-    depth_margin: float = 0.004
+    depth_margin: float = 0.007
     name: str = "antipodal"
 
     def __post_init__(self) -> None:
