@@ -142,5 +142,6 @@ def caption(row: Any, ended: str, causes: Mapping[str, Any]) -> str:
     measures += [("depth_mm", "tips {:+.1f} mm deep"), ("width_mm", "opening {:+.1f} mm")]
     parts.append(", ".join(text.format(causes[k]) for k, text in measures if np.isfinite(causes[k])))
     if causes["hit"]:
-        parts.append(f"{causes['hit']} {causes['hit_object']}, {causes['overlap_mm']:.0f} mm overlap")
+        overlap = f" {causes['hit_object']}, {causes['overlap_mm']:.0f} mm overlap" if causes["overlap_mm"] > 0 else ""
+        parts.append(causes["hit"] + overlap)
     return "; ".join(p for p in parts if p)
