@@ -1,5 +1,7 @@
 """Training end to end on the tiny data set, overfitting, checkpoints, the policy."""
 
+from dataclasses import replace
+
 import lightning
 import numpy as np
 import pytest
@@ -153,11 +155,14 @@ def test_decoder_reads_what_the_maps_say():
     depth = np.full((480, 640), 0.6, np.float32)
     depth[200:240, 300:312] = 0.57  # 12 pixels are 16 mm wide
     maps = perfect([220, 221, 100], [306, 306, 100], [0, 0, 5])
+    settings = DecoderSettings()
     grasps = decode(maps, depth, CAMERA, GripperGeometry(), 1)
     assert (grasps.row[0], grasps.col[0]) == (220, 306)
     assert grasps.angle[0] == 0
     assert grasps.width[0] == pytest.approx(0.03)
-    assert grasps.depth[0] == pytest.approx(0.03, abs=1e-4)
+    assert grasps.depth[0] == pytest.approx(0.03 - settings.depth_margin, abs=1e-4)
+    deepest = decode(maps, depth, CAMERA, GripperGeometry(), 1, replace(settings, depth_margin=0.0))
+    assert deepest.depth[0] == pytest.approx(0.03, abs=1e-4)
     assert grasps.quality[0] == pytest.approx(0.9)
     # The neighbour was suppressed; the bare floor at (100, 100) allows no depth.
     two = decode(maps, depth, CAMERA, GripperGeometry(), 2, DecoderSettings(suppression_px=3))
