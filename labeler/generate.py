@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import json
 import os
 import shutil
@@ -56,7 +57,8 @@ def generate(
     """Generates a data set, or what is missing of it.
 
     Returns at once if the folder holds the finished data set of the same recipe; goes on where
-    an interrupted run stopped. A scene that fails is reported with its seed and skipped.
+    an interrupted run stopped. A scene that fails is reported with its seed and skipped. If another
+    run is making the same folder (two jobs of a multirun, say), it waits for that one.
 
     Args:
         recipe: What to make.
@@ -72,11 +74,21 @@ def generate(
         InputError: The folder holds another recipe's data, cannot be written, the disk is full, the
             backend is not there, or no scene could be made.
     """
-    folder = Path(folder)
+    folder, console = Path(folder), Console(stderr=True, quiet=not progress)
     if _is_complete(recipe, folder):
         return folder
-    staging = _prepare(recipe, folder)
-    console = Console(stderr=True, quiet=not progress)
+    with _staging(folder, console) as staging:
+        if not _is_complete(recipe, folder):  # by the run that this one waited for
+            _prepare(recipe, folder, staging)
+            _make_missing(recipe, folder, staging, console, workers, backend)
+        shutil.rmtree(staging, ignore_errors=True)
+    return folder
+
+
+def _make_missing(
+    recipe: DataSetRecipe, folder: Path, staging: Path, console: Console, workers: int, backend: str
+) -> None:
+    """Makes the scenes that are not there yet, packs them into shards and describes the whole."""
     try:
         _pack_all(recipe, folder, staging)
         missing = [i for i in range(recipe.scenes) if not _is_made(folder, staging, i)]
@@ -93,8 +105,6 @@ def generate(
         if error.errno in _FULL:
             raise InputError(f"no space left for {folder}; make room and run the same command again") from error
         raise
-    shutil.rmtree(staging, ignore_errors=True)
-    return folder
 
 
 def make_scene(recipe: DataSetRecipe, scene: int) -> SceneState:
@@ -239,13 +249,28 @@ def _is_complete(recipe: DataSetRecipe, folder: Path) -> bool:
     return False
 
 
-def _prepare(recipe: DataSetRecipe, folder: Path) -> Path:
-    """Makes the folder, stakes it for the recipe and clears away what a killed run left half-written."""
+@contextlib.contextmanager
+def _staging(folder: Path, console: Console) -> Iterator[Path]:
+    """The folder of unfinished work, once no other run works in it; the lock ends with its process."""
     staging = folder / "staging"
     try:
         staging.mkdir(parents=True, exist_ok=True)
+        lock = (staging / "lock").open("w")
     except OSError as error:
         raise InputError(f"{folder} cannot be made ({error.strerror}); choose another folder") from error
+    with lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            console.print(f"{folder} is being made by another run; waiting for it", soft_wrap=True)
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        except OSError:  # a file system without locks
+            pass
+        yield staging
+
+
+def _prepare(recipe: DataSetRecipe, folder: Path, staging: Path) -> None:
+    """Stakes the folder for the recipe and clears away what a killed run left half-written."""
     stake = folder / "recipe.json"
     if stake.is_file():
         _check_hash(recipe, folder, _read_json(stake).get("hash"))
@@ -259,7 +284,6 @@ def _prepare(recipe: DataSetRecipe, folder: Path) -> Path:
     for path in staging.glob("scene-*.h5"):
         if not _is_readable(path):  # by a disk's fault: under its final name a file was whole
             path.unlink(missing_ok=True)
-    return staging
 
 
 def _is_readable(path: Path) -> bool:

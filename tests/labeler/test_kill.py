@@ -143,6 +143,19 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
+def test_a_second_run_waits_for_the_first_and_makes_nothing_twice(uninterrupted, tmp_path):
+    """As the jobs of a multirun do whose data set is not there yet."""
+    folder = tmp_path / "shared"
+    first = start(folder)
+    wait_until(lambda: done(folder), first)
+    waited = finish(folder)
+    assert f"{folder} is being made by another run; waiting for it" in waited
+    assert "scenes," not in waited  # no bar of its own
+    first.communicate(timeout=60)
+    assert first.returncode == 0
+    assert_whole(folder, uninterrupted)
+
+
 @pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_and_finished(uninterrupted, tmp_path, kills):
     rng = np.random.default_rng(kills)

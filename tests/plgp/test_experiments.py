@@ -109,7 +109,7 @@ def test_a_budget_leaves_an_experiment_its_question():
     assert [row.data.enhance for row in rows] == [False, True, False, True]
     assert rows[0].loss == rows[1].loss != rows[2].loss == rows[3].loss
     for row in rows:
-        assert (row.trainer.max_epochs, row.data.samples_per_epoch, row.evaluation.limit) == (8, 300, 5)
+        assert (row.trainer.max_epochs, row.data.samples_per_epoch, row.evaluation.limit) == (8, 500, 10)
         row.data.enhance, row.loss, row.name = None, None, None
     assert all(row == rows[0] for row in rows)
 
