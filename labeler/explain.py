@@ -201,7 +201,7 @@ def explain_pixel(
         row: The camera pixel.
         col: The camera pixel.
         gripper: The gripper; default GripperGeometry().
-        settings: The thresholds, of one pass; default preset ``true``. What the second pass says of an object
+        settings: The thresholds, of one pass; default preset ``truest``. What the second pass says of an object
             without labels: give ``settings.second_pass()``.
 
     Raises:

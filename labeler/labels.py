@@ -72,7 +72,7 @@ def label_view(
     Args:
         view: The view; its back layer is used where it has one.
         gripper: The gripper; default GripperGeometry().
-        settings: The thresholds; default preset ``true``.
+        settings: The thresholds; default preset ``truest``.
 
     Returns:
         The labels, sorted by row, column and angle bin; per pixel and angle the deepest valid depth.

@@ -32,7 +32,7 @@ class LabelOracle:
 
         Args:
             gripper: The gripper; default GripperGeometry().
-            settings: The label settings; default preset ``true``.
+            settings: The label settings; default preset ``truest``.
             spacing: Grasps nearer to each other than this are tried only after all others, metres.
         """
         self.gripper, self.settings, self.spacing = gripper or GripperGeometry(), settings or LabelSettings(), spacing

@@ -11,7 +11,7 @@ from sim import InputError
 
 _STEEPEST = 1.2  # radians: greatest max_normal_angle
 
-# What an object is labelled with on which no check of the preset ``true`` leaves anything; see labeler/README.md.
+# What an object is labelled with on which no check of the preset ``truest`` leaves anything; see labeler/README.md.
 _RELAXED = {
     "max_asymmetry": 0.006,
     "friction": 0.3,
@@ -24,7 +24,7 @@ _RELAXED = {
 
 @dataclass(frozen=True)
 class LabelSettings:
-    """Every threshold of PDG-Generation; metres and radians. The defaults are the preset ``true``.
+    """Every threshold of PDG-Generation; metres and radians. The defaults are the preset ``truest``.
 
     Attributes:
         angles: K, number of angle bins in [0, pi).

@@ -43,7 +43,7 @@ def load_settings(path: str | Path | None = None) -> dict[str, LabelSettings]:
     """Returns named label settings from a YAML such as conf/tradeoff.yaml.
 
     Args:
-        path: A mapping of names to what each changes in its ``preset`` (default ``true``); default
+        path: A mapping of names to what each changes in its ``preset`` (default ``truest``); default
             conf/tradeoff.yaml.
 
     Raises:
@@ -58,7 +58,7 @@ def load_settings(path: str | Path | None = None) -> dict[str, LabelSettings]:
         found = {}
         for name, changes in rows.items():
             changes = dict(changes or {})
-            preset = conf / "labeler" / f"{changes.pop('preset', 'true')}.yaml"
+            preset = conf / "labeler" / f"{changes.pop('preset', 'truest')}.yaml"
             base = OmegaConf.to_container(OmegaConf.create(preset.read_text()))
             found[str(name)] = LabelSettings(**{k: v for k, v in {**base, **changes}.items() if k != "_target_"})  # type: ignore[dict-item]
     except (OSError, TypeError, ValueError, OmegaConfBaseException, YAMLError) as error:

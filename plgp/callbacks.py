@@ -164,7 +164,7 @@ class BenchmarkCallback(lightning.Callback):
     def table_rows(self, attempts: pd.DataFrame) -> list[list[Any]]:
         """Returns W&B's rows: ``COLUMNS`` (None for what is not known) and a picture, or None.
 
-        Pictured are each scene's first ``pictures`` ranked grasps at its first friction: all of them
+        Pictured are each scene's first ``pictures`` ranked grasps at the least friction: all of them
         stand in the scene as it was before anything moved.
         """
         import wandb
@@ -245,6 +245,7 @@ class PictureCallback(lightning.Callback):
         grasps: int = 10,
         max_opening: float = 0.1,
         workspace: Workspace | None = None,
+        decoder: DecoderSettings | None = None,
     ) -> None:
         """Sets up.
 
@@ -255,11 +256,12 @@ class PictureCallback(lightning.Callback):
             grasps: How many of the best grasps are drawn.
             max_opening: L4, metres.
             workspace: Where the drawn grasps may lie.
+            decoder: How the maps become the drawn grasps.
         """
         if every_n_epochs < 1:
             raise InputError("PictureCallback needs every_n_epochs of at least 1")
         self.folder, self.images, self.every_n_epochs = Path(folder), images, every_n_epochs
-        self.grasps, self.max_opening, self.workspace = grasps, max_opening, workspace
+        self.grasps, self.max_opening, self.workspace, self.decoder = grasps, max_opening, workspace, decoder
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Draws, on rank zero, if its epoch has come."""
@@ -268,13 +270,12 @@ class PictureCallback(lightning.Callback):
         if trainer.sanity_checking or not due or not trainer.is_global_zero:
             return
         try:
-            paths = self.draw(trainer, pl_module)
+            paths = [str(path) for path in self.draw(trainer, pl_module)]
+            for logger in trainer.loggers:
+                if isinstance(logger, WandbLogger):
+                    logger.log_image("pictures/validation", paths, step=trainer.global_step)
         except Exception:  # a picture is not worth a training run
             log.exception("the pictures of epoch %d failed; training goes on without them", trainer.current_epoch)
-            return
-        for logger in trainer.loggers:
-            if isinstance(logger, WandbLogger):
-                logger.log_image("pictures/validation", [str(p) for p in paths], step=trainer.global_step)
 
     def draw(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> list[Path]:
         """Returns the files of the pictures that it drew."""
@@ -283,7 +284,7 @@ class PictureCallback(lightning.Callback):
             return []
         indices = data.indices["val"] or data.indices["train"]
         chosen = np.unique(np.linspace(0, len(indices) - 1, self.images).astype(int))
-        policy = NetworkPolicy.from_module(module, workspace=self.workspace)
+        policy = NetworkPolicy.from_module(module, self.decoder, self.workspace)
         self.folder.mkdir(parents=True, exist_ok=True)
         paths = []
         for number in chosen:

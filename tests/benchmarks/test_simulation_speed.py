@@ -33,6 +33,9 @@ def test_parallel_image_with_mask_3000(benchmark, state):
     rasterise_parallel(camera, vertices, surface.faces, surface.ids, False)
     depth, _, _ = benchmark(rasterise_parallel, camera, vertices, surface.faces, surface.ids, False)
     assert depth.shape == (3000, 3000)
+    if len(state.models) == 15:
+        told = {"what": "parallel depth image with mask, 3000x3000, 15 objects", "to_reach": "<= 0.05 s"}
+        benchmark.extra_info |= told | {"measured": f"{benchmark.stats['mean']:.3f} s"}
 
 
 def test_whole_view(benchmark, state):
@@ -66,6 +69,8 @@ def test_attempts(benchmark, objects, policy):
         return [attempt(world, scene, grasp, GripperGeometry(), 0.4) for scene, grasp in work]
 
     results = benchmark.pedantic(all_of_them, rounds=2, iterations=1)
-    benchmark.extra_info["attempts_per_second"] = len(results) / benchmark.stats.stats.min
     world.close()
+    rate, least = len(results) / benchmark.stats["min"], 8 if objects == 5 else 2.5
+    what = f"grasp attempts a second and core, {objects} objects, grasps of policy {policy}"
+    benchmark.extra_info |= {"what": what, "to_reach": f">= {least}", "measured": f"{rate:.1f}"}
     assert len(results) == 20

@@ -69,7 +69,7 @@ def test_agrees_with_the_labels_of_a_real_scene(real_scene):
         (GripperGeometry(), LabelSettings(angles=2)),
         (FRANKA, LabelSettings(angles=3, undercut=False, min_coverage=0.5, max_asymmetry=0.002, engagement=0.004)),
     ],
-    ids=["true", "franka-paper"],
+    ids=["truest", "franka-paper"],
 )
 def test_counts_add_up_to_those_of_the_view(pile, gripper, settings):
     """The furthest check over a pixel's depths, summed over a small camera's pixels, is count_rejections."""

@@ -266,7 +266,7 @@ def test_settings_are_compared(data_set, monkeypatch):
 
 def test_packaged_settings_are_the_presets_and_their_changes(tmp_path):
     settings = load_settings()
-    assert settings["true"] == LabelSettings()
+    assert settings["truest"] == LabelSettings()
     assert settings["paper"].min_coverage == 0.5
     assert not settings["paper"].undercut
     assert len(set(settings.values())) == len(settings) >= 6

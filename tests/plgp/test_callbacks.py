@@ -15,7 +15,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from PIL import Image
 
-from plgp.callbacks import COLUMNS, BenchmarkCallback, _from_rank_zero
+from plgp.callbacks import COLUMNS, BenchmarkCallback, PictureCallback, _from_rank_zero
 from plgp.decoder import Workspace
 from plgp.loggers import wandb_logger
 from plgp.module import GraspModule
@@ -111,6 +111,20 @@ def test_a_table_that_fails_never_kills_training(tmp_path, monkeypatch, caplog):
     logger = wandb_logger(tmp_path, offline=True)
     callback._log_attempts(SimpleNamespace(loggers=[logger], global_step=0, current_epoch=3))
     assert "table of attempts of epoch 3 failed; training goes on" in caplog.text
+
+
+def test_pictures_that_fail_never_kill_training(tmp_path, monkeypatch, caplog):
+    def refused(*arguments, **options):
+        raise OSError("W&B cannot be reached")
+
+    logger = wandb_logger(tmp_path, offline=True)
+    monkeypatch.setattr(logger, "log_image", refused)
+    callback = PictureCallback(tmp_path, every_n_epochs=1)
+    monkeypatch.setattr(callback, "draw", lambda trainer, module: [tmp_path / "a.png"])
+    about = {"current_epoch": 3, "max_epochs": 9, "global_step": 0, "sanity_checking": False, "is_global_zero": True}
+    callback.on_validation_epoch_end(SimpleNamespace(loggers=[logger], **about), network())
+    assert "pictures of epoch 3 failed; training goes on" in caplog.text
+    assert "W&B cannot be reached" in caplog.text
 
 
 def test_the_picture_shows_the_grasp_where_it_was():

@@ -11,10 +11,12 @@ import zlib
 from importlib.resources import files
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
+from plgp.module import GraspModule
 from plgp.train import train
 
 NETWORKS = ["ggcnn2", "grcnn", "unet", "segnet", "deeplabv3plus", "stdc", "danet", "affga"]
@@ -182,11 +184,11 @@ def read_wandb_run(folder):
     return found
 
 
-def sweep(bars_folder, folder, *more, experiment="table3", timeout=300):
-    """Runs table3's four rows on GGCNN2 and the bars; returns the process and the four folders."""
-    quick = ["network=ggcnn2", "callbacks=none", "~evaluation", f"data.folder={bars_folder}", *SMALL]
+def sweep(bars_folder, folder, *more, evaluation=("~evaluation",), timeout=300):
+    """Runs table3's four rows on GGCNN2 and the bars; returns the four folders."""
+    quick = ["network=ggcnn2", "callbacks=none", *evaluation, f"data.folder={bars_folder}", *SMALL]
     where = f"hydra.sweep.dir={folder / 'sweep'}"
-    result = run("-m", f"experiment={experiment}", *quick, where, *more, cwd=folder, timeout=timeout)
+    result = run("-m", "experiment=table3", *quick, where, *more, cwd=folder, timeout=timeout)
     assert result.returncode == 0, result.stderr
     folders = sorted(p for p in (folder / "sweep").iterdir() if (p / "config.yaml").is_file())
     assert [p.name for p in folders] == [f"{number}-table3-{row}" for number, row in enumerate(ROWS)]
@@ -207,11 +209,19 @@ def check_runs(folders):
 
 
 def test_table3_in_one_process(bars_folder, tmp_path):
-    """And it ends with one report that holds the four rows."""
-    check_runs(sweep(bars_folder, tmp_path))
+    """And it ends with one report whose Table III holds the four rows, each measured in simulation."""
+    measured = ["evaluation.category=novel-5", "evaluation.limit=1", "evaluation.frictions=[1.0]"]
+    measured += ["evaluation.workers=1", *ONE_ATTEMPT[1:5]]
+    folders = sweep(bars_folder, tmp_path, evaluation=measured)
+    check_runs(folders)
     report = tmp_path / "sweep" / "report"
-    text = (report / "report.md").read_text()
-    assert all(text.count(f"table3-{row} ") >= 1 for row in ROWS)
+    table = pd.read_csv(report / "table3.csv")
+    assert list(zip(table.enhance, table.focal, strict=True)) == [(e, f) for f in (False, True) for e in (False, True)]
+    assert set(table.measured_on) == {"novel-5"}
+    for folder, score in zip(folders, table.AP, strict=True):
+        ours = pd.read_csv(folder / "summary.csv").query("policy == 'network' and friction == 'mean'")
+        assert ours.AP.tolist() == [pytest.approx(score)]
+    assert all(f"| table3-{row} |" in (report / "report.md").read_text() for row in ROWS)
     assert (report / "report.html").stat().st_size > 10_000
 
 
@@ -248,17 +258,44 @@ def test_debug_batch(bars_folder, tmp_path):
     assert folder.name in result.stdout + result.stderr
 
 
-def test_debug_overfit_uses_the_same_images(bars_folder, tmp_path):
+def test_debug_overfit_uses_the_same_images(bars_folder, tmp_path, monkeypatch):
+    seen = {"training_step": set(), "validation_step": set()}
+    for name, step in [(name, getattr(GraspModule, name)) for name in seen]:
+
+        def noting(self, batch, *place, name=name, step=step):
+            seen[name] |= set(batch.image_index.tolist())
+            return step(self, batch, *place)
+
+        monkeypatch.setattr(GraspModule, name, noting)
     options = ["debug=overfit", *SMALL[:4], f"data.folder={bars_folder}", "data.samples_per_epoch=16", "logger=csv"]
     more = ["trainer.max_epochs=2", "+trainer.enable_progress_bar=false", "data.overfit=2", f"output={tmp_path}"]
-    metrics = train(composed(*options, *more, "callbacks.pictures=null"))
-    assert metrics["val/loss"] == pytest.approx(metrics["train/loss"], rel=0.5)
+    train(composed(*options, *more, "callbacks.pictures=null"))
+    assert len(seen["training_step"]) == 2
+    assert seen["training_step"] == seen["validation_step"]
 
 
 def test_debug_profile_writes_a_table(bars_folder, tmp_path):
     options = ["debug=profile", *SMALL, f"data.folder={bars_folder}", "logger=none", f"output={tmp_path}"]
     train(composed(*options, "callbacks.pictures=null"))
     assert "optimizer_step" in (tmp_path / "fit-profile.txt").read_text()
+
+
+def test_wandb_is_online_for_who_is_logged_in(tmp_path, monkeypatch):
+    from plgp.loggers import wandb_logger
+
+    for name in ("WANDB_MODE", "WANDB_API_KEY", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert wandb_logger(tmp_path)._offline
+    (tmp_path / ".netrc").write_text("machine api.wandb.ai login user password secret\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    assert not wandb_logger(tmp_path)._offline
+    assert wandb_logger(tmp_path, offline=True)._offline
+    (tmp_path / ".netrc").unlink()
+    monkeypatch.setenv("WANDB_API_KEY", "secret")
+    assert not wandb_logger(tmp_path)._offline
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert wandb_logger(tmp_path)._offline
 
 
 def test_summary_of_wandb_is_the_best_value(tmp_path, monkeypatch):

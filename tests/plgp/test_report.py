@@ -151,7 +151,9 @@ def test_table_ii_keeps_recipes_apart_and_puts_the_paper_beside(outputs):
     ]
     assert ours[-1][:5] == ["SMPNetwork", "RGB-D", "network in measured", "5,619,573", "2.00"]
     assert {row[3] for row in ours[:-1]} == {"79,381"}
-    assert sum(row[0] == "paper" for row in section.rows) == 4  # none beside a network that the paper has not
+    # Once below its network's rows, and none beside a network that the paper has not.
+    assert [row[0] for row in section.rows] == ["GGCNN2"] * 4 + ["paper", "SMPNetwork"]
+    assert [row[0] for row in table_ii(gather([outputs]), "table3").rows] == ["SMPNetwork"]
     last = section.data[section.data.run == "row3"].iloc[0]
     assert (last.AP, last.paper_AP, last.category) == (87.5, 75.18, "novel-15")
     assert last.frictions == "0.4"

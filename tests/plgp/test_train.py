@@ -2,6 +2,7 @@
 
 import csv
 import json
+import math
 import os
 import signal
 import struct
@@ -49,7 +50,8 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 GROUPS = ["data", "network", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger"]
-GROUPS += ["dataset", "benchmark", "experiment", "budget", "debug"]
+GROUPS += ["dataset", "benchmark", "experiment", "experiment/small", "budget", "debug"]
+GROUPS += ["scene", "camera", "gripper", "labeler", "depth_noise", "appearance", "decoder", "workspace"]
 
 
 def composed(*overrides):
@@ -68,7 +70,8 @@ def choices(group):
 def test_every_choice_instantiates(group, name, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     more = ["trainer.accelerator=cpu", "trainer.devices=1"] if group == "trainer" else []
-    config = composed(f"{group}={name}", f"output={tmp_path}", *more)
+    group, _, part = group.partition("/")  # experiment=small/ggcnn2_depth
+    config = composed(f"{group}={part}{'/' * bool(part)}{name}", f"output={tmp_path}", *more)
     OmegaConf.resolve(config)
     if group == "network":
         build_network(OmegaConf.to_container(config.network), 1, 18)
@@ -357,6 +360,27 @@ def test_null_leaves_a_choice_out():
     assert drop_null_choices(line) == ["experiment=demo", "~evaluation", *line[2:]]
     for group in ("evaluation", "experiment", "debug"):
         composed(*drop_null_choices([f"{group}=null"]))
+
+
+def test_training_goes_on_without_its_benchmark(bars_folder, tmp_path, monkeypatch, caplog):
+    def broken(*arguments):
+        raise RuntimeError("the simulator fell over")
+
+    monkeypatch.setattr("plgp.callbacks.run_benchmark", broken)
+    options = [*SMALL, f"data.folder={bars_folder}", "logger=none", f"output={tmp_path}"]
+    metrics = train(composed(*options, "callbacks.benchmark.every_n_epochs=1", "trainer.max_epochs=2"))
+    assert caplog.text.count("RuntimeError: the simulator fell over") == 2
+    assert metrics["benchmark/AP"] != metrics["benchmark/AP"]
+    assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
+
+
+def test_accumulated_gradients_in_half_precision(bars_folder, tmp_path):
+    options = [*SMALL, f"data.folder={bars_folder}", "callbacks=none", "logger=none", f"output={tmp_path}"]
+    metrics = train(composed(*options, "trainer.accumulate_grad_batches=2", "trainer.precision=bf16-mixed"))
+    assert math.isfinite(metrics["val/loss"])
+    saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["global_step"] == 1  # of two batches
+    assert all(value.dtype == torch.float32 for value in saved["state_dict"].values())
 
 
 def test_a_failing_benchmark_never_kills_training(caplog):
