@@ -141,7 +141,11 @@ def _network_record(key: tuple[str, str, str], entries: Sequence[_Entry], catego
     """Returns one line of table2.csv."""
     there = [e for e in entries if category in e.means.index]
     record: dict[str, object] = dict(zip(("network", "modality", "run"), key, strict=True))
-    record |= {"category": category, "runs": len(there), "seeds": " ".join(str(e.seed) for e in there if e.seed is not None)}
+    record |= {
+        "category": category,
+        "runs": len(there),
+        "seeds": " ".join(str(e.seed) for e in there if e.seed is not None),
+    }
     record |= {"parameters": entries[0].parameters, "macs": entries[0].macs}
     for metric in METRICS:
         by_seed: dict[int | None, list[float]] = {}
