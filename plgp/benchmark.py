@@ -95,8 +95,10 @@ def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
         if "path" in plain and plain["path"] is None:
             print(f"policy '{name}' needs a network: left out (give checkpoint=FILE)")
             continue
+        if plain.get("path") == "pretrained":
+            plain["path"] = str(pretrained_checkpoint())
         policy = instantiate(plain, _convert_="all")
-        about = OmegaConf.to_yaml(entry, resolve=True)
+        about = OmegaConf.to_yaml(plain)
         if "path" in plain:  # a file may change under its name, and be moved without changing
             about = about.replace(str(plain["path"]), _digest(plain["path"]))
         elif "weights" in plain:  # as may what is installed

@@ -216,7 +216,7 @@ class NetworkPolicy(MapPolicy):
         """Returns the policy of a checkpoint.
 
         Args:
-            path: The checkpoint.
+            path: The checkpoint; "pretrained" is the one that is installed with the package.
             gripper: The gripper that will be used; None takes the checkpoint's.
             device: Where the network runs.
             decoder: How maps become grasps.
@@ -229,6 +229,7 @@ class NetworkPolicy(MapPolicy):
         Raises:
             InputError: The checkpoint is missing, broken, or made for another gripper.
         """
+        path = pretrained_checkpoint() if str(path) == "pretrained" else path
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = load_module(path, weights=not untrained)

@@ -21,7 +21,7 @@ from scipy.spatial.transform import Rotation
 
 from plgp.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
 from plgp.decoder import DecoderSettings, Workspace
-from plgp.policy import NetworkPolicy, pretrained_checkpoint
+from plgp.policy import NetworkPolicy
 from plgp.train import check_choices, input_error
 from sim import InputError
 from sim.camera import PinholeCamera
@@ -178,7 +178,7 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
         if not isinstance(config[name], int) or config[name] < (name == "count"):
             raise InputError(f"{name} is {config[name]}; give a whole number" + " from 1 on" * (name == "count"))
     pairs = _pairs(config)
-    path = pretrained_checkpoint() if config.checkpoint == "pretrained" else Path(config.checkpoint)
+    path = str(config.checkpoint)
     decoder: DecoderSettings = instantiate(config.decoder)
     policy = NetworkPolicy.from_checkpoint(path, device=config.device, decoder=decoder)
     folder = Path(config.out)
@@ -188,7 +188,7 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
         if seen.rgb is None and modality(policy) != "depth":
             raise InputError(f"checkpoint '{path}' looks at {modality(policy)}; give rgb=FILE besides the depth")
         policy.workspace = read_workspace(config.region, seen.depth.shape)
-        sources = {"checkpoint": str(path), "depth": str(depth), "rgb": "" if rgb is None else str(rgb)}
+        sources = {"checkpoint": path, "depth": str(depth), "rgb": "" if rgb is None else str(rgb)}
         sources |= {"intrinsics": str(config.intrinsics), "workspace": str(config.region or "none")}
         records.append(_predict_one(policy, seen, sources, folder / name, config))
     return records

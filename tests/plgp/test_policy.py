@@ -215,6 +215,21 @@ def test_the_shipped_network_grasps_and_is_small():
     assert np.mean(near) >= 0.6
 
 
+def test_the_installed_checkpoint_goes_by_its_name_wherever_a_file_does():
+    from hydra import compose, initialize_config_module
+
+    from plgp.benchmark import _policies
+
+    with initialize_config_module("plgp.conf", version_base="1.3"):
+        config = compose("evaluate", ["policy=[network,untrained]", "checkpoint=pretrained"])
+        asked = compose("evaluate", ["policy=network", f"checkpoint={pretrained_checkpoint()}"])
+    named, by_file = _policies(config.policies), _policies(asked.policies)
+    weights = {k: next(p.network.parameters()) for k, (p, _) in named.items()}
+    assert torch.equal(weights["network"], next(NetworkPolicy.pretrained().network.parameters()))
+    assert not torch.equal(weights["network"], weights["untrained"])
+    assert named["network"][1] == by_file["network"][1]  # what is measured goes on, whatever the file is called
+
+
 def test_a_network_says_what_it_is():
     module = GraspModule({"_target_": "plgp.networks.GGCNN2"}, {}, modality="rgbd")
     about = NetworkPolicy.from_module(module).describe()
