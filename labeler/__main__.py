@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from labeler.command_help import HELP, USAGE
-from sim import InputError
+from sim.errors import InputError
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def _generate(arguments: list[str]) -> int:
     # conf/scenes is a group of the benchmark's: Hydra would take the number for a choice from it.
     arguments = [f"dataset.{text}" if text.startswith("scenes=") else text for text in arguments]
     sys.argv = ["python -m labeler generate", *arguments]
-    hydra.main(config_path="pkg://plgp.conf", config_name="generate", version_base="1.3")(task)()
+    hydra.main(config_path="pkg://plgp_conf", config_name="generate", version_base="1.3")(task)()
     if raised:
         raise raised[0]
     return 0
@@ -71,7 +71,7 @@ def _run(config: Any) -> None:
     from hydra.errors import InstantiationException
     from hydra.utils import instantiate
 
-    from labeler.generate import generate
+    from labeler.dataset.generate import generate
 
     try:
         recipe = instantiate(config.dataset, _convert_="all")
@@ -104,8 +104,8 @@ def _summary(folder: Path) -> str:
 
 def _stats(arguments: list[str]) -> int:
     """Prints figures; writes them as JSON, and histograms as a picture."""
-    from labeler.card import write_stats
-    from labeler.stats import print_stats
+    from labeler.dataset.card import write_stats
+    from labeler.dataset.stats import print_stats
 
     folder = _folder(arguments[:1], "stats")
     options = _options(arguments[1:], "stats", {"out": None})
@@ -128,7 +128,7 @@ def _picture(command: str, name: str | None, default: Path) -> Path:
 
 def _validate(arguments: list[str]) -> int:
     """Checks every byte and every range; names what is damaged."""
-    from labeler.validate import find_problems
+    from labeler.dataset.validate import find_problems
 
     folder = _folder(arguments, "validate")
     problems = find_problems(folder)
@@ -157,7 +157,7 @@ def _options(arguments: list[str], command: str, defaults: dict[str, Any]) -> di
 def _verify(arguments: list[str]) -> int:
     """Executes random labels, and random grasps, in physics; prints what lifts and keeps the figures."""
     from labeler.shards import DataSet
-    from labeler.verify import check_arguments, describe_tilts, describe_truth, verify
+    from labeler.truth.verify import check_arguments, describe_tilts, describe_truth, verify
 
     folder = _folder(arguments[:1], "verify")
     defaults = {"attempts": 500, "friction": "0.4", "seed": 0, "workers": 2, "objects": None}
@@ -181,8 +181,8 @@ def _verify(arguments: list[str]) -> int:
 
 
 def _recall(folder: Path, options: dict[str, Any], friction: float, grasps: int) -> str:
-    from labeler.recall import describe_recall, measure_recall
     from labeler.shards import DataSet
+    from labeler.truth.recall import describe_recall, measure_recall
 
     shared = {name: options[name] for name in ("seed", "workers", "objects")}
     measure_recall(folder, grasps, friction, **shared, progress=True)
@@ -191,7 +191,7 @@ def _recall(folder: Path, options: dict[str, Any], friction: float, grasps: int)
 
 def _tradeoff(arguments: list[str]) -> int:
     """Measures truth and coverage of several label settings; writes a table and a picture."""
-    from labeler.tradeoff import describe_tradeoff, draw_tradeoff, load_settings, measure_tradeoff
+    from labeler.truth.tradeoff import describe_tradeoff, draw_tradeoff, load_settings, measure_tradeoff
 
     folder = _folder(arguments[:1], "tradeoff")
     defaults = {"settings": None, "attempts": 120, "friction": "0.4,0.2", "grasps": 100, "seed": 0, "workers": 2}
@@ -219,7 +219,7 @@ def _numbers(command: str, name: str, text: str) -> list[float]:
 
 def _preview(arguments: list[str]) -> int:
     """Draws images with some of their labels into one PNG."""
-    from labeler.preview import draw_preview
+    from labeler.dataset.preview import draw_preview
     from labeler.shards import DataSet
 
     folder = _folder(arguments[:1], "preview")
@@ -233,7 +233,7 @@ def _preview(arguments: list[str]) -> int:
 
 def _import_plgp(arguments: list[str]) -> int:
     """Makes a data set of the authors' files; names what was skipped."""
-    from labeler.imports import import_plgp
+    from labeler.formats.authors_data import import_plgp
     from sim.depth_noise import DepthNoise
 
     source, folder = _two(arguments, "import-plgp", "SOURCE DIR")
@@ -251,7 +251,7 @@ def _import_plgp(arguments: list[str]) -> int:
 
 def _export_rectangles(arguments: list[str]) -> int:
     """Writes labels as rectangles."""
-    from labeler.exports import export_rectangles
+    from labeler.formats.rectangles import export_rectangles
 
     folder, out = _two(arguments, "export-rectangles", "DIR OUT")
     defaults = {"format": "cornell", "per_image": 100, "seed": 0, "side": 0}
@@ -266,7 +266,7 @@ def _export_rectangles(arguments: list[str]) -> int:
 
 def _push(arguments: list[str]) -> int:
     """Sends a data set to the Hub or to a folder."""
-    from labeler.hub import push
+    from labeler.dataset.hub import push
 
     folder, place = _two(arguments, "push", "DIR PLACE")
     options = _options(arguments[2:], "push", {"licence": "other", "private": "true"})
@@ -278,7 +278,7 @@ def _push(arguments: list[str]) -> int:
 
 def _pull(arguments: list[str]) -> int:
     """Fetches a data set from the Hub or from a folder."""
-    from labeler.hub import pull
+    from labeler.dataset.hub import pull
 
     place, folder = _two(arguments, "pull", "PLACE DIR")
     _options(arguments[2:], "pull", {})

@@ -12,10 +12,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler.kernels import REASONS, VALID, Limits, Lookup, label_angle
-from labeler.relief import Relief, Turn, erode_ahead, erode_rows, make_relief, turn_image
+from labeler.pdg.kernels import REASONS, VALID, Limits, Lookup, label_angle
+from labeler.pdg.relief import Relief, Turn, erode_ahead, erode_rows, make_relief, turn_image
 from labeler.settings import LabelSettings as LabelSettings
-from sim import InputError
+from sim.errors import InputError
 from sim.grasp import PixelGrasps, bin_to_angle
 from sim.gripper import GripperGeometry
 from sim.view import SceneView
@@ -239,7 +239,7 @@ class Prepared:
     reach: tuple[int, int]
 
     def images(self, turn: Turn, buffer: NDArray[np.uint16]) -> tuple[tuple[NDArray[np.uint16], ...], Lookup]:
-        """Returns ``turned``, ``eroded``, ``standing`` of one angle (see labeler.relief), and their lookup.
+        """Returns ``turned``, ``eroded``, ``standing`` of one angle (see labeler.pdg.relief), and their lookup.
 
         Args:
             turn: The angle.

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 
 import numpy as np
 
-from sim import InputError
+from sim.errors import InputError
 
 _STEEPEST = 1.2  # radians: greatest max_normal_angle
 

@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeler.labels import GraspLabels
-from sim import InputError
+from sim.errors import InputError
 from sim.view import ViewObject
 
 SCHEMA_VERSION = 1

@@ -1,25 +1,13 @@
 """Learning: targets, transforms, networks, losses, training, policies.
 
-Third floor of the house: may import sim and labeler. Names below are loaded on first use
-(PEP 562), so that ``import plgp`` stays cheap.
+Third floor of the house: it may import sim and labeler.
 """
 
-from importlib import import_module
-from typing import Any
+from sim.lazy import attach_names
 
-_HOMES = {
-    "BenchmarkCallback": "plgp.callbacks",
-    "BinaryFocalLoss": "plgp.losses",
-    "GraspLoss": "plgp.losses",
-    "GraspModule": "plgp.module",
-    "NetworkPolicy": "plgp.policy",
-    "PLGPDataModule": "plgp.data",
-    "rasterise": "plgp.targets",
+_FORMER = {
+    "contact_graspnet": "plgp.methods.contact_graspnet",
+    "decoder": "plgp.policy.decoder",
+    "transforms": "plgp.data.transforms",
 }
-__all__ = list(_HOMES)
-
-
-def __getattr__(name: str) -> Any:
-    if name in _HOMES:
-        return getattr(import_module(_HOMES[name]), name)
-    raise AttributeError(f"module 'plgp' has no attribute '{name}'")
+__getattr__, __dir__, __all__ = attach_names(__name__, __file__, former=_FORMER)

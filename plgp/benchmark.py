@@ -14,15 +14,15 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from sim import InputError
 from sim.benchmark import BenchmarkSettings, GraspPolicy, attempt_progress, observe, run_benchmark
+from sim.benchmark.scene_sets import SceneSet
+from sim.benchmark.statistics import compare, count_reasons, plot_frictions, summarise
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
+from sim.drawing.replay import write_replays
+from sim.drawing.scene_page import write_policy_page
+from sim.errors import InputError
 from sim.render import render_view
-from sim.replay import write_replays
-from sim.results import compare, count_reasons, plot_frictions, summarise
 from sim.scene import SceneState
-from sim.scene_page import write_policy_page
-from sim.scene_sets import SceneSet
 
 DESCRIPTIONS = "policies.yaml"  # beside the results: what each policy was
 
@@ -37,7 +37,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
             What is finished there is not measured again.
 
     Returns:
-        The summary of ``sim.results.summarise``.
+        The summary of ``sim.benchmark.statistics.summarise``.
 
     Raises:
         InputError: A choice that does not exist, or ``output`` holds results of other settings.
@@ -210,7 +210,7 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
     """Draws one scene with its labels, and beside its picture what each network (or constant maps) makes of it."""
     from labeler.labels import LabelSettings, label_view
     from labeler.oracle import LabelOracle
-    from plgp.pictures import draw_prediction, draw_view
+    from plgp.evaluation.map_figures import draw_prediction, draw_view
     from plgp.policy import MapPolicy
 
     seen = observe(scene, rules, [rules.seed, 0, 0])
@@ -228,7 +228,7 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
             draw_prediction(seen, maps, grasps, path, labels, rules.gripper.max_opening)
 
 
-@hydra.main(version_base="1.3", config_path="pkg://plgp.conf", config_name="evaluate")
+@hydra.main(version_base="1.3", config_path="pkg://plgp_conf", config_name="evaluate")
 def _app(config: DictConfig) -> None:
     from plgp.train import input_error
 

@@ -16,15 +16,15 @@ import pandas as pd
 from lightning.pytorch.loggers import WandbLogger
 
 from plgp.data import PLGPDataModule
+from plgp.evaluation.map_figures import attempt_picture, draw_prediction
 from plgp.module import GraspModule
-from plgp.pictures import attempt_picture, draw_prediction
 from plgp.policy import DecoderSettings, NetworkPolicy, Workspace
-from sim import InputError
 from sim.benchmark import BenchmarkSettings, Observation, make_scenes, observe, run_benchmark, summarise
+from sim.benchmark.scene_sets import SceneSet
 from sim.camera import PinholeCamera
+from sim.errors import InputError
 from sim.objects import ObjectSet
 from sim.scene import SceneSettings, SceneState
-from sim.scene_sets import SceneSet
 
 log = logging.getLogger(__name__)
 SCORES = ("SR", "PC", "AP")

@@ -12,7 +12,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import plgp.networks
 from plgp.networks.base import GraspNetwork, parameter_count
-from sim import InputError
+from sim.errors import InputError
 
 INPUTS = {"depth": 1, "RGB": 3, "RGB-D": 4}
 SIZE = (224, 224)

@@ -40,10 +40,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from plgp.data.transforms import COLOURS, InputFormat
 from plgp.module import GraspModule, load_module
 from plgp.networks.base import GraspNetwork
-from plgp.transforms import COLOURS, InputFormat
-from sim import InputError
+from sim.errors import InputError
 
 OPSET = 17
 TOLERANCE = 1e-4  # of a probability: float32 sums in another order, through a hundred layers

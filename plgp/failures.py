@@ -16,7 +16,7 @@ import pandas as pd
 from rich.console import Console
 from rich.progress import track
 
-from plgp.failure_causes import (
+from plgp.evaluation.failure_causes import (
     Labelled,
     Tolerances,
     cause_table,
@@ -25,15 +25,15 @@ from plgp.failure_causes import (
     label_state,
     reason_table,
 )
-from plgp.failure_pictures import caption, draw_example, film
-from sim import InputError, records
-from sim.attempt import attempt
-from sim.benchmark import BenchmarkSettings, observe, scene_after
+from plgp.evaluation.failure_figures import caption, draw_example, film
+from sim.benchmark import BenchmarkSettings, observe, scene_after, store
+from sim.benchmark.grasp_attempt import attempt
+from sim.benchmark.scene_sets import load_scene_set
+from sim.drawing.replay import recorded_grasp
+from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.physics import World
-from sim.replay import recorded_grasp
 from sim.scene import SceneState
-from sim.scene_sets import load_scene_set
 
 USAGE = """What fails and why: one HTML page of a benchmark's failed attempts, and its tables as CSV.
 
@@ -172,15 +172,15 @@ def check_measured(
             raise InputError(
                 f"there is no scene {number} of '{category}' in the scene set; give the run's, scenes=FILE"
             )
-        known = records.identity("", scenes[category][number], [], rules)
+        known = store.identity("", scenes[category][number], [], rules)
         try:
-            records.read(folder, policy, category, number, {"scene": known["scene"]})
+            store.read(folder, policy, category, number, {"scene": known["scene"]})
         except InputError as error:
             raise InputError(
                 f"'{policy}' was measured in another scene {number} of '{category}'; give the run's set, scenes=FILE"
             ) from error
         try:
-            records.read(folder, policy, category, number, {"rules": known["rules"]})
+            store.read(folder, policy, category, number, {"rules": known["rules"]})
         except InputError:
             same = False
     return same
@@ -278,7 +278,7 @@ def write_failures(
     Raises:
         InputError: Nothing was measured there, or not this policy, or in other scenes.
     """
-    attempts, rules, limits = records.read_attempts(results), rules or BenchmarkSettings(), Tolerances()
+    attempts, rules, limits = store.read_attempts(results), rules or BenchmarkSettings(), Tolerances()
     scenes = scenes or load_scene_set("plgp-320")
     measured = list(dict.fromkeys(attempts.policy))
     for policy in policies:

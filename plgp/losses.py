@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from plgp.targets import GraspMaps
-from sim import InputError
+from sim.errors import InputError
 
 # Elements worked on at once on a CPU: the temporaries stay in the cache, and each operation in
 # one thread: hundreds of barriers a step cost far more than they gain as soon as a core is busy.

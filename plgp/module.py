@@ -17,12 +17,12 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
 from plgp.data import Batch
+from plgp.data.transforms import InputFormat
 from plgp.losses import GraspLoss
 from plgp.metrics import GraspMetrics
 from plgp.networks.base import GraspNetwork, select_memory
 from plgp.targets import GraspMaps
-from plgp.transforms import InputFormat
-from sim import InputError
+from sim.errors import InputError
 from sim.gripper import GripperGeometry
 
 ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}

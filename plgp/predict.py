@@ -19,12 +19,12 @@ from rich.console import Console
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
-from plgp.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
-from plgp.decoder import DecoderSettings, Workspace
 from plgp.policy import NetworkPolicy
+from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
+from plgp.policy.decoder import DecoderSettings, Workspace
 from plgp.train import check_choices, input_error
-from sim import InputError
 from sim.camera import PinholeCamera
+from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
@@ -62,7 +62,7 @@ class CameraImage:
 def read_image(
     depth: str | Path, intrinsics: str | Path, rgb: str | Path | None = None, depth_scale: float | None = None
 ) -> CameraImage:
-    """Returns the image of a camera's files; see ``plgp.camera_files``.
+    """Returns the image of a camera's files; see ``plgp.policy.camera_files``.
 
     Raises:
         InputError: A file cannot be read, or colour and depth differ in size: they must be registered.
@@ -205,7 +205,7 @@ def _predict_one(
     written = [target.with_name(target.name + ".json")]
     written[0].write_text(json.dumps(record, indent=1) + "\n")
     if config.picture:
-        from plgp.pictures import draw_prediction
+        from plgp.evaluation.map_figures import draw_prediction
 
         maps, opening = policy.predict(seen.rgb, seen.depth), policy.gripper.max_opening
         area = policy.workspace
@@ -233,7 +233,7 @@ def quoted(arguments: list[str]) -> list[str]:
     return result
 
 
-@hydra.main(version_base="1.3", config_path="pkg://plgp.conf", config_name="predict")
+@hydra.main(version_base="1.3", config_path="pkg://plgp_conf", config_name="predict")
 def _app(config: DictConfig) -> None:
     try:
         predict(config)

@@ -6,10 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from plgp.report_page import write_page
-from plgp.report_tables import Section, table_ii, table_iii, table_iv, table_of_runs
-from plgp.runs import Gathered, gather
-from sim import InputError
+from plgp.evaluation.report_page import write_page
+from plgp.evaluation.report_tables import Section, table_ii, table_iii, table_iv, table_of_runs
+from plgp.evaluation.runs import Gathered, gather
+from sim.errors import InputError
 
 USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, CSV and one HTML page.
 

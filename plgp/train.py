@@ -22,7 +22,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from sim import InputError
+from sim.errors import InputError
 
 
 def cpu_precision() -> str:
@@ -204,7 +204,7 @@ def check_choices(arguments: list[str]) -> None:
     line = " ".join(arguments)
     if "hydra.searchpath" in line:  # configurations that only Hydra can find
         return
-    own = Path(next(iter(import_module("plgp.conf").__path__)))
+    own = Path(next(iter(import_module("plgp_conf").__path__)))
     roots = [own, *map(Path, re.findall(r"(?:--config-dir|-cd)[= ](\S+)", line))]
     for argument in arguments:
         match = re.fullmatch(r"\+{0,2}([\w/]+)=\[?([\w,/\-]+)\]?", argument)
@@ -233,7 +233,7 @@ def _check_plugin(group: str, names: list[str]) -> None:
 
 def drop_null_choices(arguments: list[str]) -> list[str]:
     """Returns the command line with ``group=null`` as ``~group``, the only form that Hydra takes."""
-    root = Path(next(iter(import_module("plgp.conf").__path__)))
+    root = Path(next(iter(import_module("plgp_conf").__path__)))
     matches = [(a, re.fullmatch(r"(\w+)=null", a)) for a in arguments]
     return [f"~{m[1]}" if m and (root / m[1]).is_dir() else a for a, m in matches]
 
@@ -243,8 +243,8 @@ class ReportAfterMultirun(Callback):
 
     def on_multirun_end(self, config: DictConfig, **kwargs: Any) -> None:
         """Writes report.md, CSV tables and report.html, and prints the first."""
+        from plgp.evaluation.runs import gather
         from plgp.report import write_report
-        from plgp.runs import gather
 
         folder = Path(config.hydra.sweep.dir)
         try:
@@ -255,7 +255,7 @@ class ReportAfterMultirun(Callback):
         print(written[0].read_text() + f"\nwrote {written[0].parent}")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://plgp.conf", config_name="train")
+@hydra.main(version_base="1.3", config_path="pkg://plgp_conf", config_name="train")
 def _app(config: DictConfig) -> float | None:
     try:
         metrics = train(config)

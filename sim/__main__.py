@@ -14,7 +14,7 @@ from hydra.errors import HydraException
 from omegaconf import DictConfig
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
-from sim import InputError
+from sim.errors import InputError
 
 
 def show(config: Any) -> None:
@@ -25,7 +25,7 @@ def show(config: Any) -> None:
     """
     from hydra.utils import instantiate
 
-    from sim.contact_sheet import draw_contact_sheet, measure, spread
+    from sim.drawing.object_sheet import draw_contact_sheet, measure, spread
 
     output = Path(config.output)
     if config.preview and output.suffix.lower() != ".png":
@@ -50,7 +50,7 @@ def print_table(name: str, facts: Any, opening: float) -> None:
 
     Args:
         name: The set's.
-        facts: ``sim.contact_sheet.ObjectFacts``, one an object.
+        facts: ``sim.drawing.object_sheet.ObjectFacts``, one an object.
         opening: The gripper's, metres.
     """
     from rich.console import Console
@@ -72,7 +72,7 @@ def print_table(name: str, facts: Any, opening: float) -> None:
     print(f"{len(facts)} objects, {count} of them fit an opening of {1000 * opening:.0f} mm")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://plgp.conf", config_name="sim")
+@hydra.main(version_base="1.3", config_path="pkg://plgp_conf", config_name="sim")
 def _app(config: DictConfig) -> None:
     try:
         show(config)

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
-from sim import InputError
+from sim.errors import InputError
 
 FloatArray = NDArray[np.float64]
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from sim import InputError
+from sim.errors import InputError
 from sim.view import check_depth_image
 
 FloatImage = NDArray[np.float32]

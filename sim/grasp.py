@@ -14,8 +14,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
-from sim import InputError
 from sim.camera import PinholeCamera
+from sim.errors import InputError
 from sim.gripper import GripperGeometry
 from sim.view import check_depth_image
 

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from sim import InputError
+from sim.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sim import InputError
+from sim.errors import InputError
 from sim.objects import ObjectModel
 
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim import InputError
 from sim.camera import ParallelCamera, PinholeCamera
+from sim.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ def test_notebook_runs(path):
 def test_the_newcomers_policy_is_measured():
     """notebooks/own_policy.py with fewer grasps; its main part takes half a minute."""
     from sim.benchmark import BenchmarkSettings, run_benchmark
-    from sim.scene_sets import load_scene_set
+    from sim.benchmark.scene_sets import load_scene_set
 
     path = Path(__file__).parents[1] / "notebooks" / "own_policy.py"
     assert len(path.read_text().splitlines()) <= 30

@@ -25,7 +25,7 @@ def test_installed_wheel_runs_elsewhere(tmp_path):
         assert done.returncode == 0, done.stderr
         assert "Settings" in done.stdout
     where = (
-        "import plgp, plgp.conf, sim.scene_sets as s; from plgp.policy import pretrained_checkpoint as p; "
+        "import plgp, plgp_conf, sim.benchmark.scene_sets as s; from plgp.policy import pretrained_checkpoint as p; "
         "print(plgp.__file__, p().stat().st_size > 1e5, len(s.load_scene_set('plgp-320')))"
     )
     line = [sys.executable, "-c", where]

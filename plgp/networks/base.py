@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from plgp.targets import GraspMaps
-from sim import InputError
+from sim.errors import InputError
 
 
 def set_prior(head: nn.Conv2d, prior: float | None) -> None:

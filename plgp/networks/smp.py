@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plgp.networks.base import GraspNetwork, set_prior
-from sim import InputError
+from sim.errors import InputError
 
 LITE0 = "timm-tf_efficientnet_lite0"
 _TENSORFLOW_EPSILON = 1e-3  # of batch norm, in the networks whose weights timm's tf_ models take
@@ -30,7 +30,7 @@ class SMPNetwork(GraspNetwork):
     """An SMP model whose 1 + 2K output channels are the three heads.
 
     Attributes:
-        colours: How RGB is normalised for it; see ``plgp.transforms.InputFormat``.
+        colours: How RGB is normalised for it; see ``plgp.data.transforms.InputFormat``.
     """
 
     def __init__(

@@ -8,10 +8,10 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
-from labeler.generate import generate
+from labeler.dataset.generate import generate
 from labeler.labels import label_view
 from labeler.shards import DataSet
-from labeler.verify import verify
+from labeler.truth.verify import verify
 from sim.camera import ParallelCamera, PinholeCamera
 from sim.view import SceneView
 
@@ -55,7 +55,7 @@ def test_label_speed(benchmark, step, target):
 
 def make(folder, max_offset):
     """20 scenes of 15 objects, 5 views each, of a seed of its own; returns how long it took."""
-    with initialize_config_module("plgp.conf", version_base="1.3"):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
         options = ["dataset=fast", "dataset.scenes=20", "dataset.object_counts=[15]", "dataset.seed=8800"]
         config = compose("generate", [*options, f"dataset.max_offset={max_offset}"])
     start = time.perf_counter()

@@ -4,17 +4,17 @@ import numpy as np
 import pytest
 
 from labeler.oracle import LabelOracle
-from sim.attempt import attempt
 from sim.benchmark import BenchmarkSettings, make_scenes, observe
+from sim.benchmark.baselines import RandomPolicy
+from sim.benchmark.grasp_attempt import attempt
+from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.depth_noise import DepthNoise
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
 from sim.physics import World
-from sim.policies import RandomPolicy
-from sim.raster import rasterise_parallel
 from sim.render import render_view, scene_surface
-from sim.scene_sets import load_scene_set
+from sim.render.rasteriser import rasterise_parallel
 
 RULES = BenchmarkSettings()
 

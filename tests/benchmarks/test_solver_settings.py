@@ -8,7 +8,8 @@ import pytest
 from scipy.spatial.transform import Rotation
 
 from labeler.oracle import LabelOracle
-from sim.attempt import AttemptSettings, attempt
+from sim.benchmark.grasp_attempt import AttemptSettings, attempt
+from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
@@ -16,7 +17,6 @@ from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.render import render_view
 from sim.scene import SceneState
-from sim.scene_sets import load_scene_set
 
 # Time steps a second, solver iterations, residual at which the solver stops.
 SETTINGS = [(240, 150, 1e-4), (240, 150, 3e-4), (240, 150, 1e-3), (240, 50, 3e-4), (240, 50, 1e-4), (240, 10, 1e-4)]

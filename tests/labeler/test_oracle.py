@@ -65,8 +65,8 @@ def test_oracle_takes_gripper_and_settings(view):
 @pytest.mark.slow
 def test_labels_lift_their_object():
     """95 of 100 random labels of 15-object views lift at friction 0.4."""
-    from sim.attempt import attempt
     from sim.benchmark import make_scenes
+    from sim.benchmark.grasp_attempt import attempt
     from sim.physics import PhysicsSettings, World
 
     scenes = make_scenes(ObjectSet.pybullet(0, 899), "seen-15", 4, 15, 7001)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from labeler.labels import GraspLabels
 from labeler.shards import DataSet, ShardReader, ShardWriter, checksum, decode_depth, encode_depth, write_json
-from sim import InputError
+from sim.errors import InputError
 from sim.view import ViewObject
 
 

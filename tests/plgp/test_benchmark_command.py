@@ -15,14 +15,14 @@ from omegaconf import OmegaConf
 from plgp.benchmark import evaluate
 from plgp.train import input_error
 from sim.benchmark import WALL_TIMES
-from sim.records import read_attempts
-from sim.results import SUMMARY_COLUMNS
+from sim.benchmark.statistics import SUMMARY_COLUMNS
+from sim.benchmark.store import read_attempts
 
 SMALL = ["limit=1", "frictions=[0.4]", "workers=1", "benchmark.count=3", "benchmark.max_failures=2"]
 
 
 def composed(*overrides):
-    with initialize_config_module("plgp.conf", version_base="1.3"):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
         return compose("evaluate", overrides=[*SMALL, *overrides])
 
 
@@ -31,7 +31,7 @@ def checkpoint(tmp_path_factory):
     """An untrained network's file, as a run would write it."""
     import lightning
 
-    with initialize_config_module("plgp.conf", version_base="1.3"):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
         config = compose("train", overrides=["output=unused"])
     module = instantiate(OmegaConf.create(OmegaConf.to_container(config.module, resolve=True)))
     trainer = lightning.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False)

@@ -16,14 +16,14 @@ from hydra.utils import instantiate
 from PIL import Image
 
 from plgp.callbacks import COLUMNS, BenchmarkCallback, PictureCallback, _from_rank_zero
-from plgp.decoder import Workspace
+from plgp.evaluation.map_figures import attempt_picture
 from plgp.loggers import wandb_logger
 from plgp.module import GraspModule
-from plgp.pictures import attempt_picture
-from sim import InputError
+from plgp.policy.decoder import Workspace
 from sim.benchmark import BenchmarkSettings, Observation
+from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import PinholeCamera, overhead_pose
-from sim.scene_sets import load_scene_set
+from sim.errors import InputError
 
 TRAY = Workspace((-0.18, -0.18, -0.1), (0.18, 0.18, 0.4))
 
@@ -148,7 +148,7 @@ def test_the_picture_shows_the_grasp_where_it_was():
 
 
 def test_the_validation_preset_drops_nothing_before_its_time_and_stays_apart_from_the_test_scenes(tmp_path):
-    with initialize_config_module("plgp.conf", version_base="1.3"):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
         config = compose("train", overrides=["callbacks=validation", f"output={tmp_path}"])
     callback = instantiate(config.callbacks.benchmark)
     assert callable(callback.scene_set)

@@ -5,7 +5,7 @@ import pytest
 import plgp.costs
 from plgp.costs import PAPER, _size, measure, unallocated
 from plgp.networks.base import parameter_count
-from sim import InputError
+from sim.errors import InputError
 
 PARAMETERS = {
     "GGCNN2": (79_381, 83_253, 85_189),

@@ -21,7 +21,7 @@ from plgp.train import train
 
 NETWORKS = ["ggcnn2", "grcnn", "unet", "segnet", "deeplabv3plus", "stdc", "danet", "affga"]
 TABLE2 = [f"table2/{network}_{modality}" for network in NETWORKS for modality in ("depth", "rgb", "rgbd")]
-EXPERIMENTS = Path(str(files("plgp.conf"))) / "experiment"
+EXPERIMENTS = Path(str(files("plgp_conf"))) / "experiment"
 ROWS = ["baseline", "enhance", "bfl", "enhance_bfl"]
 SMALL = [
     "data.recipe=null",
@@ -47,7 +47,7 @@ ONE_ATTEMPT = [  # a small camera's picture of one object, and one grasp
 
 
 def composed(*overrides):
-    with initialize_config_module("plgp.conf", version_base="1.3"):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
         return compose("train", overrides=list(overrides))
 
 

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import torch
 
+from plgp.data.transforms import InputFormat
 from plgp.export import TOLERANCE, export_onnx, largest_difference, main, read_metadata
 from plgp.module import GraspModule
 from plgp.policy import NetworkPolicy
-from plgp.transforms import InputFormat
-from sim import InputError
+from sim.errors import InputError
 from sim.gripper import GripperGeometry
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="needs the extra plgp[onnx]")

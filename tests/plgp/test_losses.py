@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from plgp.losses import BinaryCrossEntropyLoss, BinaryFocalLoss, GraspLoss, MeanSquareErrorLoss, bin_cross_entropy
 from plgp.targets import GraspMaps
-from sim import InputError
+from sim.errors import InputError
 
 
 def printed_equation(logits, target, alpha, gamma):
@@ -185,7 +185,7 @@ def test_bin_cross_entropy_is_entropy_of_labelled_pixels():
     ],
 )
 def test_presets(name, kind):
-    with initialize_config_module("plgp.conf", version_base="1.3"):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
         loss = instantiate(compose("train", overrides=[f"loss={name}"]).loss)
     assert type(loss.element) is kind
     assert loss.betas == (10, 10, 20)

@@ -8,16 +8,16 @@ import pytest
 import torch
 
 from plgp.data import PLGPDataModule, collate
+from plgp.data.transforms import InputFormat
 from plgp.losses import GraspLoss
 from plgp.metrics import BinnedAveragePrecision, GraspMetrics, rectangle_iou
 from plgp.module import GraspModule, load_module
 from plgp.networks import GGCNN2
 from plgp.policy import DecoderSettings, NetworkPolicy, Workspace, decode
 from plgp.targets import GraspMaps, LabelBatch, rasterise
-from plgp.transforms import InputFormat
-from sim import InputError
 from sim.benchmark import Observation
 from sim.camera import PinholeCamera, overhead_pose
+from sim.errors import InputError
 from sim.gripper import GripperGeometry
 
 GGCNN2_CONFIG = {"_target_": "plgp.networks.GGCNN2", "prior": None}

@@ -12,11 +12,11 @@ from hydra import compose, initialize_config_module
 from PIL import Image
 
 from labeler.shards import DataSet
-from plgp.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
 from plgp.module import GraspModule
 from plgp.policy import NetworkPolicy
+from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
 from plgp.predict import find_files, predict, quoted, read_image
-from sim import InputError
+from sim.errors import InputError
 from sim.gripper import GripperGeometry
 
 
@@ -49,7 +49,7 @@ def camera_folder(bars_folder, tmp_path_factory):
 
 
 def settings(*overrides):
-    with initialize_config_module("plgp.conf", version_base="1.3"):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
         return compose("predict", overrides=quoted(list(overrides)))
 
 
@@ -249,7 +249,7 @@ sys.argv[1:] = {arguments}
 from plgp.predict import main
 main()
 found = [m for m in sys.modules if m.startswith("pybullet")]
-found += [m for m in ("sim.physics", "sim.scene", "labeler.generate") if m in sys.modules]
+found += [m for m in ("sim.physics", "sim.scene", "labeler.dataset.generate") if m in sys.modules]
 print("loaded:", found)
 """
 

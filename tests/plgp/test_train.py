@@ -18,13 +18,13 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-import labeler.generate  # noqa: F401
+import labeler.dataset.generate  # noqa: F401
 from plgp.callbacks import BenchmarkCallback, PictureCallback
 from plgp.module import GraspModule, build_network, load_module
 from plgp.train import check_choices, drop_null_choices, train
-from sim import InputError
+from sim.errors import InputError
 
-CONF = Path(str(files("plgp.conf")))
+CONF = Path(str(files("plgp_conf")))
 SMALL = [
     "data.recipe=null",
     "crop=96",
@@ -55,7 +55,7 @@ GROUPS += ["scene", "camera", "gripper", "labeler", "depth_noise", "appearance",
 
 
 def composed(*overrides):
-    with initialize_config_module("plgp.conf", version_base="1.3"):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
         return compose("train", overrides=list(overrides))
 
 

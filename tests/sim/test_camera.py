@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim import InputError
 from sim.camera import ParallelCamera, PinholeCamera, offset_pose, overhead_pose
+from sim.errors import InputError
 
 CAMERA = PinholeCamera.from_fov()
 PARALLEL = ParallelCamera()

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from omegaconf import OmegaConf
 
-from sim import InputError
 from sim.depth_noise import DepthNoise
+from sim.errors import InputError
 
 CONF = Path(__file__).parents[2] / "conf" / "depth_noise"
 FLAT = np.full((480, 640), 0.6, np.float32)

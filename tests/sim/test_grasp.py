@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sim import InputError
 from sim.camera import PinholeCamera
+from sim.errors import InputError
 from sim.grasp import (
     GraspPoses,
     PixelGrasps,

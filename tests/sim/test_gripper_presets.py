@@ -7,7 +7,7 @@ import pytest
 import yaml
 from hydra.utils import instantiate
 
-from sim.attempt import AttemptSettings, attempt, gripper_urdf
+from sim.benchmark.grasp_attempt import AttemptSettings, attempt, gripper_urdf
 from sim.grasp import GraspPoses
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from sim import InputError
+from sim.errors import InputError
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.scene import Scene, SceneSettings, SceneState

@@ -9,8 +9,8 @@ import pytest
 import trimesh
 from PIL import Image
 
-from sim import InputError
-from sim.contact_sheet import collision_parts, draw_contact_sheet, measure, spread
+from sim.drawing.object_sheet import collision_parts, draw_contact_sheet, measure, spread
+from sim.errors import InputError
 from sim.objects import ObjectModel, ObjectSet
 
 ROOT = Path(__file__).parents[2]

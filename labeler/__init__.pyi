@@ -1,0 +1,11 @@
+from .dataset.recipe import DataSetRecipe as DataSetRecipe
+from .labels import GraspLabels as GraspLabels
+from .labels import count_rejections as count_rejections
+from .labels import label_view as label_view
+from .oracle import LabelOracle as LabelOracle
+from .pdg.explain import Explanation as Explanation
+from .pdg.explain import explain_pixel as explain_pixel
+from .settings import LabelSettings as LabelSettings
+from .shards import DataSet as DataSet
+from .shards import ShardReader as ShardReader
+from .shards import ShardWriter as ShardWriter

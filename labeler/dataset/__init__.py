@@ -1,0 +1,1 @@
+"""Data sets: recipe, generation, checks, figures, exchange."""

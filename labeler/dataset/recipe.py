@@ -1,0 +1,112 @@
+"""Everything that shapes a data set, in one dataclass with a hash."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from labeler.labels import LabelSettings
+from labeler.shards import SCHEMA_VERSION
+from sim.camera import PinholeCamera
+from sim.depth_noise import DepthNoise
+from sim.errors import InputError
+from sim.gripper import GripperGeometry
+from sim.objects import ObjectSet
+from sim.render.appearance import Appearance, RandomAppearance
+from sim.scene import SceneSettings
+
+GENERATOR_VERSION = 3  # raise it when the same recipe gives other data; 3: a second pass of labels
+
+
+def digest_objects(objects: ObjectSet) -> str:
+    """Returns the SHA-256 of a set's names, scales and URDF files, hexadecimal."""
+    models = [(m.name, m.scale, hashlib.sha256(m.urdf.read_bytes()).hexdigest()) for m in objects.models]
+    return hashlib.sha256(json.dumps(models).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class DataSetRecipe:
+    """What a data set is made from; its contents are a function of this alone.
+
+    Attributes:
+        objects: The objects that scenes pick from.
+        scene: Tray, physics, dropping.
+        camera: The pinhole camera; its pose is replaced by the views'.
+        pixels_per_metre: eta, scale of the parallel image.
+        gripper: The gripper that the labels are for.
+        labels: The label thresholds.
+        depth_noise: What spoils ``depth_noisy``.
+        appearance: Light and colours of ``rgb``; a random one is drawn for every view.
+        scenes: Number of scenes.
+        views: Views of each scene.
+        object_counts: Objects a scene, taken in turn.
+        camera_height: Height of the camera over the tray's floor, metres.
+        max_offset: l of eq. (3): views are shifted by up to this along the camera's x and y, metres.
+        parallel_side: Side of the square that the parallel image covers, metres.
+        seed: Of everything random; scene i draws from ``default_rng([seed, i])``.
+        name: What tables call the data set; not part of the hash.
+    """
+
+    objects: ObjectSet = field(default_factory=ObjectSet.pybullet)
+    scene: SceneSettings = field(default_factory=SceneSettings)
+    camera: PinholeCamera = field(default_factory=PinholeCamera.from_fov)
+    pixels_per_metre: float = 5000.0
+    gripper: GripperGeometry = field(default_factory=GripperGeometry)
+    labels: LabelSettings = field(default_factory=LabelSettings)
+    depth_noise: DepthNoise = field(default_factory=DepthNoise)
+    appearance: Appearance | RandomAppearance = field(default_factory=Appearance)
+    scenes: int = 100
+    views: int = 5
+    object_counts: tuple[int, ...] = (5, 15)
+    camera_height: float = 0.6
+    max_offset: float = 0.2
+    parallel_side: float = 0.6
+    seed: int = 0
+    name: str = "plgp"
+
+    def __post_init__(self) -> None:
+        """Checks ranges; raises InputError."""
+        object.__setattr__(self, "object_counts", tuple(int(n) for n in self.object_counts))
+        for name in ("scenes", "views", "pixels_per_metre", "camera_height", "parallel_side"):
+            if getattr(self, name) <= 0:
+                raise InputError(f"data set: {name} is {getattr(self, name)}; give a positive number")
+        if self.seed < 0 or self.max_offset < 0:
+            raise InputError("data set: seed and max_offset must not be negative")
+        if not self.object_counts or min(self.object_counts) < 1 or max(self.object_counts) > len(self.objects):
+            raise InputError(
+                f"data set: object_counts {self.object_counts} must lie between 1 and the "
+                f"{len(self.objects)} objects of '{self.objects.name}'"
+            )
+
+    def describe(self) -> dict[str, Any]:
+        """Returns everything that shapes the data, as JSON can hold it."""
+        return {
+            "schema_version": SCHEMA_VERSION,
+            "generator_version": GENERATOR_VERSION,
+            "objects": {"name": self.objects.name, "count": len(self.objects), "sha256": digest_objects(self.objects)},
+            "scene": asdict(self.scene),
+            "camera": {
+                "width": self.camera.width,
+                "height": self.camera.height,
+                "intrinsics": self.camera.intrinsics.tolist(),
+            },
+            "pixels_per_metre": float(self.pixels_per_metre),
+            "gripper": asdict(self.gripper),
+            "labels": asdict(self.labels),
+            "depth_noise": asdict(self.depth_noise),
+            "appearance": {"kind": type(self.appearance).__name__, **asdict(self.appearance)},
+            "scenes": self.scenes,
+            "views": self.views,
+            "object_counts": list(self.object_counts),
+            "camera_height": float(self.camera_height),
+            "max_offset": float(self.max_offset),
+            "parallel_side": float(self.parallel_side),
+            "seed": self.seed,
+        }
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of ``describe()``, hexadecimal."""
+        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()

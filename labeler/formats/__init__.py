@@ -1,0 +1,1 @@
+"""Formats of others: the authors' files, rectangles."""

@@ -1,0 +1,350 @@
+"""The checks of PDG-Generation as numba kernels on one angle's images (see labeler.pdg.relief).
+
+All lengths are pixels of the parallel image, all depths integer steps of the relief; a larger
+depth is farther from the camera. ``side`` is +1 for the finger on the right of the turned image
+and -1 for the one on the left. A "level" is the depth of the finger tips.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from labeler.pdg.relief import compiled
+
+# The furthest check that any depth of a (pixel, angle) reached; VALID is a label.
+REASONS = (
+    "contact",  # no place for the fingers within the opening
+    "symmetry",  # contacts not equally far from the pixel
+    "sweep",  # the closing finger would meet something
+    "palm",  # the palm would meet something
+    "coverage",  # the edge is found on too few of a finger's rows
+    "normal",  # edge normal too far from the closing direction
+    "flatness",
+    "wall",  # wall too shallow, too low or undercut
+    "wedge",  # the two edges are not parallel enough
+    "valid",
+)
+CONTACT, SYMMETRY, SWEEP, PALM, COVERAGE, NORMAL, FLATNESS, WALL, WEDGE, VALID = range(len(REASONS))
+
+
+class Limits(NamedTuple):
+    """Label settings and gripper in pixels and steps.
+
+    Attributes:
+        levels: Number of depth levels.
+        level_step: Steps between levels.
+        farthest: Greatest distance of a contact from the pixel.
+        footprint: Columns that a finger needs from its contact outwards.
+        asymmetry: Greatest difference of the two contacts' distances.
+        band: How far behind the first contact a row's edge may lie.
+        wall: How far behind a row's edge the wall is measured.
+        engagement: Least height of that wall above the tips, steps.
+        finger_length: L3, steps.
+        palm_half: Half of the palm's length.
+        normal: Greatest slope (tangent) of a contact edge.
+        wedge: Greatest angle between the two contact edges, radians.
+        flatness: Greatest mean squared distance from the edge's line, square pixels.
+        coverage: Least share of rows with an edge.
+        wall_share: Least share of those rows with a wall.
+        undercut: Whether the back layer is used.
+        clearance: Columns of free space beyond the footprint worth a full score.
+    """
+
+    levels: int
+    level_step: int
+    farthest: int
+    footprint: int
+    asymmetry: int
+    band: int
+    wall: int
+    engagement: int
+    finger_length: int
+    palm_half: int
+    normal: float
+    wedge: float
+    flatness: float
+    coverage: float
+    wall_share: float
+    undercut: bool
+    clearance: int
+
+
+class Lookup(NamedTuple):
+    """What the kernels need to look a turned pixel up in the crop: see labeler.pdg.relief.Turn."""
+
+    mask: np.ndarray
+    back: np.ndarray
+    quarter: bool
+    cosine: float
+    sine: float
+    pivot_row: float
+    pivot_col: float
+    left: int
+    top: int
+
+
+@compiled
+def find_contacts(standing, row, col, side, surface, limits, contacts):
+    """Fills in, per level, the nearest column outwards from which a finger can stand.
+
+    Deeper tips only ever move the contact outwards, so one walk answers all levels.
+
+    Args:
+        standing: (h, w) uint16.
+        row: The candidate's row.
+        col: The candidate's column.
+        side: +1 or -1.
+        surface: The candidate's depth, steps.
+        limits: Limits.
+        contacts: (levels,) int32, filled: distance of the first free column from ``col``.
+
+    Returns:
+        How many levels, from the shallowest, have a contact.
+    """
+    level = 0
+    tips = surface
+    step = 1 if side > 0 else -1
+    column = col if side > 0 else col - limits.footprint + 1
+    for distance in range(limits.farthest + 1):
+        free = standing[row, column]
+        while tips <= free:
+            contacts[level] = distance
+            level += 1
+            tips += limits.level_step
+            if level == limits.levels:
+                return level
+        column += step
+    return level
+
+
+@compiled
+def sweep_is_free(standing, row, col, side, near, far, tips, limits):
+    """Tells whether a finger with its tips at ``tips`` can travel from distance ``far`` in to ``near``."""
+    shift = 0 if side > 0 else 1 - limits.footprint
+    for distance in range(near, far + 1):  # noqa: SIM110 (numba compiles loops, not generators)
+        if standing[row, col + side * distance + shift] < tips:
+            return False
+    return True
+
+
+@compiled
+def palm_top(eroded, palm_rows, row, col, limits):
+    """Returns the nearest surface under the palm; the eroded ``palm_rows`` together cover its thickness."""
+    top = np.uint16(65535)
+    for shift in palm_rows:
+        for column in range(col - limits.palm_half, col + limits.palm_half + 1):
+            value = eroded[row + shift, column]
+            top = value if value < top else top
+    return top
+
+
+@compiled
+def _wall_height(turned, lookup, row, col, tips, undercut):
+    """Returns the height of material above the tips in one pixel, steps; the undercut hollow taken off."""
+    front = np.int64(turned[row, col])
+    if front == 0:
+        return np.int64(0)
+    bottom = np.int64(tips)
+    if undercut:
+        r, c = source_pixel(lookup, row, col)
+        bottom = min(bottom, np.int64(lookup.back[r, c]))
+    return bottom - front
+
+
+@compiled
+def source_pixel(lookup, row, col):
+    """Returns the crop's (row, col) that a turned pixel shows, the nearest one if it lies outside."""
+    u, v = col - lookup.left, row - lookup.top
+    r = int(lookup.pivot_row - u * lookup.sine + v * lookup.cosine + 0.5)
+    c = int(lookup.pivot_col + u * lookup.cosine + v * lookup.sine + 0.5)
+    if lookup.quarter:
+        r, c = lookup.mask.shape[0] - 1 - c, r
+    return min(max(r, 0), lookup.mask.shape[0] - 1), min(max(c, 0), lookup.mask.shape[1] - 1)
+
+
+@compiled
+def contact_edge(turned, lookup, offsets, row, col, side, contact, tips, value, limits):
+    """Examines one finger's contact: coverage, edge normal, flatness (eq. (14)) and wall.
+
+    On each of the finger's rows the edge is the outermost pixel of the object that stands above
+    the tips; a line through the edges gives normal and flatness. The wall must rise by
+    ``engagement`` within ``wall`` pixels behind the edge: friction cone down the wall.
+
+    Returns:
+        (check, slope, height, coverage): the failed check or VALID; the edge's slope in the turned
+        image (columns per row); the mean wall height in steps; the share of rows with an edge.
+    """
+    n, sv, se, svv, sve, see = 0, 0.0, 0.0, 0.0, 0.0, 0.0
+    walls, height = 0, 0.0
+    allowed = int((1 - limits.coverage) * len(offsets) + 1e-9)
+    for index in range(len(offsets)):
+        r = row + offsets[index]
+        distance, last = contact - 1, contact - limits.band
+        while distance >= last and turned[r, col + side * distance] >= tips:
+            distance -= 1
+        if (
+            distance < last
+            or turned[r, col + side * distance] == 0
+            or not _owned(lookup, r, col + side * distance, value)
+        ):
+            if index + 1 - n > allowed:
+                return COVERAGE, 0.0, 0.0, 0.0
+            continue
+        v, e = float(offsets[index]), float(distance - contact)
+        n += 1
+        sv, se, svv, sve, see = sv + v, se + e, svv + v * v, sve + v * e, see + e * e
+        rise = _wall_height(turned, lookup, r, col + side * (distance - limits.wall), tips, limits.undercut)
+        walls += rise >= limits.engagement
+        height += min(rise, 4 * limits.engagement)
+    coverage = n / len(offsets)
+    if n < 2:
+        return COVERAGE, 0.0, 0.0, coverage
+    spread = svv - sv * sv / n
+    slope = (sve - sv * se / n) / spread
+    if abs(slope) > limits.normal:
+        return NORMAL, 0.0, 0.0, coverage
+    if (see - se * se / n - slope * (sve - sv * se / n)) / n > limits.flatness:
+        return FLATNESS, 0.0, 0.0, coverage
+    if walls < limits.wall_share * n:
+        return WALL, 0.0, 0.0, coverage
+    return VALID, side * slope, height / n, coverage
+
+
+@compiled
+def _owned(lookup, row, col, value):
+    r, c = source_pixel(lookup, row, col)
+    return lookup.mask[r, c] == value
+
+
+@compiled
+def check_clearance(standing, row, col, near, far, tips, limits):
+    """Checks symmetry, width's lower end and the closing sweep of both fingers; a check's number."""
+    if abs(near - far) > limits.asymmetry or min(near, far) < 1:
+        return SYMMETRY
+    widest = max(near, far)
+    if sweep_is_free(standing, row, col, -1, near, widest, tips, limits) and sweep_is_free(
+        standing, row, col, 1, far, widest, tips, limits
+    ):
+        return VALID
+    return SWEEP
+
+
+@compiled
+def check_surfaces(turned, eroded, lookup, offsets, row, col, near, far, tips, value, limits):
+    """Checks both contacts and how they face each other.
+
+    Args:
+        turned: (h, w) uint16.
+        eroded: (h, w) uint16.
+        lookup: Lookup.
+        offsets: (m,) int64 rows of a finger, around its middle.
+        row: The candidate's row.
+        col: The candidate's column.
+        near: Contact distance on the left (side -1).
+        far: Contact distance on the right (side +1).
+        tips: The level.
+        value: The object's mask value.
+        limits: Limits.
+
+    Returns:
+        (check, score): the failed check or VALID; the score in [0, 1], 0 unless VALID.
+    """
+    check, left, height_l, cover_l = contact_edge(turned, lookup, offsets, row, col, -1, near, tips, value, limits)
+    if check != VALID:
+        return check, 0.0
+    check, right, height_r, cover_r = contact_edge(turned, lookup, offsets, row, col, 1, far, tips, value, limits)
+    if check != VALID:
+        return check, 0.0
+    wedge = abs(np.arctan(left) - np.arctan(right))
+    if wedge > limits.wedge:
+        return WEDGE, 0.0
+    room = free_room(eroded, row, col, max(near, far), tips, limits)
+    symmetry = 1 - abs(near - far) / (limits.asymmetry + 1)
+    straight = 1 - max(abs(left), abs(right)) / max(limits.normal, 1e-9)
+    hold = min(height_l, height_r) / (4 * limits.engagement)
+    parallel = 1 - wedge / max(limits.wedge, 1e-9)
+    cover = min(cover_l, cover_r)
+    return VALID, 0.2 * room + 0.3 * hold + 0.2 * symmetry + 0.1 * straight + 0.1 * parallel + 0.1 * cover
+
+
+@compiled
+def free_room(eroded, row, col, widest, tips, limits):
+    """Returns the free space beyond both footprints, 0 none, 1 at least ``clearance`` columns."""
+    outer = widest + limits.footprint
+    for extra in range(limits.clearance):
+        if eroded[row, col - outer - extra] < tips or eroded[row, col + outer + extra] < tips:
+            return extra / limits.clearance
+    return 1.0
+
+
+@compiled
+def deepest_label(images, lookup, offsets, palm_rows, row, col, surface, value, limits, near, far):
+    """Returns the deepest valid level of one pixel and angle.
+
+    Args:
+        images: ``turned``, ``eroded``, ``standing``: (h, w) uint16, see labeler.pdg.relief.
+        lookup: Lookup.
+        offsets: (m,) int64 rows of a finger, around its middle.
+        palm_rows: (p,) int64 rows of ``eroded`` that cover the palm.
+        row: The candidate's row.
+        col: The candidate's column.
+        surface: Its depth, steps.
+        value: Its mask value.
+        limits: Limits.
+        near: (levels,) int32, scratch.
+        far: (levels,) int32, scratch.
+
+    Returns:
+        (reason, level, contact, score): the furthest check that a level reached; VALID with the
+        level and the greater contact distance, else -1 and 0.
+    """
+    turned, eroded, standing = images
+    found = find_contacts(standing, row, col, -1, surface, limits, near)
+    if found > 0:
+        found = min(found, find_contacts(standing, row, col, 1, surface, limits, far))
+    reason, top = CONTACT, np.int64(-1)
+    for level in range(found - 1, -1, -1):
+        tips = surface + level * limits.level_step
+        check = check_clearance(standing, row, col, near[level], far[level], tips, limits)
+        score = 0.0
+        if check == VALID:
+            if top < 0:
+                top = np.int64(palm_top(eroded, palm_rows, row, col, limits))
+            if top < tips - limits.finger_length:
+                check = PALM
+            else:
+                check, score = check_surfaces(
+                    turned, eroded, lookup, offsets, row, col, near[level], far[level], tips, value, limits
+                )
+        if check == VALID:
+            return VALID, level, max(near[level], far[level]), score
+        reason = max(reason, check)
+    return reason, -1, 0, 0.0
+
+
+@compiled
+def label_angle(images, lookup, offsets, palm_rows, rows, cols, surfaces, values, limits, results):
+    """Labels all candidates at one angle: each keeps its deepest valid level.
+
+    Args:
+        images: ``turned``, ``eroded``, ``standing``: (h, w) uint16, see labeler.pdg.relief.
+        lookup: Lookup.
+        offsets: (m,) int64 rows of a finger, around its middle.
+        palm_rows: (p,) int64 rows of ``eroded`` that cover the palm.
+        rows: (N,) int64 candidates' rows in the turned images.
+        cols: (N,) int64 their columns.
+        surfaces: (N,) int64 their depths, steps.
+        values: (N,) uint16 their mask values.
+        limits: Limits.
+        results: ``reason`` (N,) uint8, ``level`` (N,) int16, ``contact`` (N,) int32 (the greater
+            distance), ``score`` (N,) float32; filled.
+    """
+    reason, level, contact, score = results
+    near = np.empty(limits.levels, np.int32)
+    far = np.empty(limits.levels, np.int32)
+    for i in range(len(rows)):
+        reason[i], level[i], contact[i], score[i] = deepest_label(
+            images, lookup, offsets, palm_rows, rows[i], cols[i], surfaces[i], values[i], limits, near, far
+        )

@@ -1,0 +1,1 @@
+"""Are the labels true? Labels and random grasps, executed in physics."""

@@ -1,0 +1,214 @@
+"""Truth is bought with coverage: a data set's views labelled with several settings, executed, and drawn as a curve."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pandas as pd
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from rich.console import Console
+from rich.progress import track
+from yaml import YAMLError
+
+from labeler.labels import GraspLabels, LabelSettings, label_view
+from labeler.shards import DataSet, Frame
+from labeler.truth.recall import execute_random, label_carriers, match_labels, summarise_recall
+from labeler.truth.verify import (
+    Job,
+    check_arguments,
+    draw_labels,
+    execute_all,
+    find_objects,
+    make_label_job,
+    rebuild_scene,
+    summarise_truth,
+)
+from sim.camera import ParallelCamera, PinholeCamera
+from sim.errors import InputError
+from sim.gripper import GripperGeometry
+from sim.objects import ObjectSet
+from sim.render import render_view
+
+
+def load_settings(path: str | Path | None = None) -> dict[str, LabelSettings]:
+    """Returns named label settings from a YAML such as conf/tradeoff.yaml.
+
+    Args:
+        path: A mapping of names to what each changes in its ``preset`` (default ``truest``); default
+            conf/tradeoff.yaml.
+
+    Raises:
+        InputError: The file is not readable, names no preset or setting that exists, or is out of range.
+    """
+    conf = resources.files("plgp_conf")
+    source = conf / "tradeoff.yaml" if path is None else Path(path)
+    try:
+        rows = OmegaConf.to_container(OmegaConf.create(source.read_text()))
+        if not isinstance(rows, dict) or not rows:
+            raise TypeError("it holds no named settings")
+        found = {}
+        for name, changes in rows.items():
+            changes = dict(changes or {})
+            preset = conf / "labeler" / f"{changes.pop('preset', 'truest')}.yaml"
+            base = OmegaConf.to_container(OmegaConf.create(preset.read_text()))
+            found[str(name)] = LabelSettings(**{k: v for k, v in {**base, **changes}.items() if k != "_target_"})  # type: ignore[dict-item]
+    except (OSError, TypeError, ValueError, OmegaConfBaseException, YAMLError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"the settings in {source} cannot be used ({error}); see conf/tradeoff.yaml") from error
+    return found
+
+
+def measure_tradeoff(
+    folder: str | Path,
+    settings: dict[str, LabelSettings],
+    attempts: int = 120,
+    frictions: tuple[float, ...] = (0.4, 0.2),
+    grasps: int = 100,
+    seed: int = 0,
+    workers: int = 1,
+    objects: str | Path | None = None,
+    progress: bool = False,
+) -> pd.DataFrame:
+    """Labels a data set's views anew with each of several settings, and measures truth and coverage.
+
+    Args:
+        folder: A finished data set; it is left as it is.
+        settings: Name and label settings.
+        attempts: Random labels executed of each setting, at each friction.
+        frictions: Of the fingertips; the random grasps are executed at the first.
+        grasps: Random grasps on objects that are executed of each scene (once for all settings).
+        seed: Draws labels and grasps.
+        workers: Processes; the result does not depend on them.
+        objects: The folder of URDFs that the data set was made from, where they are not PyBullet's.
+        progress: Whether to show progress bars.
+
+    Returns:
+        One row per setting: ``setting, labels`` (a view), ``coverage`` (share of the objects that a
+        random grasp lifts which carry a label), ``coverage_low, coverage_high`` (95 %, scenes
+        resampled; NaN with one scene), ``recall``, and per friction ``truth_F, truth_F_low,
+        truth_F_high``; NaN where there is nothing to take a share of.
+
+    Raises:
+        InputError: An argument is out of range, or the data set's objects are not found.
+    """
+    for friction in frictions:
+        check_arguments("tradeoff", {"attempts": attempts, "grasps": grasps, "workers": workers}, seed, friction)
+    if len({s.angles for s in settings.values()}) > 1:
+        raise InputError("tradeoff: give all settings the same number of angles")
+    data = DataSet(folder)
+    models = find_objects(data, objects)
+    recipe = data.info["recipe"]
+    views = [data.read(i, ("depth", "instance_mask", "objects")) for i in range(len(data))]
+    calls = (joblib.delayed(_relabel)(recipe, models, frame, list(settings.values())) for frame in views)
+    parts = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
+    console = Console(stderr=True, quiet=not progress)
+    labels = list(track(parts, "views labelled", len(views), console=console))
+    random = execute_random(data, models, grasps, frictions[0], seed, workers, progress)
+    rows = []
+    for number, (name, chosen) in enumerate(settings.items()):
+        own = [part[number] for part in labels]
+        row = {"setting": name, "labels": float(np.mean([len(part) for part in own]))}
+        row |= _coverage(views, own, random, chosen.angles, seed)
+        picked = draw_labels(np.array([len(part) for part in own]), attempts, seed)
+        for friction in frictions if picked else ():
+            jobs = _jobs(recipe, models, views, own, picked, chosen.angles)
+            truth = summarise_truth(execute_all(jobs, friction, workers, len(picked), progress), seed)
+            row |= _share(f"truth_{friction:g}", truth["lifted"], truth["interval"])
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def draw_tradeoff(table: pd.DataFrame, title: str = "") -> Figure:
+    """Draws truth against labels a view and against coverage, one point per setting and friction.
+
+    Args:
+        table: Rows of ``measure_tradeoff``.
+        title: Over the picture.
+
+    Returns:
+        The figure, drawn off screen.
+    """
+    figure = Figure(figsize=(12, 5.6), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title)
+    left, right = figure.subplots(1, 2, sharey=True)
+    frictions = [c.removeprefix("truth_") for c in map(str, table) if c.startswith("truth_") and c.count("_") == 1]
+    for axes, column, factor in ((left, "labels", 1), (right, "coverage", 100)):
+        x = table[column].to_numpy() * factor
+        for friction, marker, filled in zip(frictions, "osD^v", (True, False, True, False, True), strict=False):
+            for i in range(len(table)):
+                share, low, high = (100 * table[f"truth_{friction}{end}"].iloc[i] for end in ("", "_low", "_high"))
+                look: dict[str, Any] = {"color": f"C{i}", "mfc": f"C{i}" if filled else "white", "marker": marker}
+                bars = None if np.isnan(low) else [[max(share - low, 0)], [max(high - share, 0)]]
+                axes.errorbar(x[i], share, bars, **look, ms=8, elinewidth=0.6, capsize=2, ls="none")
+        axes.grid(alpha=0.3)
+    left.set(xlabel="labels a view", ylabel="labels that lift their object (%)")
+    right.set(xlabel="objects that a random grasp lifts which carry a label (%)")
+    handles: list[Any] = [left.plot([], [], "o", color=f"C{i}", label=name)[0] for i, name in enumerate(table.setting)]
+    for friction, marker, filled in zip(frictions, "osD^v", (True, False, True, False, True), strict=False):
+        look = {"color": "black", "mfc": "black" if filled else "white", "ls": "none"}
+        handles += left.plot([], [], marker=marker, label=f"friction {friction}", **look)
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8)
+    return figure
+
+
+def describe_tradeoff(table: pd.DataFrame) -> str:
+    """Returns the table as text, shares in percent."""
+    shown = table[["setting"]].assign(labels=table.labels.round().astype(int))
+    for column in map(str, table):
+        if column not in shown and not column.endswith(("_low", "_high")):
+            shown[column] = (100 * table[column]).round(1)
+    return shown.to_string(index=False)
+
+
+def _relabel(
+    recipe: dict[str, Any], models: ObjectSet, frame: Frame, settings: list[LabelSettings]
+) -> list[GraspLabels]:
+    """Returns one view's labels by each of the settings; runs in a worker."""
+    height, width = frame["instance_mask"].shape
+    camera = PinholeCamera(width, height, frame["intrinsics"], frame["pose"])
+    parallel = ParallelCamera.covering(recipe["pixels_per_metre"], recipe["parallel_side"])
+    view = render_view(rebuild_scene(recipe, models, frame), camera, parallel, rgb=False)
+    gripper = GripperGeometry(**recipe["gripper"])
+    return [label_view(view, gripper, chosen) for chosen in settings]
+
+
+def _coverage(
+    views: list[Frame], labels: list[GraspLabels], random: pd.DataFrame, angles: int, seed: int
+) -> dict[str, Any]:
+    """Returns the columns of coverage and recall of one setting's labels."""
+    frames: list[Frame] = [{**view, "grasps": own} for view, own in zip(views, labels, strict=True)]
+    labelled = np.zeros(len(random), bool)
+    for image, places in random.groupby("image").indices.items():
+        labelled[places] = match_labels(random.iloc[places], frames[int(image)], angles)  # type: ignore[call-overload]
+    carriers = pd.concat([label_carriers(frame, i) for i, frame in enumerate(frames)], ignore_index=True)
+    figures = summarise_recall(random.assign(labelled=labelled), carriers, seed)
+    return {**_share("coverage", figures["coverage"], figures["coverage_interval"]), "recall": figures["recall"]}
+
+
+def _share(name: str, share: float | None, interval: list[float] | None) -> dict[str, float]:
+    low, high = (np.nan, np.nan) if interval is None else interval
+    return {name: np.nan if share is None else share, f"{name}_low": low, f"{name}_high": high}
+
+
+def _jobs(
+    recipe: dict[str, Any],
+    models: ObjectSet,
+    views: list[Frame],
+    labels: list[GraspLabels],
+    picked: dict[int, NDArray[np.int64]],
+    angles: int,
+) -> Iterator[Job]:
+    """Yields, per image, the labels that were drawn, ready to be executed."""
+    for image, index in picked.items():
+        yield make_label_job(recipe, models, views[image], image, labels[image][index], angles)

@@ -1,0 +1,5 @@
+"""Training data: shards to batches, with augmentation."""
+
+from sim.lazy import attach_names
+
+__getattr__, __dir__, __all__ = attach_names(__name__, __file__)

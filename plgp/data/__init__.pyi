@@ -1,0 +1,4 @@
+from .module import Batch as Batch
+from .module import EpochSampler as EpochSampler
+from .module import PLGPDataModule as PLGPDataModule
+from .module import collate as collate

@@ -1,0 +1,272 @@
+"""Run folders of ``train.py`` and result folders of ``plgp.benchmark``, as ``plgp.report`` reads them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from plgp.evaluation.paper_tables import METRICS, Scores
+from plgp.networks.smp import title
+from sim.benchmark.statistics import summarise
+from sim.benchmark.store import read_attempts
+from sim.errors import InputError
+
+_DEPTH = 4  # folders below a root that are looked into
+TRAINED = "network"  # what evaluations call the network that was trained
+
+
+@dataclass(frozen=True)
+class Results:
+    """What a folder of finished benchmark scenes says.
+
+    Attributes:
+        folder: Where it lies.
+        summary: Rows of ``sim.benchmark.statistics.summarise``, of all its policies, categories and frictions.
+        policies: By policy, what ``plgp.benchmark`` wrote of it: network, modality, parameters, macs.
+    """
+
+    folder: Path
+    summary: pd.DataFrame
+    policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+
+    def of(self, policy: str) -> pd.DataFrame:
+        """Returns one policy's rows of means over the frictions, indexed by category."""
+        rows = self.summary[(self.summary.policy == policy) & (self.summary.friction == "mean")]
+        return rows.set_index("category")
+
+    def frictions(self, policy: str) -> str:
+        """Returns which frictions a policy's means are over."""
+        rows = self.summary[(self.summary.policy == policy) & (self.summary.friction != "mean")]
+        return ", ".join(sorted(set(rows.friction), key=float))
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        folder: Where it lies.
+        config: The settings it ran with.
+        curves: Rows of its metrics.csv.
+        results: Of the benchmark at its end, or None.
+    """
+
+    folder: Path
+    config: DictConfig
+    curves: pd.DataFrame
+    results: Results | None
+
+    @property
+    def name(self) -> str:
+        """Its name in the configuration."""
+        return str(self.config.get("name", self.folder.name))
+
+    @property
+    def seed(self) -> int:
+        """Its seed."""
+        return int(self.config.get("seed", 0))
+
+    @property
+    def network(self) -> str:
+        """The network's title: its class, or of ``SMPNetwork`` architecture and encoder."""
+        chosen = self.config.module.network
+        name = str(chosen["_target_"]).rsplit(".", 1)[-1]
+        parts = {k: str(chosen[k]) for k in ("architecture", "encoder") if k in chosen}
+        return title(**parts) if name == "SMPNetwork" else name
+
+    @property
+    def modality(self) -> str:
+        """Its input: depth, rgb or rgbd."""
+        return str(self.config.module.modality)
+
+    @property
+    def enhance(self) -> bool:
+        """Whether labels were copied to their neighbours."""
+        return bool(OmegaConf.select(self.config, "data.enhance", default=True))
+
+    @property
+    def focal(self) -> bool:
+        """Whether the loss is the binary focal loss."""
+        loss = OmegaConf.to_container(self.config.module.loss) if self.config.module.get("loss") else {}
+        return "BinaryFocalLoss" in str(loss) or not loss
+
+    @property
+    def groups(self) -> set[str]:
+        """Its W&B group and tags."""
+        tags = self.config.get("tags") or []
+        return {str(self.config.get("group")), *(str(t) for t in tags)}
+
+    @property
+    def epochs(self) -> int:
+        """Epochs that were validated."""
+        validated = self.curves.dropna(subset=["val/loss"])
+        return int(validated.epoch.max()) + 1 if len(validated) else 0
+
+    def recipe(self) -> str:
+        """Returns how targets and loss differ from the paper's, "" if they do not."""
+        bins = OmegaConf.select(self.config, "module.loss.bin_weight", default=0) or 0
+        parts = [] if self.enhance else ["no enhancement"]
+        parts += [] if self.focal else ["no focal loss"]
+        return ", ".join([*parts, f"angle term {bins:g}"] if bins else parts)
+
+    def settings(self, ablated: bool = False) -> str:
+        """Returns what was trained, on what and for how long, as text: runs of one text are seeds of one row.
+
+        Args:
+            ablated: Leaves out what Table III varies: the enhancement and the loss of one map.
+        """
+        module: Any = OmegaConf.to_container(self.config.module)
+        data: Any = OmegaConf.to_container(self.config.data) if self.config.get("data") else {}
+        data = {k: v for k, v in data.items() if k not in ("seed", "workers", "generate_workers")}
+        if ablated:
+            data.pop("enhance", None)
+            module["loss"] = {k: v for k, v in (module.get("loss") or {}).items() if k != "element"}
+        epochs = OmegaConf.select(self.config, "trainer.max_epochs")
+        return json.dumps([module, data, epochs], sort_keys=True, default=str)
+
+    def scores(self, category: str) -> Scores | None:
+        """Returns the trained network's mean scores on a category, or None where it was not measured."""
+        if self.results is None or category not in self.results.of(TRAINED).index:
+            return None
+        rows = self.results.of(TRAINED)
+        return Scores(*(float(rows[m][category]) for m in METRICS))
+
+    def validation(self) -> Scores | None:
+        """Returns the scores of the benchmark at epoch ends, of the epoch with the best AP, or None."""
+        columns = [f"benchmark/{m}" for m in METRICS]
+        if not set(columns) <= set(self.curves.columns) or self.curves["benchmark/AP"].isna().all():
+            return None
+        best = int(self.curves["benchmark/AP"].argmax())
+        return Scores(*(float(self.curves[c].iloc[best]) for c in columns))
+
+
+@dataclass(frozen=True)
+class Gathered:
+    """What was found below some folders.
+
+    Attributes:
+        runs: Trainings, in order of their folders.
+        results: Benchmark results, those of the trainings included.
+        skipped: Folders that were left out, each with the reason.
+    """
+
+    runs: list[Run]
+    results: list[Results]
+    skipped: list[tuple[Path, str]]
+
+
+def gather(roots: Iterable[str | Path], incomplete: bool = False) -> Gathered:
+    """Returns the runs and results in some folders and below them.
+
+    Args:
+        roots: Folders: a run, a multirun, a result folder, or one that holds several.
+        incomplete: Whether trainings that stopped before their last epoch count too.
+
+    Raises:
+        InputError: A folder does not exist, or nothing at all was found.
+    """
+    found = Gathered([], [], [])
+    for root in dict.fromkeys(Path(r) for r in roots):
+        if not root.is_dir():
+            raise InputError(f"no folder '{root}'; give runs=FOLDER, or several with commas between")
+        for folder in _folders(root):
+            _take(folder, incomplete, found)
+    if not found.runs and not found.results:
+        reasons = "; ".join(f"{p}: {why}" for p, why in found.skipped)
+        raise InputError("no finished run or benchmark result found" + (f" ({reasons})" if reasons else ""))
+    return found
+
+
+def _folders(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
+    """Yields a folder and, unless it is a run or result itself, those below it; hidden ones left out."""
+    if _is_training(root) or _has_scenes(root):
+        yield root
+        return
+    if depth:
+        for path in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
+            yield from _folders(path, depth - 1)
+
+
+def _is_training(folder: Path) -> bool:
+    return (folder / "config.yaml").is_file()
+
+
+def _has_scenes(folder: Path) -> bool:
+    return next(folder.glob("*/*/scene-*.parquet"), None) is not None
+
+
+def _take(folder: Path, incomplete: bool, found: Gathered) -> None:
+    """Adds what a folder holds, or the reason why it is left out."""
+    results = None
+    if _has_scenes(folder):
+        try:
+            results = read_results(folder)
+            found.results.append(results)
+        except InputError as error:
+            found.skipped.append((folder, f"benchmark results: {error}"))
+    if _is_training(folder):
+        try:
+            found.runs.append(read_run(folder, results, incomplete))
+        except InputError as error:
+            found.skipped.append((folder, f"training: {error}"))
+
+
+def read_results(folder: Path) -> Results:
+    """Returns a folder of finished scenes. Raises InputError where it is broken or of another shape."""
+    summary = summarise(read_attempts(folder))
+    path = folder / "policies.yaml"
+    known: Any = {}
+    try:
+        known = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    except Exception as error:  # whatever YAML's parser raises
+        raise InputError(f"{path} is broken; remove it") from error
+    return Results(folder, summary, {str(k): v for k, v in known.items()} if isinstance(known, dict) else {})
+
+
+def read_run(folder: Path, results: Results | None = None, incomplete: bool = False) -> Run:
+    """Returns a training's folder. Raises InputError where it is broken, of another shape or incomplete.
+
+    Args:
+        folder: The run's folder.
+        results: What its last benchmark gave.
+        incomplete: Whether one that stopped before its last epoch will do.
+    """
+    try:
+        config = OmegaConf.load(folder / "config.yaml")
+    except Exception as error:  # whatever YAML's parser raises
+        raise InputError("its config.yaml is broken") from error
+    target = OmegaConf.select(config, "module.network._target_") if isinstance(config, DictConfig) else None
+    if not isinstance(config, DictConfig) or target is None or OmegaConf.select(config, "module.modality") is None:
+        raise InputError("its config.yaml is not one of train.py")
+    path = folder / "csv" / "metrics.csv"
+    if not path.is_file():
+        raise InputError("it has no csv/metrics.csv: nothing was logged (logger=csv or csv_wandb)")
+    try:
+        curves = pd.read_csv(path)
+    except (ValueError, OSError) as error:
+        raise InputError("its csv/metrics.csv is empty or broken") from error
+    if not {"epoch", "step", "val/loss"} <= set(curves.columns):
+        raise InputError("its csv/metrics.csv has no finished epoch (columns epoch, step, val/loss)")
+    curves = curves.replace([np.inf, -np.inf], np.nan)
+    run = Run(folder, config, curves, results)
+    _check_complete(run, incomplete)
+    return run
+
+
+def _check_complete(run: Run, incomplete: bool) -> None:
+    try:
+        wanted, limit = run.config.trainer.get("max_epochs"), run.config.trainer.get("max_time")
+    except OmegaConfBaseException as error:
+        raise InputError("its config.yaml has no trainer") from error
+    measured = run.results is not None and len(run.results.of(TRAINED))
+    if incomplete or measured or limit is not None or wanted is None or run.epochs >= int(wanted):
+        return
+    raise InputError(f"it stopped after {run.epochs} of {wanted} epochs; go on with resume=, or give incomplete=true")

@@ -1,0 +1,1 @@
+"""Methods of others, as grasp policies."""

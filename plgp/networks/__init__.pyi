@@ -1,0 +1,10 @@
+from .affga import AFFGANet as AFFGANet
+from .base import GraspNetwork as GraspNetwork
+from .danet import DANet as DANet
+from .deeplabv3plus import DeepLabV3Plus as DeepLabV3Plus
+from .ggcnn2 import GGCNN2 as GGCNN2
+from .grcnn import GRCNN as GRCNN
+from .segnet import SegNet as SegNet
+from .smp import SMPNetwork as SMPNetwork
+from .stdc import STDC as STDC
+from .unet import UNet as UNet

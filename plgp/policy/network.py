@@ -1,0 +1,301 @@
+"""Networks as grasp policies, for the benchmark and for robots; and the control that knows nothing."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import fields
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch.utils.flop_counter import FlopCounterMode
+
+from plgp.data.transforms import InputFormat
+from plgp.module import GraspModule, load_module
+from plgp.networks.base import GraspNetwork, parameter_count
+from plgp.policy.decoder import DecoderSettings as DecoderSettings
+from plgp.policy.decoder import Workspace as Workspace
+from plgp.policy.decoder import decode as decode
+from plgp.targets import GraspMaps
+from sim.camera import PinholeCamera
+from sim.errors import InputError
+from sim.grasp import GraspPoses, PixelGrasps, angle_to_bin
+from sim.gripper import GripperGeometry
+from sim.view import check_depth_image
+
+PRETRAINED = Path(__file__).parents[1] / "pretrained"  # checkpoints that are installed with the package
+
+
+class RGBDImage(Protocol):
+    """What a policy looks at: ``sim.benchmark.Observation``, or a camera's own image."""
+
+    @property
+    def rgb(self) -> NDArray[np.uint8] | None:
+        """(H, W, 3) uint8; None will do for a depth network."""
+
+    @property
+    def depth(self) -> NDArray[np.float32]:
+        """(H, W) float32, metres, 0 = missing."""
+
+    @property
+    def camera(self) -> PinholeCamera:
+        """The camera with its pose in the world."""
+
+
+def pretrained_checkpoint(name: str | None = None, folder: str | Path = PRETRAINED) -> Path:
+    """Returns a checkpoint that is installed with the package.
+
+    Args:
+        name: Its name without ".ckpt"; None takes the only one, or of several the one called "default".
+        folder: Where they lie.
+
+    Raises:
+        InputError: There is none, none of that name, or several and no name.
+    """
+    found = {p.stem: p for p in sorted(Path(folder).glob("*.ckpt"))}
+    if not found:
+        raise InputError("this installation of plgp carries no trained network; give checkpoint=FILE, or train one")
+    if name is None and len(found) == 1:
+        return next(iter(found.values()))
+    if (name or "default") in found:
+        return found[name or "default"]
+    wanted = f"no trained network '{name}' in" if name else "several trained networks are in"
+    raise InputError(f"{wanted} this installation of plgp; choose one of {', '.join(found)}")
+
+
+class MapPolicy:
+    """A ``sim.benchmark.GraspPolicy`` behind whose maps the decoder stands; ``predict`` makes them."""
+
+    def __init__(
+        self,
+        gripper: GripperGeometry,
+        decoder: DecoderSettings | None,
+        workspace: Workspace | NDArray[np.bool_] | None,
+        name: str,
+    ) -> None:
+        """Keeps what decoding needs; see ``NetworkPolicy``."""
+        self.gripper, self.decoder = gripper, decoder or DecoderSettings()
+        self.workspace, self.name = workspace, name
+
+    def predict(self, rgb: NDArray[np.uint8] | None, depth: NDArray[np.floating]) -> GraspMaps:
+        """Returns probability maps (1, 1, H, W), (1, K, H, W), (1, K, H, W) of one image."""
+        raise NotImplementedError
+
+    def _maps(self, seen: RGBDImage) -> tuple[GraspMaps, bool]:
+        """Returns the maps, and whether they are logits."""
+        return self.predict(seen.rgb, seen.depth), False
+
+    def pixel_grasps(self, observation: RGBDImage, count: int) -> PixelGrasps:
+        """Returns up to ``count`` grasps in the image, best first."""
+        depth, camera, allowed = observation.depth, observation.camera, self.workspace
+        if isinstance(allowed, Workspace):
+            allowed = allowed.mask(depth, camera)
+        elif allowed is not None and allowed.shape != depth.shape:
+            raise InputError(f"workspace mask is {allowed.shape}, the image {depth.shape}")
+        maps, logits = self._maps(observation)
+        return decode(maps, depth, camera, self.gripper, count, self.decoder, allowed, logits)
+
+    def __call__(self, observation: RGBDImage, count: int) -> GraspPoses:
+        """Returns up to ``count`` grasps in the camera frame, best first."""
+        grasps = self.pixel_grasps(observation, count)
+        return grasps.to_poses(observation.depth, observation.camera)
+
+
+class ConstantPolicy(MapPolicy):
+    """Constant maps through the decoder: what the decoder does by itself, a control beside an untrained network."""
+
+    def __init__(
+        self,
+        gripper: GripperGeometry | None = None,
+        quality: float = 0.5,
+        angle: float = 0.0,
+        width: float = 0.05,
+        bins: int = 18,
+        decoder: DecoderSettings | None = None,
+        workspace: Workspace | NDArray[np.bool_] | None = None,
+        name: str = "constant",
+    ) -> None:
+        """Sets up.
+
+        Args:
+            gripper: The gripper; None is the paper's.
+            quality: Of every pixel, in (0, 1].
+            angle: The best one everywhere, radians.
+            width: Predicted everywhere, metres; the decoder adds its ``extra_opening``.
+            bins: K.
+            decoder: How maps become grasps.
+            workspace: Where grasps may lie.
+            name: What tables call it.
+
+        Raises:
+            InputError: A constant is out of range.
+        """
+        super().__init__(gripper or GripperGeometry(), decoder, workspace, name)
+        if not (0 < quality <= 1 and np.isfinite(angle) and 0 <= width <= self.gripper.max_opening):
+            raise InputError(
+                f"constant policy: quality {quality}, angle {angle} rad, width {width} m; give a quality in (0, 1], "
+                f"a finite angle and a width up to {self.gripper.max_opening} m"
+            )
+        self.quality, self.width, self.bins = float(quality), float(width), bins
+        self.angle_bin = int(angle_to_bin(np.array([angle % np.pi]), bins)[0])
+
+    def predict(self, rgb: NDArray[np.uint8] | None, depth: NDArray[np.floating]) -> GraspMaps:
+        """Returns constant float32 maps (1, 1, H, W), (1, K, H, W), (1, K, H, W) of the depth image's size."""
+        check_depth_image(depth)
+        angle = torch.zeros(self.bins)
+        angle[self.angle_bin] = 1.0
+        width = torch.full((self.bins,), self.width / self.gripper.max_opening)
+        parts = torch.tensor([self.quality]), angle, width
+        return GraspMaps(*(p.view(1, -1, 1, 1).expand(1, len(p), *depth.shape) for p in parts))
+
+
+class NetworkPolicy(MapPolicy):
+    """A trained (or untrained) network as a sim.benchmark.GraspPolicy."""
+
+    def __init__(
+        self,
+        network: GraspNetwork,
+        input_format: InputFormat,
+        gripper: GripperGeometry,
+        decoder: DecoderSettings | None = None,
+        workspace: Workspace | NDArray[np.bool_] | None = None,
+        device: str | torch.device = "cpu",
+        name: str = "network",
+    ) -> None:
+        """Puts a network behind the decoder.
+
+        Args:
+            network: Its own training mode is kept; it runs in evaluation mode.
+            input_format: What it is fed.
+            gripper: The gripper that its labels were made for.
+            decoder: How maps become grasps.
+            workspace: Where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
+            device: Where it runs.
+            name: What tables call it.
+
+        Raises:
+            InputError: There is no such device.
+        """
+        super().__init__(gripper, decoder, workspace, name)
+        try:
+            self.device = torch.device(device)
+            self.network = network.to(self.device)
+        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+            first = str(error).splitlines()[0]
+            raise InputError(f"device '{device}' cannot be used ({first}); give device=cpu") from error
+        self.input_format = input_format
+
+    @classmethod
+    def from_module(
+        cls,
+        module: GraspModule,
+        decoder: DecoderSettings | None = None,
+        workspace: Workspace | NDArray[np.bool_] | None = None,
+        device: str | torch.device | None = None,
+        name: str = "network",
+    ) -> NetworkPolicy:
+        """Returns the policy of a module as it is now; ``device`` None stays where the module is."""
+        place = module.device if device is None else device
+        return cls(module.network, module.input_format, module.gripper, decoder, workspace, place, name)
+
+    @classmethod
+    def from_checkpoint(
+        cls,
+        path: str | Path,
+        gripper: GripperGeometry | None = None,
+        device: str | torch.device = "cpu",
+        decoder: DecoderSettings | None = None,
+        workspace: Workspace | NDArray[np.bool_] | None = None,
+        name: str = "network",
+        untrained: bool = False,
+        seed: int = 0,
+    ) -> NetworkPolicy:
+        """Returns the policy of a checkpoint.
+
+        Args:
+            path: The checkpoint; "pretrained" is the one that is installed with the package.
+            gripper: The gripper that will be used; None takes the checkpoint's.
+            device: Where the network runs.
+            decoder: How maps become grasps.
+            workspace: Where grasps may lie.
+            name: What tables call it.
+            untrained: Keep the network's random start instead of its weights: a control that goes
+                through the same decoder.
+            seed: Of that random start.
+
+        Raises:
+            InputError: The checkpoint is missing, broken, or made for another gripper.
+        """
+        path = pretrained_checkpoint() if str(path) == "pretrained" else path
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            module = load_module(path, weights=not untrained)
+        if gripper is not None:
+            for f in fields(GripperGeometry):
+                own, asked = getattr(module.gripper, f.name), getattr(gripper, f.name)
+                if abs(own - asked) > 1e-6:
+                    raise InputError(
+                        f"checkpoint '{path}' was trained for another gripper: its {f.name} is {own} m, "
+                        f"yours {asked} m; train on labels for your gripper"
+                    )
+        return cls.from_module(module, decoder, workspace, device, name)
+
+    @classmethod
+    def pretrained(
+        cls,
+        weights: str | None = None,
+        gripper: GripperGeometry | None = None,
+        device: str | torch.device = "cpu",
+        decoder: DecoderSettings | None = None,
+        workspace: Workspace | NDArray[np.bool_] | None = None,
+        name: str = "pretrained",
+    ) -> NetworkPolicy:
+        """Returns the policy of a checkpoint that is installed with the package.
+
+        ``weights`` is for ``pretrained_checkpoint``, the rest for ``from_checkpoint``.
+        """
+        return cls.from_checkpoint(pretrained_checkpoint(weights), gripper, device, decoder, workspace, name)
+
+    def describe(self) -> dict[str, Any]:
+        """Returns what tables say of the network: its title, input, parameters and multiply-adds at 224x224."""
+        channels, side = self.input_format.channels, (224, 224)
+        outline = copy.deepcopy(self.network).to("meta").eval()
+        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+            outline(torch.empty(1, channels, *side, device="meta"))
+        known = {"network": self.network.title, "modality": self.input_format.modality}
+        return known | {"parameters": parameter_count(self.network), "macs": counter.get_total_flops() // 2}
+
+    @torch.inference_mode()
+    def logits(self, rgb: NDArray[np.uint8] | None, depth: NDArray[np.floating]) -> GraspMaps:
+        """Returns the network's logit maps of one image of any size, on the policy's device; see ``predict``."""
+        check_depth_image(depth)
+        height, width = depth.shape
+        array = self.input_format(rgb, np.asarray(depth, np.float32))
+        image = torch.from_numpy(array)[None].to(self.device)
+        stride = self.network.stride
+        # Below and to the right, 0: as missing pixels are.
+        image = F.pad(image, (0, -width % stride, 0, -height % stride))
+        training = self.network.training
+        self.network.eval()
+        logits = self.network(image.contiguous(memory_format=torch.channels_last))
+        self.network.train(training)
+        return GraspMaps(*(m[..., :height, :width] for m in logits))
+
+    @torch.inference_mode()
+    def predict(self, rgb: NDArray[np.uint8] | None, depth: NDArray[np.floating]) -> GraspMaps:
+        """Returns the probability maps of one image of any size.
+
+        Args:
+            rgb: (H, W, 3) uint8, or None for a depth network.
+            depth: (H, W) floating, metres, 0 = missing.
+
+        Returns:
+            float32 maps (1, 1, H, W), (1, K, H, W), (1, K, H, W) in [0, 1] on the policy's device.
+        """
+        return GraspMaps(*(torch.sigmoid(m.float()) for m in self.logits(rgb, depth)))
+
+    def _maps(self, seen: RGBDImage) -> tuple[GraspMaps, bool]:
+        return self.logits(seen.rgb, seen.depth), True

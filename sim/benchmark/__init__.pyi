@@ -1,0 +1,15 @@
+from .grasp_attempt import AttemptResult as AttemptResult
+from .grasp_attempt import AttemptSettings as AttemptSettings
+from .grasp_attempt import attempt as attempt
+from .runner import COLUMNS as COLUMNS
+from .runner import WALL_TIMES as WALL_TIMES
+from .runner import BenchmarkSettings as BenchmarkSettings
+from .runner import GraspPolicy as GraspPolicy
+from .runner import Observation as Observation
+from .runner import attempt_progress as attempt_progress
+from .runner import observe as observe
+from .runner import run_benchmark as run_benchmark
+from .runner import scene_after as scene_after
+from .scene_sets import make_scenes as make_scenes
+from .statistics import compare as compare
+from .statistics import summarise as summarise

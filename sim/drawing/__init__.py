@@ -1,0 +1,1 @@
+"""Pictures and pages of the world: figures, object sheets, films of attempts, scene pages."""

@@ -1,0 +1,277 @@
+"""Visible surfaces of objects: from a URDF, or a mesh file, to triangles with colours and textures."""
+
+from __future__ import annotations
+
+import re
+import warnings
+import xml.etree.ElementTree as ElementTree
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
+
+from sim.errors import InputError
+from sim.objects.meshes import face_colours
+
+# Texels: a camera pixel covers some 1 mm, so finer ones on an object of 20 cm would only fill the memory.
+_TEXTURE_SIDE = 1024
+
+
+@dataclass(frozen=True)
+class ObjectMesh:
+    """An object's visible surface.
+
+    Attributes:
+        vertices: (V, 3) float64, metres, frame of the URDF's base link.
+        faces: (F, 3) int32 vertex indices, counter-clockwise seen from outside.
+        colours: (F, 3) float32 RGB in [0, 1], one a face: its only colour, or that of its middle.
+        corner_colours: (F, 3, 3) float32 RGB in [0, 1] at each face's corners, to be interpolated; on
+            textured faces what the texture is multiplied by. None where faces have one colour.
+        uv: (F, 3, 2) float32 texture coordinates at each face's corners, v upwards, repeating with
+            period 1; None without textures.
+        texture: (F,) int16 index into ``textures``, -1 = none; None without textures.
+        textures: (height, width, 3) uint8 RGB each, its first row at v = 1.
+    """
+
+    vertices: NDArray[np.float64]
+    faces: NDArray[np.int32]
+    colours: NDArray[np.float32]
+    corner_colours: NDArray[np.float32] | None = None
+    uv: NDArray[np.float32] | None = None
+    texture: NDArray[np.int16] | None = None
+    textures: tuple[NDArray[np.uint8], ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether the whole surface has one colour."""
+        return self.corner_colours is None and bool((self.colours == self.colours[0]).all())
+
+
+@dataclass(frozen=True)
+class _Part:
+    """Faces of one material: colours as in ObjectMesh, ``own`` None where the part has none."""
+
+    mesh: trimesh.Trimesh
+    own: NDArray[np.float32] | None
+    corners: NDArray[np.float32] | None = None
+    uv: NDArray[np.float32] | None = None
+    image: NDArray[np.uint8] | None = None
+
+
+def _numbers(element: ElementTree.Element | None, attribute: str, default: str) -> NDArray[np.float64]:
+    text = default if element is None else element.get(attribute, default)
+    return np.array([float(x) for x in text.split()])
+
+
+def _pose(element: ElementTree.Element | None) -> NDArray[np.float64]:
+    pose = np.eye(4)
+    pose[:3, 3] = _numbers(element, "xyz", "0 0 0")
+    pose[:3, :3] = Rotation.from_euler("xyz", _numbers(element, "rpy", "0 0 0")).as_matrix()
+    return pose
+
+
+def _read_parts(path: Path, beside: Path | None) -> list[trimesh.Trimesh]:
+    """Returns a mesh file as one mesh per material, each with its own readable texture or none.
+
+    Args:
+        path: The mesh file.
+        beside: A texture for materials that name none, or None.
+
+    Raises:
+        InputError: It is missing, cannot be read, or holds no triangles.
+    """
+    if not path.is_file():
+        raise InputError(f"mesh {path} does not exist")
+    try:
+        scene: Any = trimesh.load(path, force="scene", process=False)
+        for mesh in scene.geometry.values():
+            if isinstance(getattr(mesh, "visual", None), trimesh.visual.TextureVisuals):
+                _simplify_material(mesh, path, beside)
+        parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+    except Exception as error:  # trimesh's readers raise whatever the broken file makes them raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"mesh {path} cannot be read ({reason})") from error
+    if not parts or not all(np.isfinite(part.vertices).all() for part in parts):
+        raise InputError(f"mesh {path} holds no usable triangles")
+    return parts
+
+
+def _geometry(visual: ElementTree.Element, folder: Path, beside: Path | None) -> list[trimesh.Trimesh]:
+    """Returns one <visual>'s surface in the link frame, metres, one mesh per material; see ``_read_parts``."""
+    geometry = visual.find("geometry")
+    shape = geometry[0] if geometry is not None and len(geometry) else None
+    if shape is None:
+        raise InputError("a <visual> has no geometry")
+    if shape.tag == "mesh":
+        meshes = _read_parts(folder / shape.get("filename", ""), beside)
+        for mesh in meshes:
+            mesh.apply_transform(np.diag([*_numbers(shape, "scale", "1 1 1"), 1.0]))
+    elif shape.tag == "box":
+        meshes = [trimesh.creation.box(_numbers(shape, "size", "1 1 1"))]
+    elif shape.tag == "sphere":
+        meshes = [trimesh.creation.icosphere(subdivisions=3, radius=float(shape.get("radius", "1")))]
+    elif shape.tag == "cylinder":
+        radius, length = float(shape.get("radius", "1")), float(shape.get("length", "1"))
+        meshes = [trimesh.creation.cylinder(radius, length)]
+    else:
+        raise InputError(f"a <{shape.tag}> shape is not known here")
+    for mesh in meshes:
+        mesh.apply_transform(_pose(visual.find("origin")))
+    return meshes
+
+
+def _named_texture(path: Path, material: str) -> Path | None:
+    """Returns the colour texture that an OBJ's material files name for a material; None if they name none."""
+    if path.suffix.lower() != ".obj":
+        return None
+    for library in re.findall(r"^mtllib\s+(.+?)\s*$", path.read_text(errors="replace"), re.MULTILINE):
+        text = (path.parent / library).read_text(errors="replace") if (path.parent / library).is_file() else ""
+        current = ""
+        for key, value in re.findall(r"^\s*(newmtl|map_Kd)\s+(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE):
+            if key.lower() == "newmtl":
+                current = value
+            elif current == material:
+                return path.parent / value.replace("\\", "/")
+    return None
+
+
+def _texture(image: Any, named: Path | None, path: Path) -> Any:
+    """Returns a texture as a PIL image in RGB, or None; one that cannot be read is warned of by name.
+
+    Args:
+        image: A PIL image, perhaps not read yet, or None.
+        named: The file that it stands in, if that is known.
+        path: The mesh file.
+    """
+    from PIL import Image
+
+    if image is None and named is None:
+        return None
+    try:
+        if image is None and named is not None:
+            image = Image.open(named)
+        image = image.convert("RGB")
+    except Exception:  # PIL raises whatever the broken file makes it raise
+        warnings.warn(f"texture {named or path} is missing or broken; its material's colour is used", stacklevel=2)
+        return None
+    if max(image.size) > _TEXTURE_SIDE:
+        image.thumbnail((_TEXTURE_SIDE, _TEXTURE_SIDE))
+    return image
+
+
+def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -> None:
+    """Leaves a mesh's material its colour and its colour texture; takes away what trimesh made up.
+
+    Args:
+        mesh: With trimesh.visual.TextureVisuals; changed in place.
+        path: Its file.
+        beside: A texture for materials that name none, or None.
+    """
+    visual: Any = mesh.visual
+    material = visual.material
+    image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
+    # trimesh gives coordinates without a material a grey picture of four pixels.
+    made_up = image is not None and image.size == (2, 2) and np.unique(image).tolist() == [100, 255]
+    named = _named_texture(path, str(getattr(material, "name", "")))
+    mapped = visual.uv is not None and len(visual.uv) == len(mesh.vertices)
+    image = None if made_up else image
+    texture = _texture(image, named or (beside if image is None else None), path) if mapped else None
+    if texture is None and made_up:
+        mesh.visual = trimesh.visual.ColorVisuals(mesh)
+        return
+    factor = getattr(material, "baseColorFactor", None)  # glTF multiplies its texture by it
+    if texture is not None and factor is not None:
+        from PIL import Image
+
+        share = np.asarray(factor, np.float32)[:3] / np.float32(255)
+        texture = Image.fromarray(np.rint(np.asarray(texture) * share).astype(np.uint8))
+    visual.material = trimesh.visual.material.SimpleMaterial(image=texture, diffuse=material.main_color)
+
+
+def _coloured(mesh: trimesh.Trimesh) -> _Part:
+    """Returns a mesh of one material with its own colours."""
+    visual: Any = mesh.visual
+    own = face_colours(mesh)
+    if visual.kind == "vertex":
+        corners = np.asarray(visual.vertex_colors, np.float32)[mesh.faces][..., :3] / np.float32(255)
+        return _Part(mesh, own, None if (corners == corners[:, :1]).all() else corners)
+    if visual.kind != "texture" or visual.material.image is None:
+        return _Part(mesh, own)
+    uv = np.nan_to_num(np.asarray(visual.uv, np.float32))[mesh.faces]
+    return _Part(mesh, own, np.ones((len(mesh.faces), 3, 3), np.float32), uv, np.asarray(visual.material.image))
+
+
+def _assemble(parts: list[tuple[_Part, NDArray[np.float32]]]) -> ObjectMesh:
+    """Returns all parts, each with its URDF colour, as one surface."""
+    vertices, faces, colours, corners, uv, texture = [], [], [], [], [], []
+    textures: dict[Any, NDArray[np.uint8]] = {}
+    start = 0
+    for part, tint in parts:
+        key = None if part.image is None else (part.image.shape, part.image.tobytes())
+        if key is not None and part.image is not None:
+            textures.setdefault(key, part.image)
+        count = len(part.mesh.faces)
+        own = np.tile(tint, (count, 1)) if part.own is None else part.own * tint
+        faces.append(np.asarray(part.mesh.faces, np.int32) + start)
+        vertices.append(np.asarray(part.mesh.vertices, np.float64))
+        colours.append(own)
+        corners.append(np.repeat(own[:, None], 3, axis=1) if part.corners is None else part.corners * tint)
+        uv.append(np.zeros((count, 3, 2), np.float32) if part.uv is None else part.uv)
+        texture.append(np.full(count, -1 if key is None else list(textures).index(key), np.int16))
+        start += len(part.mesh.vertices)
+    graded = any(part.corners is not None for part, _ in parts)
+    return ObjectMesh(
+        np.concatenate(vertices),
+        np.concatenate(faces).astype(np.int32),
+        np.concatenate(colours),
+        np.concatenate(corners) if graded else None,
+        np.concatenate(uv) if textures else None,
+        np.concatenate(texture) if textures else None,
+        tuple(textures.values()),
+    )
+
+
+@lru_cache(maxsize=2000)
+def _read_surface(urdf: Path) -> ObjectMesh:
+    """Returns what cameras see of a URDF's first link, in its own size; raises InputError."""
+    try:
+        root = ElementTree.parse(urdf).getroot()
+    except (OSError, ElementTree.ParseError) as error:
+        raise InputError(f"object file {urdf} cannot be read: {error}") from error
+    named = {m.get("name"): m for m in root.iter("material") if len(m)}
+    parts: list[tuple[_Part, NDArray[np.float32]]] = []
+    link = root.find("link")
+    for visual in [] if link is None else link.findall("visual"):
+        material = visual.find("material")
+        if material is not None and not len(material):
+            material = named.get(material.get("name"))
+        tint = None if material is None else material.find("color")
+        texture = None if material is None else material.find("texture")
+        beside = None if texture is None else urdf.parent / texture.get("filename", "")
+        try:
+            meshes = _geometry(visual, urdf.parent, beside)
+        except InputError as error:
+            raise InputError(f"object file {urdf}: {error}; mend or remove it") from error
+        for part in map(_coloured, meshes):
+            # As Bullet does: the URDF's colour tints the mesh's own; grey where there is neither.
+            colour = _numbers(tint, "rgba", "0.6 0.6 0.6 1" if part.own is None else "1 1 1 1")[:3]
+            parts.append((part, colour.astype(np.float32)))
+    if not parts:
+        raise InputError(f"object file {urdf} has no visual mesh on its first link")
+    return _assemble(parts)
+
+
+@lru_cache(maxsize=2000)
+def load_surface(urdf: Path, scale: float) -> ObjectMesh:
+    """Returns what cameras see of a URDF's first link, its lengths times ``scale``; raises InputError.
+
+    Textures are read once a URDF, whatever the scale; one that is missing or broken is warned of by
+    name, and its material's colour stands in for it.
+    """
+    surface = _read_surface(urdf)
+    return replace(surface, vertices=surface.vertices * scale)

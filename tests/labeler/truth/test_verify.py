@@ -1,0 +1,214 @@
+"""Labels executed in physics, and the figure that is kept of them."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import labeler.truth.verify as verification
+from labeler.__main__ import main
+from labeler.dataset.generate import generate
+from labeler.dataset.recipe import DataSetRecipe
+from labeler.dataset.validate import find_problems
+from labeler.labels import LabelSettings
+from labeler.shards import DataSet
+from labeler.truth.verify import bootstrap_share, describe_tilts, describe_truth, find_objects, summarise_truth, verify
+from sim.benchmark.grasp_attempt import AttemptResult
+from sim.camera import PinholeCamera
+from sim.errors import InputError
+from sim.objects import ObjectSet
+
+RECIPE = DataSetRecipe(
+    objects=ObjectSet.pybullet(0, 20),
+    camera=PinholeCamera.from_fov(160, 120),
+    pixels_per_metre=1000.0,
+    labels=LabelSettings(angles=6),
+    scenes=2,
+    views=2,
+    object_counts=(2, 3),
+    seed=5,
+)
+
+
+@pytest.fixture(scope="module")
+def data_set(tmp_path_factory):
+    return generate(RECIPE, tmp_path_factory.mktemp("data") / "tiny", progress=False)
+
+
+def rows(success, scene=None, name=None):
+    """Attempts with these outcomes, all else harmless."""
+    n = len(success)
+    return pd.DataFrame(
+        {
+            "scene": np.zeros(n, int) if scene is None else scene,
+            "object": ["a"] * n if name is None else name,
+            "success": np.array(success, bool),
+            "reason": ["" if s else "slipped" for s in success],
+            "angle_bin": np.arange(n) % 18,
+            "depth": np.float32(0.02),
+            "width": np.float32(0.03),
+            "tilt": 0.0,
+        }
+    )
+
+
+def test_labels_lift_and_the_figure_is_kept(data_set):
+    before = DataSet(data_set)
+    shards = {p.name: p.read_bytes() for p in data_set.glob("*.h5")}
+    attempts = verify(data_set, attempts=12, friction=0.4, seed=3)
+    assert len(attempts) == 12
+    assert attempts.success.mean() > 0.7
+    after = DataSet(data_set)
+    assert after.hash == before.hash == RECIPE.hash
+    truth = after.info["truth"]["0.4"]
+    assert truth["lifted"] == pytest.approx(attempts.success.mean())
+    assert truth["attempts"] == 12
+    assert {p.name: p.read_bytes() for p in data_set.glob("*.h5")} == shards
+    assert find_problems(data_set) == []
+    assert generate(RECIPE, data_set, progress=False) == data_set  # still this recipe's finished data
+    for image, group in attempts.groupby("image"):
+        frame = before.read(int(image), ("instance_mask", "objects"))
+        labels = set(zip(frame["grasps"].row.tolist(), frame["grasps"].col.tolist(), strict=True))
+        names = {o.mask_value: o.name for o in frame["objects"]}
+        for row in group.itertuples():
+            assert (row.row, row.col) in labels
+            assert names[int(frame["instance_mask"][row.row, row.col])] == row.object
+            assert row.scene == frame["scene"]
+
+
+def test_two_processes_find_the_same_and_another_friction_stands_beside_it(data_set):
+    one = verify(data_set, attempts=4, friction=0.3, seed=1, workers=1)
+    two = verify(data_set, attempts=4, friction=0.2, seed=1, workers=2)
+    columns = ["image", "row", "col", "angle_bin", "depth", "width", "tilt", "object"]
+    pd.testing.assert_frame_equal(one[columns], two[columns])
+    assert {"0.2", "0.3"} <= DataSet(data_set).info["truth"].keys()
+    pd.testing.assert_frame_equal(two, verify(data_set, attempts=4, friction=0.2, seed=1, workers=1))
+
+
+def test_what_is_executed_is_the_label(data_set, monkeypatch):
+    """The tips' middle lies on the pixel's ray, ``depth`` below its surface, with the label's width."""
+    seen = []
+
+    def record(world, state, grasp, gripper, friction):
+        seen.append((state, grasp, gripper, friction))
+        return AttemptResult(True, "", 0, (), 0.0, state.poses, 0.0)
+
+    monkeypatch.setattr(verification, "attempt", record)
+    attempts = verify(data_set, attempts=10, friction=0.25)
+    assert len(seen) == 10
+    expected = []
+    for row in attempts.itertuples():
+        frame = DataSet(data_set).read(row.image, ("depth", "objects"))
+        m, z = frame["intrinsics"], float(frame["depth"][row.row, row.col])
+        ray = np.array([(row.col - m[0, 2]) / m[0, 0], (row.row - m[1, 2]) / m[1, 1], 1]) * z + [0, 0, row.depth]
+        expected.append((frame["pose"] @ [*ray, 1])[:3])
+    assert np.allclose(sorted(map(tuple, expected)), sorted(tuple(g.translation[0]) for _, g, _, _ in seen))
+    assert sorted(g.width[0] for _, g, _, _ in seen) == pytest.approx(sorted(attempts.width))
+    assert all(f == 0.25 and g == RECIPE.gripper for _, _, g, f in seen)
+    assert {len(s.models) for s, *_ in seen} <= {2, 3}
+
+
+def test_figures():
+    attempts = rows([1, 1, 1, 0, 1, 1], [0, 0, 0, 1, 1, 1], ["a", "a", "a", "a", "b", "c"])
+    figures = summarise_truth(attempts)
+    assert figures["lifted"] == pytest.approx(5 / 6)
+    assert figures["macro"] == pytest.approx((0.75 + 1 + 1) / 3)
+    assert figures["interval"] == pytest.approx([2 / 3, 1.0])
+    assert (figures["scenes"], figures["objects"]) == (2, 3)
+    assert summarise_truth(rows([1, 0]))["interval"] is None
+    json.dumps(figures)
+    text = describe_truth(attempts, 0.4)
+    assert "5 of 6 labels lift at friction 0.4: 83.3 %" in text
+    assert "1 slipped" in text
+    assert "20-30: 83 % of 6" in text  # depth 20 mm, as float32 a hair less
+    assert "0-5: 83 % of 6" in text
+    assert text.count("0: 100 % of 1") == 1  # angle bin 0
+
+
+def test_by_tilt_and_friction():
+    attempts = rows([1, 0, 1, 1])
+    attempts["tilt"] = [-1e-9, 4.9, 5.0, 26.0]
+    tilts = summarise_truth(attempts)["by_tilt"]
+    assert tilts == {
+        "0-5": {"lifted": 0.5, "attempts": 2},
+        "5-10": {"lifted": 1.0, "attempts": 1},
+        "20-": {"lifted": 1.0, "attempts": 1},
+    }
+    older = {"lifted": 0.9}  # a figure kept before tilts were
+    table = describe_tilts({"0.4": {"by_tilt": tilts}, "0.2": {"by_tilt": {"10-15": tilts["0-5"]}}, "0.3": older})
+    lines = [line.split() for line in table.splitlines()]
+    assert lines[0] == ["friction", "0.2", "friction", "0.3", "friction", "0.4"]
+    assert lines[2] == ["0-5", "-", "-", "50.0", "%", "of", "2"]
+    assert [line[0] for line in lines[2:]] == ["0-5", "5-10", "10-15", "20-"]
+
+
+def test_interval_resamples_whole_scenes():
+    """A slow twin: the same scenes drawn one by one, their trials counted."""
+    rng = np.random.default_rng(0)
+    scene, success = rng.integers(4, size=60), rng.random(60) < 0.7
+    success[scene == 2] = False
+    draws = np.random.default_rng(7).integers(4, size=(2000, 4))
+    shares = []
+    for draw in draws:
+        trials = np.concatenate([success[scene == number] for number in draw])
+        shares.append(trials.mean())
+    assert bootstrap_share(scene, success, 7) == pytest.approx(np.quantile(shares, [0.025, 0.975]).tolist())
+    low, high = bootstrap_share(scene, success, 7)
+    naive = 1.96 * np.sqrt(success.mean() * (1 - success.mean()) / 60)
+    assert high - low > 2 * naive  # trials of one scene are not independent
+    assert bootstrap_share(np.zeros(3), [True, False, True]) is None
+    assert bootstrap_share([], []) is None
+
+
+def test_objects_must_be_the_same(data_set, tmp_path):
+    data = DataSet(data_set)
+    assert find_objects(data).names == RECIPE.objects.names
+    (tmp_path / "other.urdf").write_text("<robot name='other'/>")
+    with pytest.raises(InputError, match="are not the 21"):
+        find_objects(data, tmp_path)
+    data.info["recipe"]["objects"]["name"] = "mugs"
+    with pytest.raises(InputError, match="'mugs'; give their folder"):
+        find_objects(data)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"attempts": 0}, {"friction": 0.0}, {"friction": float("nan")}, {"seed": -1}, {"workers": 0}]
+)
+def test_arguments_out_of_range(data_set, wrong):
+    with pytest.raises(InputError, match=f"verify: {next(iter(wrong))} is"):
+        verify(data_set, **wrong)
+
+
+def test_no_data_set_no_labels(tmp_path, data_set):
+    with pytest.raises(InputError, match="holds no finished data set"):
+        verify(tmp_path)
+    settings = LabelSettings(angles=6, engagement=0.049, min_wall_share=1.0, relaxed={})
+    empty = generate(replace(RECIPE, labels=settings, scenes=1), tmp_path / "empty", progress=False)
+    with pytest.raises(InputError, match="holds no labels"):
+        verify(empty)
+
+
+def test_command(data_set):
+    """In a process of its own, as it is used."""
+    options = ("attempts=2", "workers=1", "friction=0.35,0.25")
+    command = [sys.executable, "-m", "labeler", "verify", str(data_set), *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "of 2 labels lift at friction 0.35" in done.stdout
+    assert "of 2 labels lift at friction 0.25" in done.stdout
+    assert "tilt (deg)" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"), [("attempt=2", "does not know 'attempt=2'"), ("attempts=many", "give a whole number")]
+)
+def test_wrong_arguments_end_in_one_sentence(data_set, monkeypatch, capsys, wrong, message):
+    monkeypatch.setattr(sys, "argv", ["python -m labeler", "verify", str(data_set), wrong])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err

@@ -1,0 +1,287 @@
+"""The report: what it gathers and leaves out, its numbers, and a page that needs nothing else."""
+
+import subprocess
+import sys
+from html.parser import HTMLParser
+
+import numpy as np
+import pandas as pd
+import pytest
+from omegaconf import OmegaConf
+
+from plgp.evaluation.paper_tables import TABLE_II, TABLE_III, TABLE_IV
+from plgp.evaluation.report_tables import table_ii, table_iii, table_iv, table_of_runs
+from plgp.evaluation.runs import gather
+from plgp.report import markdown, write_report
+from sim.benchmark import COLUMNS, store
+from sim.errors import InputError
+
+LOSSES = {True: "plgp.losses.BinaryFocalLoss", False: "plgp.losses.BinaryCrossEntropy"}
+
+
+def write_scenes(folder, policy, category, successes, scenes=2, privileged=False):
+    """Finished scenes of 4 ranked and 4 clearing attempts; ``successes`` of each four hold."""
+    for scene in range(scenes):
+        rows = []
+        for protocol in ("rank", "clear"):
+            for attempt in range(4):
+                row = dict.fromkeys(COLUMNS, 0.0)
+                held = attempt < successes
+                row |= {"policy": policy, "privileged": privileged, "category": category, "scene": scene, "objects": 5}
+                row |= {"friction": 0.4, "protocol": protocol, "attempt": attempt, "success": held, "object": ""}
+                rows.append(row | {"reason": "" if held else "slipped", "lifted": int(held)})
+        store.write(pd.DataFrame(rows, columns=COLUMNS), folder, policy, category, scene, {})
+
+
+def write_run(
+    folder, name, seed=0, enhance=True, focal=True, successes=None, ap=50.0, group=None, epochs=3, wanted=3, **module
+):
+    """A training's folder, with a benchmark at its end if ``successes`` is given."""
+    (folder / "csv").mkdir(parents=True)
+    loss = {"_target_": "plgp.losses.GraspLoss", "element": {"_target_": LOSSES[focal]}}
+    module = {"network": {"_target_": "plgp.networks.GGCNN2"}, "modality": "depth", "loss": loss} | module
+    config = {"name": name, "group": group, "tags": [], "seed": seed, "module": module}
+    config |= {"data": {"enhance": enhance, "batch_size": 8}, "trainer": {"max_epochs": wanted, "max_time": None}}
+    OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
+    rows = [{"epoch": e, "step": 10 * e, "train/loss": 1 / (e + 1)} for e in range(epochs)]
+    for e in range(epochs):
+        scores = {f"benchmark/{m}": ap - 10 * (e != 1) for m in ("SR", "PC", "AP")}
+        rows.append({"epoch": e, "step": 10 * e + 9, "val/loss": 2 / (e + 1), **scores})
+    pd.DataFrame(rows).to_csv(folder / "csv" / "metrics.csv", index=False)
+    if successes is not None:
+        write_scenes(folder, "network", "novel-15", successes)
+    return folder
+
+
+@pytest.fixture
+def outputs(tmp_path):
+    """Four rows of Table III with two seeds, a table of baselines, and four folders that will not do."""
+    root = tmp_path / "outputs"
+    for i, (enhance, focal, good) in enumerate(
+        [(False, False, 0), (True, False, 2), (False, True, 2), (True, True, 3)]
+    ):
+        for seed in (0, 1):
+            more = {"group": "table3", "successes": good + (seed if i == 3 else 0)}
+            write_run(root / "table3" / f"{i}-{seed}", f"row{i}", seed, enhance, focal, **more)
+    for policy, good in (("random", 1), ("oracle", 4)):
+        write_scenes(root / "table", policy, "novel-5", good, privileged=policy == "oracle")
+    write_scenes(root / "measured", "network", "novel-5", 3)
+    about = {"network": {"policy": "NetworkPolicy", "network": "SMPNetwork", "modality": "rgbd", "parameters": 5619573}}
+    about["network"]["macs"] = 2_000_000_000
+    OmegaConf.save(OmegaConf.create(about), root / "measured" / "policies.yaml")
+    write_run(root / "stopped", "stopped", epochs=1)
+    (root / "broken").mkdir()
+    (root / "broken" / "config.yaml").write_text("a: [")
+    (root / "other").mkdir()
+    (root / "other" / "config.yaml").write_text("model: resnet")
+    write_scenes(root / "torn", "random", "novel-5", 1)
+    (root / "torn" / "random" / "novel-5" / "scene-001.parquet").write_bytes(b"PAR1")
+    return root
+
+
+def test_it_gathers_what_is_whole_and_names_the_rest(outputs):
+    found = gather([outputs])
+    assert len(found.runs) == 8
+    assert len(found.results) == 10
+    reasons = {path.name: why for path, why in found.skipped}
+    assert set(reasons) == {"stopped", "broken", "other", "torn"}
+    assert "stopped after 1 of 3 epochs" in reasons["stopped"]
+    assert "broken" in reasons["broken"]
+    assert "not one of train.py" in reasons["other"]
+    assert "scene-001.parquet is broken" in reasons["torn"]
+    assert {r.name for r in gather([outputs / "stopped"], incomplete=True).runs} == {"stopped"}
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("csv/metrics.csv", None, "no csv/metrics.csv"),
+        ("csv/metrics.csv", "", "empty or broken"),
+        ("csv/metrics.csv", "epoch,step\n0,1\n", "no finished epoch"),
+    ],
+)
+def test_runs_without_curves_are_refused(tmp_path, name, text, message):
+    folder = write_run(tmp_path / "run", "run")
+    (folder / name).unlink()
+    if text is not None:
+        (folder / name).write_text(text)
+    with pytest.raises(InputError, match=message):
+        gather([folder])
+    with pytest.raises(InputError, match="no folder"):
+        gather([tmp_path / "nowhere"])
+
+
+def test_table_iii_has_the_four_rows_their_spread_and_differences(outputs):
+    section = table_iii(gather([outputs]), "table3", "novel-15")
+    data = section.data.set_index(["enhance", "focal"])
+    assert list(data.index) == [(False, False), (True, False), (False, True), (True, True)]
+    assert data.AP.tolist() == [0, 50, 50, 87.5]  # the last row's seeds: 3 and 4 of 4
+    assert data.AP_sd[True, True] == pytest.approx(np.std([75, 100], ddof=1))
+    assert data.AP_difference[True, True] == 87.5
+    assert data.AP_difference_sd[True, True] == pytest.approx(np.std([75, 100], ddof=1))
+    assert data.paper_AP.tolist() == [38.91, 82.44, 81.75, 85.49]
+    assert set(data.seeds) == {"0 1"}
+    assert "holds" in section.note
+    assert [row[0] for row in section.rows] == ["ours", "paper"] * 4
+    assert "no run has" in table_iii(gather([outputs]), "table9", "novel-15").note.lower()
+
+
+def test_table_iii_takes_the_category_that_all_its_runs_were_measured_on(outputs):
+    section = table_iii(gather([outputs]), "table3", "seen-5")
+    assert set(section.data.measured_on) == {"novel-15"}
+    assert section.data.AP.tolist() == table_iii(gather([outputs]), "table3", "novel-15").data.AP.tolist()
+
+
+def test_without_a_last_benchmark_table_iii_takes_the_one_at_epoch_ends(tmp_path):
+    for i, (enhance, focal) in enumerate([(False, False), (True, False), (False, True), (True, True)]):
+        ap = [40.0, 60.0, 50.0, 45.0][i]
+        write_run(tmp_path / str(i), f"row{i}", 0, enhance, focal, ap=ap, group="mine")
+    section = table_iii(gather([tmp_path]), "mine", "novel-15")
+    assert section.data.AP.tolist() == [40, 60, 50, 45]
+    assert set(section.data.measured_on) == {"validation"}
+    assert "does not hold" in section.note
+
+
+def test_table_ii_keeps_recipes_apart_and_puts_the_paper_beside(outputs):
+    section = table_ii(gather([outputs]))
+    ours = [row for row in section.rows if row[0] != "paper"]
+    assert [row[:3] for row in ours][:2] == [
+        ["GGCNN2", "depth", "row0, no enhancement, no focal loss (2 runs)"],
+        ["GGCNN2", "depth", "row1, no focal loss (2 runs)"],
+    ]
+    assert ours[-1][:5] == ["SMPNetwork", "RGB-D", "network in measured", "5,619,573", "2.00"]
+    assert {row[3] for row in ours[:-1]} == {"79,381"}
+    # Once below its network's rows, and none beside a network that the paper has not.
+    assert [row[0] for row in section.rows] == ["GGCNN2"] * 4 + ["paper", "SMPNetwork"]
+    assert [row[0] for row in table_ii(gather([outputs]), "table3").rows] == ["SMPNetwork"]
+    last = section.data[section.data.run == "row3"].iloc[0]
+    assert (last.AP, last.paper_AP, last.category) == (87.5, 75.18, "novel-15")
+    assert last.frictions == "0.4"
+    assert last.scenes == 2
+
+
+def test_other_settings_are_no_other_seeds(tmp_path):
+    """A sweep of the learning rate under one name, one of its runs twice: two rows, no spread over seeds."""
+    for folder, lr, successes in (("a/0", 1e-3, 1), ("b/0", 1e-2, 3), ("c/0", 1e-2, 2)):
+        write_run(tmp_path / folder, "train", successes=successes, group="sweep", optimizer={"lr": lr})
+    section = table_ii(gather([tmp_path]))
+    assert section.data.AP.tolist() == [25, 62.5]
+    assert section.data.AP_sd.isna().all()
+    assert section.data.run.tolist() == [f"train in {tmp_path / name / '0'}" for name in "ab"]
+    section = table_iii(gather([tmp_path]), "sweep", "novel-15")
+    assert section.data.AP.tolist() == [25, 62.5]
+
+
+def test_table_iii_never_averages_over_networks(tmp_path):
+    for name, successes in (("GGCNN2", 1), ("AFFGANet", 3)):
+        network = {"_target_": f"plgp.networks.{name}"}
+        write_run(tmp_path / name, name, successes=successes, group="table3", network=network)
+    section = table_iii(gather([tmp_path]), "table3", "novel-15")
+    assert section.data.set_index("network").AP.to_dict() == {"AFFGANet depth": 75, "GGCNN2 depth": 25}
+
+
+def test_table_iv_names_privileged_methods(outputs):
+    section = table_iv(gather([outputs]))
+    names = [row[0] for row in section.rows]
+    assert names[:2] == ["oracle (privileged)", "random"]
+    assert sum(name.startswith("paper") for name in names) == len(TABLE_IV)
+    assert section.data.set_index("policy").AP.to_dict() == {"oracle": 100.0, "random": 25.0}
+
+
+def test_the_papers_figures():
+    """Issue 6's own quotations of the paper's rows."""
+    row = TABLE_II["GGCNN2", "depth"]
+    assert (row["novel-5"].SR, row["novel-5"].PC, row["novel-5"].AP) == (68.40, 90.06, 86.15)
+    assert (row["novel-15"].SR, row["novel-15"].PC, row["novel-15"].AP) == (62.59, 81.63, 75.18)
+    best = TABLE_II["AFFGANet", "rgbd"]
+    assert best["novel-5"] == TABLE_IV["AFFGA-Net", "rgbd"]["novel-5"]
+    assert best["novel-15"] == TABLE_III[True, True]
+    assert len(TABLE_II) == 24
+
+
+class Page(HTMLParser):
+    """Checks that tags close in order; collects what the page loads."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.sources, self.cells = [], [], 0
+
+    def handle_starttag(self, tag, attributes):
+        self.sources += [value for key, value in attributes if key in ("src", "href")]
+        self.cells += tag == "td"
+        if tag not in ("meta", "img", "br"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_stands_by_itself(outputs, tmp_path):
+    from PIL import Image
+
+    pictures = outputs / "table3" / "3-0" / "pictures"
+    pictures.mkdir()
+    Image.new("RGB", (1500, 700), "teal").save(pictures / "epoch-001-image-00000.png")
+    found = gather([outputs])
+    written = write_report(found, tmp_path / "report", "table3", "novel-15")
+    assert {p.name for p in written} == {
+        "report.md",
+        "report.html",
+        *(f"{n}.csv" for n in ("table2", "table3", "methods", "runs")),
+    }
+    text = (tmp_path / "report" / "report.html").read_text()
+    page = Page()
+    page.feed(text)
+    assert page.open == []
+    assert len(page.sources) == 1 + len(found.results) + 1  # curves, Fig. 10 of each result, one prediction
+    assert all(source.startswith("data:image/") for source in page.sources)
+    assert "http" not in text.replace("data:image", "")
+    assert page.cells > 100
+    assert "stopped after 1 of 3 epochs" in text
+    again = write_report(gather([outputs]), tmp_path / "again", "table3", "novel-15")
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(written, again, strict=True))
+
+
+def test_markdown_tables_have_as_many_cells_as_heads(outputs):
+    found = gather([outputs])
+    sections = [table_ii(found), table_iii(found, "table3", "novel-15"), table_iv(found), table_of_runs(found)]
+    for section in sections:
+        assert all(len(row) == len(section.heads) for row in section.rows)
+    text = markdown(sections, found.skipped)
+    assert text.count("\n## ") == 5
+    assert "`" + str(outputs / "torn") + "`" in text
+
+
+def command(*arguments):
+    line = [sys.executable, "-m", "plgp.report", *arguments]
+    return subprocess.run(line, capture_output=True, text=True, check=False)
+
+
+def test_the_command(outputs, tmp_path):
+    done = command(f"runs={outputs / 'table3'},{outputs / 'table'}", f"out={tmp_path / 'out'}", "pictures=false")
+    assert done.returncode == 0, done.stderr
+    assert "(the paper's Table III)" in done.stdout
+    assert (tmp_path / "out" / "report.html").is_file()
+
+
+def test_the_commands_errors_are_one_line(tmp_path, monkeypatch, capsys):
+    from plgp.report import main
+
+    (tmp_path / "empty").mkdir()
+    whole = write_run(tmp_path / "whole", "run")
+    for arguments, message in (
+        (["runs=nowhere"], "no folder 'nowhere'"),
+        ([f"runs={tmp_path / 'empty'}"], "no finished run"),
+        (["out=x"], "runs= is missing"),
+        (["run=x"], "'run=x' is not understood"),
+        ([f"runs={whole}", "out=/dev/null/x"], "out=/dev/null/x cannot be made"),
+        (["runs=x", "pictures=maybe"], "pictures=maybe"),
+    ):
+        monkeypatch.setattr(sys, "argv", ["plgp-report", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            main()
+        assert caught.value.code == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert message in error
+        assert error.count("\n") == 1

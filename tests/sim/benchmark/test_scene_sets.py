@@ -1,0 +1,123 @@
+"""Scene sets: the published one, dropped ones, files."""
+
+import json
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from sim.benchmark.scene_sets import (
+    PUBLISHED,
+    PUBLISHED_SETTINGS,
+    drop_scene_set,
+    load_scene_files,
+    load_scene_set,
+    make_scenes,
+    save_scene_set,
+)
+from sim.errors import InputError
+from sim.objects import ObjectSet
+from sim.physics import PhysicsSettings, World, matrix_to_pose
+
+OBJECTS = ObjectSet.pybullet(900, 909)
+
+
+@pytest.fixture(scope="module")
+def published():
+    return load_scene_set("plgp-320")
+
+
+@pytest.fixture(scope="module")
+def dropped():
+    return drop_scene_set(OBJECTS, scenes=2, object_counts=(2, 3), seed=4)
+
+
+def test_the_published_set_is_what_the_paper_says(published):
+    assert {c: len(s) for c, s in published.items()} == dict.fromkeys(("seen-5", "seen-15", "novel-5", "novel-15"), 80)
+    names = {c: {n for s in scenes for n in s.names} for c, scenes in published.items()}
+    for kind, low, high in (("seen", 0, 899), ("novel", 900, 999)):
+        assert names[f"{kind}-5"] == names[f"{kind}-15"]
+        assert len(names[f"{kind}-5"]) == 77
+        assert all(low <= int(n[-3:]) <= high for n in names[f"{kind}-5"])
+        for count in (5, 15):
+            assert all(len(set(s.names)) == len(s.models) == count for s in published[f"{kind}-{count}"])
+    assert PUBLISHED["plgp-320"].stat().st_size < 1_000_000
+
+
+def test_published_scenes_lie_at_rest_in_the_tray(published):
+    for category in ("seen-5", "novel-15"):
+        scene = published[category][7]
+        assert all(scene.tray.contains(p[:3, 3]) for p in scene.poses)
+        world = World(PhysicsSettings(solver_residual=0), scene.tray)
+        world.rebuild(list(scene.models), list(scene.poses))
+        world.step(240)
+        shift = np.linalg.norm(np.array(world.poses())[:, :3, 3] - scene.poses[:, :3, 3], axis=1)
+        world.close()
+        assert np.median(shift) < 5e-4
+        assert shift.max() < 5e-3
+
+
+def test_its_command_makes_the_same_scenes(published):
+    """One of the 320: it depends on its category's seed, its number and the 77 objects alone."""
+    names = json.loads(PUBLISHED["plgp-320"].read_text())["categories"]["novel-5"]["objects"]
+    objects = ObjectSet("novel-77", tuple(ObjectSet.pybullet(900, 999).model(n) for n in names))
+    again = make_scenes(objects, "novel-5", 2, 5, published["novel-5"][0].seed, PUBLISHED_SETTINGS)
+    for made, kept in zip(again, published["novel-5"], strict=False):
+        assert made.names == kept.names
+        np.testing.assert_allclose(made.poses, kept.poses, atol=3e-6)
+
+
+def test_dropped_sets_repeat_with_any_workers(dropped):
+    assert {c: [len(s.models) for s in scenes] for c, scenes in dropped.items()} == {"own-2": [2, 2], "own-3": [3, 3]}
+    again = drop_scene_set(OBJECTS, scenes=2, object_counts=(2, 3), seed=4, workers=2)
+    for category, scenes in dropped.items():
+        for a, b in zip(scenes, again[category], strict=True):
+            assert a.names == b.names
+            np.testing.assert_array_equal(a.poses, b.poses)
+
+
+def test_a_set_survives_its_file(dropped, tmp_path):
+    save_scene_set(dropped, tmp_path / "set.json", "a test")
+    back = load_scene_set(tmp_path / "set.json", OBJECTS)
+    assert list(back) == list(dropped)
+    for category, scenes in dropped.items():
+        for a, b in zip(scenes, back[category], strict=True):
+            assert (a.names, a.category, a.tray, a.seed) == (b.names, b.category, b.tray, b.seed)
+            np.testing.assert_allclose(a.poses, b.poses, atol=3e-6)
+
+
+def test_scene_files_of_ours_and_of_the_authors(dropped, tmp_path):
+    for i, scene in enumerate(dropped["own-2"]):
+        scene.save(tmp_path / f"{i}.json")
+    back = load_scene_files(tmp_path, OBJECTS)
+    np.testing.assert_allclose(back["own-2"][1].poses, dropped["own-2"][1].poses, atol=1e-12)
+    scene = dropped["own-3"][0]
+    poses = [matrix_to_pose(p) for p in scene.poses]
+    rows = [[OBJECTS.names.index(n), *xyz, *q] for n, (xyz, q) in zip(scene.names, poses, strict=True)]
+    savemat(tmp_path / "00_pose.mat", {"A": np.array(rows)})
+    (theirs,) = load_scene_files(tmp_path, OBJECTS, "*_pose.mat").values()
+    assert theirs[0].names == scene.names
+    np.testing.assert_allclose(theirs[0].poses, scene.poses, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "cannot be read"),
+        ('{"tray": {}, "categories": {"a": {"objects": ["nobody"], "scenes": [], "seed": 0}}}', "nobody"),
+        ('{"tray": {"depth": 1}, "categories": {}}', "cannot be read"),
+    ],
+)
+def test_bad_sets_are_named(tmp_path, content, message):
+    (tmp_path / "bad.json").write_text(content)
+    with pytest.raises(InputError, match=message):
+        load_scene_set(tmp_path / "bad.json")
+
+
+def test_missing_sets_are_named(tmp_path):
+    with pytest.raises(InputError, match="plgp-320"):
+        load_scene_set("plgp-321")
+    with pytest.raises(InputError, match="no scene file"):
+        load_scene_files(tmp_path, OBJECTS)
+    with pytest.raises(InputError, match="cannot drop"):
+        drop_scene_set(OBJECTS, scenes=1, object_counts=(11,))
