@@ -1,0 +1,326 @@
+"""The one way in which a command starts and fails.
+
+A command is a function. Its positional parameters are places (``DIR``), its keyword-only parameters are options,
+written ``key=value`` on the command line and read as the parameter's type says. A command that runs for long is a
+Hydra application over ``conf/`` instead, see ``run_hydra``. Whatever a user can mend ends in one sentence,
+``error: ...``, and exit status 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import os
+import re
+import sys
+import types
+import typing
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Literal
+
+from sim.errors import InputError
+
+CONF = "plgp_conf"  # the package of the Hydra tree: in the repository it is conf/
+# Choices that have been renamed: the former group -> today's.
+FORMER = {"dataset": "recipe", "evaluation": "final_benchmark", "scenes": "scene_set"}
+_LAUNCHERS = {"joblib": "joblib", "cpus": "joblib", "slurm": "submitit"}
+_LAUNCHERS |= {"submitit_local": "submitit", "submitit_slurm": "submitit"}
+_HELP = ("-h", "--help", "help")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command:
+    """A subcommand.
+
+    Attributes:
+        run: The function behind it; its return value is the exit status, None being 0.
+        help: The text that ``--help`` prints.
+        raw: Whether ``run`` is handed the words as they are, a Hydra application for example.
+    """
+
+    run: Callable[..., int | None]
+    help: str = ""
+    raw: bool = False
+
+
+def dispatch(program: str, usage: str, commands: Mapping[str, Command], *, interrupted: str = "interrupted") -> None:
+    """Runs the subcommand that the command line names, and exits.
+
+    Args:
+        program: The program as its user types it, ``python -m labeler``.
+        usage: The text that ``--help`` prints, or no word at all.
+        commands: The subcommands by their names.
+        interrupted: The sentence after Ctrl-C.
+    """
+    words = sys.argv[1:]
+    if not words or words[0] in _HELP:
+        print(usage, end="")
+        return
+    with guarded(interrupted=interrupted):
+        if words[0] not in commands:
+            raise InputError(f"'{words[0]}' is no command; choose from {', '.join(commands)}")
+        command = commands[words[0]]
+        if command.raw:
+            sys.exit(command.run(words[1:]))
+        if set(_HELP[:2]) & set(words[1:]):
+            print(command.help, end="")
+            return
+        sys.exit(call(command.run, words[1:], f"{program} {words[0]}"))
+
+
+def run_command(program: str, usage: str, function: Callable[..., int | None]) -> None:
+    """Runs a command that has no subcommands, and exits.
+
+    Args:
+        program: The program as its user types it, ``python -m plgp.report``.
+        usage: The text that ``--help`` prints.
+        function: See ``call``.
+    """
+    words = sys.argv[1:]
+    if words and words[0] in _HELP:
+        print(usage, end="")
+        return
+    with guarded():
+        sys.exit(call(function, words, program))
+
+
+@contextmanager
+def guarded(*, interrupted: str = "interrupted") -> Iterator[None]:
+    """Turns what a user can mend into ``error: ...`` and exit status 2, and Ctrl-C into a sentence and 130."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        print(interrupted, file=sys.stderr)
+        raise SystemExit(130) from None
+    except Exception as error:
+        sentence = mendable(error)
+        if sentence is None:
+            raise
+        print(f"error: {sentence}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def input_error(error: BaseException | None) -> InputError | None:
+    """Returns the InputError behind an exception (Hydra wraps what a constructor raises), or None."""
+    while error is not None and not isinstance(error, InputError):
+        error = error.__cause__
+    return error
+
+
+def mendable(error: BaseException) -> str | None:
+    """Returns the sentence of an exception that a user can mend, or None: an InputError, a wrong choice or setting."""
+    found = input_error(error)
+    if found is not None:
+        return str(found)
+    if "omegaconf" not in sys.modules:
+        return None
+    from hydra.errors import HydraException, InstantiationException
+    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, (HydraException, OmegaConfBaseException)):
+        cause = cause.__cause__
+    if cause is None or isinstance(cause, InstantiationException):
+        return None  # a constructor failed for a reason of its own: its traceback is worth more than a sentence
+    if isinstance(cause, MissingMandatoryValue):
+        return f"{cause.full_key} is not given; say {cause.full_key}=..."
+    # What Hydra adds is about its own search path.
+    return re.split(r" (?:Config search path|full_key|See https):?", " ".join(str(cause).split()))[0]
+
+
+def call(function: Callable[..., int | None], words: Sequence[str], program: str) -> int:
+    """Calls a command's function with what the command line says.
+
+    Args:
+        function: Its positional parameters are places, its keyword-only parameters options. Types that are
+            understood: str, Path, int, float, bool, Literal, tuple[T, ...] (values with commas between), and
+            each of them or None.
+        words: The command line after the command's name: places first, then ``key=value``.
+        program: The command as its user types it.
+
+    Returns:
+        The exit status.
+
+    Raises:
+        InputError: A place or a required option is missing, an option is unknown or of another type.
+    """
+    parameters = inspect.signature(function).parameters.values()
+    hints = typing.get_type_hints(function)
+    places = [p.name for p in parameters if p.kind is p.POSITIONAL_OR_KEYWORD]
+    options = {p.name: p for p in parameters if p.kind is p.KEYWORD_ONLY}
+    given = words[: len(places)]
+    if len(given) < len(places) or any(re.match(r"-|\w+=", word) for word in given):
+        names = " ".join(name.upper() for name in places)
+        raise InputError(f"`{program}` needs {names}; `{program} --help` says more")
+    values: dict[str, Any] = {}
+    for word in words[len(places) :]:
+        key, sign, text = word.partition("=")
+        if not sign or key not in options:
+            known = ", ".join(f"{name}=..." for name in options)
+            close = difflib.get_close_matches(key, options, n=1)
+            guess = f" (did you mean {close[0]}=?)" if close else ""
+            cure = f"give {known}{guess}" if known else "leave it out"
+            raise InputError(f"`{program}` does not know '{word}'; {cure}")
+        values[key] = _value(hints[key], text, f"`{program}`: {key}")
+    for name, option in options.items():
+        if option.default is option.empty and name not in values:
+            raise InputError(f"`{program}` needs {name}=...; `{program} --help` says more")
+    return function(*(_value(hints[n], w, n) for n, w in zip(places, given, strict=True)), **values) or 0
+
+
+def _value(kind: Any, text: str, what: str) -> Any:
+    """Returns a word as the type that a parameter names. Raises InputError."""
+    if typing.get_origin(kind) in (typing.Union, types.UnionType):
+        if text in ("", "null"):
+            return None
+        kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
+    if typing.get_origin(kind) is tuple:
+        parts = [part.strip() for part in text.strip("[]").split(",")]
+        return tuple(_value(typing.get_args(kind)[0], part, what) for part in parts if part)
+    if typing.get_origin(kind) is Literal:
+        choices = typing.get_args(kind)
+        if text not in choices:
+            raise InputError(f"{what} is '{text}'; choose {' or '.join(choices)}")
+        return text
+    if kind is bool:
+        if text.lower() not in ("true", "false"):
+            raise InputError(f"{what} is '{text}'; give true or false")
+        return text.lower() == "true"
+    try:
+        return kind(text)
+    except ValueError:
+        number = "a whole number" if kind is int else "a number"
+        raise InputError(f"{what} is '{text}'; give {number}") from None
+
+
+@dataclass(frozen=True)
+class HydraTask:
+    """A Hydra application's function, guarded; it travels to the processes of launchers.
+
+    Attributes:
+        function: A module's function of the composed configuration.
+        interrupted: The sentence after Ctrl-C.
+    """
+
+    function: Callable[[Any], Any]
+    interrupted: str = "interrupted"
+
+    @property
+    def __wrapped__(self) -> Callable[[Any], Any]:
+        """The function itself: Hydra asks for its module."""
+        return self.function
+
+    def __call__(self, config: Any) -> Any:
+        """Runs the function; on a launcher's other machine, what can be mended is raised for the launcher to tell."""
+        from hydra.core.hydra_config import HydraConfig
+
+        try:
+            with guarded(interrupted=self.interrupted):
+                return self.function(config)
+        except SystemExit as end:
+            launcher = str(HydraConfig.get().launcher._target_)
+            if not launcher.endswith("BasicLauncher"):  # elsewhere an exit would only say that a worker died
+                cause = input_error(end.__context__)
+                raise cause or end from None
+            raise
+
+
+def run_hydra(
+    function: Callable[[Any], Any],
+    config_name: str,
+    *,
+    words: Sequence[str] | None = None,
+    program: str | None = None,
+    interrupted: str = "interrupted; the same command goes on where it stopped",
+) -> None:
+    """Runs a Hydra application over ``conf/``; whatever a user can mend becomes one sentence and exit status 2.
+
+    ``group=null`` leaves a choice out. Former names of choices answer with today's.
+
+    Args:
+        function: A module's function of the composed configuration (launchers send it to other processes).
+        config_name: The YAML at the top of ``conf/``.
+        words: The command line without the program; default ``sys.argv[1:]``.
+        program: The program as its user types it, where it is not ``sys.argv[0]``.
+        interrupted: The sentence after Ctrl-C.
+    """
+    import hydra
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a wrong choice over many lines, and exits itself
+    warnings.showwarning = _plain_warning
+    with guarded(interrupted=interrupted):
+        arguments = list(sys.argv[1:] if words is None else words)
+        check_choices(arguments, config_name)
+        sys.argv[:] = [program or sys.argv[0], *drop_null_choices(arguments)]
+        application = hydra.main(version_base="1.3", config_path=f"pkg://{CONF}", config_name=config_name)
+        application(HydraTask(function, interrupted))()
+
+
+def _plain_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)
+
+
+def conf_folder() -> Path:
+    """Returns the folder of the Hydra tree."""
+    return Path(next(iter(import_module(CONF).__path__)))
+
+
+def check_choices(arguments: Sequence[str], config_name: str = "train") -> None:
+    """Raises InputError for a choice that conf/ does not have, before Hydra sees it.
+
+    A choice is ``network=ggcnn2``, nested ones ``experiment=table2/unet_rgb``. Folders given by ``--config-dir``
+    count as well; a launcher whose plugin is not installed is named.
+
+    Args:
+        arguments: The command line without the program.
+        config_name: The application's YAML.
+    """
+    line = " ".join(arguments)
+    if "hydra.searchpath" in line:  # configurations that only Hydra can find
+        return
+    root = conf_folder()
+    roots = [root, *map(Path, re.findall(r"(?:--config-dir|-cd)[= ](\S+)", line))]
+    own = set(re.findall(r"^(\w+):", (root / f"{config_name}.yaml").read_text(), re.MULTILINE))
+    for argument in arguments:
+        _check_former(argument, own)
+        match = re.fullmatch(r"\+{0,2}([\w/]+)=\[?([\w,/\-]+)\]?", argument)
+        if not match:
+            continue
+        group, names = match[1], match[2].split(",")
+        if group.startswith("hydra/"):
+            _check_plugin(group, names)
+            continue
+        folders = [place / group for place in roots if (place / group).is_dir()]
+        known = sorted({p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")})
+        for name in names if folders else ():
+            if name not in (*known, "null"):
+                close = difflib.get_close_matches(name, known, n=1)
+                guess = f" (did you mean {group}={close[0]}?)" if close else ""
+                raise InputError(f"unknown {group} '{name}'; choose one of {', '.join(known)}{guess}")
+
+
+def _check_former(argument: str, own: set[str]) -> None:
+    """Raises InputError for a former name, unless the application has a setting ``own`` of that name."""
+    match = re.match(r"[+~]{0,2}(\w+)(?=[.=@])", argument)
+    if match and match[1] in FORMER and match[1] not in own:
+        new = FORMER[match[1]]
+        raise InputError(f"'{match[1]}' is called {new} now; write {argument.replace(match[1], new, 1)}")
+
+
+def _check_plugin(group: str, names: Sequence[str]) -> None:
+    for name in names if group == "hydra/launcher" else ():
+        if name in _LAUNCHERS and find_spec(f"hydra_plugins.hydra_{_LAUNCHERS[name]}_launcher") is None:
+            raise InputError(f"{group}={name} needs Hydra's {_LAUNCHERS[name]} launcher: pip install 'plgp[launchers]'")
+
+
+def drop_null_choices(arguments: Sequence[str]) -> list[str]:
+    """Returns the command line with ``group=null`` as ``~group``, the only form that Hydra takes."""
+    root = conf_folder()
+    matches = [(a, re.fullmatch(r"(\w+)=null", a)) for a in arguments]
+    return [f"~{m[1]}" if m and (root / m[1]).is_dir() else a for a, m in matches]

@@ -1,0 +1,15 @@
+"""Numba as every kernel of this project uses it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
+
+from numba import njit
+
+Kernel = TypeVar("Kernel", bound=Callable[..., Any])
+
+
+def compiled(function: Kernel) -> Kernel:
+    """Compiles a kernel: cached on disk, free of the interpreter's lock, indices unchecked."""
+    return cast(Kernel, njit(cache=True, nogil=True, boundscheck=False)(function))

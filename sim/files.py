@@ -1,0 +1,91 @@
+"""Files that are whole or not there: atomic writes, checksums, locks."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from sim.errors import InputError
+
+FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk or a used-up quota says
+
+
+def checksum(path: str | Path) -> str:
+    """Returns the SHA-256 of a file's bytes, hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def atomic_path(path: Path) -> Iterator[Path]:
+    """Yields a temporary name beside ``path``; syncs and renames what was written there, or removes it."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        yield temporary
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Writes a JSON file whole or not at all."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def write_error(path: Path, error: OSError, *, cure: str = "give another folder") -> InputError:
+    """Returns the sentence for a file that cannot be written: a full disk, or whatever the system says.
+
+    Args:
+        path: The file or folder.
+        error: What the system raised.
+        cure: What helps where the disk is not full.
+    """
+    if error.errno in FULL:
+        return InputError(f"no space left for {path}; make room and run the same command again")
+    return InputError(f"{path} cannot be written ({error.strerror}); {cure}")
+
+
+@contextlib.contextmanager
+def locked(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
+    """Holds the lock of a file while the block runs; another process that asks for it waits.
+
+    The lock ends with its process. On a file system without locks nothing is held, and two processes may collide.
+
+    Args:
+        path: The lock's file, made if it is not there.
+        waiting: Called once if another process holds the lock.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            waiting()
+            lock.acquire()
+    except (NotImplementedError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS):
+            raise
+    try:
+        yield
+    finally:
+        lock.release()
