@@ -16,8 +16,9 @@ from rich.table import Table
 
 from sim.benchmark import BenchmarkSettings, GraspPolicy, attempt_progress, observe, run_benchmark
 from sim.benchmark.scene_sets import SceneSet
-from sim.benchmark.statistics import compare, count_reasons, plot_frictions, summarise
+from sim.benchmark.statistics import compare, count_reasons, summarise
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
+from sim.drawing.friction_figure import plot_frictions
 from sim.drawing.replay import write_replays
 from sim.drawing.scene_page import write_policy_page
 from sim.errors import InputError
@@ -197,12 +198,14 @@ def _draw_all(
     first = next(iter(scenes.values()))[0]
     draw(policies, first, rules, folder / "pictures")
     if chosen.gif.count:
-        for path in write_replays(attempts, scenes, folder / "gifs", rules, chosen.gif.query, chosen.gif.count):
+        for path in write_replays(
+            attempts, scenes, folder / "gifs", settings=rules, query=chosen.gif.query, count=chosen.gif.count
+        ):
             print(f"wrote {path}")
     if chosen.page:
         for name in policies:
             path = folder / "pages" / f"{name}.html"
-            write_policy_page(first, attempts[attempts.policy == name], path, rules.gripper)
+            write_policy_page(first, attempts[attempts.policy == name], path, gripper=rules.gripper)
             print(f"wrote {path}")
 
 

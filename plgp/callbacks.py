@@ -19,8 +19,12 @@ from plgp.data import PLGPDataModule
 from plgp.evaluation.map_figures import attempt_picture, draw_prediction
 from plgp.module import GraspModule
 from plgp.policy import DecoderSettings, NetworkPolicy, Workspace
-from sim.benchmark import BenchmarkSettings, Observation, make_scenes, observe, run_benchmark, summarise
-from sim.benchmark.scene_sets import SceneSet
+from sim.benchmark.attempt_table import recorded_grasp
+from sim.benchmark.observation import observe
+from sim.benchmark.protocol import BenchmarkSettings, Observation
+from sim.benchmark.runner import number_scenes, run_benchmark
+from sim.benchmark.scene_sets import SceneSet, make_scenes
+from sim.benchmark.statistics import summarise
 from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.objects import ObjectSet
@@ -169,31 +173,20 @@ class BenchmarkCallback(lightning.Callback):
         """
         import wandb
 
-        rules, states = self.settings or BenchmarkSettings(), self._make_states()
-        numbers = _places(states)
+        settings, scenes = self.settings or BenchmarkSettings(), number_scenes(self._make_states())
         seen: dict[tuple[str, int], Observation] = {}
         rows = []
         for row in ({str(k): v for k, v in r.items()} for r in attempts.to_dict("records")):
             cells = [None if row[c] != row[c] else row[c] for c in COLUMNS]
             key, picture = (str(row["category"]), int(row["scene"])), None
             pictured = row["protocol"] == "rank" and int(row["attempt"]) < self.pictures
-            if pictured and row["friction"] == min(self.frictions) and row["x"] == row["x"]:
+            grasp = recorded_grasp(row) if pictured and row["friction"] == min(self.frictions) else None
+            if grasp is not None:
                 if key not in seen:
-                    seen[key] = observe(numbers[key], rules, [rules.seed, key[1], 0])
-                picture = wandb.Image(attempt_picture(seen[key], row))
+                    seen[key] = observe(scenes[key], settings, [settings.seed, key[1], 0])
+                picture = wandb.Image(attempt_picture(seen[key], grasp, success=bool(row["success"])))
             rows.append([*cells, picture])
         return rows
-
-
-def _places(states: Sequence[SceneState]) -> dict[tuple[str, int], SceneState]:
-    """Returns the scenes by category and place within it, as the benchmark numbers them."""
-    places: dict[tuple[str, int], SceneState] = {}
-    counts: dict[str, int] = {}
-    for state in states:
-        number = counts.get(state.category, 0)
-        places[state.category, number] = state
-        counts[state.category] = number + 1
-    return places
 
 
 def _from_rank_zero(scores: dict[str, float], group: Any) -> dict[str, float]:

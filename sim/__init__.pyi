@@ -1,8 +1,8 @@
 from .benchmark.authors_scenes import read_pose_scene as read_pose_scene
 from .benchmark.baselines import AntipodalPolicy as AntipodalPolicy
 from .benchmark.baselines import RandomPolicy as RandomPolicy
-from .benchmark.runner import GraspPolicy as GraspPolicy
-from .benchmark.runner import Observation as Observation
+from .benchmark.protocol import GraspPolicy as GraspPolicy
+from .benchmark.protocol import Observation as Observation
 from .benchmark.runner import run_benchmark as run_benchmark
 from .benchmark.scene_sets import load_scene_set as load_scene_set
 from .benchmark.statistics import compare as compare

@@ -36,7 +36,7 @@ def show(config: Any) -> None:
     print_table(objects.name, facts, gripper.max_opening)
     if config.preview:
         models = [objects.models[i] for i in chosen]
-        figure = draw_contact_sheet(models, [facts[i] for i in chosen], gripper.max_opening, config.parts)
+        figure = draw_contact_sheet(models, [facts[i] for i in chosen], gripper.max_opening, parts=config.parts)
         try:
             output.parent.mkdir(parents=True, exist_ok=True)
             figure.savefig(output)

@@ -23,7 +23,7 @@ def make_pose(rotation: ArrayLike, translation: ArrayLike) -> FloatArray:
     return pose
 
 
-def transform(pose: FloatArray, points: NDArray[np.floating]) -> FloatArray:
+def transform(pose: NDArray[np.floating], points: NDArray[np.floating]) -> FloatArray:
     """Returns points in another frame: p_a = R p_b + t.
 
     Args:

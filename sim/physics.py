@@ -32,7 +32,7 @@ def quiet() -> Iterator[None]:
 
 
 with quiet():
-    import pybullet
+    import pybullet as pybullet
 
 FloatArray = NDArray[np.float64]
 

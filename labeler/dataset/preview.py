@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 
 from labeler.shards import DataSet, Frame
+from sim.drawing.figures import panels
 from sim.errors import InputError
 from sim.grasp import bin_to_angle
 
@@ -53,9 +53,8 @@ def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, seed: i
     frames = [data.read(int(index), ("rgb", "depth")) for index in chosen]
     height, width = frames[0]["rgb"].shape[:2]
     size = (_INCHES * columns, (_INCHES * height / width + 0.3) * rows)
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    for axes in figure.subplots(rows, columns, squeeze=False).flat:
+    figure, grid = panels(rows, columns, size)
+    for axes in grid.flat:
         axes.set_axis_off()
     for axes, frame in zip(figure.axes, frames, strict=False):
         _draw_image(axes, frame, grasps, int(data.info["recipe"]["labels"]["angles"]), rng)

@@ -19,6 +19,7 @@ from rich.progress import track
 
 from labeler.labels import GraspLabels
 from labeler.shards import DataSet, Frame
+from sim.drawing.figures import panels
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -304,13 +305,10 @@ def print_stats(stats: DataSetStats, console: Console | None = None) -> None:
 
 def draw_stats(stats: DataSetStats) -> Figure:
     """Returns the histograms (angle, depth, width, labels per image and object) and the imbalance as one figure."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(12, 6.6), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(2, 3).ravel()
+    figure, grid = panels(2, 3, (12, 6.6))
+    axes = grid.ravel()
     bins = len(stats.angle)
     axes[0].bar(np.arange(bins) * 180 / bins, stats.angle, width=0.85 * 180 / bins)
     axes[0].set(xlabel="angle, degrees counter-clockwise", ylabel="labels", xticks=range(0, 181, 30))

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from labeler.labels import LabelSettings, Prepared, find_candidates, label_width, prepare
 from labeler.pdg.kernels import PALM, REASONS, VALID, check_clearance, check_surfaces, find_contacts, palm_top
 from labeler.pdg.relief import Turn
+from sim.drawing.figures import panels
 from sim.errors import InputError
 from sim.grasp import bin_to_angle
 from sim.gripper import GripperGeometry
@@ -105,9 +105,8 @@ class Explanation:
             level = len(answers) - 1 - int(np.argmax(answers[::-1]))
         if depth is not None:
             level = int(np.argmin(np.abs(self.depths - depth)))
-        figure = Figure(figsize=(15, 4.5), layout="constrained")
-        FigureCanvasAgg(figure)
-        answers_axes, profile_axes, place_axes = figure.subplots(1, 3, width_ratios=(1, 1.6, 0.8))
+        figure, grid = panels(1, 3, (15, 4.5), width_ratios=(1, 1.6, 0.8))
+        answers_axes, profile_axes, place_axes = grid[0]
         self._draw_answers(answers_axes, angle_bin, level)
         self._draw_profile(profile_axes, angle_bin, level)
         self._draw_place(place_axes, angle_bin, level)

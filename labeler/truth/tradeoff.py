@@ -10,7 +10,6 @@ from typing import Any
 import joblib
 import numpy as np
 import pandas as pd
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
@@ -33,6 +32,7 @@ from labeler.truth.verify import (
     summarise_truth,
 )
 from sim.camera import ParallelCamera, PinholeCamera
+from sim.drawing.figures import panels
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
@@ -138,10 +138,9 @@ def draw_tradeoff(table: pd.DataFrame, title: str = "") -> Figure:
     Returns:
         The figure, drawn off screen.
     """
-    figure = Figure(figsize=(12, 5.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure, grid = panels(1, 2, (12, 5.6), sharey=True)
     figure.suptitle(title)
-    left, right = figure.subplots(1, 2, sharey=True)
+    left, right = grid[0]
     frictions = [c.removeprefix("truth_") for c in map(str, table) if c.startswith("truth_") and c.count("_") == 1]
     for axes, column, factor in ((left, "labels", 1), (right, "coverage", 100)):
         x = table[column].to_numpy() * factor

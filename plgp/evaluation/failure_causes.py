@@ -10,11 +10,11 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labeler.labels import GraspLabels, LabelSettings, label_view
-from sim.benchmark import BenchmarkSettings
-from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
+from sim.benchmark.attempt_table import endings
+from sim.benchmark.observation import noiseless_view
+from sim.benchmark.protocol import BenchmarkSettings
 from sim.grasp import GraspPoses, bin_to_angle
 from sim.gripper import GripperGeometry
-from sim.render import render_view
 from sim.scene import SceneState
 from sim.view import SceneView
 
@@ -23,15 +23,15 @@ FloatArray = NDArray[np.float64]
 _TILTED = 0.9986  # cosine of 3 degrees: an approach further off the camera's axis is not compared
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Tolerances:
-    """From when on a grasp counts as off its nearest label.
+    """Limits beyond which a grasp counts as off its nearest label.
 
     Attributes:
-        near: Labels within this distance, seen along the camera's axis, stand at the grasp's place, metres.
-        bins: Of the angle, in bins of the labels.
-        depth: Of the finger tips' depth, metres: the wall height that a label needs.
-        width: Of the opening, metres.
+        near: Distance, seen along the camera's axis, within which a label stands at the grasp's place, metres.
+        bins: Limit of the angle, in bins of the labels.
+        depth: Limit of the finger tips' depth, metres: the wall height that a label needs.
+        width: Limit of the opening, metres.
         overlap: Least overlap of a finger or the palm with what stands in its way, metres.
     """
 
@@ -51,7 +51,7 @@ class Labelled:
         labels: N labels.
         tips: (N, 3) float64, metres, camera frame: the middle between each label's finger tips.
         angles: (N,) float64, radians.
-        bin_width: Of the labels' angles, radians.
+        bin_width: Width of a bin of the labels' angles, radians.
     """
 
     view: SceneView
@@ -61,16 +61,16 @@ class Labelled:
     bin_width: float
 
 
-def label_state(state: SceneState, rules: BenchmarkSettings, settings: LabelSettings | None = None) -> Labelled:
+def label_state(
+    state: SceneState, settings: BenchmarkSettings, label_settings: LabelSettings | None = None
+) -> Labelled:
     """Returns a scene's view from the benchmark's camera, and its labels."""
-    settings = settings or LabelSettings()
-    c = rules.camera
-    camera = PinholeCamera(c.width, c.height, c.intrinsics, overhead_pose(rules.camera_height))
-    view = render_view(state, camera, ParallelCamera.covering(rules.pixels_per_metre))
-    labels = label_view(view, rules.gripper, settings)
+    chosen = label_settings or LabelSettings()
+    view = noiseless_view(state, settings)
+    labels = label_view(view, settings.gripper, chosen)
     surface = view.depth[labels.row, labels.col].astype(np.float64)
-    tips = camera.deproject(labels.row, labels.col, surface) + labels.depth[:, None] * np.array([0.0, 0.0, 1.0])
-    return Labelled(view, labels, tips, bin_to_angle(labels.angle_bin, settings.angles), np.pi / settings.angles)
+    tips = view.camera.deproject(labels.row, labels.col, surface) + labels.depth[:, None] * np.array([0.0, 0.0, 1.0])
+    return Labelled(view, labels, tips, bin_to_angle(labels.angle_bin, chosen.angles), np.pi / chosen.angles)
 
 
 def compare_with_labels(grasp: GraspPoses, place: Labelled, limits: Tolerances | None = None) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def compare_with_labels(grasp: GraspPoses, place: Labelled, limits: Tolerances |
     Args:
         grasp: One grasp, camera frame.
         place: The scene before it.
-        limits: From when on it differs.
+        limits: Limits beyond which it differs.
 
     Returns:
         ``cause`` text; ``label_mm`` distance of the nearest label; ``angle_deg`` off the nearest angle within
@@ -117,7 +117,7 @@ def compare_with_labels(grasp: GraspPoses, place: Labelled, limits: Tolerances |
 
 
 def find_obstacle(
-    grasp: GraspPoses, view: SceneView, gripper: GripperGeometry, limits: Tolerances | None = None
+    grasp: GraspPoses, view: SceneView, gripper: GripperGeometry, *, limits: Tolerances | None = None
 ) -> dict[str, Any]:
     """Tells what the open gripper runs into on its way down: what overlaps most with where it should end.
 
@@ -125,7 +125,7 @@ def find_obstacle(
         grasp: One grasp, camera frame.
         view: The scene before it.
         gripper: The gripper.
-        limits: The least overlap.
+        limits: Limits, of which the least overlap counts.
 
     Returns:
         ``hit`` ("left finger", for example "finger on a neighbour", "palm on the tray", "nothing in the way"),
@@ -142,7 +142,7 @@ def find_obstacle(
     for name, low, high, side, bottom in parts:
         step = 1 / view.parallel_camera.pixels_per_metre
         along, sideways = np.meshgrid(np.arange(low, high + step / 2, step), np.arange(-side, side + step / 2, step))
-        depth, mask = sample_relief(view, grasp, along.ravel(), sideways.ravel())
+        depth, mask = sample_relief(view, grasp, along.ravel(), across=sideways.ravel())
         depth = np.where(depth > 0, depth, np.inf)
         top = int(np.argmin(depth))
         if bottom - depth[top] > best[2]:
@@ -158,14 +158,14 @@ def find_obstacle(
 def target_object(grasp: GraspPoses, view: SceneView) -> int:
     """Returns the mask value of the object under a grasp's centre, else of most of its closing line; 0 for none."""
     along = np.linspace(-0.5, 0.5, 101) * float(grasp.width[0])
-    _, mask = sample_relief(view, grasp, along, np.zeros_like(along))
+    _, mask = sample_relief(view, grasp, along, across=np.zeros_like(along))
     counts = np.bincount(mask)
     counts[0] = 0
     return int(mask[50]) or (int(np.argmax(counts)) if counts.any() else 0)
 
 
 def sample_relief(
-    view: SceneView, grasp: GraspPoses, along: FloatArray, across: FloatArray, back: bool = False
+    view: SceneView, grasp: GraspPoses, along: FloatArray, *, across: FloatArray, back: bool = False
 ) -> tuple[FloatArray, NDArray[np.int64]]:
     """Reads the parallel image around a grasp, in its own directions as seen along the camera's axis.
 
@@ -196,7 +196,7 @@ def reason_table(attempts: pd.DataFrame) -> pd.DataFrame:
     of the same policy, protocol and place (and friction).
     """
     parts = [attempts.assign(where=attempts.category), attempts.assign(where=attempts.objects.map("all of {}".format))]
-    rows = pd.concat(parts, ignore_index=True).assign(reason=lambda t: t.reason.map(_ending))
+    rows = pd.concat(parts, ignore_index=True).assign(reason=endings)
     head = ["policy", "protocol", "where"]
     result = rows.groupby([*head, "reason"], sort=False).size().rename("attempts").reset_index()
     result["share"] = 100 * result.attempts / result.groupby(head).attempts.transform("sum")
@@ -210,10 +210,6 @@ def reason_table(attempts: pd.DataFrame) -> pd.DataFrame:
     return result.sort_values([*head, "attempts"], ascending=[True, False, True, False], ignore_index=True).fillna(0.0)
 
 
-def _ending(reason: str) -> str:
-    return "policy raised" if reason.startswith("policy raised") else reason or "success"
-
-
 def cause_table(examined: pd.DataFrame) -> pd.DataFrame:
     """Returns how often each cause (and obstacle) stands behind each ending: a row a policy, objects, reason, cause.
 
@@ -225,7 +221,7 @@ def cause_table(examined: pd.DataFrame) -> pd.DataFrame:
         percent of the policy's attempts with this reason in scenes of so many objects.
     """
     parts = []
-    examined = examined.assign(reason=examined.reason.map(_ending))
+    examined = examined.assign(reason=endings)
     for kind, column in (("label", "cause"), ("obstacle", "hit")):
         rows = examined[examined[column] != ""]
         head = ["policy", "objects", "reason"]

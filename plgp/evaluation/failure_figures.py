@@ -7,15 +7,17 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.patches import Polygon
 
 from plgp.evaluation.failure_causes import Labelled, sample_relief, target_object
-from sim.benchmark import BenchmarkSettings, Observation
+from sim.benchmark.attempt_table import ending, recorded_grasp
 from sim.benchmark.grasp_attempt import attempt
+from sim.benchmark.protocol import BenchmarkSettings, Observation
 from sim.camera import PinholeCamera
-from sim.drawing.replay import Frame, Recorder, draw_snapshot, film_camera, recorded_grasp
+from sim.drawing.figures import hide_ticks, panels
+from sim.drawing.film import Recorder, RGBImage, draw_snapshot, film_camera
+from sim.geometry import look_at
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.physics import World
@@ -25,14 +27,14 @@ _REACH = 0.085  # metres of the profile on each side of the grasp
 _ELEVATION = np.radians(40)  # of the close camera over the tray's floor
 
 
-def film(
-    state: SceneState, row: Any, rules: BenchmarkSettings, size: tuple[int, int] = (320, 260)
-) -> tuple[list[tuple[str, Frame]], str]:
+def film_ending(
+    state: SceneState, row: Any, settings: BenchmarkSettings, *, size: tuple[int, int] = (320, 260)
+) -> tuple[list[tuple[str, RGBImage]], str]:
     """Executes an attempt again: three frames of it with their titles, and how it ended this time."""
     grasp: Any = recorded_grasp(row)
-    recorder, world, s = Recorder(every=1), World(rules.physics, state.tray), rules.attempt
+    recorder, world, s = Recorder(every=1), World(settings.physics, state.tray), settings.attempt
     try:
-        result = attempt(world, state, grasp, rules.gripper, float(row.friction), s, on_step=recorder)
+        result = attempt(world, state, grasp, settings.gripper, float(row.friction), s, on_step=recorder)
     finally:
         world.close()
     shots, closed = recorder.snapshots, s.down_steps + s.close_steps
@@ -41,7 +43,7 @@ def film(
     if len(shots) == closed:  # nothing was gripped: closed is the end
         chosen = [("before", 0, near), ("down", s.down_steps - 1, near), ("closed: the end", closed - 1, near)]
     frames = [(title, draw_snapshot(state, shots[step], camera)) for title, step, camera in chosen]
-    return frames, result.reason or "success"
+    return frames, ending(result.reason)
 
 
 def close_camera(grasp: GraspPoses, size: tuple[int, int]) -> PinholeCamera:
@@ -51,32 +53,32 @@ def close_camera(grasp: GraspPoses, size: tuple[int, int]) -> PinholeCamera:
     side = side / np.linalg.norm(side) if np.linalg.norm(side) > 0.1 else np.array([0.0, -1.0, 0.0])
     side = side if side[1] < 0 else -side  # from the front, as the other camera
     backward = np.cos(_ELEVATION) * side + np.array([0, 0, np.sin(_ELEVATION)])
-    right = np.cross(-backward, [0, 0, 1])
-    right /= np.linalg.norm(right)
-    pose = np.eye(4)
-    pose[:3, :3] = np.stack([right, np.cross(-backward, right), -backward], axis=1)
-    pose[:3, 3] = target + 0.32 * backward
+    pose = look_at(target + 0.32 * backward, target)
     return PinholeCamera.from_fov(*size, fov=float(np.radians(36)), pose=pose)
 
 
 def draw_example(
-    place: Labelled, seen: Observation, grasp: GraspPoses, gripper: GripperGeometry, frames: Sequence[tuple[str, Frame]]
+    place: Labelled,
+    seen: Observation,
+    grasp: GraspPoses,
+    *,
+    gripper: GripperGeometry,
+    frames: Sequence[tuple[str, RGBImage]],
 ) -> Figure:
     """Returns one attempt as a row of five pictures; ``grasp`` in the camera frame."""
-    figure = Figure(figsize=(17, 3.1), layout="constrained")
-    FigureCanvasAgg(figure)
-    panels: Any = figure.subplots(1, 2 + len(frames), width_ratios=(1, 1.75, *[1.2] * len(frames)))
-    _draw_place(panels[0], place, seen, grasp, gripper)
-    _draw_profile(panels[1], place, seen, grasp, gripper)
-    for axes, (title, frame) in zip(panels[2:], frames, strict=True):
+    ratios = (1, 1.75, *[1.2] * len(frames))
+    figure, grid = panels(1, len(ratios), (17, 3.1), width_ratios=ratios)
+    _draw_place(grid[0, 0], place, seen, grasp=grasp, gripper=gripper)
+    _draw_profile(grid[0, 1], place, seen, grasp=grasp, gripper=gripper)
+    for axes, (title, frame) in zip(grid[0, 2:], frames, strict=True):
         axes.imshow(frame)
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
     return figure
 
 
-def _draw_place(axes: Axes, place: Labelled, seen: Observation, grasp: GraspPoses, gripper: GripperGeometry) -> None:
-    """The camera's picture around the grasp: fingers, closing line, labels nearby."""
+def _draw_place(axes: Axes, place: Labelled, seen: Observation, *, grasp: GraspPoses, gripper: GripperGeometry) -> None:
+    """Draws the camera's picture around the grasp: fingers, closing line, labels nearby."""
     camera = seen.camera
     axes.imshow(seen.rgb)
     half, side = float(grasp.width[0]) / 2, gripper.finger_width / 2
@@ -93,19 +95,20 @@ def _draw_place(axes: Axes, place: Labelled, seen: Observation, grasp: GraspPose
     axes.plot(place.labels.col, place.labels.row, ".", color="lime", ms=1.5)
     axes.set(xlim=(col - reach, col + reach), ylim=(row + reach, row - reach))
     axes.set_title("camera, 15 cm across", fontsize=10)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    hide_ticks(axes)
 
 
-def _draw_profile(axes: Axes, place: Labelled, seen: Observation, grasp: GraspPoses, gripper: GripperGeometry) -> None:
-    """Heights over the tray's floor along the closing direction, mm, and the gripper to scale."""
+def _draw_profile(
+    axes: Axes, place: Labelled, seen: Observation, *, grasp: GraspPoses, gripper: GripperGeometry
+) -> None:
+    """Draws heights over the tray's floor along the closing direction, mm, and the gripper to scale."""
     view, floor = place.view, float(place.view.camera.pose[2, 3])
     along = np.arange(-_REACH, _REACH, 0.5 / view.parallel_camera.pixels_per_metre)
     for across in (-gripper.finger_width / 2, gripper.finger_width / 2, 0.0):
-        depth, mask = sample_relief(view, grasp, along, np.full_like(along, across))
+        depth, mask = sample_relief(view, grasp, along, across=np.full_like(along, across))
         height = np.where(depth > 0, 1e3 * (floor - depth), np.nan)
         axes.plot(1e3 * along, height, color="black", lw=1.4 if across == 0 else 0.5, ls="-" if across == 0 else "--")
-    back, _ = sample_relief(view, grasp, along, np.zeros_like(along), back=True)
+    back, _ = sample_relief(view, grasp, along, across=np.zeros_like(along), back=True)
     bottom = np.where(back > 0, 1e3 * (floor - back), height)
     target = target_object(grasp, view)
     for colour, shown in (("0.7", (mask == target) & (mask > 0)), ("#ecd9b0", (mask != target) & (mask > 0))):
@@ -133,7 +136,7 @@ def _draw_profile(axes: Axes, place: Labelled, seen: Observation, grasp: GraspPo
 
 def caption(row: Any, ended: str, causes: Mapping[str, Any]) -> str:
     """Returns the line under an example."""
-    again = "" if ended == (row.reason or "success") else f" (executed again: {ended})"
+    again = "" if ended == ending(row.reason) else f" (executed again: {ended})"
     parts = [f"{row.category}, scene {row.scene}, attempt {row.attempt} ({row.protocol}), friction {row.friction:g}"]
     parts.append(f"{row.reason}{again}" + (f", had gripped {row.object}" if row.object else ""))
     parts.append(f"quality {row.quality:.3f}, opening {1e3 * row.width:.0f} mm")

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from plgp.targets import GraspMaps
 from sim.camera import PinholeCamera
-from sim.grasp import PixelGrasps
+from sim.drawing.figures import hide_ticks, panels, save_figure
+from sim.geometry import transform
+from sim.grasp import GraspPoses, PixelGrasps
 from sim.view import SceneView
 
 if TYPE_CHECKING:
     from plgp.policy import RGBDImage
 
 _DEPTH_COLOURS = "viridis_r"  # near is bright
+_SIZE = (15, 7.6)  # inches
 
 
 def draw_grasps(
@@ -76,8 +76,7 @@ def draw_view(
     Returns:
         The path.
     """
-    figure = _figure(15, 7.6)
-    grid: Any = figure.subplots(2, 3)
+    figure, grid = panels(2, 3, _SIZE)
     background = view.rgb if view.rgb is not None else _grey(view.depth)
     _image(grid[0, 0], background, "RGB" if view.rgb is not None else "depth (no RGB)")
     limits = _limits(view.depth)
@@ -102,7 +101,7 @@ def draw_view(
         pick = np.random.default_rng(seed).permutation(len(labels))[:shown]
         grid[1, 2].set_title(f"{len(pick)} random labels: point, angle, width", fontsize=10)
         draw_grasps(grid[1, 2], labels[np.sort(pick)], view.depth, view.camera)
-    return _save(figure, path)
+    return save_figure(figure, path, dpi=90)
 
 
 def draw_prediction(
@@ -128,8 +127,7 @@ def draw_prediction(
     Returns:
         The path.
     """
-    figure = _figure(15, 7.6)
-    grid: Any = figure.subplots(2, 3)
+    figure, grid = panels(2, 3, _SIZE)
     background = _grey(seen.depth) if seen.rgb is None else seen.rgb
     quality = maps.quality[0, 0].float().cpu().numpy()
     angles = maps.angle[0].float().cpu().numpy()
@@ -150,51 +148,36 @@ def draw_prediction(
     if allowed is not None and not allowed.all():
         for axes in (grid[0, 1], grid[1, 2]):
             axes.contour(allowed, levels=[0.5], colors="cyan", linewidths=1.0)
-    return _save(figure, path)
+    return save_figure(figure, path, dpi=90)
 
 
-def attempt_picture(seen: RGBDImage, row: Mapping[str, Any], side: int = 160) -> NDArray[np.uint8]:
+def attempt_picture(seen: RGBDImage, grasp: GraspPoses, *, success: bool, side: int = 160) -> NDArray[np.uint8]:
     """Returns a small picture of one attempt: the scene around it, its closing line green where it lifted, else red.
 
     Args:
         seen: The scene before the attempt; its camera's pose counts.
-        row: A row of ``run_benchmark``: ``x, y, z`` (world, metres), ``qx, qy, qz, qw``, ``width``, ``success``.
-        side: Of the picture, pixels; what lies outside the image is black.
+        grasp: The grasp that was executed, world frame.
+        success: Whether it lifted an object.
+        side: Side of the picture, pixels; what lies outside the image is black.
 
     Returns:
         (side, side, 3) uint8.
     """
     from PIL import Image, ImageDraw
 
-    to_camera = np.linalg.inv(seen.camera.pose)
-    rotation = Rotation.from_quat([row[k] for k in ("qx", "qy", "qz", "qw")]).as_matrix()
-    centre = np.array([row[k] for k in "xyz"], np.float64)
-    reach = rotation[:, 0] * row["width"] / 2
-    points = np.stack([centre, centre - reach, centre + reach]) @ to_camera[:3, :3].T + to_camera[:3, 3]
+    centre, reach = grasp.translation[0], grasp.rotation[0][:, 0] * grasp.width[0] / 2
+    points = transform(np.linalg.inv(seen.camera.pose), np.stack([centre, centre - reach, centre + reach]))
     pixels = points @ seen.camera.intrinsics.T
     middle, *ends = (pixels[:, :2] / pixels[:, 2:]).tolist()  # columns first, then rows
     left, top = round(middle[0]) - side // 2, round(middle[1]) - side // 2
     background = _grey(seen.depth) if seen.rgb is None else seen.rgb
     picture = Image.fromarray(background).crop((left, top, left + side, top + side))
-    pen, colour = ImageDraw.Draw(picture), "lime" if row["success"] else "red"
+    pen, colour = ImageDraw.Draw(picture), "lime" if success else "red"
     line = [(x - left, y - top) for x, y in ends]
     pen.line(line, fill=colour, width=2)
     for x, y in line:
         pen.ellipse((x - 3, y - 3, x + 3, y + 3), fill=colour)
     return np.asarray(picture)
-
-
-def _figure(width: float, height: float) -> Figure:
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def _save(figure: Figure, path: str | Path) -> Path:
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=90)
-    return path
 
 
 def _limits(depth: NDArray[np.floating]) -> tuple[float, float]:
@@ -212,8 +195,7 @@ def _grey(depth: NDArray[np.floating]) -> NDArray[np.uint8]:
 def _image(axes: Axes, image: NDArray[Any], title: str) -> None:
     axes.imshow(image)
     axes.set_title(title, fontsize=10)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    hide_ticks(axes)
     axes.set_xlim(-0.5, image.shape[1] - 0.5)
     axes.set_ylim(image.shape[0] - 0.5, -0.5)
 
@@ -221,8 +203,7 @@ def _image(axes: Axes, image: NDArray[Any], title: str) -> None:
 def _map(figure: Figure, axes: Axes, values: NDArray[Any], title: str, low: float, high: float, colours: str) -> None:
     shown = axes.imshow(values, vmin=low, vmax=high, cmap=colours, interpolation="nearest")
     axes.set_title(title, fontsize=10)
-    axes.set_xticks([])
-    axes.set_yticks([])
+    hide_ticks(axes)
     figure.colorbar(shown, ax=axes, shrink=0.8)
 
 

@@ -7,21 +7,19 @@ import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from plgp.evaluation.runs import Gathered, Run
-from sim.benchmark.statistics import friction_figure
+from sim.drawing.figures import COLOURS, panels, to_png
+from sim.drawing.friction_figure import friction_figure
+from sim.drawing.pages import data_url
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from plgp.evaluation.report_tables import Section
 
-# Okabe and Ito's palette, told apart with any colour vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", ":", "-.")
 _PANELS = (
     ("train/loss", "training loss", True),
@@ -52,9 +50,7 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
     columns = min(3, max(1, len(shown)))
     lines = -(-max(1, len(shown)) // columns)
     legend = 0.24 * -(-len(runs) // 3) + 0.2
-    figure = Figure(figsize=(12, 2.9 * lines + legend), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid: Any = figure.subplots(lines, columns, squeeze=False)
+    figure, grid = panels(lines, columns, (12, 2.9 * lines + legend))
     for axes in grid.flat[len(shown) :]:
         axes.axis("off")
     for axes, (column, title, logarithmic) in zip(grid.flat, shown, strict=False):
@@ -75,18 +71,16 @@ def _draw_curve(axes: Axes, run: Run, column: str, number: int) -> None:
     if column not in run.curves:
         return
     rows = run.curves[["step", column]].dropna().drop_duplicates("step", keep="last")
-    style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
+    style = _STYLES[number // len(COLOURS) % len(_STYLES)]
     marker = "o" if len(rows) < 30 else ""
     label = f"{run.name}, {run.network} {run.modality}, seed {run.seed}"
-    colour = _COLOURS[number % len(_COLOURS)]
+    colour = COLOURS[number % len(COLOURS)]
     axes.plot(rows.step, rows[column], style, color=colour, marker=marker, markersize=3, linewidth=1.3, label=label)
 
 
 def _embedded(figure: Figure) -> str:
     """Returns a figure as a data URL."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_url(to_png(figure, 100))
 
 
 def _picture(path: Path) -> str | None:

@@ -1,25 +1,23 @@
-"""What a table of attempts says: SR, PC and AP with their intervals, paired comparisons, reasons, Fig. 10.
+"""What a table of attempts says: SR, PC and AP with their intervals, paired comparisons, reasons.
 
-Attempts in one scene are not independent, so every interval resamples scenes, never attempts, and
-takes a drawn scene's attempts at all frictions together (design section 6).
+SR = successes / attempts while the scene is cleared, pooled over scenes. PC = objects lifted / objects present at the
+start. AP = successes / ranked grasps; a missing grasp is a failure. Each is taken per category and friction, then
+averaged over the frictions. Intervals resample scenes and take a drawn scene's attempts at all frictions together.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from sim.benchmark.attempt_table import check_attempts, endings
+from sim.benchmark.bootstrap import SAMPLES, interval, scene_weights
 from sim.errors import InputError
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 FloatArray = NDArray[np.float64]
 
@@ -31,13 +29,6 @@ COMPARISON_COLUMNS = [
     *(f"{metric}{end}" for metric in METRICS for end in ("_difference", "_low", "_high", "_p")),
     "scenes",
 ]
-_KEYS = ["policy", "category", "scene", "friction", "protocol", "attempt"]
-_NEEDED = [*_KEYS, "privileged", "objects", "success", "lifted", "reason"]
-_CONFIDENCE = (0.025, 0.975)
-# Okabe and Ito's palette, told apart with any colour vision; its yellow is left out, too pale for a line.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-_MARKERS = "osD^vPX"
-_NAMES = {"SR": "success rate SR, %", "PC": "objects cleared PC, %", "AP": "average precision AP, %"}
 
 
 @dataclass(frozen=True)
@@ -79,18 +70,6 @@ def _with_mean(hits: FloatArray, totals: FloatArray) -> FloatArray:
         return np.concatenate([percent, np.nanmean(percent, axis=-1, keepdims=True)], axis=-1)
 
 
-def _check(attempts: pd.DataFrame) -> None:
-    missing = [c for c in _NEEDED if c not in attempts.columns]
-    if missing:
-        raise InputError(f"the table of attempts lacks {', '.join(missing)}; take one of run_benchmark")
-    if attempts.empty:
-        raise InputError("the table of attempts is empty; run the benchmark first")
-    twice = attempts.duplicated(_KEYS)
-    if twice.any():
-        where = ", ".join(f"{key} {attempts.loc[twice, key].iloc[0]}" for key in _KEYS)
-        raise InputError(f"an attempt stands twice in the table ({where}); give each run's policy a name of its own")
-
-
 def _count(rows: pd.DataFrame) -> _Counts:
     """Counts the rows of one policy and category."""
     scenes, frictions = sorted(rows.scene.unique()), sorted(rows.friction.unique())
@@ -108,33 +87,13 @@ def _count(rows: pd.DataFrame) -> _Counts:
     return _Counts(np.stack(hits), np.stack(totals), [int(s) for s in scenes], [float(f) for f in frictions])
 
 
-def _weights(scenes: int, samples: int, seed: int) -> FloatArray:
-    """Returns (samples, scenes) float64: how often each resample drew each scene.
-
-    A function of its arguments alone: tables' other policies do not change an interval, and two
-    policies on the same scenes are resampled in pairs.
-    """
-    drawn = np.random.default_rng([seed, scenes]).integers(0, scenes, (samples, scenes))
-    cells = drawn + scenes * np.arange(samples)[:, None]
-    return np.bincount(cells.ravel(), minlength=samples * scenes).reshape(samples, scenes).astype(np.float64)
-
-
-def _interval(values: FloatArray, scenes: int) -> FloatArray:
-    """Returns (2, ...) float64: the percentile bootstrap's 95 % bounds over axis 0; NaN with one scene."""
-    if scenes < 2:
-        return np.full((2, *values.shape[1:]), np.nan)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="All-NaN slice")
-        return np.nanquantile(values, _CONFIDENCE, axis=0)
-
-
-def summarise(attempts: pd.DataFrame, samples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def summarise(attempts: pd.DataFrame, samples: int = SAMPLES, seed: int = 0) -> pd.DataFrame:
     """Returns SR, PC and AP in percent, per policy, category and friction, and their means: Table II.
 
     Args:
         attempts: Rows of ``run_benchmark``, of one or more policies.
-        samples: Resamples of the bootstrap.
-        seed: Of the bootstrap.
+        samples: Number of resamples of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         Columns ``policy, category, friction, SR, PC, AP, attempts, SR_low, SR_high, PC_low, PC_high,
@@ -147,12 +106,12 @@ def summarise(attempts: pd.DataFrame, samples: int = 2000, seed: int = 0) -> pd.
     Raises:
         InputError: The table is empty, lacks columns, or holds an attempt twice.
     """
-    _check(attempts)
+    check_attempts(attempts)
     result = []
     for (policy, category), rows in attempts.groupby(["policy", "category"], sort=False):
         counts = _count(rows)
         number = len(counts.scenes)
-        low, high = _interval(counts.resampled(_weights(number, samples, seed)), number)
+        low, high = interval(counts.resampled(scene_weights(number, samples, seed=[seed, number])), number)
         percent = counts.percent()
         sizes = [int((rows.friction == f).sum()) for f in counts.frictions]
         for i, (friction, size) in enumerate(zip(counts.labels, [*sizes, len(rows)], strict=True)):
@@ -163,14 +122,14 @@ def summarise(attempts: pd.DataFrame, samples: int = 2000, seed: int = 0) -> pd.
     return pd.DataFrame(result)[SUMMARY_COLUMNS]
 
 
-def compare(attempts: pd.DataFrame, baseline: str, samples: int = 2000, seed: int = 0) -> pd.DataFrame:
+def compare(attempts: pd.DataFrame, baseline: str, samples: int = SAMPLES, *, seed: int = 0) -> pd.DataFrame:
     """Compares every other policy with one of them, paired: on the same scenes and frictions.
 
     Args:
         attempts: Rows of ``run_benchmark`` of at least two policies.
         baseline: The policy that the others are compared with.
-        samples: Resamples of the bootstrap.
-        seed: Of the bootstrap.
+        samples: Number of resamples of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Returns:
         Columns ``policy, baseline, category, friction``, for SR, PC and AP each ``_difference`` (policy
@@ -182,7 +141,7 @@ def compare(attempts: pd.DataFrame, baseline: str, samples: int = 2000, seed: in
         InputError: ``baseline`` is unknown or alone, or another policy ran on other categories, scenes,
             objects or frictions.
     """
-    _check(attempts)
+    check_attempts(attempts)
     names = list(dict.fromkeys(attempts.policy))
     if baseline not in names:
         raise InputError(f"there is no policy '{baseline}' to compare with; choose one of {', '.join(names)}")
@@ -192,21 +151,21 @@ def compare(attempts: pd.DataFrame, baseline: str, samples: int = 2000, seed: in
     result: list[dict[str, Any]] = []
     for name in (n for n in names if n != baseline):
         rows = attempts[attempts.policy == name]
-        _check_paired(rows, base, name, baseline)
+        _check_paired(rows, base, (name, baseline))
         for category, part in rows.groupby("category", sort=False):
             head = {"policy": name, "baseline": baseline, "category": category}
             pair = _count(part), _count(base[base.category == category])
-            result.extend({**head, **row} for row in _differences(*pair, samples, seed))
+            result.extend({**head, **row} for row in _differences(*pair, samples, seed=seed))
     return pd.DataFrame(result)[COMPARISON_COLUMNS]
 
 
-def _differences(ours: _Counts, theirs: _Counts, samples: int, seed: int) -> list[dict[str, Any]]:
+def _differences(ours: _Counts, theirs: _Counts, samples: int, *, seed: int) -> list[dict[str, Any]]:
     """Returns one row per friction, and the mean's: ours minus theirs."""
     number = len(ours.scenes)
-    weights = _weights(number, samples, seed)
+    weights = scene_weights(number, samples, seed=[seed, number])
     drawn = ours.resampled(weights) - theirs.resampled(weights)
     difference = ours.percent() - theirs.percent()
-    low, high = _interval(drawn, number)
+    low, high = interval(drawn, number)
     known = (~np.isnan(drawn)).sum(axis=0)
     with np.errstate(invalid="ignore"):
         share = np.where(number > 1, (drawn <= 0).sum(axis=0) / known, np.nan)
@@ -220,8 +179,9 @@ def _differences(ours: _Counts, theirs: _Counts, samples: int, seed: int) -> lis
     return rows
 
 
-def _check_paired(rows: pd.DataFrame, base: pd.DataFrame, name: str, baseline: str) -> None:
+def _check_paired(rows: pd.DataFrame, base: pd.DataFrame, names: tuple[str, str]) -> None:
     """Raises InputError where two policies did not run on the same scenes and frictions."""
+    name, baseline = names
     keys = ["category", "scene", "friction"]
     ours, theirs = (r.groupby(keys).objects.first() for r in (rows, base))
     for key in keys:
@@ -250,76 +210,10 @@ def count_reasons(attempts: pd.DataFrame) -> pd.DataFrame:
         of failure, whatever a policy raised as "policy raised"; ``share`` in percent of the attempts of
         that policy, category and protocol; most frequent first.
     """
-    _check(attempts)
-    # A policy's own messages (numbers, file names) would give every failure a line of its own.
-    reason = attempts.reason.mask(attempts.reason.str.startswith("policy raised"), "policy raised")
-    named = attempts.assign(reason=reason.mask(attempts.success.astype(bool), "success"))
+    check_attempts(attempts)
+    named = attempts.assign(reason=endings(attempts))
     result: list[list[Any]] = []
     for key, rows in named.groupby(["policy", "category", "protocol"], sort=False):
         counts = sorted(rows.reason.value_counts().items(), key=lambda pair: (-pair[1], str(pair[0])))
         result.extend([*key, name, count, 100 * count / len(rows)] for name, count in counts)
     return pd.DataFrame(result, columns=["policy", "category", "protocol", "reason", "count", "share"])
-
-
-def plot_frictions(attempts: pd.DataFrame, path: str | Path, samples: int = 2000, seed: int = 0) -> Path:
-    """Draws Fig. 10: SR, PC and AP over friction, a row of three panels a category, a line a policy.
-
-    Args:
-        attempts: Rows of ``run_benchmark``.
-        path: Where the picture goes; its suffix says which format.
-        samples: Resamples of the bootstrap behind the bands.
-        seed: Of the bootstrap.
-
-    Returns:
-        The path.
-    """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    friction_figure(summarise(attempts, samples, seed)).savefig(path, dpi=110)
-    return path
-
-
-def friction_figure(summary: pd.DataFrame) -> Figure:
-    """Returns Fig. 10 of a table of ``summarise``: bands are 95 % intervals, privileged policies dashed."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    shown = summary[summary.friction != "mean"]
-    categories, policies = list(dict.fromkeys(shown.category)), list(dict.fromkeys(shown.policy))
-    columns = min(6, len(policies))
-    # The legend has lines of its own above the panels, so that it never covers a curve.
-    legend_height = 0.3 * -(-len(policies) // columns) + 0.15
-    height = 2.9 * len(categories) + legend_height
-    figure = Figure(figsize=(11, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid: Any = figure.subplots(len(categories), len(METRICS), sharex=True, sharey=True, squeeze=False)
-    for row, category in zip(grid, categories, strict=True):
-        for axes, metric in zip(row, METRICS, strict=True):
-            for number, policy in enumerate(policies):
-                rows = shown[(shown.category == category) & (shown.policy == policy)]
-                if len(rows):
-                    _draw_line(axes, rows, metric, number)
-            axes.set_title(f"{category}: {_NAMES[metric]}", fontsize=10)
-            axes.set_ylim(-2, 102)
-            axes.grid(alpha=0.3)
-    for axes in grid[-1]:
-        axes.set_xlabel("friction of the fingertips")
-        axes.set_xticks(sorted({float(f) for f in shown.friction}))
-    lines = {line.get_label(): line for axes in grid.flat for line in axes.lines}
-    figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=columns, fontsize=10, frameon=False)
-    return figure
-
-
-def _draw_line(axes: Axes, rows: pd.DataFrame, metric: str, number: int) -> None:
-    """Draws one policy's curve with its band; a single friction's band is a bar."""
-    rows = rows.assign(friction=rows.friction.astype(float)).sort_values("friction")
-    privileged = bool(rows.privileged.any())
-    colour = _COLOURS[number % len(_COLOURS)]
-    style: dict[str, Any] = {"color": colour, "marker": _MARKERS[number % len(_MARKERS)], "markersize": 5}
-    label = f"{rows.policy.iloc[0]}{' (privileged)' if privileged else ''}"
-    axes.plot(rows.friction, rows[metric], label=label, linestyle="--" if privileged else "-", **style)
-    low, high = rows[f"{metric}_low"], rows[f"{metric}_high"]
-    if len(rows) > 1:
-        axes.fill_between(rows.friction, low, high, color=colour, alpha=0.18, linewidth=0)
-    else:
-        axes.vlines(rows.friction, low, high, color=colour, alpha=0.5)

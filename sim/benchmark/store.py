@@ -2,33 +2,53 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from sim.benchmark.protocol import BenchmarkSettings
 from sim.errors import InputError
+from sim.files import atomic_path, write_error
 from sim.scene import SceneState
 
 _VERSION = 1  # of what an attempt means: raise it when the same settings would give other rows
 _KEY = b"plgp"
 
 
-def identity(about: str, scene: SceneState, frictions: Sequence[float], rules: Any) -> dict[str, str]:
+class SceneKey(NamedTuple):
+    """Whose rows a file holds: one policy's, in one scene.
+
+    Attributes:
+        policy: What tables call the policy.
+        category: Category of the scene.
+        number: Place of the scene in its category, from 0.
+    """
+
+    policy: str
+    category: str
+    number: int
+
+    def file(self, folder: Path) -> Path:
+        """Returns the file below a results folder."""
+        return folder / self.policy / self.category / f"scene-{self.number:03d}.parquet"
+
+
+def scene_identity(
+    about: str, scene: SceneState, *, frictions: Sequence[float], settings: BenchmarkSettings
+) -> dict[str, str]:
     """Returns what a scene's rows depend on, by parts, each a short text or a hash.
 
     Args:
-        about: What distinguishes the policy.
+        about: Text that tells the policy from others of its name.
         scene: The scene; its objects' URDFs count by their content.
-        frictions: Sorted.
-        rules: The benchmark's settings, a dataclass.
+        frictions: Frictions of the fingertips, ascending.
+        settings: The benchmark's settings.
     """
     models = [m.urdf.read_text() for m in scene.models]
     return {
@@ -36,50 +56,55 @@ def identity(about: str, scene: SceneState, frictions: Sequence[float], rules: A
         "policy": _hash(about),
         "scene": _hash([scene.to_json(), models]),
         "frictions": ", ".join(f"{f:g}" for f in frictions),
-        "rules": _hash(asdict(rules)),
+        "rules": _hash(asdict(settings)),
     }
 
 
 def _hash(content: Any) -> str:
+    """Returns the first 16 hexadecimal digits of the SHA-256 of a JSON text."""
     text = json.dumps(content, sort_keys=True, default=lambda a: np.asarray(a).tolist())
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def _file(folder: Path, policy: str, category: str, number: int) -> Path:
-    return folder / policy / category / f"scene-{number:03d}.parquet"
+def write_scene(attempts: pd.DataFrame, folder: Path, key: SceneKey, *, known: dict[str, str]) -> Path:
+    """Writes one scene's rows, whole or not at all, and returns the file.
 
+    Args:
+        attempts: Rows of one policy and scene.
+        folder: Folder of the results.
+        key: Whose rows they are.
+        known: The scene's ``scene_identity``, kept beside the rows.
 
-def write(attempts: pd.DataFrame, folder: Path, policy: str, category: str, number: int, known: dict[str, str]) -> Path:
-    """Writes one scene's rows under a temporary name, syncs and renames. Raises InputError on a full disk."""
+    Raises:
+        InputError: The disk is full, or the folder cannot be written.
+    """
     import pyarrow
     from pyarrow import parquet
 
-    path = _file(folder, policy, category, number)
+    path = key.file(folder)
     table = pyarrow.Table.from_pandas(attempts, preserve_index=False)
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: json.dumps(known).encode()})
-    making = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with making.open("wb") as file:
-            parquet.write_table(table, file)
-            file.flush()
-            os.fsync(file.fileno())
-        making.rename(path)
+        with atomic_path(path) as making:
+            parquet.write_table(table, making)
     except OSError as error:
-        making.unlink(missing_ok=True)
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(f"no space left for {path}; make room and run the same command again") from error
-        raise InputError(f"{path} cannot be written ({error.strerror}); give another folder") from error
+        raise write_error(path, error) from error
     return path
 
 
-def read(folder: Path, policy: str, category: str, number: int, known: dict[str, str]) -> pd.DataFrame | None:
+def read_scene(folder: Path, key: SceneKey, known: dict[str, str]) -> pd.DataFrame | None:
     """Returns one scene's rows, or None if they are not there or the file is broken.
 
+    Args:
+        folder: Folder of the results.
+        key: Whose rows.
+        known: The scene's ``scene_identity``, or those of its parts that matter.
+
     Raises:
-        InputError: They were made with other settings.
+        InputError: The rows were made with other settings.
     """
-    path = _file(folder, policy, category, number)
+    path = key.file(folder)
     found = _load(path)
     if found is None:
         return None
@@ -93,6 +118,7 @@ def read(folder: Path, policy: str, category: str, number: int, known: dict[str,
 
 
 def _load(path: Path) -> tuple[pd.DataFrame, dict[str, str]] | None:
+    """Returns a file's rows and what they were made with; None for a file that is missing or broken."""
     import pyarrow
     from pyarrow import parquet
 

@@ -7,7 +7,7 @@ import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import trimesh
@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.camera import PinholeCamera, offset_pose
+from sim.drawing.figures import panels
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.objects import ObjectModel
 from sim.objects.meshes import box_sides, read_mesh
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
@@ -150,7 +152,7 @@ def spread(count: int, limit: int) -> list[int]:
 
 
 def draw_contact_sheet(
-    models: Sequence[ObjectModel], facts: Sequence[ObjectFacts], opening: float, parts: bool = False
+    models: Sequence[ObjectModel], facts: Sequence[ObjectFacts], opening: float, *, parts: bool = False
 ) -> Figure:
     """Draws a grid of objects, each with its name, its size, and whether it fits the gripper.
 
@@ -158,35 +160,32 @@ def draw_contact_sheet(
 
     Args:
         models: The objects.
-        facts: Theirs, see ``measure``.
-        opening: The gripper's, metres.
+        facts: Facts of the objects, see ``measure``.
+        opening: Greatest opening of the gripper, metres.
         parts: Whether to show the convex parts beside each object, a colour each.
 
     Returns:
         The figure, drawn off screen.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
     wide = 2 if parts else 1
     columns = min(_COLUMNS // wide, len(models))
     rows = -(-len(models) // columns)
-    figure = Figure(figsize=(_INCHES * wide * columns, (_INCHES * _TILE[0] / _TILE[1] + 0.5) * rows), dpi=130)
-    FigureCanvasAgg(figure)
+    size = (_INCHES * wide * columns, (_INCHES * _TILE[0] / _TILE[1] + 0.5) * rows)
+    figure, grid = panels(rows, columns, size, dpi=130)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.03)
-    grid = figure.subplots(rows, columns, squeeze=False).flat
-    for axes in grid:
+    for axes in grid.flat:
         axes.set_axis_off()
     for axes, model, fact in zip(figure.axes, models, facts, strict=False):
         picture = _picture(model, model)
         if parts:
             with tempfile.TemporaryDirectory() as folder:
                 picture = np.concatenate([picture, _picture(_coloured_parts(model, Path(folder)), model)], axis=1)
-        _draw_tile(axes, picture, fact, opening)
+        _draw_tile(axes, picture, fact, opening=opening)
     return figure
 
 
-def _draw_tile(axes: Axes, picture: NDArray[np.uint8], fact: ObjectFacts, opening: float) -> None:
+def _draw_tile(axes: Axes, picture: NDArray[np.uint8], fact: ObjectFacts, *, opening: float) -> None:
+    """Draws one object with its name above it and its measures below it."""
     axes.imshow(picture)
     longest = int(30 * picture.shape[1] / _TILE[1])
     name = fact.name if len(fact.name) <= longest else "..." + fact.name[3 - longest :]
@@ -200,12 +199,13 @@ def _draw_tile(axes: Axes, picture: NDArray[np.uint8], fact: ObjectFacts, openin
 def _picture(model: ObjectModel, lying: ObjectModel) -> NDArray[np.uint8]:
     """Returns an (H, W, 3) picture of an object that lies as ``lying`` does on its largest face."""
     vertices = lying.mesh().vertices
-    to_box, sides = trimesh.bounds.oriented_bounds(vertices)
+    bounds: Any = trimesh.bounds  # it has no types
+    to_box, sides = bounds.oriented_bounds(vertices)
     axes = np.argsort(-sides)  # the longest along x, the shortest upwards
     turn = np.eye(4)
     turn[:3] = to_box[axes]
     turn[1] *= np.sign(np.linalg.det(turn[:3, :3]))
-    points = vertices @ turn[:3, :3].T + turn[:3, 3]
+    points = transform(turn, vertices)
     # Of the two faces the one under which more of the object lies is its foot.
     if np.median(points[:, 2]) > 0:
         turn[1:3] *= -1
@@ -218,7 +218,8 @@ def _picture(model: ObjectModel, lying: ObjectModel) -> NDArray[np.uint8]:
     tray = TraySettings(floor=2 * height, wall_height=0.01 * height, wall_lean=0.01 * height)
     rgb = render_depth(SceneState((model,), turn[None], tray), camera)[2]
     rows, cols = _TILE
-    return rgb.reshape(rows, _FINER, cols, _FINER, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+    picture: NDArray[np.uint8] = rgb.reshape(rows, _FINER, cols, _FINER, 3).mean(axis=(1, 3)).round().astype(np.uint8)
+    return picture
 
 
 def _framing(points: FloatArray) -> PinholeCamera:

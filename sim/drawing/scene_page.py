@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
+from markupsafe import Markup
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
+from sim.benchmark.attempt_table import endings, recorded_grasps, was_executed
+from sim.drawing.pages import render_page
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.physics import TraySettings
@@ -24,6 +27,7 @@ FloatArray = NDArray[np.float64]
 _TRAY_COLOUR = "#bfbfb8"
 # Told apart with any colour vision: Okabe and Ito's blue and vermilion, and grey.
 _OUTCOMES = {"success": "#0072B2", "failure": "#D55E00", "not tried": "#777777"}
+_STYLE = "body { margin: 0 }"
 _POINTS = 5  # of one gripper in a line: tip, base, base, tip, and a gap
 
 
@@ -43,11 +47,12 @@ def gripper_lines(grasps: GraspPoses, gripper: GripperGeometry) -> FloatArray:
     in_grasp = np.stack(
         [np.stack([side * half, none, -up * length], axis=1) for side, up in ((-1, 0), (-1, 1), (1, 1), (1, 0))], axis=1
     )
-    return grasps.translation[:, None] + np.einsum("nij,nkj->nki", grasps.rotation, in_grasp)
+    lines: FloatArray = grasps.translation[:, None] + np.einsum("nij,nkj->nki", grasps.rotation, in_grasp)
+    return lines
 
 
 def scene_figure(
-    state: SceneState, grasps: GraspPoses, gripper: GripperGeometry, results: pd.DataFrame | None = None
+    state: SceneState, grasps: GraspPoses, gripper: GripperGeometry, *, results: pd.DataFrame | None = None
 ) -> go.Figure:
     """Returns the page's plotly figure; see ``write_scene_page`` for the arguments."""
     import plotly.graph_objects as go
@@ -75,6 +80,7 @@ def write_scene_page(
     state: SceneState,
     grasps: GraspPoses,
     path: str | Path,
+    *,
     gripper: GripperGeometry | None = None,
     results: pd.DataFrame | None = None,
     plotlyjs: bool | Literal["directory"] = True,
@@ -103,9 +109,14 @@ def write_scene_page(
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure = scene_figure(state, grasps, gripper or GripperGeometry(), results)
+    from plotly.offline import get_plotlyjs
+
+    figure = scene_figure(state, grasps, gripper or GripperGeometry(), results=results)
     # A name of its own instead of a random one: the same scene gives the same bytes.
-    figure.write_html(path, include_plotlyjs=plotlyjs, div_id="scene")
+    part = figure.to_html(full_html=False, include_plotlyjs=plotlyjs, div_id="scene", default_height="100vh")
+    path.write_text(render_page(figure.layout.title.text, Markup(part), style=_STYLE), encoding="utf-8")
+    if plotlyjs == "directory":
+        (path.parent / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
     return path
 
 
@@ -136,7 +147,7 @@ def _object_traces(state: SceneState) -> list[go.Mesh3d]:
         hexes = _hex_colours(mesh.colours)
         colour: dict[str, Any] = {"color": hexes[0]} if len(set(hexes)) == 1 else {"facecolor": hexes}
         look = {"name": name, "hovertemplate": f"{name}<extra></extra>", "showlegend": True, **colour}
-        traces.append(_mesh_trace(mesh.vertices @ pose[:3, :3].T + pose[:3, 3], mesh.faces, **look))
+        traces.append(_mesh_trace(transform(pose, mesh.vertices), mesh.faces, **look))
     return traces
 
 
@@ -187,8 +198,7 @@ def _endings(results: pd.DataFrame) -> dict[int, str]:
         raise InputError(
             "a scene's page takes the ranked attempts of one policy, scene and friction; choose those rows"
         )
-    columns = (results[c].tolist() for c in ("attempt", "success", "reason"))
-    return {rank: "success" if success else reason for rank, success, reason in zip(*columns, strict=True)}
+    return dict(zip(results.attempt.tolist(), endings(results).tolist(), strict=True))
 
 
 def _kind(ending: str | None) -> str:
@@ -196,7 +206,12 @@ def _kind(ending: str | None) -> str:
 
 
 def write_policy_page(
-    state: SceneState, attempts: pd.DataFrame, path: str | Path, gripper: GripperGeometry | None = None, scene: int = 0
+    state: SceneState,
+    attempts: pd.DataFrame,
+    path: str | Path,
+    *,
+    gripper: GripperGeometry | None = None,
+    scene: int = 0,
 ) -> Path:
     """Writes the page of the ranked grasps that one policy tried in a scene, at the lowest friction.
 
@@ -216,13 +231,7 @@ def write_policy_page(
     rows = rows[rows.friction == rows.friction.min()]
     if not len(rows):
         raise InputError(f"no ranked attempt in scene {scene} of '{state.category}'; measure it first")
-    rows = rows[np.isfinite(rows[["x", "y", "z", "qx", "qy", "qz", "qw", "width"]].to_numpy(np.float64)).all(axis=1)]
-    rotation = Rotation.from_quat(rows[["qx", "qy", "qz", "qw"]].to_numpy(np.float64)).as_matrix()
-    grasps = GraspPoses(
-        rows[["x", "y", "z"]].to_numpy(np.float64),
-        rotation.reshape(-1, 3, 3),
-        rows.width.to_numpy(np.float64),
-        rows.quality.to_numpy(np.float64),
-        "world",
+    rows = rows[was_executed(rows)]
+    return write_scene_page(
+        state, recorded_grasps(rows), path, gripper=gripper, results=rows.assign(attempt=range(len(rows)))
     )
-    return write_scene_page(state, grasps, path, gripper, rows.assign(attempt=range(len(rows))))

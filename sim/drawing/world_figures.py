@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.benchmark import make_scenes
+from sim.benchmark.scene_sets import make_scenes
 from sim.camera import ParallelCamera, PinholeCamera, offset_pose, overhead_pose
 from sim.depth_noise import DepthNoise
-from sim.objects import ObjectSet
-from sim.render import render_depth, render_view
+from sim.drawing.figures import hide_ticks, panels
+from sim.objects.object_set import ObjectSet
+from sim.render.view import render_depth, render_view
 from sim.scene import SceneState
 
 if TYPE_CHECKING:
@@ -22,20 +23,6 @@ if TYPE_CHECKING:
 _TITLE = 15  # points
 _TEXT = 12  # points
 _DPI = 67  # keeps either picture under 300 kB
-
-
-def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, NDArray[Any]]:
-    """Returns a figure off screen, ``size`` in inches, and its (rows, columns) axes without ticks."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = figure.subplots(rows, columns, squeeze=False)
-    for ax in axes.ravel():
-        ax.set_xticks([])
-        ax.set_yticks([])
-    return figure, axes
 
 
 def _show(ax: Any, image: NDArray[Any], title: str, unit: str = "", **options: Any) -> None:
@@ -54,14 +41,15 @@ def draw_noise(state: SceneState, noise: DepthNoise, seed: int = 0) -> Figure:
     Args:
         state: The scene.
         noise: The noise.
-        seed: Of the noise.
+        seed: Seed of the noise.
     """
     depth, _, _ = render_depth(state, PinholeCamera.from_fov(pose=overhead_pose(0.6)))
     noisy = noise(depth, np.random.default_rng(seed))
     tray = np.s_[60:420, 80:560]
     lost = np.where(noisy > 0, noisy, np.nan)[tray]
     grey: dict[str, Any] = {"cmap": "viridis", "vmin": float(depth[tray].min()), "vmax": float(depth[tray].max())}
-    figure, axes = _figure(2, 2, (12.5, 8.6))
+    figure, axes = panels(2, 2, (12.5, 8.6))
+    hide_ticks(*axes.flat)
     _show(axes[0, 0], depth[tray], "Depth as rendered", "metres", **grey)
     chance = noise.missing_probability(depth)[tray]
     _show(
@@ -82,9 +70,10 @@ def draw_views(state: SceneState, offset: tuple[float, float] = (0.2, -0.15)) ->
 
     Args:
         state: The scene.
-        offset: How far the second camera is shifted along its x and y, metres, eq. (3).
+        offset: Shift of the second camera along its x and y, metres, eq. (3).
     """
-    figure, axes = _figure(2, 4, (18.5, 7.6))
+    figure, axes = panels(2, 4, (18.5, 7.6))
+    hide_ticks(*axes.flat)
     for row, (where, name) in enumerate((((0.0, 0.0), "straight down"), (offset, "from the side"))):
         camera = PinholeCamera.from_fov(pose=offset_pose(0.6, where))
         view = render_view(state, camera, ParallelCamera.covering(2500, 0.5), back_layer=False)

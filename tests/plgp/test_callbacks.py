@@ -24,6 +24,7 @@ from sim.benchmark import BenchmarkSettings, Observation
 from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import PinholeCamera, overhead_pose
 from sim.errors import InputError
+from sim.grasp import GraspPoses
 
 TRAY = Workspace((-0.18, -0.18, -0.1), (0.18, 0.18, 0.4))
 
@@ -131,19 +132,16 @@ def test_the_picture_shows_the_grasp_where_it_was():
     camera = PinholeCamera.from_fov(pose=overhead_pose(0.6))
     seen = Observation(np.full((480, 640, 3), 90, np.uint8), np.full((480, 640), 0.6, np.float32), camera)
     # Straight down on the floor's centre: 0.1 m at 0.6 m are 69 pixels, along the image's columns.
-    turn = camera.pose[:3, :3]
-    from scipy.spatial.transform import Rotation
-
-    quaternion = dict(zip(("qx", "qy", "qz", "qw"), Rotation.from_matrix(turn).as_quat(), strict=True))
-    row = {"x": 0.0, "y": 0.0, "z": 0.0, **quaternion, "width": 0.1, "success": True}
-    picture = attempt_picture(seen, row)
+    grasp = GraspPoses([[0.0, 0.0, 0.0]], camera.pose[None, :3, :3], [0.1], [0.5], "world")
+    picture = attempt_picture(seen, grasp, success=True)
     assert picture.shape == (160, 160, 3)
     rows, cols = np.nonzero((picture == (0, 255, 0)).all(axis=-1))
     assert abs(rows.mean() - 80) < 2
     assert abs(cols.mean() - 80) < 2
     assert 69 <= cols.max() - cols.min() <= 69 + 8
-    assert ((attempt_picture(seen, {**row, "success": False}) == (255, 0, 0)).all(axis=-1)).sum() == len(rows)
-    away = attempt_picture(seen, {**row, "x": 0.45})  # at the image's border: what lies beyond is black
+    assert ((attempt_picture(seen, grasp, success=False) == (255, 0, 0)).all(axis=-1)).sum() == len(rows)
+    aside = GraspPoses([[0.45, 0.0, 0.0]], grasp.rotation, grasp.width, grasp.quality, "world")
+    away = attempt_picture(seen, aside, success=True)  # at the image's border: what lies beyond is black
     assert (away == 0).all(axis=-1).any()
 
 

@@ -7,7 +7,9 @@ import pytest
 import yaml
 from hydra.utils import instantiate
 
-from sim.benchmark.grasp_attempt import AttemptSettings, attempt, gripper_urdf
+from sim.benchmark import AttemptSettings
+from sim.benchmark.grasp_attempt import attempt
+from sim.benchmark.parallel_jaw import gripper_urdf
 from sim.grasp import GraspPoses
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet

@@ -18,10 +18,12 @@ from plgp.evaluation.failure_causes import (
     reason_table,
     target_object,
 )
-from plgp.failures import choose_examples, states, write_failures
-from sim.benchmark import BenchmarkSettings, run_benchmark, store
+from plgp.evaluation.failure_examples import choose_examples, scenes_before
+from plgp.evaluation.failure_page import write_failures
+from sim.benchmark import BenchmarkSettings, run_benchmark
 from sim.benchmark.baselines import RandomPolicy
 from sim.benchmark.scene_sets import load_scene_set
+from sim.benchmark.store import SceneKey, scene_identity, write_scene
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.errors import InputError
 from sim.grasp import GraspPoses, rotations_from_angles
@@ -182,7 +184,7 @@ class _Page(HTMLParser):
 
 def test_page_of_real_rows_stands_alone_and_counts_every_executed_attempt(measured, tmp_path):
     folder, rules, rows = measured
-    page, reasons, causes, attempts = write_failures(folder, tmp_path, per_reason=1, rules=rules)
+    page, reasons, causes, attempts = write_failures(folder, tmp_path, per_reason=1, settings=rules)
     ranked = rows[rows.protocol == "rank"]
     examined = pd.read_csv(attempts, keep_default_na=False)
     assert len(examined) == ranked.x.notna().sum()
@@ -191,7 +193,7 @@ def test_page_of_real_rows_stands_alone_and_counts_every_executed_attempt(measur
     assert (examined[examined.reason == "blocked"].hit != "nothing in the way").all()
     counted = pd.read_csv(causes)
     assert counted[counted.kind == "label"].attempts.sum() == len(examined)
-    again, *_ = write_failures(folder, tmp_path / "again", per_reason=1, rules=rules)
+    again, *_ = write_failures(folder, tmp_path / "again", per_reason=1, settings=rules)
     assert again.read_bytes() == page.read_bytes()
     parsed = _Page()
     parsed.feed(page.read_text())
@@ -207,7 +209,7 @@ def test_a_clearing_walks_through_the_scenes_that_it_ran_in(measured):
     _, rules, rows = measured
     start = load_scene_set("plgp-320")["novel-5"][0]
     clearing = rows[rows.protocol == "clear"]
-    walked = list(states(clearing, start, rules))
+    walked = list(scenes_before(clearing, start, rules))
     assert [int(part.attempt.iloc[0]) for part, _ in walked] == clearing.attempt.tolist()
     left = [len(state.models) for _, state in walked]
     lifted = clearing.lifted.cumsum().shift(fill_value=0)
@@ -218,26 +220,26 @@ def test_a_policy_that_gave_no_grasp_has_a_page_too(measured, tmp_path):
     _, rules, rows = measured
     scene = load_scene_set("plgp-320")["novel-5"][0]
     silent = rows.assign(success=False, reason="no grasp given", x=np.nan, qx=np.nan, width=np.nan)
-    known = store.identity("", scene, [0.4], rules)
-    store.write(silent, tmp_path / "results", "random", "novel-5", 0, known)
-    page, reasons, causes, _ = write_failures(tmp_path / "results", tmp_path, rules=rules)
+    known = scene_identity("", scene, frictions=[0.4], settings=rules)
+    write_scene(silent, tmp_path / "results", SceneKey("random", "novel-5", 0), known=known)
+    page, reasons, causes, _ = write_failures(tmp_path / "results", tmp_path, settings=rules)
     assert "no grasp given" in page.read_text()
     assert set(pd.read_csv(reasons).reason) == {"no grasp given"}
     assert len(pd.read_csv(causes)) == 0
 
 
-def test_other_rules_are_said_and_other_scenes_refused(measured, tmp_path):
+def test_other_settings_are_said_and_other_scenes_refused(measured, tmp_path):
     folder, rules, _ = measured
-    with pytest.warns(UserWarning, match="measured by other rules"):
-        write_failures(folder, tmp_path, per_reason=0, rules=replace(rules, seed=1))
-    assert "Measured by other rules" in (tmp_path / "failures.html").read_text()
+    with pytest.warns(UserWarning, match="measured with other settings"):
+        write_failures(folder, tmp_path, per_reason=0, settings=replace(rules, seed=1))
+    assert "Measured with other settings" in (tmp_path / "failures.html").read_text()
     scenes = load_scene_set("plgp-320")
     with pytest.raises(InputError, match="another scene 0 of 'novel-5'"):
-        write_failures(folder, tmp_path, scenes={"novel-5": scenes["novel-5"][1:2]}, rules=rules)
+        write_failures(folder, tmp_path, scenes={"novel-5": scenes["novel-5"][1:2]}, settings=rules)
     with pytest.raises(InputError, match="no scene 0 of 'novel-5'"):
-        write_failures(folder, tmp_path, scenes={"seen-5": scenes["seen-5"][:1]}, rules=rules)
+        write_failures(folder, tmp_path, scenes={"seen-5": scenes["seen-5"][:1]}, settings=rules)
     with pytest.raises(InputError, match="'network' was not measured"):
-        write_failures(folder, tmp_path, ["network"], rules=rules)
+        write_failures(folder, tmp_path, ["network"], settings=rules)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,8 @@ from plgp.evaluation.paper_tables import TABLE_II, TABLE_III, TABLE_IV
 from plgp.evaluation.report_tables import table_ii, table_iii, table_iv, table_of_runs
 from plgp.evaluation.runs import gather
 from plgp.report import markdown, write_report
-from sim.benchmark import COLUMNS, store
+from sim.benchmark import COLUMNS
+from sim.benchmark.store import SceneKey, write_scene
 from sim.errors import InputError
 
 LOSSES = {True: "plgp.losses.BinaryFocalLoss", False: "plgp.losses.BinaryCrossEntropy"}
@@ -30,7 +31,7 @@ def write_scenes(folder, policy, category, successes, scenes=2, privileged=False
                 row |= {"policy": policy, "privileged": privileged, "category": category, "scene": scene, "objects": 5}
                 row |= {"friction": 0.4, "protocol": protocol, "attempt": attempt, "success": held, "object": ""}
                 rows.append(row | {"reason": "" if held else "slipped", "lifted": int(held)})
-        store.write(pd.DataFrame(rows, columns=COLUMNS), folder, policy, category, scene, {})
+        write_scene(pd.DataFrame(rows, columns=COLUMNS), folder, SceneKey(policy, category, scene), known={})
 
 
 def write_run(

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 from scipy.spatial.transform import Rotation
 
-from sim.benchmark.grasp_attempt import AttemptSettings, _urdf_file, attempt, gripper_urdf
+from sim.benchmark import AttemptSettings
+from sim.benchmark.grasp_attempt import attempt
+from sim.benchmark.parallel_jaw import _urdf_file, gripper_urdf
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
@@ -80,7 +82,7 @@ def test_the_palm_is_what_stops_the_hand_on_a_tall_box(tmp_path, monkeypatch):
     tall = box_state(tmp_path, (0.04, 0.04, 0.09))
     lowest = []
     for build in (gripper_urdf, without_palm):
-        monkeypatch.setattr("sim.benchmark.grasp_attempt.gripper_urdf", build)
+        monkeypatch.setattr("sim.benchmark.parallel_jaw.gripper_urdf", build)
         _urdf_file.cache_clear()
         world, tips = World(PhysicsSettings(), TraySettings()), []
         attempt(world, tall, grasp(tip=0.005), GRIPPER, 0.4, on_step=lambda jaw, seen=tips: seen.append(jaw.position()))

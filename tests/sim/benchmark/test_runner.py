@@ -12,11 +12,11 @@ from sim.benchmark import (
     make_scenes,
     observe,
     run_benchmark,
-    store,
     summarise,
 )
 from sim.benchmark.baselines import RandomPolicy
 from sim.benchmark.statistics import SUMMARY_COLUMNS
+from sim.benchmark.store import SceneKey, read_attempts, scene_identity, write_scene
 from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.objects import ObjectSet
@@ -56,7 +56,7 @@ def test_an_interrupted_run_goes_on(scenes, table, tmp_path):
     kept = [f.stat().st_mtime_ns for f in files]
     same(run_benchmark(RandomPolicy(), scenes, [0.4], RULES, out=tmp_path), table)
     assert [f.stat().st_mtime_ns for f in files] == kept  # and nothing is made twice
-    same(store.read_attempts(tmp_path), table)
+    same(read_attempts(tmp_path), table)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ def test_an_interrupted_run_goes_on(scenes, table, tmp_path):
 def test_results_of_other_settings_are_never_used_silently(scenes, table, tmp_path, options, differs):
     call = {"scenes": scenes, "frictions": [0.4], "settings": RULES, "about": ""}
     for number, scene in enumerate(scenes):
-        known = store.identity("", scene, [0.4], RULES)
-        store.write(table[table.scene == number], tmp_path, "random", "novel-5", number, known)
+        known = scene_identity("", scene, frictions=[0.4], settings=RULES)
+        write_scene(table[table.scene == number], tmp_path, SceneKey("random", "novel-5", number), known=known)
     if options.get("scenes"):
         options = {"scenes": scenes[::-1]}
     with pytest.raises(InputError, match=f"other settings .*{differs}"):
@@ -85,7 +85,7 @@ def test_a_full_disk_is_named(scenes, table, tmp_path, monkeypatch):
 
     monkeypatch.setattr("os.fsync", full)
     with pytest.raises(InputError, match="no space left"):
-        store.write(table, tmp_path, "random", "novel-5", 0, {})
+        write_scene(table, tmp_path, SceneKey("random", "novel-5", 0), known={})
     assert not list(tmp_path.rglob("*scene*"))
 
 

@@ -8,8 +8,6 @@ from sim.benchmark.statistics import (
     SUMMARY_COLUMNS,
     compare,
     count_reasons,
-    friction_figure,
-    plot_frictions,
     summarise,
 )
 from sim.errors import InputError
@@ -41,7 +39,7 @@ def table():
 
 
 def slow_percent(rows):
-    """SR, PC, AP of rows at one friction, by the words of design section 6."""
+    """SR, PC, AP of rows at one friction, by their definitions, literally."""
     clear, rank = rows[rows.protocol == "clear"], rows[rows.protocol == "rank"]
     present = sum(part.objects.iloc[0] for _, part in rows.groupby("scene"))
     return np.array([100 * clear.success.mean(), 100 * clear.lifted.sum() / present, 100 * rank.success.mean()])
@@ -193,23 +191,3 @@ def test_reasons_are_counted():
     assert mine.share.to_dict() == {"blocked": 75.0, "success": 17.5, "policy raised": 7.5}
     assert table.groupby("protocol").share.sum().to_dict() == {"clear": pytest.approx(100), "rank": pytest.approx(100)}
     assert table.groupby(["policy", "category", "protocol"])["count"].apply(lambda c: c.is_monotonic_decreasing).all()
-
-
-def test_the_figure_draws_the_summarys_numbers(table, tmp_path):
-    summary = summarise(table)
-    figure = friction_figure(summary)
-    assert len(figure.axes) == 6
-    first = figure.axes[0]
-    drawn = {line.get_label(): line for line in first.lines}
-    assert list(drawn) == ["random", "network", "oracle (privileged)"]
-    mine = summary[(summary.policy == "network") & (summary.category == "novel-5") & (summary.friction != "mean")]
-    np.testing.assert_array_equal(drawn["network"].get_xdata(), [0.2, 1.0])
-    np.testing.assert_array_equal(drawn["network"].get_ydata(), mine.SR)
-    band = first.collections[1].get_paths()[0].vertices
-    assert {*mine.SR_low, *mine.SR_high} <= set(band[:, 1])
-    colours = [line.get_color() for line in first.lines]
-    assert len(set(colours)) == 3
-    path = plot_frictions(table, tmp_path / "deep" / "frictions.png")
-    assert path.stat().st_size > 10_000
-    single = friction_figure(summarise(table[table.friction == 0.2]))
-    assert single.axes[0].get_lines()[0].get_xdata() == [0.2]

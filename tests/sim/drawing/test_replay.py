@@ -9,18 +9,9 @@ from PIL import Image
 
 import sim.drawing.replay as film
 from sim.benchmark import BenchmarkSettings, run_benchmark, scene_after
+from sim.benchmark.attempt_table import recorded_grasp
 from sim.benchmark.grasp_attempt import attempt
-from sim.drawing.replay import (
-    Snapshot,
-    choose_attempts,
-    draw_snapshot,
-    film_camera,
-    recorded_grasp,
-    replay,
-    write_gif,
-    write_line,
-    write_replays,
-)
+from sim.drawing.replay import choose_attempts, replay, write_replays
 from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.objects import ObjectSet
@@ -94,11 +85,11 @@ def test_the_script_ran_as_meant(table):
     assert rows_of(table, "rank").reason.tolist() == ["", "missed", ""]
     clear = rows_of(table, "clear")
     assert clear.success.tolist() == [False, True, False, True]
-    assert [recorded_grasp(r) is None for r in clear.itertuples()] == [False, False, True, False]
+    assert [recorded_grasp(r) is None for _, r in clear.iterrows()] == [False, False, True, False]
 
 
 def test_the_hand_goes_down_closes_lifts_and_carries(state, table):
-    frames = replay(state, rows_of(table, "rank"), 0, RULES)
+    frames = replay(state, rows_of(table, "rank"), 0, settings=RULES)
     assert len(frames) == STEPS[""]
     assert all(f.shape == (240, 320, 3) and f.dtype == np.uint8 for f in frames)
     rows, cols = np.array([np.mean(np.nonzero(is_orange(f)), axis=1) for f in frames]).T
@@ -113,7 +104,7 @@ def test_the_hand_goes_down_closes_lifts_and_carries(state, table):
 
 def test_a_ranked_attempt_is_the_recorded_one(state, table, monkeypatch):
     seen, texts = watch(monkeypatch)
-    replay(state, rows_of(table, "rank"), 0, RULES, every=1)
+    replay(state, rows_of(table, "rank"), 0, settings=RULES, every=1)
     assert set(texts) == {"scripted, friction 0.6: success"}
     world = World(RULES.physics, state.tray)
     grasp = recorded_grasp(rows_of(table, "rank").iloc[0])
@@ -134,19 +125,19 @@ def test_a_clearing_is_replayed_from_its_grasps(state, table, monkeypatch):
     rows = rows_of(table, "clear")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        replay(state, rows, 3, RULES)
+        replay(state, rows, 3, settings=RULES)
     assert set(texts) == {"scripted, friction 0.6: success"}
     now, world = state, World(RULES.physics, state.tray)
     for number in (0, 1):  # the third gave no grasp and left the scene alone
         grasp = recorded_grasp(rows.iloc[number])
-        now = scene_after(world, now, attempt(world, now, grasp, RULES.gripper, 0.6, RULES.attempt), RULES)
+        now = scene_after(world, now, attempt(world, now, grasp, RULES.gripper, 0.6, RULES.attempt), settings=RULES)
     world.close()
     assert len(now.models) == 1
     assert np.linalg.norm(now.poses[0, :3, 3] - state.poses[0, :3, 3]) > 0.005  # the push counts
     np.testing.assert_array_equal(seen[0][0].poses, now.poses)
     # A ranked attempt of the same number needs no attempts before it.
     seen.clear()
-    replay(state, rows_of(table, "rank"), 2, RULES)
+    replay(state, rows_of(table, "rank"), 2, settings=RULES)
     np.testing.assert_array_equal(seen[0][0].poses, state.poses)
 
 
@@ -154,7 +145,7 @@ def test_another_ending_than_recorded_is_said(state, table, monkeypatch):
     _, texts = watch(monkeypatch)
     rows = rows_of(table, "rank").assign(reason="slipped", success=False)
     with pytest.warns(UserWarning, match="attempt 1 of 'scripted' in scene 0 ended with 'slipped', its replay with 'm"):
-        replay(state, rows, 1, RULES)
+        replay(state, rows, 1, settings=RULES)
     assert set(texts) == {"scripted, friction 0.6: slipped (replay: missed)"}
     assert len(texts) == STEPS["missed"]
 
@@ -162,59 +153,15 @@ def test_another_ending_than_recorded_is_said(state, table, monkeypatch):
 def test_what_cannot_be_replayed_is_named(state, table):
     clear = rows_of(table, "clear")
     with pytest.raises(InputError, match="executed no grasp"):
-        replay(state, clear, 2, RULES)
+        replay(state, clear, 2, settings=RULES)
     with pytest.raises(InputError, match="no attempt 9"):
-        replay(state, clear, 9, RULES)
+        replay(state, clear, 9, settings=RULES)
     with pytest.raises(InputError, match="mix protocol"):
-        replay(state, table, 0, RULES)
+        replay(state, table, 0, settings=RULES)
     with pytest.raises(InputError, match="mix attempts"):
-        replay(state, pd.concat([clear, clear]), 0, RULES)
+        replay(state, pd.concat([clear, clear]), 0, settings=RULES)
     with pytest.raises(InputError, match="positive"):
-        replay(state, clear, 0, RULES, every=0)
-
-
-def make_box(place, size=0.03):
-    pose = np.eye(4)
-    pose[:3, 3] = place
-    return np.full(3, size), pose, (240, 130, 20)
-
-
-def test_hand_and_scene_hide_each_other(state):
-    camera = film_camera((320, 240))
-    bare = draw_snapshot(state, Snapshot(state.poses, [make_box((0, 0, -0.3))]), camera)
-    assert not is_orange(bare).any()  # under the ground
-    above = draw_snapshot(state, Snapshot(state.poses, [make_box((0, 0, 0.15))]), camera)
-    to_camera = np.linalg.inv(camera.pose)
-    point = camera.intrinsics @ (to_camera[:3, :3] @ [0, 0, 0.15] + to_camera[:3, 3])
-    rows, cols = np.nonzero(is_orange(above))
-    assert rows.mean() == pytest.approx(point[1] / point[2], abs=2)
-    assert cols.mean() == pytest.approx(point[0] / point[2], abs=2)
-    np.testing.assert_array_equal(above[~is_orange(above)], bare[~is_orange(above)])
-    behind = (state.poses[0, :3, 3] - camera.pose[:3, 3]) * 1.06 + camera.pose[:3, 3]
-    hidden = draw_snapshot(state, Snapshot(state.poses, [make_box(behind, 0.01)]), camera)
-    assert not is_orange(hidden).any()
-
-
-def test_the_camera_sees_tray_hand_and_drop_off():
-    camera = film_camera((320, 240))
-    to_camera = np.linalg.inv(camera.pose)
-    assert np.linalg.det(camera.pose[:3, :3]) == pytest.approx(1)
-    places = [(x, y, 0.05) for x in (-0.23, 0.23) for y in (-0.23, 0.23)]
-    places += [(x, y, z) for x in (-0.15, 0.15, 0.40) for y in (-0.15, 0.15) for z in (0.2, 0.31)]
-    seen = (np.array(places) @ to_camera[:3, :3].T + to_camera[:3, 3]) @ camera.intrinsics.T
-    cols, rows = (seen[:, :2] / seen[:, 2:]).T
-    assert 0 < cols.min() < cols.max() < 319
-    assert 17 < rows.min() < rows.max() < 239  # and the line of text hides nothing
-
-
-def test_a_line_of_text_keeps_the_picture_below():
-    frame = np.full((60, 200, 3), 90, np.uint8)
-    short, long = write_line(frame, "ggcnn2: success"), write_line(frame, "a name far too long for its frame " * 4)
-    for written in (short, long):
-        assert written.shape == frame.shape
-        assert (written[:17].max(axis=(1, 2)) > 200).any()
-        np.testing.assert_array_equal(written[18:], frame[18:])
-        assert (written[:17, 196:] == 30).all()
+        replay(state, clear, 0, settings=RULES, every=0)
 
 
 def test_attempts_are_chosen_by_a_query_the_same_every_time(table):
@@ -238,29 +185,11 @@ def test_a_wrong_query_is_named(table, query):
         choose_attempts(table, query, 2)
 
 
-def test_a_gif_keeps_frames_and_time(tmp_path):
-    rng = np.random.default_rng(0)
-    frames = [np.kron(rng.integers(0, 255, (4, 5, 3)), np.ones((8, 8, 1))).astype(np.uint8) for _ in range(3)]
-    path = write_gif(frames, tmp_path / "deep" / "film.gif", 20)
-    with Image.open(path) as film:
-        assert film.n_frames == 3
-        times = []
-        for number, frame in enumerate(frames):
-            film.seek(number)
-            times.append(film.info["duration"])
-            assert np.abs(np.asarray(film.convert("RGB")).astype(int) - frame).mean() < 8
-        assert times == [50, 50, 1000]
-        assert film.info["loop"] == 0
-    for wrong in ([], frames):
-        with pytest.raises(InputError):
-            write_gif(wrong, path, 0 if wrong else 20)
-
-
 def test_chosen_attempts_are_written(state, table, tmp_path):
     query = "success and protocol == 'clear'"
-    paths = write_replays(table, {"boxes-2": [state]}, tmp_path, RULES, query, 1)
+    paths = write_replays(table, {"boxes-2": [state]}, tmp_path, settings=RULES, query=query, count=1)
     assert [p.name for p in paths] == ["scripted_boxes-2_scene0_friction0.6_clear1.gif"]
     with Image.open(paths[0]) as film:
         assert 0.9 * STEPS[""] <= film.n_frames <= STEPS[""]  # equal neighbours become one
     with pytest.raises(InputError, match="no scene 0 of 'boxes-2'"):
-        write_replays(table, {"novel-5": [state]}, tmp_path, RULES, query, 1)
+        write_replays(table, {"novel-5": [state]}, tmp_path, settings=RULES, query=query, count=1)

@@ -114,7 +114,7 @@ def test_grasps_are_coloured_by_quality_and_say_their_numbers(state):
 
 def test_results_colour_the_grasps_and_name_the_reason(state):
     grasps = make_grasps(5)
-    figure = scene_figure(state, grasps, GRIPPER, ranked(["", "blocked", "", "slipped"]))
+    figure = scene_figure(state, grasps, GRIPPER, results=ranked(["", "blocked", "", "slipped"]))
     traces = {t.name: t for t in figure.data if t.type == "scatter3d"}
     assert list(traces) == ["success (2)", "failure (2)", "not tried (1)"]
     assert len({t.line.color for t in traces.values()}) == 3
@@ -145,7 +145,7 @@ def test_bad_input_is_named(state):
     twice = pd.concat([ranked([""]), ranked(["missed"])])
     for rows in (twice, ranked([""]).assign(protocol="clear")):
         with pytest.raises(InputError, match="ranked attempts"):
-            scene_figure(state, make_grasps(1), GRIPPER, rows)
+            scene_figure(state, make_grasps(1), GRIPPER, results=rows)
 
 
 def test_an_empty_tray_has_a_page(state):

@@ -1,0 +1,144 @@
+"""What a policy is shown and must do, and the settings by which it is measured.
+
+A policy is a callable: this package knows nothing else of it, so anyone's method can be measured.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.camera import PinholeCamera
+from sim.depth_noise import DepthNoise
+from sim.grasp import GraspPoses
+from sim.gripper import GripperGeometry
+from sim.physics import PhysicsSettings
+from sim.render.appearance import Appearance, RandomAppearance
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What a policy is shown.
+
+    Attributes:
+        rgb: (H, W, 3) uint8 colours.
+        depth: (H, W) float32 depth with noise, metres; 0 = missing.
+        camera: The camera, with its pose in the world.
+    """
+
+    rgb: NDArray[np.uint8]
+    depth: NDArray[np.float32]
+    camera: PinholeCamera
+
+    def point_cloud(self) -> tuple[FloatArray, NDArray[np.uint8]]:
+        """Returns ``points`` (N, 3) float64, camera frame, metres, and ``colours`` (N, 3) uint8."""
+        rows, cols = np.nonzero(self.depth > 0)
+        return self.camera.deproject(rows, cols, self.depth[rows, cols]), self.rgb[rows, cols]
+
+
+class GraspPolicy(Protocol):
+    """Anything that turns an observation into grasps.
+
+    A policy with an attribute ``privileged = True`` is handed the noiseless ``SceneView`` instead, and every result
+    says so.
+    """
+
+    @property
+    def name(self) -> str:
+        """What tables call the policy."""
+        ...
+
+    def __call__(self, observation: Any, count: int) -> GraspPoses:
+        """Returns up to ``count`` grasps in the camera frame, best first."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AttemptSettings:
+    """How a grasp is executed.
+
+    Attributes:
+        force: Closing force of each finger, newtons.
+        arm_force: Force with which the arm can push before it yields, newtons.
+        contact_radius: Radius of the patch over which a finger's pad touches, metres. Bullet often gives a face on a
+            face one contact point, which resists no twist; a patch of radius a resists a torque of 2/3 a mu N.
+            0 makes the fingers hard and pointed.
+        closing_speed: Speed of each finger, m/s.
+        pre_grasp: Distance back along the approach at which the descent starts, metres.
+        lift: Height of the lift, metres.
+        carry: World (x, y) shift to the drop-off place, metres.
+        down_steps: Time steps of the descent.
+        close_steps: Time steps of the closing.
+        lift_steps: Time steps of the lift; its acceleration stays under 0.3 g.
+        carry_steps: Time steps of the carry; its acceleration stays under 0.4 g.
+        blocked: Error of the palm's place at the end of the descent from which on the hand counts as blocked, metres.
+        palm_height: Height of the palm's box behind the fingers, metres.
+        palm_mass: Mass of the palm, kg.
+        finger_mass: Mass of each finger, kg.
+        slide_mass: Mass of each moving part of the arm, kg.
+        slide_gain: Share of its error that a slide of the arm makes good in a time step.
+        coupling_force: Force that holds the two fingers at the same distance from the middle, newtons.
+        coupling_share: Share of the fingers' difference that the coupling makes good in a time step.
+    """
+
+    force: float = 30.0
+    arm_force: float = 100.0
+    contact_radius: float = 0.005
+    closing_speed: float = 0.2
+    pre_grasp: float = 0.2
+    lift: float = 0.2
+    carry: tuple[float, float] = (0.25, 0.0)
+    down_steps: int = 96
+    close_steps: int = 96
+    lift_steps: int = 144
+    carry_steps: int = 144
+    blocked: float = 0.005
+    palm_height: float = 0.03
+    palm_mass: float = 0.5
+    finger_mass: float = 0.1
+    slide_mass: float = 0.1
+    slide_gain: float = 0.3
+    coupling_force: float = 10_000.0
+    coupling_share: float = 0.2
+
+    def __post_init__(self) -> None:
+        """Makes ``carry`` a tuple, whatever sequence a config gives."""
+        object.__setattr__(self, "carry", (float(self.carry[0]), float(self.carry[1])))
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchmarkSettings:
+    """How policies are measured: the rules of section III-E, and what the paper leaves open.
+
+    Attributes:
+        gripper: Geometry of the gripper.
+        camera: Intrinsics and size of the camera; its pose is replaced by one straight down.
+        camera_height: Height of the camera over the tray's floor, metres.
+        pixels_per_metre: Scale of the parallel image that privileged policies see.
+        depth_noise: Noise of the depth image, or None for a perfect one.
+        appearance: Light and colours of the RGB picture; random ones are drawn for every observation.
+        count: Number of ranked grasps that AP looks at.
+        max_failures: Number of failures in a row that ends the clearing of a scene.
+        attempt: Forces, speeds and distances of an attempt.
+        physics: Physical constants.
+        settle_steps: Most time steps that a scene has to come to rest after each attempt of a clearing.
+        seed: Seed of noise and appearance: the same for every policy, so that policies compare in pairs.
+    """
+
+    gripper: GripperGeometry = field(default_factory=GripperGeometry)
+    camera: PinholeCamera = field(default_factory=PinholeCamera.from_fov)
+    camera_height: float = 0.6
+    pixels_per_metre: float = 2500.0
+    depth_noise: DepthNoise | None = field(default_factory=DepthNoise)
+    appearance: Appearance | RandomAppearance = field(default_factory=Appearance)
+    count: int = 50
+    max_failures: int = 5
+    attempt: AttemptSettings = field(default_factory=AttemptSettings)
+    physics: PhysicsSettings = field(default_factory=PhysicsSettings)
+    settle_steps: int = 960
+    seed: int = 0
