@@ -12,17 +12,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from labeler.labels import GraspLabels
 from labeler.shards import DataSet, Frame, write_json
-from labeler.truth.verify import Job, bootstrap_share, check_arguments, execute_all, find_objects, make_job
+from labeler.truth.verify import Job, check_arguments, execute_all, find_objects, make_job
+from sim.benchmark.baselines.random_grasps import random_grasps
+from sim.benchmark.bootstrap import share_interval
 from sim.camera import PinholeCamera
-from sim.grasp import PixelGrasps, angle_to_bin, deepest_free_depth
+from sim.grasp import angle_to_bin
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
 
 RADIUS_PX = 5.0  # a label stands for the grasps so near to it,
 BINS = 1  # and within so many angle bins
-
-_MIN_DEPTH = 0.010  # metres: how deep an opening must reach to be taken
-_OPENINGS = (0.020, 0.010)  # metres: the smallest that is tried, and the step to the next
 
 
 def measure_recall(
@@ -81,42 +80,6 @@ def execute_random(
     shares = grasps // counts + (views < grasps % counts)
     frame = execute_all(_jobs(data, models, shares, seed), friction, workers, int((shares > 0).sum()), progress)
     return frame.sort_values(["image", "row", "col", "angle"], ignore_index=True)
-
-
-def random_grasps(
-    depth: NDArray[np.floating],
-    mask: NDArray[np.integer],
-    camera: PinholeCamera,
-    gripper: GripperGeometry,
-    count: int,
-    rng: np.random.Generator,
-) -> PixelGrasps:
-    """Returns random grasps on objects, with the shared depth rule and the smallest opening that fits.
-
-    A random object pixel, a random angle, and opening and depth as ``sim.benchmark.baselines.RandomPolicy``
-    takes them: the full opening, and at least depth 0, where none reaches 10 mm.
-
-    Args:
-        depth: (H, W) floating, metres, 0 = missing: the clean camera depth.
-        mask: (H, W) integer, 0 = background.
-        camera: The camera.
-        gripper: The gripper.
-        count: How many; none where the image shows no object.
-        rng: Draws pixels and angles.
-    """
-    rows, cols = np.nonzero((mask > 0) & (depth > 0))
-    pick = rng.integers(len(rows), size=count if len(rows) else 0)
-    row, col = rows[pick], cols[pick]
-    angle = rng.uniform(0, np.pi, len(pick))
-    width = np.full(len(pick), gripper.max_opening)
-    free = np.nan_to_num(deepest_free_depth(depth, camera, gripper, row, col, angle, width), nan=0.0)
-    fits = np.zeros(len(pick), bool)
-    for opening in np.arange(_OPENINGS[0], gripper.max_opening + 1e-9, _OPENINGS[1]):
-        reach = deepest_free_depth(depth, camera, gripper, row, col, angle, opening)
-        first = ~fits & (np.nan_to_num(reach, nan=-1.0) >= _MIN_DEPTH)
-        width[first], free[first] = opening, reach[first]
-        fits |= first
-    return PixelGrasps(row, col, np.maximum(free, 0), angle, width, np.ones(len(pick)))
 
 
 def find_labels(
@@ -187,7 +150,7 @@ def summarise_recall(grasps: pd.DataFrame, carriers: pd.DataFrame, seed: int = 0
         "lifted_grasps": len(lifted),
         "lifted": float(grasps.success.mean()) if len(grasps) else None,
         "recall": float(lifted.labelled.mean()) if len(lifted) else None,
-        "interval": bootstrap_share(lifted.scene, lifted.labelled, seed),
+        "interval": share_interval(lifted.scene, lifted.labelled, seed),
     }
     for name, key in (("coverage", "scene"), ("coverage_by_image", "image")):
         pairs = lifted[["scene", "image", "held"]].drop_duplicates([key, "held"])
@@ -196,7 +159,7 @@ def summarise_recall(grasps: pd.DataFrame, carriers: pd.DataFrame, seed: int = 0
         figures[name] = float(covered.mean()) if len(covered) else None
         if key == "scene":
             figures["objects"] = len(pairs)
-            figures["coverage_interval"] = bootstrap_share(pairs.scene, covered, seed)
+            figures["coverage_interval"] = share_interval(pairs.scene, covered, seed)
     return figures
 
 
@@ -230,7 +193,8 @@ def _jobs(data: DataSet, models: ObjectSet, shares: NDArray[np.int64], seed: int
         frame = data.read(image, ("depth", "instance_mask", "objects"))
         depth, mask = frame["depth"], frame["instance_mask"]
         camera = PinholeCamera(depth.shape[1], depth.shape[0], frame["intrinsics"], frame["pose"])
-        grasps = random_grasps(depth, mask, camera, gripper, int(shares[image]), np.random.default_rng([seed, image]))
+        rng, on_objects = np.random.default_rng([seed, image]), (mask > 0) & (depth > 0)
+        grasps, _ = random_grasps(depth, camera, gripper, where=on_objects, count=int(shares[image]), rng=rng)
         bins = angle_to_bin(grasps.angle, recipe["labels"]["angles"])
         columns = {"row": grasps.row, "col": grasps.col, "angle": grasps.angle, "angle_bin": bins}
         heads = pd.DataFrame({**columns, "depth": grasps.depth, "width": grasps.width})

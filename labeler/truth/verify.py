@@ -12,13 +12,14 @@ from typing import Any, NamedTuple
 import joblib
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 from labeler.dataset.recipe import digest_objects
 from labeler.labels import GraspLabels
 from labeler.shards import DataSet, Frame, write_json
+from sim.benchmark.bootstrap import share_interval
 from sim.benchmark.grasp_attempt import attempt
 from sim.camera import PinholeCamera
 from sim.errors import InputError
@@ -28,7 +29,6 @@ from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.scene import SceneState
 
-_RESAMPLES = 2000  # of the scenes, for the bootstrap interval
 _GROUPS = {  # column of the attempts, its unit's factor, edges of its bins in that unit
     "depth": ("mm", 1e3, (0, 10, 20, 30, 40, np.inf)),
     "width": ("mm", 1e3, (0, 20, 30, 40, 50, 60, 70, np.inf)),
@@ -135,32 +135,12 @@ def summarise_truth(attempts: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
         "scenes": int(attempts.scene.nunique()),
         "objects": len(by_object),
         "lifted": float(attempts.success.mean()),
-        "interval": bootstrap_share(attempts.scene, attempts.success, seed),
+        "interval": share_interval(attempts.scene, attempts.success, seed),
         "macro": float(by_object.mean()),
         "by_tilt": {
             str(band): {"lifted": float(r["mean"]), "attempts": int(r["count"])} for band, r in tilts.iterrows()
         },
     }
-
-
-def bootstrap_share(scene: ArrayLike, success: ArrayLike, seed: int = 0) -> list[float] | None:
-    """Returns the 95 % interval of a share, whole scenes resampled: grasps of one scene are not independent.
-
-    Args:
-        scene: (N,) which scene each trial belongs to.
-        success: (N,) bool.
-        seed: Of the resampling.
-
-    Returns:
-        Lower and upper end, or None with fewer than two scenes.
-    """
-    trials = pd.DataFrame({"scene": np.asarray(scene), "success": np.asarray(success, bool)})
-    scenes = trials.groupby("scene").success.agg(["sum", "count"]).to_numpy()
-    if len(scenes) < 2:
-        return None
-    pick = np.random.default_rng(seed).integers(len(scenes), size=(_RESAMPLES, len(scenes)))
-    successes, counts = scenes[pick].sum(axis=1).T
-    return [float(x) for x in np.quantile(successes / counts, (0.025, 0.975))]
 
 
 def describe_truth(attempts: pd.DataFrame, friction: float, seed: int = 0) -> str:

@@ -24,13 +24,12 @@ from labeler.truth.recall import (
     find_labels,
     label_carriers,
     measure_recall,
-    random_grasps,
     summarise_recall,
 )
 from labeler.truth.tradeoff import describe_tradeoff, draw_tradeoff, load_settings, measure_tradeoff
 from labeler.truth.verify import draw_labels, find_objects
 from sim.benchmark import Observation
-from sim.benchmark.baselines import RandomPolicy
+from sim.benchmark.baselines import RandomPolicy, random_grasps
 from sim.benchmark.grasp_attempt import AttemptResult
 from sim.camera import PinholeCamera
 from sim.errors import InputError
@@ -107,7 +106,8 @@ def test_random_grasps_follow_the_shared_rule(data_set):
     frame = DataSet(data_set).read(0, ("depth", "instance_mask"))
     camera = PinholeCamera(160, 120, frame["intrinsics"], frame["pose"])
     gripper = GripperGeometry()
-    grasps = random_grasps(frame["depth"], frame["instance_mask"], camera, gripper, 60, np.random.default_rng(0))
+    on_objects, rng = frame["instance_mask"] > 0, np.random.default_rng(0)
+    grasps, fits = random_grasps(frame["depth"], camera, gripper, where=on_objects, count=60, rng=rng)
     assert len(grasps) == 60
     assert (frame["instance_mask"][grasps.row, grasps.col] > 0).all()
     assert len(set(zip(grasps.row.tolist(), grasps.col.tolist(), strict=True))) > 30
@@ -120,12 +120,15 @@ def test_random_grasps_follow_the_shared_rule(data_set):
             if depth >= 0.01:
                 assert grasps.width[i] == pytest.approx(opening)
                 assert grasps.depth[i] == pytest.approx(depth)
+                assert fits[i]
                 smallest += 1
                 break
         else:
             assert grasps.width[i] == gripper.max_opening
+            assert not fits[i]
     assert 0 < smallest < 60
-    nothing = random_grasps(frame["depth"], np.zeros((120, 160)), camera, gripper, 5, np.random.default_rng(0))
+    nowhere = np.zeros((120, 160), bool)
+    nothing, _ = random_grasps(frame["depth"], camera, gripper, where=nowhere, count=5, rng=rng)
     assert len(nothing) == 0
 
 
@@ -137,8 +140,7 @@ def test_random_policy_opens_as_wide(data_set):
     poses = policy(Observation(frame["rgb"], frame["depth"], camera), 40)
 
     rng = np.random.default_rng([policy.seed, zlib.crc32(frame["depth"].tobytes())])  # as the policy draws
-    everywhere = np.ones_like(frame["instance_mask"])
-    grasps = random_grasps(frame["depth"], everywhere, camera, policy.gripper, 40, rng)
+    grasps, _ = random_grasps(frame["depth"], camera, policy.gripper, where=frame["depth"] > 0, count=40, rng=rng)
     assert grasps.width == pytest.approx(poses.width)
     assert grasps.to_poses(frame["depth"], camera).translation == pytest.approx(poses.translation, abs=1e-6)
 

@@ -16,7 +16,7 @@ from labeler.dataset.recipe import DataSetRecipe
 from labeler.dataset.validate import find_problems
 from labeler.labels import LabelSettings
 from labeler.shards import DataSet
-from labeler.truth.verify import bootstrap_share, describe_tilts, describe_truth, find_objects, summarise_truth, verify
+from labeler.truth.verify import describe_tilts, describe_truth, find_objects, summarise_truth, verify
 from sim.benchmark.grasp_attempt import AttemptResult
 from sim.camera import PinholeCamera
 from sim.errors import InputError
@@ -144,24 +144,6 @@ def test_by_tilt_and_friction():
     assert lines[0] == ["friction", "0.2", "friction", "0.3", "friction", "0.4"]
     assert lines[2] == ["0-5", "-", "-", "50.0", "%", "of", "2"]
     assert [line[0] for line in lines[2:]] == ["0-5", "5-10", "10-15", "20-"]
-
-
-def test_interval_resamples_whole_scenes():
-    """A slow twin: the same scenes drawn one by one, their trials counted."""
-    rng = np.random.default_rng(0)
-    scene, success = rng.integers(4, size=60), rng.random(60) < 0.7
-    success[scene == 2] = False
-    draws = np.random.default_rng(7).integers(4, size=(2000, 4))
-    shares = []
-    for draw in draws:
-        trials = np.concatenate([success[scene == number] for number in draw])
-        shares.append(trials.mean())
-    assert bootstrap_share(scene, success, 7) == pytest.approx(np.quantile(shares, [0.025, 0.975]).tolist())
-    low, high = bootstrap_share(scene, success, 7)
-    naive = 1.96 * np.sqrt(success.mean() * (1 - success.mean()) / 60)
-    assert high - low > 2 * naive  # trials of one scene are not independent
-    assert bootstrap_share(np.zeros(3), [True, False, True]) is None
-    assert bootstrap_share([], []) is None
 
 
 def test_objects_must_be_the_same(data_set, tmp_path):

@@ -6,7 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sim.benchmark import BenchmarkSettings, Observation, make_scenes, observe
-from sim.benchmark.baselines import AntipodalPolicy, RandomPolicy, fill_nearest, suppress, surface_slope, thin_edges
+from sim.benchmark.baselines import RandomPolicy
+from sim.benchmark.baselines.antipodal import AntipodalPolicy, fill_nearest, suppress, surface_slope, thin_edges
 from sim.benchmark.grasp_attempt import attempt
 from sim.camera import PinholeCamera, overhead_pose
 from sim.depth_noise import DepthNoise
@@ -146,14 +147,14 @@ def test_a_slope_is_the_rise_over_the_way_and_edges_are_one_pixel_thin():
 def test_suppression_spreads_the_grasps_and_still_fills_the_count():
     rng = np.random.default_rng(2)
     place, angle = rng.uniform(0, 0.1, (200, 2)), rng.uniform(0, np.pi, 200)
-    chosen = suppress(place, angle, 8, 0.03, 0.5)
+    chosen = suppress(place, angle, 8, spacing=0.03, turn=0.5)
     assert chosen[0] == 0
     assert len(chosen) == 8
     for a in chosen:
         for b in chosen[chosen != a]:
             apart = ((place[a] - place[b]) ** 2).sum() / 0.03**2 + (turn(angle[a], angle[b]) / 0.5) ** 2
             assert apart >= 1
-    same = suppress(np.zeros((30, 2)), np.zeros(30), 20, 0.03, 0.5)
+    same = suppress(np.zeros((30, 2)), np.zeros(30), 20, spacing=0.03, turn=0.5)
     np.testing.assert_array_equal(same, np.arange(20))
 
 

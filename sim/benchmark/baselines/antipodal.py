@@ -1,83 +1,24 @@
-"""Baseline policies that need no learning: random grasps, and antipodal ones on the depth's edges."""
+"""Antipodal grasps on the edges of the depth image, without learning."""
 
 from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field, fields, replace
-from functools import partial
-from typing import cast
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.benchmark import Observation
+from sim.benchmark.protocol import Observation
 from sim.camera import PinholeCamera
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
 from sim.gripper import GripperGeometry
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 FloatImage = NDArray[np.float32]
-
-
-class RandomPolicy:
-    """Random grasps on what stands above the tray's floor: the anchor of every table.
-
-    A random pixel higher than ``min_height`` over the floor and within the tray's floor, a random
-    angle, the smallest opening with which the shared depth rule reaches ``min_depth`` (the full
-    opening where none does), and that rule's depth. With ``redraw`` a pixel and angle for which
-    no opening fits are thrown away and drawn again: a collision check by rejection, and a much
-    stronger anchor.
-    """
-
-    def __init__(
-        self,
-        gripper: GripperGeometry | None = None,
-        seed: int = 0,
-        redraw: bool = False,
-        min_height: float = 0.01,
-        min_depth: float = 0.01,
-        half_side: float = 0.18,
-        depth_margin: float = 0.007,
-    ) -> None:
-        """All lengths in metres; ``half_side`` is half of the tray floor's side, ``depth_margin`` the depth rule's."""
-        self.gripper = gripper or GripperGeometry()
-        self.seed, self.redraw = seed, redraw
-        self.min_height, self.min_depth, self.half_side = min_height, min_depth, half_side
-        self.depth_margin = depth_margin
-        self.name = "random-free" if redraw else "random"
-
-    def __call__(self, observation: Observation, count: int) -> GraspPoses:
-        """Returns ``count`` random grasps, or fewer where the scene has no room for them."""
-        depth, camera, gripper = observation.depth, observation.camera, self.gripper
-        # The same picture gives the same grasps, in whatever process and order it is shown.
-        rng = np.random.default_rng([self.seed, zlib.crc32(depth.tobytes())])
-        rows, cols = np.nonzero(depth > 0)
-        points = camera.deproject(rows, cols, depth[rows, cols]) @ camera.pose[:3, :3].T + camera.pose[:3, 3]
-        good = (points[:, 2] > self.min_height) & (np.abs(points[:, :2]) < self.half_side).all(axis=1)
-        rows, cols = rows[good], cols[good]
-        if len(rows) == 0:
-            return GraspPoses.empty()
-        pick = rng.integers(len(rows), size=20 * count if self.redraw else count)
-        angle = rng.uniform(0, np.pi, len(pick))
-        row, col = rows[pick], cols[pick]
-        width = np.full(len(pick), gripper.max_opening)
-        rule = partial(deepest_free_depth, depth, camera, gripper, row, col, angle, depth_margin=self.depth_margin)
-        free = np.nan_to_num(rule(width), nan=0.0)
-        fits = np.zeros(len(pick), bool)
-        for opening in np.arange(0.02, gripper.max_opening + 1e-9, 0.01):
-            reach = rule(opening)
-            first = ~fits & (np.nan_to_num(reach, nan=-1.0) >= self.min_depth)
-            width[first], free[first] = opening, reach[first]
-            fits |= first
-        chosen = np.nonzero(fits)[0][:count] if self.redraw else np.arange(len(pick))
-        quality = np.linspace(1, 0, len(chosen), endpoint=False)
-        grasps = PixelGrasps(
-            row[chosen], col[chosen], np.maximum(free[chosen], 0), angle[chosen], width[chosen], quality
-        )
-        return grasps.to_poses(depth, camera)
 
 
 @dataclass(frozen=True)
@@ -100,8 +41,8 @@ class _Pairs:
 def fill_nearest(depth: NDArray[np.floating]) -> FloatImage:
     """Returns the image with each missing pixel set to the depth of the nearest seen one.
 
-    A camera loses both sides of a step; filled in this way the step stands in the middle of the
-    hole, and the hole's borders make no edges of their own.
+    A camera loses both sides of a step. Filled in this way, the step stands in the middle of the hole, and the hole's
+    borders make no edges of their own.
 
     Args:
         depth: (H, W) floating, metres, 0 = missing, at least one pixel seen.
@@ -111,11 +52,12 @@ def fill_nearest(depth: NDArray[np.floating]) -> FloatImage:
     values = np.zeros(int(labels.max()) + 1, np.float32)
     seen = missing == 0
     values[labels[seen]] = depth[seen]
-    return values[labels]
+    filled: FloatImage = values[labels]
+    return filled
 
 
 def surface_slope(filled: NDArray[np.floating], camera: PinholeCamera, sigma: float) -> tuple[FloatImage, FloatImage]:
-    """Returns the rise of the depth over the way along x and along y, (H, W) float32 each, m/m.
+    """Returns the slope of the depth along x and along y, (H, W) float32 each, metres per metre.
 
     Args:
         filled: (H, W) floating, metres, nothing missing.
@@ -134,9 +76,15 @@ def surface_slope(filled: NDArray[np.floating], camera: PinholeCamera, sigma: fl
 
 
 def thin_edges(slope_x: FloatImage, slope_y: FloatImage, threshold: float) -> NDArray[np.bool_]:
-    """Returns (H, W) bool: pixels at least as steep as ``threshold`` (m/m) and steepest along their slope.
+    """Returns the edges: steep pixels that are no less steep than their neighbours up and down the slope (Canny 1986).
 
-    The usual non-maximum suppression: each pixel against its two neighbours (of eight) up and down the slope.
+    Args:
+        slope_x: (H, W) slope of the depth along x, metres per metre.
+        slope_y: (H, W) slope of the depth along y, metres per metre.
+        threshold: Least steepness of an edge, metres per metre.
+
+    Returns:
+        (H, W) bool.
     """
     steepness = np.hypot(slope_x, slope_y)
     edge = steepness >= threshold
@@ -150,19 +98,19 @@ def thin_edges(slope_x: FloatImage, slope_y: FloatImage, threshold: float) -> ND
     return edge
 
 
-def suppress(place: FloatArray, angle: FloatArray, count: int, spacing: float, turn: float) -> IntArray:
+def suppress(place: FloatArray, angle: FloatArray, count: int, *, spacing: float, turn: float) -> IntArray:
     """Returns the first ``count`` grasps that keep their distance from all chosen before, as indices.
 
-    Two grasps are neighbours where (distance / spacing)^2 + (turn between them / turn)^2 < 1, the
-    turn taken modulo half a turn. Only where too few remain are both limits halved, up to three
-    times, and given up at last, so that a scene of few objects still gets its ``count``.
+    Two grasps are neighbours where (distance / spacing)^2 + (angle between them / turn)^2 < 1; a gripper is the same
+    after half a turn. Where too few grasps remain, both limits are halved, up to three times, and then dropped, so
+    that a scene of few objects still gets its ``count``.
 
     Args:
         place: (N, 2) grasp centres, metres, best first.
-        angle: (N,) radians.
-        count: How many.
-        spacing: Metres.
-        turn: Radians.
+        angle: (N,) grasp angles, radians.
+        count: Number of grasps to choose.
+        spacing: Distance limit, metres.
+        turn: Angle limit, radians.
     """
     chosen: list[int] = []
     free = np.ones(len(angle), bool)
@@ -183,46 +131,47 @@ def suppress(place: FloatArray, angle: FloatArray, count: int, spacing: float, t
     return np.sort(np.array(chosen, np.int64))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AntipodalPolicy:
     """Edge-based antipodal sampling on the depth image, as Dex-Net samples its candidates.
 
-    Mahler et al., Dex-Net 2.0 (RSS 2017): edges of the depth image are where fingers
-    may touch; pairs of them whose line lies in both friction cones are grasps that close the
-    force in the image's plane. Dex-Net ranks them by its network, this policy by a score made by
-    hand, in [0, 1]: the product of
+    After Mahler et al., Dex-Net 2.0 (RSS 2017): fingers may touch the edges of the depth image, and a pair of them
+    whose line lies in both friction cones is a grasp that closes the force in the image's plane. Dex-Net ranks the
+    pairs by its network. This policy ranks them by a score made by hand, in [0, 1], the product of
 
     - exp(-(a / angle_scale)^2 / 2), a the greater angle between the line and a contact's normal,
     - min(1, r / reach_scale), r how far the tips go below all that is seen between the contacts,
     - exp(-(h / level_scale)^2 / 2), h the difference in height of the surfaces at the contacts.
 
-    The last two keep off pairs that span a gap between objects or end on two of them. Closeness to
-    the object's middle did not tell good grasps from bad ones on scenes of seen objects, and is
-    left out. The depth is the shared rule's, with the smallest opening for which r reaches
-    ``min_depth``; where none fits, the pair is dropped, as a real system's collision check would.
-    The depth of a grasp counts from the nearest seen pixel to its centre.
+    The last two keep off pairs that span a gap between objects or end on two of them. Closeness to the object's middle
+    did not tell good grasps from bad ones on scenes of seen objects, and is left out.
+
+    The depth is that of the shared rule (``sim.grasp.deepest_free_depth``), with the smallest opening for which r
+    reaches ``min_depth``. Where no opening fits, the pair is dropped, as a real system's collision check would. The
+    depth of a grasp counts from the seen pixel nearest to its centre. The same image gives the same grasps, in any
+    order and process.
 
     Attributes:
-        gripper: The gripper's geometry.
-        seed: Of the sampling; the same image gives the same grasps in any order and process.
+        gripper: Geometry of the gripper.
+        seed: Seed of the sampling.
         friction: Coefficient mu of the cones, atan(mu) wide on either side.
-        edge_slope: Least rise of the smoothed depth over the way that is an edge, m/m.
+        edge_slope: Least slope of the smoothed depth that is an edge, metres per metre.
         smoothing_px: Standard deviation of the Gaussian over the depth, pixels.
-        top_px: The surface beside a contact is the nearest depth within so many pixels.
-        edges: At most so many edge pixels are paired, drawn at random.
-        samples: At most so many pairs are tried, drawn at random.
-        min_width: Pairs closer than this are noise, metres.
-        clearance: The opening is at least so much wider than the pair, both sides together, metres.
+        top_px: Radius within which the nearest depth is the surface beside a contact, pixels.
+        edges: Greatest number of edge pixels that are paired; more are thinned at random.
+        samples: Greatest number of pairs that are tried; more are thinned at random.
+        min_width: Least distance of a pair, metres; closer ones are noise.
+        clearance: Least room that the opening leaves beside the pair, both sides together, metres.
         widening: Step by which wider openings are tried, metres.
-        min_depth: The tips go at least so far below all that is seen between the contacts, metres.
-        angle_scale: See above, radians.
-        reach_scale: See above, metres.
-        level_scale: See above, metres.
-        spacing: Ranked grasps keep this distance where there are enough of them, metres.
-        spacing_angle: Or turn by this against each other, radians.
-        half_side: Half of the tray floor's side, metres: contacts lie within.
-        depth_margin: The depth rule's, metres.
-        name: What tables call it.
+        min_depth: Least distance of the tips below all that is seen between the contacts, metres.
+        angle_scale: Scale of the score's angle a, radians.
+        reach_scale: Scale of the score's reach r, metres.
+        level_scale: Scale of the score's difference in height h, metres.
+        spacing: Distance that ranked grasps keep where there are enough of them, metres.
+        spacing_angle: Angle that ranked grasps keep instead, radians.
+        half_side: Half of the side of the tray's floor, metres; contacts lie within.
+        depth_margin: Margin of the depth rule, metres.
+        name: What tables call the policy.
     """
 
     gripper: GripperGeometry = field(default_factory=GripperGeometry)
@@ -264,21 +213,24 @@ class AntipodalPolicy:
         rng = np.random.default_rng([self.seed, zlib.crc32(depth.tobytes())])
         filled = fill_nearest(depth)
         slopes = surface_slope(filled, camera, self.smoothing_px)
-        pairs = self._sample_pairs(filled, slopes, camera, rng)
-        grasps, image, reach, pairs = self._executable(depth, filled, pairs, camera)
+        pairs = self._sample_pairs(filled, slopes, camera, rng=rng)
+        grasps, image, reach, pairs = self._executable(depth, filled, pairs, camera=camera)
         if len(grasps) == 0:
             return GraspPoses.empty()
         score = self._score(pairs, reach)
         order = np.argsort(-score, kind="stable")
         grasps = replace(grasps, quality=score)[order]
         place = (pairs.first + pairs.second)[order] / 2
-        return grasps[suppress(place, grasps.angle, count, self.spacing, self.spacing_angle)].to_poses(image, camera)
+        return grasps[suppress(place, grasps.angle, count, spacing=self.spacing, turn=self.spacing_angle)].to_poses(
+            image, camera
+        )
 
     def _sample_pairs(
         self,
         filled: FloatImage,
         slopes: tuple[FloatImage, FloatImage],
         camera: PinholeCamera,
+        *,
         rng: np.random.Generator,
     ) -> _Pairs:
         """Returns at most ``samples`` antipodal pairs of edge pixels that fit the gripper.
@@ -290,7 +242,7 @@ class AntipodalPolicy:
         size = 2 * self.top_px + 1
         top = cv2.erode(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))[rows, cols]
         points = camera.deproject(rows, cols, top)
-        world = points @ camera.pose[:3, :3].T + camera.pose[:3, 3]
+        world = transform(camera.pose, points)
         inside = np.nonzero((np.abs(world[:, :2]) < self.half_side).all(axis=1))[0]
         if len(inside) > self.edges:
             inside = np.sort(rng.choice(inside, self.edges, replace=False))
@@ -312,7 +264,7 @@ class AntipodalPolicy:
         return _Pairs(place[i], place[j], np.stack([tops[i], tops[j]], axis=1), np.arccos(np.minimum(both[i, j], 1)))
 
     def _executable(
-        self, depth: FloatImage, filled: FloatImage, pairs: _Pairs, camera: PinholeCamera
+        self, depth: FloatImage, filled: FloatImage, pairs: _Pairs, *, camera: PinholeCamera
     ) -> tuple[PixelGrasps, FloatImage, FloatArray, _Pairs]:
         """Returns the pairs that the gripper can take, as grasps.
 
@@ -351,7 +303,8 @@ class AntipodalPolicy:
         """Returns the class's score, (N,) in [0, 1]; ``reach`` (N,) metres is its r."""
         uneven = np.diff(pairs.top, axis=1)[:, 0]
         exponent = (pairs.off_axis / self.angle_scale) ** 2 + (uneven / self.level_scale) ** 2
-        return cast(FloatArray, np.exp(-exponent / 2) * np.clip(reach / self.reach_scale, 0, 1))
+        score: FloatArray = np.exp(-exponent / 2) * np.clip(reach / self.reach_scale, 0, 1)
+        return score
 
 
 def _deepest_between(filled: FloatImage, pairs: _Pairs, camera: PinholeCamera) -> FloatArray:
@@ -359,7 +312,10 @@ def _deepest_between(filled: FloatImage, pairs: _Pairs, camera: PinholeCamera) -
     share = np.linspace(0.1, 0.9, 17)[:, None, None]
     line = (pairs.first + share * (pairs.second - pairs.first)).reshape(-1, 2)
     row, col = _pixel(line, np.tile(pairs.top.mean(axis=1), 17), camera)
-    return np.maximum(filled[row, col].reshape(17, -1).max(axis=0), pairs.top.max(axis=1)).astype(np.float64)
+    deepest: FloatArray = np.maximum(filled[row, col].reshape(17, -1).max(axis=0), pairs.top.max(axis=1)).astype(
+        np.float64
+    )
+    return deepest
 
 
 def _pixel(place: FloatArray, depth: NDArray[np.floating], camera: PinholeCamera) -> tuple[IntArray, IntArray]:

@@ -1,0 +1,3 @@
+from .antipodal import AntipodalPolicy as AntipodalPolicy
+from .random_grasps import RandomPolicy as RandomPolicy
+from .random_grasps import random_grasps as random_grasps
