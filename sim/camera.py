@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
+from sim.geometry import make_pose
 
 FloatArray = NDArray[np.float64]
 
@@ -157,10 +158,7 @@ def overhead_pose(height: float) -> FloatArray:
     Returns:
         (4, 4) float64; image right is world x, image down is world -y.
     """
-    pose = np.eye(4)
-    pose[:3, :3] = np.diag([1.0, -1.0, -1.0])
-    pose[2, 3] = height
-    return pose
+    return make_pose(np.diag([1.0, -1.0, -1.0]), (0, 0, height))
 
 
 def offset_pose(height: float, offset: ArrayLike) -> FloatArray:
@@ -181,11 +179,9 @@ def offset_pose(height: float, offset: ArrayLike) -> FloatArray:
     to_centre /= np.linalg.norm(to_centre)
     axis = np.cross([0.0, 0.0, 1.0], to_centre)
     sine = np.linalg.norm(axis)
-    offset_matrix = np.eye(4)
-    if sine > 0:
-        offset_matrix[:3, :3] = Rotation.from_rotvec(axis / sine * np.arctan2(sine, to_centre[2])).as_matrix()
-    offset_matrix[:2, 3] = shift
-    return overhead_pose(height) @ offset_matrix
+    angle = np.arctan2(sine, to_centre[2])
+    turn = Rotation.from_rotvec(axis / sine * angle).as_matrix() if sine > 0 else np.eye(3)
+    return overhead_pose(height) @ make_pose(turn, (*shift, 0.0))
 
 
 def random_view_pose(rng: np.random.Generator, height: float, max_offset: float) -> FloatArray:

@@ -6,16 +6,16 @@ the approach, y = z x x. Angles are counter-clockwise as the image is seen, in [
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
 from typing import Any, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from sim.camera import PinholeCamera
+from sim.compiled import compiled
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.gripper import GripperGeometry
 from sim.view import check_depth_image
 
@@ -155,7 +155,7 @@ class GraspPoses:
     def transform(self, pose: ArrayLike, frame: str) -> GraspPoses:
         """Returns the grasps in another frame; ``pose`` is (4, 4) T_frame_self.frame."""
         matrix = np.asarray(pose, np.float64)
-        translation = self.translation @ matrix[:3, :3].T + matrix[:3, 3]
+        translation = transform(matrix, self.translation)
         return GraspPoses(translation, matrix[:3, :3] @ self.rotation, self.width, self.quality, frame)
 
     def to_graspnet(self) -> FloatArray:
@@ -190,12 +190,7 @@ class GraspPoses:
 _MIN_SEEN_SHARE = 0.2
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Numba with its cache on disk, typed so that a type checker keeps the signature open."""
-    return cast(Callable[..., Any], njit(cache=True, nogil=True)(function))
-
-
-@_compiled
+@compiled
 def _free_top(depth, focal, centre, z_range, origin, axes, box):
     """Returns the nearest depth seen inside a footprint, and the share of it that is seen.
 
@@ -230,7 +225,7 @@ def _free_top(depth, focal, centre, z_range, origin, axes, box):
     return top, count / ((box[1] - box[0]) * (box[3] - box[2]))
 
 
-@_compiled
+@compiled
 def _free_depths(depth, focal, centre, z_range, rows, cols, angles, widths, measures, margin, depth_margin):
     thickness, finger_width, length, palm_width, palm_thickness = measures
     result = np.full(len(rows), np.nan)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
+from sim.geometry import make_pose
 from sim.objects import ObjectModel
 
 
@@ -84,8 +85,7 @@ class TraySettings:
     def boxes(self) -> list[tuple[FloatArray, FloatArray]]:
         """Returns floor and walls as (size (3,) m, T_world_box (4, 4)) pairs."""
         outer = self.floor + 2 * self.wall_lean
-        floor_pose = np.eye(4)
-        floor_pose[2, 3] = -self.thickness / 2
+        floor_pose = make_pose(np.eye(3), (0, 0, -self.thickness / 2))
         result = [(np.array([self.floor, self.floor, self.thickness]), floor_pose)]
         slope = np.hypot(self.wall_height, self.wall_lean)
         lean = np.arctan2(self.wall_lean, self.wall_height)
@@ -93,11 +93,9 @@ class TraySettings:
             # A wall on the +x side: its inner face runs from the floor's edge upwards and outwards.
             quarter_turn = Rotation.from_euler("z", quarter * np.pi / 2)
             inner_middle = np.array([self.floor / 2 + self.wall_lean / 2, 0, self.wall_height / 2])
-            pose = np.eye(4)
-            pose[:3, :3] = (quarter_turn * Rotation.from_euler("y", lean)).as_matrix()
-            outward = pose[:3, 0] * (self.thickness / 2)
-            pose[:3, 3] = np.asarray(quarter_turn.apply(inner_middle), np.float64) + outward
-            result.append((np.array([self.thickness, outer, slope]), pose))
+            rotation = (quarter_turn * Rotation.from_euler("y", lean)).as_matrix()
+            middle = np.asarray(quarter_turn.apply(inner_middle), np.float64) + rotation[:, 0] * (self.thickness / 2)
+            result.append((np.array([self.thickness, outer, slope]), make_pose(rotation, middle)))
         return result
 
     def contains(self, position: FloatArray) -> bool:
@@ -113,10 +111,7 @@ def matrix_to_pose(matrix: FloatArray) -> tuple[list[float], list[float]]:
 
 def pose_to_matrix(position: Any, quaternion: Any) -> FloatArray:
     """Returns the (4, 4) pose of PyBullet's position and quaternion xyzw."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_quat(quaternion).as_matrix()
-    matrix[:3, 3] = position
-    return matrix
+    return make_pose(Rotation.from_quat(quaternion).as_matrix(), position)
 
 
 class World:

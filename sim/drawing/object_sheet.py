@@ -16,6 +16,7 @@ from scipy.spatial.transform import Rotation
 
 from sim.camera import PinholeCamera, offset_pose
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.objects import ObjectModel
 from sim.objects.meshes import box_sides, read_mesh
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
@@ -205,7 +206,7 @@ def _picture(model: ObjectModel, lying: ObjectModel) -> NDArray[np.uint8]:
     turn = np.eye(4)
     turn[:3] = to_box[axes]
     turn[1] *= np.sign(np.linalg.det(turn[:3, :3]))
-    points = vertices @ turn[:3, :3].T + turn[:3, 3]
+    points = transform(turn, vertices)
     # Of the two faces the one under which more of the object lies is its foot.
     if np.median(points[:, 2]) > 0:
         turn[1:3] *= -1

@@ -22,6 +22,7 @@ from sim.benchmark import BenchmarkSettings, scene_after
 from sim.benchmark.grasp_attempt import LEFT, PALM, RIGHT, AttemptResult, ParallelJaw, attempt
 from sim.camera import PinholeCamera
 from sim.errors import InputError
+from sim.geometry import look_at, transform
 from sim.grasp import GraspPoses
 from sim.physics import World, pose_to_matrix, pybullet
 from sim.render import render_depth
@@ -204,13 +205,7 @@ def _outcome(row: Any, result: AttemptResult) -> str:
 
 def film_camera(size: tuple[int, int]) -> PinholeCamera:
     """Returns an oblique camera that sees tray, hand and drop-off place; ``size`` (width, height) pixels."""
-    forward = (_TARGET - _EYE) / np.linalg.norm(_TARGET - _EYE)
-    right = np.cross(forward, [0, 0, 1])
-    right /= np.linalg.norm(right)
-    pose = np.eye(4)
-    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
-    pose[:3, 3] = _EYE
-    return PinholeCamera.from_fov(*size, fov=float(_FOV), pose=pose)
+    return PinholeCamera.from_fov(*size, fov=float(_FOV), pose=look_at(_EYE, _TARGET))
 
 
 def draw_snapshot(state: SceneState, snapshot: Snapshot, camera: PinholeCamera) -> Frame:
@@ -218,11 +213,10 @@ def draw_snapshot(state: SceneState, snapshot: Snapshot, camera: PinholeCamera) 
     moved = SceneState(state.models, snapshot.poses, state.tray)
     depth, _, rgb = render_depth(moved, camera)
     frame = np.where((depth > 0)[..., None], rgb, np.array(_BACKGROUND, np.uint8))
-    corners = np.concatenate([(size * _CORNERS) @ pose[:3, :3].T + pose[:3, 3] for size, pose, _ in snapshot.boxes])
+    corners = np.concatenate([transform(pose, size * _CORNERS) for size, pose, _ in snapshot.boxes])
     faces = np.concatenate([_TRIANGLES + len(_CORNERS) * i for i in range(len(snapshot.boxes))]).astype(np.int32)
     colours = np.repeat(np.array([c for _, _, c in snapshot.boxes], np.float64), len(_TRIANGLES), axis=0)
-    to_camera = np.linalg.inv(camera.pose)
-    seen = np.ascontiguousarray(corners @ to_camera[:3, :3].T + to_camera[:3, 3])
+    seen = transform(np.linalg.inv(camera.pose), corners)
     hand_depth, face = rasterise_pinhole(camera, seen, faces)
     a, b, c = (corners[faces[:, i]] for i in range(3))
     normal = np.cross(b - a, c - a)

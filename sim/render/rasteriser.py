@@ -7,14 +7,11 @@ afterwards, at the pixels seen only.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from sim.camera import ParallelCamera, PinholeCamera
+from sim.compiled import compiled
 from sim.objects.surfaces import ObjectMesh
 
 NEAR = 0.01  # metres: triangles that reach nearer to the camera are left out
@@ -22,11 +19,7 @@ _LONG = 24  # pixels: from here on a row is filled faster by vectors than one by
 _EDGE = 1e-9  # pixels: closes the cracks that rounding leaves between neighbouring triangles
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return cast(Callable[..., Any], njit(cache=True, nogil=True, boundscheck=False)(function))
-
-
-@_compiled
+@compiled
 def _row_span(u, v, row):
     """Returns where a triangle's edges cross a pixel row: leftmost and rightmost column."""
     left, right = 1e30, -1e30
@@ -38,7 +31,7 @@ def _row_span(u, v, row):
     return left, right
 
 
-@_compiled
+@compiled
 def _fill_long(keys, ids, base, slope, first, lowest, highest, identity):
     """Keeps the smaller key at each pixel of a row's long part, several pixels at once.
 
@@ -55,7 +48,7 @@ def _fill_long(keys, ids, base, slope, first, lowest, highest, identity):
         keys[i] = here if here < keys[i] else keys[i]
 
 
-@_compiled
+@compiled
 def _fill(u, v, key, faces, ids, keys, id_image, only_inside, farthest):
     """Rasterises triangles into ``keys`` and ``id_image``.
 
@@ -137,7 +130,7 @@ def rasterise_pinhole(
     return depth, face
 
 
-@_compiled
+@compiled
 def _paint(rgb, face, first, inverse, vertices, faces, corners, uv, texture, wanted, image, brightness):
     """Colours the pixels of an object's faces whose ``texture`` is ``wanted``; see paint_within_faces."""
     height, width = face.shape

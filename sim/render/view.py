@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from sim.camera import ParallelCamera, PinholeCamera
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.objects.surfaces import ObjectMesh
 from sim.physics import TraySettings
 from sim.render.appearance import Appearance as Appearance
@@ -78,7 +79,7 @@ def scene_surface(state: SceneState, appearance: Appearance | None = None) -> Su
         start += len(part.vertices)
     for i, (model, pose) in enumerate(zip(state.models, state.poses, strict=True)):
         mesh = model.mesh()
-        vertices.append(mesh.vertices @ pose[:3, :3].T + pose[:3, 3])
+        vertices.append(transform(pose, mesh.vertices))
         faces.append(mesh.faces + start)
         ids.append(np.full(len(mesh.faces), i + 1, np.uint8))
         if look.objects and mesh.is_plain:
@@ -146,8 +147,7 @@ def render_depth(
 
 
 def _to_camera(vertices: FloatArray, camera: PinholeCamera) -> FloatArray:
-    inverse = np.linalg.inv(camera.pose)
-    return np.ascontiguousarray(vertices @ inverse[:3, :3].T + inverse[:3, 3])
+    return transform(np.linalg.inv(camera.pose), vertices)
 
 
 def render_view(

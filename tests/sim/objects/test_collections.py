@@ -14,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from sim.benchmark.authors_scenes import read_pose_scene
 from sim.errors import InputError
+from sim.geometry import make_pose
 from sim.objects import ObjectSet
 from sim.objects.meshes import MeshSettings, box_sides
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
@@ -267,9 +268,7 @@ def test_a_long_mesh_turns_in_bullet_as_it_should(tmp_path, turn):
     long.export(tmp_path / "long.stl")
     model = ObjectSet.from_folder(tmp_path).models[0]
     assert model.own_inertia
-    pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_rotvec([0.3, -0.5, 0.2]).as_matrix()
-    pose[:3, 3] = 0.1, 0.2, 0.3
+    pose = make_pose(Rotation.from_rotvec([0.3, -0.5, 0.2]).as_matrix(), (0.1, 0.2, 0.3))
     world = World(PhysicsSettings(), TraySettings())
     world.add(model, pose)
     world.add(dataclasses.replace(model, own_inertia=False), pose)
