@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ from sim.errors import InputError
 from sim.objects import collections
 from sim.objects.meshes import MESH_SUFFIXES, MeshSettings, SizeRule, prepare_meshes
 from sim.objects.surfaces import ObjectMesh, load_surface
+from sim.objects.urdf import mesh_files
 
 PYBULLET_OBJECTS = 1000
 # Number 168 is a broken file: a flat speck of half a millimetre.
@@ -341,13 +342,10 @@ def _find_objects(folder: Path, pattern: str) -> list[Path]:
         raise InputError(f"objects.pattern '{pattern}' is no glob within the folder: {error}") from error
     urdfs = [f for f in found if f.suffix.lower() == ".urdf"]
     beside = {f.parent for f in urdfs}
-    named = set()
+    named: set[Path] = set()
     for urdf in urdfs:
-        try:
-            tags = list(ElementTree.parse(urdf).getroot().iter("mesh"))
-        except (OSError, ElementTree.ParseError):
-            continue  # said where the object is used
-        named |= {(urdf.parent / tag.get("filename", "")).resolve() for tag in tags}
+        with contextlib.suppress(InputError):  # raised again where the object is used
+            named |= mesh_files(urdf)
     bare = [f for f in found if f.suffix.lower() in MESH_SUFFIXES]
     result = sorted(urdfs + [f for f in bare if f.parent not in beside and f.resolve() not in named])
     if not result:
