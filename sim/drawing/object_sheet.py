@@ -16,7 +16,8 @@ from sim.camera import PinholeCamera, offset_pose
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.objects import ObjectModel
-from sim.objects.meshes import box_sides, read_mesh
+from sim.objects.mesh_file import read_mesh
+from sim.objects.settings import box_sides
 from sim.objects.urdf import read_base_link
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 from sim.render import render_depth
@@ -56,7 +57,7 @@ class ObjectFacts:
     def fits(self, opening: float) -> bool:
         """Returns whether a gripper that opens ``opening`` metres can grasp it across a side of the box.
 
-        The rule is that of ``sim.objects.meshes.SizeRule.fit``: lying on its largest face it shows the
+        The rule is that of ``sim.objects.settings.SizeRule.fit``: lying on its largest face it shows the
         second-smallest side.
         """
         return bool(self.box[1] <= opening)

@@ -80,7 +80,7 @@ def egad_files(folder: Path, split: str) -> dict[str, Path]:
 
 
 def shapenetsem_files(
-    folder: Path, unit: float, categories: Sequence[str] | None, ids: Sequence[str] | None
+    folder: Path, *, unit: float, categories: Sequence[str] | None, ids: Sequence[str] | None
 ) -> tuple[dict[str, Path], dict[Path, float], dict[str, str]]:
     """Returns ShapeNetSem's meshes by id, each one's unit, and why others cannot be had.
 

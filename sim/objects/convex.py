@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import trimesh
@@ -18,9 +17,7 @@ from scipy.sparse.csgraph import connected_components
 from trimesh.exchange.obj import export_obj
 
 from sim.errors import InputError
-
-if TYPE_CHECKING:
-    from sim.objects.meshes import MeshSettings
+from sim.objects.settings import MeshSettings
 
 FloatArray = NDArray[np.float64]
 
@@ -44,16 +41,6 @@ found = coacd.run_coacd(
 )
 trimesh.util.concatenate([trimesh.Trimesh(*part, process=False) for part in found]).export(parts)
 """
-
-
-def check_method(method: str) -> None:
-    """Raises InputError unless ``method`` is a way to split meshes that is installed."""
-    if method not in ("vhacd", "coacd"):
-        raise InputError(f"objects.meshes.method is '{method}'; choose vhacd or coacd")
-    if method == "coacd" and importlib.util.find_spec("coacd") is None:
-        raise InputError(
-            "objects.meshes.method is coacd, which is not installed; pip install 'plgp[coacd]' or take vhacd"
-        )
 
 
 def close_holes(solid: trimesh.Trimesh) -> trimesh.Trimesh:

@@ -14,7 +14,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects.meshes import face_colours
+from sim.objects.mesh_file import face_colours
 from sim.objects.urdf import Part, read_base_link
 
 # Texels: a camera pixel covers some 1 mm, so finer ones on an object of 20 cm would only fill the memory.
@@ -114,7 +114,7 @@ def _named_texture(path: Path, material: str) -> Path | None:
             if key.lower() == "newmtl":
                 current = value
             elif current == material:
-                return path.parent / value.replace("\\", "/")
+                return path.parent / str(value).replace("\\", "/")
     return None
 
 

@@ -16,7 +16,7 @@ from sim.benchmark.authors_scenes import read_pose_scene
 from sim.errors import InputError
 from sim.geometry import make_pose
 from sim.objects import ObjectSet
-from sim.objects.meshes import MeshSettings, box_sides
+from sim.objects.settings import MeshSettings, box_sides
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 
 CONF = Path(__file__).parents[3] / "conf" / "objects"
