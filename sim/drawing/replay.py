@@ -27,6 +27,7 @@ from sim.grasp import GraspPoses
 from sim.physics import World, pose_to_matrix, pybullet
 from sim.render import render_depth
 from sim.render.rasteriser import rasterise_pinhole
+from sim.render.shading import lambert
 from sim.scene import SceneState
 
 FloatArray = NDArray[np.float64]
@@ -36,7 +37,7 @@ _ORDER = ["policy", "category", "scene", "friction", "protocol", "attempt"]
 _SEQUENCE = _ORDER[:-1]
 # From the front and above: the tray, the hand 0.2 m over it, and the drop-off place beside it are in sight.
 _EYE, _TARGET, _FOV = np.array([0.25, -0.75, 0.80]), np.array([0.07, 0.0, 0.13]), np.radians(34)
-_LIGHT = np.array([0.35, -0.5, 0.8])
+_LIGHT, _AMBIENT = np.array([0.35, -0.5, 0.8]), 0.55
 _HAND_COLOURS = {PALM: (125, 135, 150), LEFT: (240, 130, 20), RIGHT: (240, 130, 20)}
 _BACKGROUND = (150, 150, 150)
 # A box's corners as signs, and its 12 triangles as their indices.
@@ -218,11 +219,7 @@ def draw_snapshot(state: SceneState, snapshot: Snapshot, camera: PinholeCamera) 
     colours = np.repeat(np.array([c for _, _, c in snapshot.boxes], np.float64), len(_TRIANGLES), axis=0)
     seen = transform(np.linalg.inv(camera.pose), corners)
     hand_depth, face = rasterise_pinhole(camera, seen, faces)
-    a, b, c = (corners[faces[:, i]] for i in range(3))
-    normal = np.cross(b - a, c - a)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    normal *= np.sign(np.sum(normal * (camera.pose[:3, 3] - a), axis=1, keepdims=True))
-    brightness = 0.55 + 0.45 * np.clip(normal @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
+    brightness = lambert(corners, faces, camera, light=_LIGHT, ambient=_AMBIENT)
     palette = (colours * brightness[:, None]).astype(np.uint8)
     in_front = (face >= 0) & ((hand_depth < depth) | (depth == 0))
     frame[in_front] = palette[face[in_front]]

@@ -40,7 +40,7 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "plgp" / "meshes"
 
 
-def _write_entry(path: Path, folder: Path, key: str, size: SizeRule, settings: MeshSettings) -> None:
+def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings: MeshSettings) -> None:
     """Makes one object of a mesh file, in an empty folder. Raises InputError."""
     mesh, solid = clean_mesh(read_mesh(path))
     factor = size.factor(np.asarray(solid.vertices))
@@ -125,14 +125,14 @@ def _publish(made: Path, entry: Path) -> None:
             raise
 
 
-def _make(path: Path, entry: Path, size: SizeRule, settings: MeshSettings) -> tuple[Path, str]:
+def _make(path: Path, entry: Path, *, size: SizeRule, settings: MeshSettings) -> tuple[Path, str]:
     """Makes a cache entry; returns the mesh and why it failed, or ""."""
     try:
         quiet = np.errstate(divide="ignore", invalid="ignore")  # trimesh divides by the volume of flat meshes
         with quiet, tempfile.TemporaryDirectory(dir=entry.parent, prefix=".making-") as work:
             made = Path(work) / "entry"
             made.mkdir()
-            _write_entry(path, made, entry.name, size, settings)
+            _write_entry(path, made, entry.name, size=size, settings=settings)
             _publish(made, entry)
     except InputError as error:
         return path, str(error)
@@ -180,7 +180,8 @@ def prepare_meshes(
         task = progress.add_task("meshes", total=len(missing))
         # Threads do: the long part, the split, runs in a process of its own.
         pool = joblib.Parallel(n_jobs=workers, backend="threading", return_as="generator_unordered")
-        for path, reason in pool(joblib.delayed(_make)(p, entries[p], sizes[p], settings) for p in missing):
+        calls = (joblib.delayed(_make)(p, entries[p], size=sizes[p], settings=settings) for p in missing)
+        for path, reason in pool(calls):
             if reason:
                 failed[path] = reason
             progress.advance(task)

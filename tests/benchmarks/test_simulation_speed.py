@@ -31,8 +31,8 @@ def test_parallel_image_with_mask_3000(benchmark, state):
     inverse = np.linalg.inv(overhead_pose(0.6))
     surface = scene_surface(state)
     vertices = transform(inverse, surface.vertices)
-    rasterise_parallel(camera, vertices, surface.faces, surface.ids, False)
-    depth, _, _ = benchmark(rasterise_parallel, camera, vertices, surface.faces, surface.ids, False)
+    rasterise_parallel(camera, vertices, surface.faces, ids=surface.ids, back_layer=False)
+    depth, _, _ = benchmark(rasterise_parallel, camera, vertices, surface.faces, ids=surface.ids, back_layer=False)
     assert depth.shape == (3000, 3000)
     if len(state.models) == 15:
         told = {"what": "parallel depth image with mask, 3000x3000, 15 objects", "to_reach": "<= 0.05 s"}

@@ -224,7 +224,7 @@ def test_the_cache_is_used_mended_and_told_apart(folder, cache, monkeypatch):
     trimesh.creation.box(BOX).export(folder / "box.obj")
     made = []
     real = meshes._write_entry
-    monkeypatch.setattr(meshes, "_write_entry", lambda *a: (made.append(a[0].name), real(*a)))
+    monkeypatch.setattr(meshes, "_write_entry", lambda *a, **k: (made.append(a[0].name), real(*a, **k)))
     first = load(folder).models[0].urdf
     assert first.parent.parent == cache
     assert load(folder).models[0].urdf == first
