@@ -21,10 +21,10 @@ from sim.objects.settings import MeshSettings
 
 FloatArray = NDArray[np.float64]
 
-_HOLE = 0.3  # of the mesh's largest side: a wider opening belongs to the shape
+_HOLE = 0.3  # widest hole, as a share of the mesh's largest side; a wider opening belongs to the shape
 _CONVEX = 0.98  # share of its hull that a mesh fills to count as convex
 _FLAT = 1e-6  # volume of the hull, as a share of the cube over the largest side
-# In processes of their own: they print a lot, hold Python's lock, and may crash on a wild mesh.
+# Both programs run in processes of their own: they print a lot, hold Python's lock, and may crash on a wild mesh.
 _VHACD = """
 import sys, pybullet
 whole, parts, log, resolution, concavity, vertices = sys.argv[1:]
@@ -76,9 +76,9 @@ def convex_parts(solid: trimesh.Trimesh, folder: Path, settings: MeshSettings) -
     """Returns convex meshes that together fill the solid, metres, in its frame.
 
     Args:
-        solid: The mesh.
-        folder: For files in between; empty.
-        settings: How to split it.
+        solid: Mesh to split.
+        folder: Empty folder for files in between.
+        settings: How the mesh is split.
 
     Raises:
         InputError: The mesh is flat, or cannot be split.

@@ -60,15 +60,19 @@ def face_colours(mesh: trimesh.Trimesh) -> NDArray[np.float32] | None:
 
 
 def _simple_material(visual: Any) -> Any:
+    """Returns a textured visual's material without glTF's extras; None where it has none."""
     material = visual.material
     return material.to_simple() if hasattr(material, "to_simple") else material
 
 
 def clean_mesh(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, trimesh.Trimesh]:
-    """Returns (visual, solid): the mesh without useless triangles, all wound the same way.
+    """Returns a mesh without useless triangles, wound one way, to be seen and to be weighed.
 
-    The solid has no colours, its seams are closed, and so are small holes.
-    Raises InputError where nothing is left.
+    Returns:
+        The mesh with its colours, and the solid without: its seams and small holes are closed.
+
+    Raises:
+        InputError: Fewer than four triangles are left.
     """
     mesh = mesh.copy()
     mesh.merge_vertices()

@@ -30,9 +30,9 @@ from sim.objects.settings import MeshSettings, SizeRule
 
 FloatArray = NDArray[np.float64]
 
-_VERSION = 1  # of the cache's content: raise it when the same mesh would give another object
+_VERSION = 1  # version of the cache's content, to be raised when the same mesh would give another object
 _MANIFEST = "entry.json"
-_SIZES = (0.005, 1.0)  # metres: a largest side outside is a matter of units
+_SIZES = (0.005, 1.0)  # metres; a largest side outside says that the unit is wrong
 
 
 def default_cache() -> Path:
@@ -152,9 +152,9 @@ def prepare_meshes(
 
     Args:
         sizes: Mesh files, each with the rule of its size.
-        settings: Mass and convex parts.
-        cache: Folder; None for ``default_cache()``.
-        workers: Meshes at a time; -1 for one per core.
+        settings: Settings of mass and convex parts; the defaults where left out.
+        cache: Folder of the objects; ``default_cache()`` where left out.
+        workers: Number of meshes prepared at a time; -1 for one per core.
 
     Returns:
         The URDF of each mesh, and the reason for each that is broken.
@@ -178,7 +178,7 @@ def prepare_meshes(
     columns = (TextColumn("meshes"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), TimeRemainingColumn())
     with Progress(*columns, console=console, disable=not (missing and console.is_terminal)) as progress:
         task = progress.add_task("meshes", total=len(missing))
-        # Threads do: the long part, the split, runs in a process of its own.
+        # Threads are enough: the long part, the split, runs in a process of its own.
         pool = joblib.Parallel(n_jobs=workers, backend="threading", return_as="generator_unordered")
         calls = (joblib.delayed(_make)(p, entries[p], size=sizes[p], settings=settings) for p in missing)
         for path, reason in pool(calls):

@@ -17,8 +17,7 @@ from sim.errors import InputError
 from sim.objects.mesh_file import face_colours
 from sim.objects.urdf import Part, read_base_link
 
-# Texels: a camera pixel covers some 1 mm, so finer ones on an object of 20 cm would only fill the memory.
-_TEXTURE_SIDE = 1024
+_TEXTURE_SIDE = 1024  # texels; a camera pixel covers some 1 mm, so finer ones would only fill the memory
 
 
 @dataclass(frozen=True)
@@ -26,15 +25,15 @@ class ObjectMesh:
     """An object's visible surface.
 
     Attributes:
-        vertices: (V, 3) float64, metres, frame of the URDF's base link.
-        faces: (F, 3) int32 vertex indices, counter-clockwise seen from outside.
-        colours: (F, 3) float32 RGB in [0, 1], one a face: its only colour, or that of its middle.
-        corner_colours: (F, 3, 3) float32 RGB in [0, 1] at each face's corners, to be interpolated; on
-            textured faces what the texture is multiplied by. None where faces have one colour.
-        uv: (F, 3, 2) float32 texture coordinates at each face's corners, v upwards, repeating with
+        vertices: Vertices, (V, 3) float64, metres, frame of the URDF's base link.
+        faces: Vertex indices of each face, (F, 3) int32, counter-clockwise seen from outside.
+        colours: Colour of each face, or of its middle where it has several, (F, 3) float32 RGB in [0, 1].
+        corner_colours: Colours at each face's corners, to be interpolated, (F, 3, 3) float32 RGB in [0, 1]; a
+            texture is multiplied by them. None where every face has one colour.
+        uv: Texture coordinates at each face's corners, (F, 3, 2) float32, v upwards, repeating with
             period 1; None without textures.
-        texture: (F,) int16 index into ``textures``, -1 = none; None without textures.
-        textures: (height, width, 3) uint8 RGB each, its first row at v = 1.
+        texture: Index of each face's texture, (F,) int16, -1 = none; None without textures.
+        textures: Textures, each (height, width, 3) uint8 RGB, its first row at v = 1.
     """
 
     vertices: NDArray[np.float64]
@@ -53,7 +52,7 @@ class ObjectMesh:
 
 @dataclass(frozen=True)
 class _Faces:
-    """Faces of one material: colours as in ObjectMesh, ``own`` None where the part has none."""
+    """Faces of one material; colours, uv and image as in ObjectMesh, ``own`` None where they have no colour."""
 
     mesh: trimesh.Trimesh
     own: NDArray[np.float32] | None
@@ -66,8 +65,8 @@ def _read_parts(path: Path, beside: Path | None) -> list[trimesh.Trimesh]:
     """Returns a mesh file as one mesh per material, each with its own readable texture or none.
 
     Args:
-        path: The mesh file.
-        beside: A texture for materials that name none, or None.
+        path: Mesh file.
+        beside: Texture for materials that name none, or None.
 
     Raises:
         InputError: It is missing, cannot be read, or holds no triangles.
@@ -89,7 +88,7 @@ def _read_parts(path: Path, beside: Path | None) -> list[trimesh.Trimesh]:
 
 
 def _geometry(part: Part) -> list[trimesh.Trimesh]:
-    """Returns one <visual>'s surface in the link frame, metres, one mesh per material; see ``_read_parts``."""
+    """Returns a <visual>'s surface in the link frame, metres, one mesh per material; raises InputError."""
     if part.shape is None:
         raise InputError("a <visual> has no geometry")
     if part.shape.file is None:
@@ -122,9 +121,9 @@ def _texture(image: Any, named: Path | None, path: Path) -> Any:
     """Returns a texture as a PIL image in RGB, or None; one that cannot be read is warned of by name.
 
     Args:
-        image: A PIL image, perhaps not read yet, or None.
-        named: The file that it stands in, if that is known.
-        path: The mesh file.
+        image: PIL image, perhaps not read yet, or None.
+        named: File of the image, if that is known.
+        path: Mesh file.
     """
     from PIL import Image
 
@@ -146,9 +145,9 @@ def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -
     """Leaves a mesh's material its colour and its colour texture; takes away what trimesh made up.
 
     Args:
-        mesh: With trimesh.visual.TextureVisuals; changed in place.
-        path: Its file.
-        beside: A texture for materials that name none, or None.
+        mesh: Mesh with trimesh.visual.TextureVisuals; changed in place.
+        path: Mesh file.
+        beside: Texture for materials that name none, or None.
     """
     visual: Any = mesh.visual
     material = visual.material

@@ -1,7 +1,7 @@
 """Z-buffer rasterisers in numba: exact at pixel centres, which lie at integers.
 
-1/z is linear over a pinhole image and z over a parallel one; both kernels keep the smallest
-key (-1/z or z), so one inner loop serves both cameras. Textures and corner colours are laid on
+1/z is linear over a pinhole image and z over a parallel one. Each pixel keeps the smallest key,
+-1/z or z, so one inner loop serves both cameras. Textures and corner colours are laid on
 afterwards, at the pixels seen only.
 """
 
@@ -18,9 +18,9 @@ FloatArray = NDArray[np.float64]
 FloatImage = NDArray[np.float32]
 IntArray = NDArray[np.int32]
 
-NEAR = 0.01  # metres: triangles that reach nearer to the camera are left out
-_LONG = 24  # pixels: from here on a row is filled faster by vectors than one by one
-_EDGE = 1e-9  # pixels: closes the cracks that rounding leaves between neighbouring triangles
+NEAR = 0.01  # metres; triangles that reach nearer to the camera are left out
+_LONG = 24  # pixels; a row of at least so many is filled faster by vectors than one by one
+_EDGE = 1e-9  # pixels; closes the cracks that rounding leaves between neighbouring triangles
 
 
 @compiled
@@ -105,15 +105,9 @@ def _fill(
             first, last = max(0, int(np.ceil(left - _EDGE))), min(width - 1, int(np.floor(right + _EDGE)))
             base = key[a] + slope_v * (row - tv[0]) - slope_u * tu[0]
             if not farthest and last - first >= _LONG:
+                end = last + 1
                 _fill_long(
-                    keys[row, first : last + 1],
-                    id_image[row, first : last + 1],
-                    base,
-                    slope_u,
-                    first,
-                    lowest,
-                    highest,
-                    identity,
+                    keys[row, first:end], id_image[row, first:end], base, slope_u, first, lowest, highest, identity
                 )
                 continue
             for column in range(first, last + 1):

@@ -61,6 +61,7 @@ def _ground(height: float, side: float = 4.0, cells: int = 32) -> trimesh.Trimes
 def _tray_surface(
     tray: TraySettings, appearance: Appearance
 ) -> list[tuple[trimesh.Trimesh, tuple[float, float, float]]]:
+    """Returns ground, floor and walls as meshes in the world frame, metres, each with its colour."""
     parts = [(_ground(-tray.thickness), appearance.ground)]
     for size, pose in tray.boxes():
         parts.append((trimesh.creation.box(size, transform=pose), appearance.tray))

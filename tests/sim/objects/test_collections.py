@@ -290,3 +290,12 @@ def test_the_smallest_box_is_turned_with_the_object():
     np.testing.assert_allclose(box_sides(turned), [0.1, 0.2, 0.3], rtol=1e-6)
     with pytest.raises(InputError, match="flat"):
         box_sides(np.linspace([0, 0, 0], [1, 2, 3], 8))
+
+
+@pytest.mark.parametrize("make", [ObjectSet.from_folder, ObjectSet.ycb, ObjectSet.egad, ObjectSet.shapenetsem])
+def test_an_option_that_is_not_known_is_refused(tmp_path, make):
+    put(tmp_path / "002_master_chef_can" / "textured.obj", (0.05, 0.05, 0.1))
+    put(tmp_path / "models" / "mug.obj", (0.05, 0.05, 0.1))
+    put(tmp_path / "A00_0.obj", (3, 4, 10))
+    with pytest.raises(TypeError, match="'colour'"):
+        make(tmp_path, colour="red")
