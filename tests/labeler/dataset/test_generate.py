@@ -310,7 +310,7 @@ def run(*arguments, cwd):
 
 
 def test_command_line_generates_and_explains(tmp_path):
-    small = ["dataset.object_counts=[1]", "dataset.pixels_per_metre=1000", "scenes=1", "views=1", "labeler.angles=4"]
+    small = ["recipe.object_counts=[1]", "recipe.pixels_per_metre=1000", "scenes=1", "views=1", "labeler.angles=4"]
     made = run("generate", "name=tiny", "workers=1", "labeler=paper", *small, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     info = json.loads((tmp_path / "data" / "tiny" / "dataset.json").read_text())
@@ -326,7 +326,7 @@ def test_command_line_generates_and_explains(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["generate", "dataset.views=0"], "views is 0"),
+        (["generate", "recipe.views=0"], "views is 0"),
         (["generate", "objects=folder", "objects.path=/nowhere"], "/nowhere"),
         (["stats", "/nowhere"], "no finished data set"),
         (["stats"], "takes one data set folder"),
