@@ -329,7 +329,7 @@ def test_command_line_generates_and_explains(tmp_path):
         (["generate", "recipe.views=0"], "views is 0"),
         (["generate", "objects=folder", "objects.path=/nowhere"], "/nowhere"),
         (["stats", "/nowhere"], "no finished data set"),
-        (["stats"], "takes one data set folder"),
+        (["stats"], "needs DIR"),
         (["dance"], "'dance' is no command"),
     ],
 )
