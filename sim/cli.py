@@ -99,11 +99,23 @@ def guarded(*, interrupted: str = "interrupted") -> Iterator[None]:
         print(interrupted, file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            raise SystemExit(128 + 13) from None
         sentence = mendable(error)
         if sentence is None:
             raise
         print(f"error: {sentence}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed any more, as in ``... | head``; then nothing more is printed."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def input_error(error: BaseException | None) -> InputError | None:
