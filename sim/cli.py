@@ -12,6 +12,7 @@ import difflib
 import inspect
 import os
 import re
+import select
 import sys
 import types
 import typing
@@ -110,12 +111,12 @@ def guarded(*, interrupted: str = "interrupted") -> Iterator[None]:
 
 def _reader_is_gone() -> bool:
     """Whether nobody reads what is printed any more, as in ``... | head``; then nothing more is printed."""
-    try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+    state = select.poll()
+    state.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in state.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def input_error(error: BaseException | None) -> InputError | None:
