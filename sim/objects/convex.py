@@ -1,4 +1,4 @@
-"""Solids: small holes closed, split into convex parts, weighed."""
+"""Solids: split into convex parts, and weighed."""
 
 from __future__ import annotations
 
@@ -12,16 +12,13 @@ from typing import Any
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from trimesh.exchange.obj import export_obj
 
 from sim.errors import InputError
+from sim.objects.mesh_file import obj_text
 from sim.objects.settings import MeshSettings
 
 FloatArray = NDArray[np.float64]
 
-_HOLE = 0.3  # widest hole, as a share of the mesh's largest side; a wider opening belongs to the shape
 _CONVEX = 0.98  # share of its hull that a mesh fills to count as convex
 _FLAT = 1e-6  # volume of the hull, as a share of the cube over the largest side
 # Both programs run in processes of their own: they print a lot, hold Python's lock, and may crash on a wild mesh.
@@ -41,35 +38,6 @@ found = coacd.run_coacd(
 )
 trimesh.util.concatenate([trimesh.Trimesh(*part, process=False) for part in found]).export(parts)
 """
-
-
-def close_holes(solid: trimesh.Trimesh) -> trimesh.Trimesh:
-    """Returns the mesh with its small holes closed by a fan around each hole's middle.
-
-    The inside of a mesh with a hole would count as outside: a shell without weight. Openings wider
-    than 0.3 of the mesh's largest side stay: a bowl without thickness is meant to be hollow.
-    """
-    edges = np.asarray(solid.edges)
-    _, index, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
-    open_edges = edges[count[index.ravel()] == 1]
-    if not len(open_edges):
-        return solid
-    vertices = np.asarray(solid.vertices, np.float64)
-    links = coo_array((np.ones(len(open_edges)), open_edges.T), shape=(len(vertices), len(vertices)))
-    label = connected_components(links, directed=False)[1][open_edges[:, 0]]
-    middles: list[FloatArray] = []
-    fans: list[NDArray[np.int64]] = []
-    for hole in np.unique(label):
-        rim = open_edges[label == hole]
-        corners = vertices[np.unique(rim)]
-        if np.ptp(corners, axis=0).max() > _HOLE * np.ptp(vertices, axis=0).max():
-            continue
-        middle = np.full(len(rim), len(vertices) + len(middles))
-        fans.append(np.stack([rim[:, 1], rim[:, 0], middle], axis=1))
-        middles.append(corners.mean(axis=0))
-    if not fans:
-        return solid
-    return trimesh.Trimesh(np.vstack([vertices, *middles]), np.vstack([solid.faces, *fans]), process=False)
 
 
 def convex_parts(solid: trimesh.Trimesh, folder: Path, settings: MeshSettings) -> list[trimesh.Trimesh]:
@@ -93,7 +61,7 @@ def convex_parts(solid: trimesh.Trimesh, folder: Path, settings: MeshSettings) -
     if filled and len(hull.vertices) <= settings.part_vertices:
         return [hull]
     whole, split = folder / "whole.obj", folder / "split.obj"
-    whole.write_text(export_obj(solid, include_normals=False, header=None))
+    whole.write_text(obj_text(solid, include_normals=False, header=None))
     code, options = _COACD, [str(settings.coacd_threshold)]
     if settings.method == "vhacd":
         code, options = _VHACD, [str(folder / "log.txt"), str(settings.resolution), str(settings.concavity)]

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from trimesh.exchange.obj import export_obj
 
 from sim.errors import InputError
-from sim.objects.convex import close_holes
 
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".gltf")
+_HOLE = 0.3  # widest hole, as a share of the mesh's largest side; a wider opening belongs to the shape
+
+FloatArray = NDArray[np.float64]
+
+# trimesh's writer of OBJ files, which has no types of its own.
+obj_text: Callable[..., Any] = export_obj
 
 
 def read_mesh(path: Path) -> trimesh.Trimesh:
@@ -83,12 +90,42 @@ def clean_mesh(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, trimesh.Trimesh]
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     solid.merge_vertices(merge_tex=True, merge_norm=True)
     before = solid.faces.copy()
-    trimesh.repair.fix_normals(solid)
+    repair: Any = trimesh.repair
+    repair.fix_normals(solid)
     turned = (before != solid.faces).any(axis=1)
     faces = mesh.faces.copy()
     faces[turned] = faces[turned][:, ::-1]
     mesh.faces = faces
     return mesh, close_holes(solid)
+
+
+def close_holes(solid: trimesh.Trimesh) -> trimesh.Trimesh:
+    """Returns the mesh with its small holes closed by a fan around each hole's middle.
+
+    The inside of a mesh with a hole would count as outside: a shell without weight. Openings wider
+    than 0.3 of the mesh's largest side stay: a bowl without thickness is meant to be hollow.
+    """
+    edges = np.asarray(solid.edges)
+    _, index, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
+    open_edges = edges[count[index.ravel()] == 1]
+    if not len(open_edges):
+        return solid
+    vertices = np.asarray(solid.vertices, np.float64)
+    links = coo_array((np.ones(len(open_edges)), open_edges.T), shape=(len(vertices), len(vertices)))
+    label = connected_components(links, directed=False)[1][open_edges[:, 0]]
+    middles: list[FloatArray] = []
+    fans: list[NDArray[np.int64]] = []
+    for hole in np.unique(label):
+        rim = open_edges[label == hole]
+        corners = vertices[np.unique(rim)]
+        if np.ptp(corners, axis=0).max() > _HOLE * np.ptp(vertices, axis=0).max():
+            continue
+        middle = np.full(len(rim), len(vertices) + len(middles))
+        fans.append(np.stack([rim[:, 1], rim[:, 0], middle], axis=1))
+        middles.append(corners.mean(axis=0))
+    if not fans:
+        return solid
+    return trimesh.Trimesh(np.vstack([vertices, *middles]), np.vstack([solid.faces, *fans]), process=False)
 
 
 def write_visual(mesh: trimesh.Trimesh, folder: Path) -> str:
@@ -105,7 +142,7 @@ def write_visual(mesh: trimesh.Trimesh, folder: Path) -> str:
         if colour is not None:
             rgb = " ".join(f"{c:.4f}" for c in colour[0])
             material = f'<material name="own"><color rgba="{rgb} 1"/></material>'
-    text, files = export_obj(mesh, include_normals=False, return_texture=True, header=None, mtl_name="visual.mtl")
+    text, files = obj_text(mesh, include_normals=False, return_texture=True, header=None, mtl_name="visual.mtl")
     (folder / "visual.obj").write_text(text)
     for name, content in files.items():
         (folder / Path(name).name).write_bytes(content)

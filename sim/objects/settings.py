@@ -124,7 +124,8 @@ def box_sides(vertices: FloatArray) -> FloatArray:
     """
     try:
         with np.errstate(divide="ignore", invalid="ignore"):  # trimesh divides by the volume of flat sets
-            sides = np.sort(trimesh.bounds.oriented_bounds(vertices)[1])
+            bounds: Any = trimesh.bounds
+            sides: FloatArray = np.sort(bounds.oriented_bounds(vertices)[1])
     except Exception as error:  # qhull, on points of a line
         raise InputError("it is flat: it has no volume") from error
     if not sides[1] > 0:

@@ -167,7 +167,8 @@ def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -
 
         share = np.asarray(factor, np.float32)[:3] / np.float32(255)
         texture = Image.fromarray(np.rint(np.asarray(texture) * share).astype(np.uint8))
-    visual.material = trimesh.visual.material.SimpleMaterial(image=texture, diffuse=material.main_color)
+    materials: Any = trimesh.visual.material
+    visual.material = materials.SimpleMaterial(image=texture, diffuse=material.main_color)
 
 
 def _coloured(mesh: trimesh.Trimesh) -> _Faces:
