@@ -109,7 +109,7 @@ def _finished(
     parts: dict[tuple[str, int], list[pd.DataFrame]] = {key: [] for key in open_jobs}
     bar = progress.add_task(name, total=len(jobs), attempts=0, rate=0.0) if progress else None
     started, attempts = time.perf_counter(), 0
-    for rows in run_jobs(_run_scene, [(job,) for job in jobs], workers, backend):
+    for rows in run_jobs(_run_scene, [(job,) for job in jobs], workers, backend=backend):
         key = (rows[0]["category"], rows[0]["scene"])
         parts[key].append(make_table(rows))
         attempts += len(rows)

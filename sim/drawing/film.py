@@ -16,6 +16,7 @@ from sim.errors import InputError
 from sim.geometry import look_at, transform
 from sim.physics import pose_to_matrix, pybullet
 from sim.render.rasteriser import rasterise_pinhole
+from sim.render.shading import lambert
 from sim.render.view import render_depth
 from sim.scene import SceneState
 
@@ -25,7 +26,7 @@ Box = tuple[FloatArray, FloatArray, tuple[int, int, int]]  # size (3,) metres, T
 
 # From the front and above: the tray, the hand 0.2 m over it, and the drop-off place beside it are in sight.
 _EYE, _TARGET, _FOV = (0.25, -0.75, 0.80), (0.07, 0.0, 0.13), np.radians(34)
-_LIGHT = np.array([0.35, -0.5, 0.8])
+_LIGHT, _AMBIENT = np.array([0.35, -0.5, 0.8]), 0.55
 _HAND_COLOURS = {PALM: (125, 135, 150), LEFT: (240, 130, 20), RIGHT: (240, 130, 20)}
 _BACKGROUND = (150, 150, 150)
 # A box's corners as signs, and its 12 triangles as their indices.
@@ -92,13 +93,9 @@ def draw_snapshot(state: SceneState, snapshot: Snapshot, camera: PinholeCamera) 
     corners = np.concatenate([transform(pose, size * _CORNERS) for size, pose, _ in snapshot.boxes])
     faces = np.concatenate([_TRIANGLES + len(_CORNERS) * i for i in range(len(snapshot.boxes))]).astype(np.int32)
     colours = np.repeat(np.array([c for _, _, c in snapshot.boxes], np.float64), len(_TRIANGLES), axis=0)
-    seen = np.ascontiguousarray(transform(np.linalg.inv(camera.pose), corners))
+    seen = transform(np.linalg.inv(camera.pose), corners)
     hand_depth, face = rasterise_pinhole(camera, seen, faces)
-    a, b, c = (corners[faces[:, i]] for i in range(3))
-    normal = np.cross(b - a, c - a)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    normal *= np.sign(np.sum(normal * (camera.pose[:3, 3] - a), axis=1, keepdims=True))
-    brightness = 0.55 + 0.45 * np.clip(normal @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
+    brightness = lambert(corners, faces, camera, light=_LIGHT, ambient=_AMBIENT)
     palette = (colours * brightness[:, None]).astype(np.uint8)
     in_front = (face >= 0) & ((hand_depth < depth) | (depth == 0))
     frame[in_front] = palette[face[in_front]]

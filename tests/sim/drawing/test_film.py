@@ -6,6 +6,7 @@ from PIL import Image
 
 from sim.drawing.film import Snapshot, draw_snapshot, film_camera, write_gif, write_line
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.objects import ObjectSet
 from sim.scene import SceneState
 
@@ -53,11 +54,10 @@ def test_hand_and_scene_hide_each_other(state):
 
 def test_the_camera_sees_tray_hand_and_drop_off():
     camera = film_camera((320, 240))
-    to_camera = np.linalg.inv(camera.pose)
     assert np.linalg.det(camera.pose[:3, :3]) == pytest.approx(1)
     places = [(x, y, 0.05) for x in (-0.23, 0.23) for y in (-0.23, 0.23)]
     places += [(x, y, z) for x in (-0.15, 0.15, 0.40) for y in (-0.15, 0.15) for z in (0.2, 0.31)]
-    seen = (np.array(places) @ to_camera[:3, :3].T + to_camera[:3, 3]) @ camera.intrinsics.T
+    seen = transform(np.linalg.inv(camera.pose), np.array(places)) @ camera.intrinsics.T
     cols, rows = (seen[:, :2] / seen[:, 2:]).T
     assert 0 < cols.min() < cols.max() < 319
     assert 17 < rows.min() < rows.max() < 239  # and the line of text hides nothing
