@@ -98,7 +98,7 @@ def main() -> None:
     try:
         chosen = _settings(arguments)
         roots = [part for part in chosen["runs"].strip("[]").split(",") if part]
-        found = gather(roots, chosen["incomplete"].lower() == "true")
+        found = gather(roots, incomplete=chosen["incomplete"].lower() == "true")
         pictures = chosen["pictures"].lower() == "true"
         written = write_report(found, chosen["out"], chosen["ablation"], chosen["category"], pictures)
     except InputError as error:

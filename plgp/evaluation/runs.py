@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,12 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from plgp.evaluation.paper_tables import METRICS, Scores
+from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_curves, read_settings
 from plgp.networks.smp import title
 from sim.benchmark.statistics import summarise
 from sim.benchmark.store import read_attempts
 from sim.errors import InputError
 
-_DEPTH = 4  # folders below a root that are looked into
 TRAINED = "network"  # what evaluations call the network that was trained
 
 
@@ -163,7 +163,7 @@ class Gathered:
     skipped: list[tuple[Path, str]]
 
 
-def gather(roots: Iterable[str | Path], incomplete: bool = False) -> Gathered:
+def gather(roots: Iterable[str | Path], *, incomplete: bool = False) -> Gathered:
     """Returns the runs and results in some folders and below them.
 
     Args:
@@ -175,9 +175,7 @@ def gather(roots: Iterable[str | Path], incomplete: bool = False) -> Gathered:
     """
     found = Gathered([], [], [])
     for root in dict.fromkeys(Path(r) for r in roots):
-        if not root.is_dir():
-            raise InputError(f"no folder '{root}'; give runs=FOLDER, or several with commas between")
-        for folder in _folders(root):
+        for folder in find_runs(root):
             _take(folder, incomplete, found)
     if not found.runs and not found.results:
         reasons = "; ".join(f"{p}: {why}" for p, why in found.skipped)
@@ -185,74 +183,47 @@ def gather(roots: Iterable[str | Path], incomplete: bool = False) -> Gathered:
     return found
 
 
-def _folders(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """Yields a folder and, unless it is a run or result itself, those below it; hidden ones left out."""
-    if _is_training(root) or _has_scenes(root):
-        yield root
-        return
-    if depth:
-        for path in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
-            yield from _folders(path, depth - 1)
-
-
-def _is_training(folder: Path) -> bool:
-    return (folder / "config.yaml").is_file()
-
-
-def _has_scenes(folder: Path) -> bool:
-    return next(folder.glob("*/*/scene-*.parquet"), None) is not None
-
-
 def _take(folder: Path, incomplete: bool, found: Gathered) -> None:
     """Adds what a folder holds, or the reason why it is left out."""
     results = None
-    if _has_scenes(folder):
+    if has_scenes(folder):
         try:
             results = read_results(folder)
             found.results.append(results)
         except InputError as error:
             found.skipped.append((folder, f"benchmark results: {error}"))
-    if _is_training(folder):
+    if has_config(folder):
         try:
-            found.runs.append(read_run(folder, results, incomplete))
+            found.runs.append(read_run(folder, results, incomplete=incomplete))
         except InputError as error:
             found.skipped.append((folder, f"training: {error}"))
 
 
 def read_results(folder: Path) -> Results:
-    """Returns a folder of finished scenes. Raises InputError where it is broken or of another shape."""
-    summary = summarise(read_attempts(folder))
-    path = folder / "policies.yaml"
-    known: Any = {}
-    try:
-        known = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
-    except Exception as error:  # whatever YAML's parser raises
-        raise InputError(f"{path} is broken; remove it") from error
-    return Results(folder, summary, {str(k): v for k, v in known.items()} if isinstance(known, dict) else {})
+    """Returns the benchmark results of a run's folder, packed or not.
+
+    Raises:
+        InputError: There are none, or a file is broken.
+    """
+    return Results(folder, summarise(read_attempts(folder)), read_settings(folder, "policies") or {})
 
 
-def read_run(folder: Path, results: Results | None = None, incomplete: bool = False) -> Run:
-    """Returns a training's folder. Raises InputError where it is broken, of another shape or incomplete.
+def read_run(folder: Path, results: Results | None = None, *, incomplete: bool = False) -> Run:
+    """Returns a training from its folder, packed or not.
 
     Args:
-        folder: The run's folder.
-        results: What its last benchmark gave.
-        incomplete: Whether one that stopped before its last epoch will do.
+        folder: Folder of the run.
+        results: Results of the benchmark at its end.
+        incomplete: Whether a training that stopped before its last epoch counts too.
+
+    Raises:
+        InputError: A file is missing, broken or not of ``train.py``, or the training stopped early.
     """
-    try:
-        config = OmegaConf.load(folder / "config.yaml")
-    except Exception as error:  # whatever YAML's parser raises
-        raise InputError("its config.yaml is broken") from error
-    target = OmegaConf.select(config, "module.network._target_") if isinstance(config, DictConfig) else None
-    if not isinstance(config, DictConfig) or target is None or OmegaConf.select(config, "module.modality") is None:
+    config = OmegaConf.create(read_settings(folder, "config") or {})
+    target = OmegaConf.select(config, "module.network._target_")
+    if target is None or OmegaConf.select(config, "module.modality") is None:
         raise InputError("its config.yaml is not one of train.py")
-    path = folder / "csv" / "metrics.csv"
-    if not path.is_file():
-        raise InputError("it has no csv/metrics.csv: nothing was logged (logger=csv or csv_wandb)")
-    try:
-        curves = pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise InputError("its csv/metrics.csv is empty or broken") from error
+    curves = read_curves(folder)
     if not {"epoch", "step", "val/loss"} <= set(curves.columns):
         raise InputError("its csv/metrics.csv has no finished epoch (columns epoch, step, val/loss)")
     curves = curves.replace([np.inf, -np.inf], np.nan)
