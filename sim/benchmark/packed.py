@@ -75,9 +75,10 @@ def _read(path: Path, changed: int) -> pd.DataFrame:
     from pyarrow import parquet
 
     try:
-        return parquet.read_table(path, partitioning=None).to_pandas()
+        table: pd.DataFrame = parquet.read_table(path, partitioning=None).to_pandas()
     except (pyarrow.ArrowException, OSError) as error:
         raise InputError(f"{path} is broken; pack the runs again, or take it from Git") from error
+    return table
 
 
 def find_packed(folder: str | Path, name: str = FILE) -> tuple[Path, str] | None:

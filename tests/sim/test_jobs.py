@@ -1,6 +1,5 @@
 """Jobs on workers: every result once, errors as they are, nothing left running."""
 
-import importlib.util
 import operator
 import os
 import pickle
@@ -8,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,8 +17,8 @@ from sim.jobs import WorkerLost, run_jobs
 
 LOCAL = ("loky", "threading", "multiprocessing")
 CLUSTERS = [
-    pytest.param(name, marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is an extra"))
-    for name in ("dask", "ray")
+    pytest.param(name, marks=[*more, pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is an extra")])
+    for name, more in (("dask", []), ("ray", [pytest.mark.slow]))
 ]
 JOBS = [(i, 7) for i in range(40)]
 

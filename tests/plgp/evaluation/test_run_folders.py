@@ -43,7 +43,7 @@ def outputs(tmp_path, write_run, write_scenes):
 
 
 def report(folder, out):
-    return [path.read_text() for path in write_report(gather([folder]), out, "table3", "novel-15")]
+    return [path.read_text() for path in write_report(gather([folder]), out)]
 
 
 def test_the_packed_folder_makes_the_same_report(outputs, tmp_path):
