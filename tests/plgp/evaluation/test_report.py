@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 from omegaconf import OmegaConf
 
+from plgp.evaluation.ablation_table import table_iii
 from plgp.evaluation.paper_tables import TABLE_II, TABLE_III, TABLE_IV
-from plgp.evaluation.report_tables import table_ii, table_iii, table_iv, table_of_runs
+from plgp.evaluation.report_tables import table_ii, table_iv, table_of_runs
 from plgp.evaluation.runs import gather
 from plgp.report import markdown, write_report
 from sim.errors import InputError
