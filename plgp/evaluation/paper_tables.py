@@ -38,7 +38,7 @@ AFFGANet      rgbd  85.59 96.20 89.47 78.81 85.78 78.33 84.48 96.80 94.07 70.86 
 
 @dataclass(frozen=True)
 class Scores:
-    """Success rate (SR), percentage cleared (PC) and average precision (AP), percent."""
+    """Success rate (SR), share of the objects that were cleared (PC) and average precision (AP), percent."""
 
     SR: float
     PC: float
