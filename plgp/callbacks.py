@@ -149,7 +149,12 @@ class BenchmarkCallback(lightning.Callback):
             self._states = [state for part in self.scene_set().values() for state in part[: self.scenes]]
         elif self._states is None:
             self._states = make_scenes(
-                self.objects, self.category, self.scenes, self.object_count, self.seed, self.scene
+                self.objects,
+                self.category,
+                self.scenes,
+                count=self.object_count,
+                seed=self.seed,
+                settings=self.scene,
             )
         return self._states
 

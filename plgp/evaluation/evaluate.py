@@ -195,7 +195,7 @@ def _draw_all(
 ) -> None:
     """Draws the first scene, and the films and pages that were asked for."""
     first = next(iter(scenes.values()))[0]
-    draw(policies, first, rules, folder / "pictures")
+    draw(policies, first, rules, folder=folder / "pictures")
     if chosen.gif.count:
         for path in write_replays(
             attempts, scenes, folder / "gifs", settings=rules, query=chosen.gif.query, count=chosen.gif.count
@@ -208,7 +208,7 @@ def _draw_all(
             print(f"wrote {path}")
 
 
-def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSettings, folder: Path) -> None:
+def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSettings, *, folder: Path) -> None:
     """Draws one scene with its labels, and beside its picture what each network (or constant maps) makes of it."""
     from labeler.labels import LabelSettings, label_view
     from labeler.oracle import LabelOracle

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects import ObjectModel, ObjectSet
+from sim.objects.object_set import ObjectModel, ObjectSet
 from sim.objects.urdf import read_base_link
 from sim.physics import TraySettings, pose_to_matrix
 from sim.scene import SceneState
@@ -20,6 +20,7 @@ FloatArray = NDArray[np.float64]
 def read_pose_scene(
     path: str | Path,
     objects: ObjectSet,
+    *,
     frame: str = "inertial",
     floor: float = 0.0,
     tray: TraySettings | None = None,
@@ -38,14 +39,14 @@ def read_pose_scene(
 
     Args:
         path: The file.
-        objects: The set read from the list to which the file refers, ``ObjectSet.from_list``; without
-            a list, rows count the set's objects. Objects made of bare meshes are centred on their centre
-            of mass: their poses fit only if the file's were made with the same objects.
-        frame: Which frame's poses the file holds, "inertial" or "link".
+        objects: Object set read from the list to which the file refers, ``ObjectSet.from_list``. Without a list, rows
+            count the set's objects. Objects made of bare meshes are centred on their centre of mass: their poses fit
+            only if the file's were made with the same objects.
+        frame: Frame whose poses the file holds, "inertial" or "link".
         floor: Height of the floor on which the objects lie in the file's world, metres; the scene's is 0.
             The authors' tray, PyBullet's ``tray_textured.obj`` times 0.43, has its floor at 0.0043.
-        tray: The tray of the scene; None for the default.
-        category: What the scene says that it is, for example "novel-5".
+        tray: Tray of the scene; None for the default.
+        category: Category of the scene, for example "novel-5".
 
     Raises:
         InputError: The file cannot be read, lacks ``A`` or its shape, holds NaN, a quaternion of length

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sim.benchmark.protocol import BenchmarkSettings, Observation
+from sim.benchmark.protocol import BenchmarkSettings
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.render.view import render_depth, render_view
 from sim.scene import SceneState
-from sim.view import SceneView
+from sim.view import Observation, SceneView
 
 
 def overhead_camera(settings: BenchmarkSettings) -> PinholeCamera:

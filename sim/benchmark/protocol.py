@@ -8,37 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-import numpy as np
-from numpy.typing import NDArray
-
 from sim.camera import PinholeCamera
 from sim.depth_noise import DepthNoise
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.physics import PhysicsSettings
 from sim.render.appearance import Appearance, RandomAppearance
-
-FloatArray = NDArray[np.float64]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What a policy is shown.
-
-    Attributes:
-        rgb: (H, W, 3) uint8 colours.
-        depth: (H, W) float32 depth with noise, metres; 0 = missing.
-        camera: The camera, with its pose in the world.
-    """
-
-    rgb: NDArray[np.uint8]
-    depth: NDArray[np.float32]
-    camera: PinholeCamera
-
-    def point_cloud(self) -> tuple[FloatArray, NDArray[np.uint8]]:
-        """Returns ``points`` (N, 3) float64, camera frame, metres, and ``colours`` (N, 3) uint8."""
-        rows, cols = np.nonzero(self.depth > 0)
-        return self.camera.deproject(rows, cols, self.depth[rows, cols]), self.rgb[rows, cols]
+from sim.view import Observation as Observation
 
 
 class GraspPolicy(Protocol):

@@ -12,12 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
 
 from sim.errors import InputError
 from sim.jobs import run_jobs
-from sim.objects import ObjectSet
+from sim.objects.object_set import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, matrix_to_pose, pose_to_matrix
 from sim.scene import Scene, SceneSettings, SceneState
 
@@ -35,6 +36,7 @@ def make_scenes(
     objects: ObjectSet,
     category: str,
     scenes: int,
+    *,
     count: int,
     seed: int,
     settings: SceneSettings | None = None,
@@ -43,13 +45,13 @@ def make_scenes(
     """Returns scenes at rest, each a function of (seed, its number) alone.
 
     Args:
-        objects: What to drop.
-        category: What tables call them, for example "novel-5".
-        scenes: How many.
-        count: Objects a scene.
-        seed: Of everything random.
-        settings: Tray, physics, dropping.
-        workers: Processes.
+        objects: Object set to drop from.
+        category: What tables call the scenes, for example "novel-5".
+        scenes: Number of scenes.
+        count: Number of objects in each scene.
+        seed: Seed of everything random.
+        settings: Tray, physics and dropping.
+        workers: Number of processes.
 
     Raises:
         InputError: A scene did not come to rest with all its objects in ten tries.
@@ -65,6 +67,7 @@ def make_scenes(
 def _make_scene(
     objects: ObjectSet, category: str, index: int, count: int, seed: int, settings: SceneSettings | None
 ) -> tuple[int, SceneState]:
+    """Returns a scene's number and the scene; runs in a worker."""
     rng = np.random.default_rng([seed, index])
     for _ in range(_TRIES):
         with Scene(objects, settings) as scene:
@@ -78,6 +81,7 @@ def drop_scene_set(
     objects: ObjectSet,
     name: str = "own",
     scenes: int = 5,
+    *,
     object_counts: Sequence[int] = (5, 15),
     seed: int = 0,
     settings: SceneSettings | None = None,
@@ -86,20 +90,19 @@ def drop_scene_set(
     """Returns new scenes of any objects, a category ``name-count`` for each of ``object_counts``.
 
     Args:
-        objects: What to drop.
+        objects: Object set to drop from.
         name: First half of the categories' names.
-        scenes: How many in each category.
-        object_counts: Objects a scene.
-        seed: Of everything random.
-        settings: Tray, physics, dropping.
-        workers: Processes.
+        scenes: Number of scenes in each category.
+        object_counts: Number of objects in each scene, one a category.
+        seed: Seed of everything random.
+        settings: Tray, physics and dropping.
+        workers: Number of processes.
 
     Raises:
         InputError: The set has too few objects, or a scene did not come to rest.
     """
-    return {
-        f"{name}-{n}": make_scenes(objects, f"{name}-{n}", scenes, n, seed, settings, workers) for n in object_counts
-    }
+    options: dict[str, Any] = {"seed": seed, "settings": settings, "workers": workers}
+    return {f"{name}-{n}": make_scenes(objects, f"{name}-{n}", scenes, count=n, **options) for n in object_counts}
 
 
 def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneSet:
@@ -107,7 +110,7 @@ def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneS
 
     Args:
         path: "plgp-320", or a file.
-        objects: The set that holds the file's objects; None for PyBullet's.
+        objects: Object set that holds the file's objects; None for PyBullet's.
 
     Raises:
         InputError: The file is missing or broken, or names objects that the set does not have.
@@ -144,9 +147,9 @@ def save_scene_set(scenes: SceneSet, path: str | Path, made_by: str = "") -> Non
     """Writes a set as one JSON file, a line a scene: rows of object number, x, y, z (metres), quaternion xyzw.
 
     Args:
-        scenes: The set; its objects must have scale 1, its scenes one tray.
+        scenes: The set, of objects of scale 1 in one kind of tray.
         path: The file.
-        made_by: The command, for readers.
+        made_by: Command that made the scenes, for readers.
 
     Raises:
         InputError: A scaled object, or trays that differ.
@@ -166,7 +169,8 @@ def save_scene_set(scenes: SceneSet, path: str | Path, made_by: str = "") -> Non
     Path(path).write_text(head + ',\n"categories": {\n' + ",\n".join(lines) + "\n}}\n")
 
 
-def _rounded(pose: np.ndarray[Any, np.dtype[np.float64]]) -> list[float]:
+def _rounded(pose: NDArray[np.float64]) -> list[float]:
+    """Returns a pose's x, y, z in metres and its quaternion xyzw, as a file keeps them."""
     position, quaternion = matrix_to_pose(pose)
     return [round(v, _DIGITS) for v in (*position, *quaternion)]
 
@@ -176,8 +180,8 @@ def load_scene_files(folder: str | Path, objects: ObjectSet, pattern: str = "*.j
 
     Args:
         folder: The folder.
-        objects: The set that holds their objects.
-        pattern: Which files: those of ``SceneState.save``, or the authors' ``*_pose.mat``.
+        objects: Object set that holds their objects.
+        pattern: Pattern of the files' names: those of ``SceneState.save``, or the authors' ``*_pose.mat``.
 
     Raises:
         InputError: There is none, or one cannot be read.
@@ -198,16 +202,16 @@ def load_scene_files(folder: str | Path, objects: ObjectSet, pattern: str = "*.j
 
 
 def make_published(
-    seed: int = 320, scenes: int = 80, objects: int = 77, counts: Sequence[int] = (5, 15), workers: int = 2
+    *, seed: int = 320, scenes: int = 80, objects: int = 77, counts: Sequence[int] = (5, 15), workers: int = 2
 ) -> SceneSet:
-    """Makes ``plgp-320`` (section III-E): 80 scenes a category, of 77 seen and 77 novel objects.
+    """Makes ``plgp-320`` (section III-E): 80 scenes in each category, of 77 seen and 77 novel objects.
 
     Args:
-        seed: Of the choice of objects and of the scenes.
-        scenes: A category.
-        objects: Different objects in the seen, and as many in the novel categories.
-        counts: Objects a scene.
-        workers: Processes.
+        seed: Seed of the choice of objects and of the scenes.
+        scenes: Number of scenes in each category.
+        objects: Number of different objects in the seen categories, and as many in the novel ones.
+        counts: Number of objects in each scene, one a category.
+        workers: Number of processes.
     """
     result: SceneSet = {}
     for number, (name, pool) in enumerate((("seen", ObjectSet.pybullet()), ("novel", ObjectSet.pybullet(900, 999)))):
@@ -217,6 +221,12 @@ def make_published(
         for count in counts:
             category = f"{name}-{count}"
             result[category] = make_scenes(
-                subset, category, scenes, count, seed + 100 * number + count, PUBLISHED_SETTINGS, workers
+                subset,
+                category,
+                scenes,
+                count=count,
+                seed=seed + 100 * number + count,
+                settings=PUBLISHED_SETTINGS,
+                workers=workers,
             )
     return result

@@ -22,7 +22,7 @@ RULES = BenchmarkSettings()
 
 @pytest.fixture(scope="module", params=[5, 15])
 def state(request):
-    return make_scenes(ObjectSet.pybullet(900, 999), "novel", 1, request.param, seed=11)[0]
+    return make_scenes(ObjectSet.pybullet(900, 999), "novel", 1, count=request.param, seed=11)[0]
 
 
 def test_parallel_image_with_mask_3000(benchmark, state):

@@ -174,7 +174,7 @@ def test_wrong_settings_are_named(wrong):
 def test_antipodal_grasps_lift_more_often_than_random_ones():
     rules = dataclasses.replace(BenchmarkSettings(), count=10)
     lifted = {"random": 0, "antipodal": 0}
-    for index, state in enumerate(make_scenes(ObjectSet.pybullet(0, 899), "seen-3", 2, 3, seed=81)):
+    for index, state in enumerate(make_scenes(ObjectSet.pybullet(0, 899), "seen-3", 2, count=3, seed=81)):
         world = World(rules.physics, state.tray)
         try:
             observation = observe(state, rules, [0, index])

@@ -61,7 +61,7 @@ def test_its_command_makes_the_same_scenes(published):
     """One of the 320: it depends on its category's seed, its number and the 77 objects alone."""
     names = json.loads(PUBLISHED["plgp-320"].read_text())["categories"]["novel-5"]["objects"]
     objects = ObjectSet("novel-77", tuple(ObjectSet.pybullet(900, 999).model(n) for n in names))
-    again = make_scenes(objects, "novel-5", 2, 5, published["novel-5"][0].seed, PUBLISHED_SETTINGS)
+    again = make_scenes(objects, "novel-5", 2, count=5, seed=published["novel-5"][0].seed, settings=PUBLISHED_SETTINGS)
     for made, kept in zip(again, published["novel-5"], strict=False):
         assert made.names == kept.names
         np.testing.assert_allclose(made.poses, kept.poses, atol=3e-6)

@@ -203,7 +203,7 @@ def test_published_scenes_lie_where_bullet_had_them(tmp_path):
         np.testing.assert_allclose(position, row[1:4], atol=1e-6)
         assert abs(np.dot(quaternion, row[4:])) == pytest.approx(1, abs=1e-6)
     world.close()
-    link = read_pose_scene(tmp_path / "05_pose.mat", objects, "link", floor=0.0043)
+    link = read_pose_scene(tmp_path / "05_pose.mat", objects, frame="link", floor=0.0043)
     np.testing.assert_allclose(link.poses[:, :3, 3], written[:, 1:4] - [0, 0, 0.0043])
     assert np.linalg.norm(link.poses[0, :3, 3] - state.poses[0, :3, 3]) > 0.01
     np.testing.assert_allclose(link.poses[1:, :3, :3], state.poses[1:, :3, :3])
@@ -299,3 +299,9 @@ def test_an_option_that_is_not_known_is_refused(tmp_path, make):
     put(tmp_path / "A00_0.obj", (3, 4, 10))
     with pytest.raises(TypeError, match="'colour'"):
         make(tmp_path, colour="red")
+
+
+@pytest.mark.parametrize("unit", [0, -0.0254, float("nan"), float("inf")])
+def test_a_unit_that_is_no_length_is_said_first(tmp_path, unit):
+    with pytest.raises(InputError, match=r"objects\.unit is .*; give a positive number of metres"):
+        ObjectSet.shapenetsem(tmp_path, unit=unit)
