@@ -34,7 +34,7 @@ class Example:
 
     Attributes:
         picture: Bytes of a JPEG.
-        caption: What the attempt was, in one line.
+        caption: Description of the attempt, one line.
     """
 
     picture: bytes

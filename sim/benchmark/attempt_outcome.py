@@ -58,7 +58,7 @@ def carried_objects(
     """Decides which objects an attempt brought to the drop-off place: none of them is a failure.
 
     Args:
-        touched: What the hand met.
+        touched: Contacts of the hand on its way.
         before: (N, 4, 4) poses of the objects before the attempt, T_world_link, metres.
         after: (N, 4, 4) poses of the objects at its end.
         lift: Height of the lift, metres.

@@ -26,7 +26,7 @@ class GraspPolicy(Protocol):
 
     @property
     def name(self) -> str:
-        """What tables call the policy."""
+        """Name of the policy in tables."""
         ...
 
     def __call__(self, observation: Any, count: int) -> GraspPoses:

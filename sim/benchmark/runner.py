@@ -33,7 +33,7 @@ class _Job(NamedTuple):
 
     Attributes:
         policy: The policy; with several workers it is pickled.
-        name: What tables call the policy.
+        name: Name of the policy in tables.
         state: The scene.
         number: Place of the scene in its category.
         friction: Friction of the fingertips.
@@ -74,7 +74,7 @@ def run_benchmark(
         backend: Kind of processes, see ``sim.jobs.run_jobs``.
         about: Text that tells the policy from others of its name, for example its settings; results in ``out`` that
             were made with another are refused.
-        name: What tables call the policy; else its ``name``, or its class's.
+        name: Name of the policy in tables; else its ``name``, or its class's.
 
     Returns:
         One row per attempt with ``COLUMNS``. Rows are sorted. All but ``WALL_TIMES`` is a function of the arguments.
@@ -197,7 +197,7 @@ class _Answer:
     Attributes:
         grasps: The grasps that can be tried, world frame.
         given: Number of grasps that it gave.
-        problem: What was wrong with the answer, or "".
+        problem: Fault of the answer, or "" where there is none.
         seconds: Wall time.
     """
 
@@ -213,7 +213,7 @@ def _ask(job: _Job, state: SceneState, *, asked: int, count: int) -> _Answer:
     Args:
         job: Policy and settings.
         state: The scene now.
-        asked: How often it was asked before while this scene was cleared.
+        asked: Number of times that it was asked before while this scene was cleared.
         count: Number of grasps that are wanted.
     """
     seen: Observation | SceneView

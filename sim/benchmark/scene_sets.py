@@ -46,7 +46,7 @@ def make_scenes(
 
     Args:
         objects: Object set to drop from.
-        category: What tables call the scenes, for example "novel-5".
+        category: Category of the scenes in tables, for example "novel-5".
         scenes: Number of scenes.
         count: Number of objects in each scene.
         seed: Seed of everything random.

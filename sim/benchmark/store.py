@@ -26,7 +26,7 @@ class SceneKey(NamedTuple):
     """Whose rows a file holds: one policy's, in one scene.
 
     Attributes:
-        policy: What tables call the policy.
+        policy: Name of the policy in tables.
         category: Category of the scene.
         number: Place of the scene in its category, from 0.
     """

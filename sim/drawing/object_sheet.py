@@ -42,11 +42,11 @@ class ObjectFacts:
     """An object in numbers.
 
     Attributes:
-        name: Its name in the set.
-        mass: kg, as PyBullet has it.
+        name: Name of the object in its set.
+        mass: Mass as PyBullet has it, kg.
         parts: Number of convex parts that it collides with.
-        bounds: (3,) sides of the box around it along its own axes, metres.
-        box: (3,) sides of the smallest box around it, smallest first, metres.
+        bounds: Sides of the box around it along its own axes, (3,) metres.
+        box: Sides of the smallest box around it, smallest first, (3,) metres.
     """
 
     name: str

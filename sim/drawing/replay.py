@@ -162,7 +162,7 @@ def write_replays(
         The files' paths.
 
     Raises:
-        InputError: As ``choose_attempts``, or a scene of the rows is not there.
+        InputError: The query cannot be read, or a scene of the rows is not there.
     """
     paths = []
     for row in choose_attempts(attempts, query, count).itertuples():

@@ -36,7 +36,7 @@ def gripper_lines(grasps: GraspPoses, gripper: GripperGeometry) -> FloatArray:
 
     Args:
         grasps: N grasps.
-        gripper: Its fingers' length is the lines'.
+        gripper: Gripper, whose fingers are as long as the lines.
 
     Returns:
         (N, 4, 3) float64, metres, in the grasps' frame: the left finger's tip, its base at the palm,
@@ -87,14 +87,14 @@ def write_scene_page(
 ) -> Path:
     """Writes a rotatable 3-D view of a scene with its grasps: world frame, metres, equal scales.
 
-    The mouse over an object tells its name, over a grasp its rank, quality, width and, where known,
-    how it ended. A click in the legend hides and shows.
+    The mouse over an object tells its name. Over a grasp it tells rank, quality, width and, where known, how the attempt
+    ended. A click in the legend hides and shows.
 
     Args:
         state: The scene.
-        grasps: World frame, best first; none is fine.
-        path: Where the HTML goes.
-        gripper: Its geometry; the paper's where not given.
+        grasps: Grasps, world frame, best first; there may be none.
+        path: File of the page.
+        gripper: Geometry of the gripper; None for the paper's.
         results: Rows of ``run_benchmark`` of the protocol "rank" of one policy, scene and friction:
             ``attempt`` is the grasp's rank from 0, and the colour says success or failure. Without
             them the colour is the grasp's quality.
@@ -105,7 +105,7 @@ def write_scene_page(
         The path.
 
     Raises:
-        InputError: Grasps in another frame, or results of more than one sequence.
+        InputError: The grasps are in another frame, or the results mix sequences.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -218,9 +218,9 @@ def write_policy_page(
     Args:
         state: The scene.
         attempts: Rows of one policy.
-        path: Where the HTML goes.
-        gripper: Its geometry; the paper's where not given.
-        scene: The scene's number in its category.
+        path: File of the page.
+        gripper: Geometry of the gripper; None for the paper's.
+        scene: Number of the scene in its category.
 
     Raises:
         InputError: The rows hold no ranked attempt in this scene.

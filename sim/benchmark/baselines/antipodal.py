@@ -171,7 +171,7 @@ class AntipodalPolicy:
         spacing_angle: Angle that ranked grasps keep instead, radians.
         half_side: Half of the side of the tray's floor, metres; contacts lie within.
         depth_margin: Margin of the depth rule, metres.
-        name: What tables call the policy.
+        name: Name of the policy in tables.
     """
 
     gripper: GripperGeometry = field(default_factory=GripperGeometry)

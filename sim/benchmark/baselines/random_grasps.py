@@ -91,7 +91,7 @@ class RandomPolicy:
 
     @property
     def name(self) -> str:
-        """What tables call the policy."""
+        """Name of the policy in tables."""
         return "random-free" if self.redraw else "random"
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
