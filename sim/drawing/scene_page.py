@@ -87,7 +87,7 @@ def write_scene_page(
 ) -> Path:
     """Writes a rotatable 3-D view of a scene with its grasps: world frame, metres, equal scales.
 
-    The mouse over an object tells its name. Over a grasp it tells rank, quality, width and, where known, how the attempt
+    The mouse over an object tells its name. Over a grasp it tells rank, quality, width and, where known, how it
     ended. A click in the legend hides and shows.
 
     Args:
