@@ -55,9 +55,9 @@ class AFFGANet(GraspNetwork):
         """Builds the network with random weights.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
         """
         super().__init__(channels, bins, stride=16)
         self.trunk = resnet101(channels, 16, (2, 4, 8))
@@ -73,4 +73,5 @@ class AFFGANet(GraspNetwork):
         small, big, every = (resize(scale, skip.shape[2:]) for scale in self.pyramid(stages[5]))
         quality = torch.cat([self.refine(torch.cat([small, skip], dim=1)), big], dim=1)
         rest = torch.cat([every, skip], dim=1)
-        return self.heads(quality, rest, rest)
+        maps: Tensor = self.heads(quality, rest, rest)
+        return maps

@@ -25,7 +25,8 @@ class PositionAttention(nn.Module):
         query, key, value = (layer(x).flatten(2) for layer in (self.query, self.key, self.value))
         energy = query.transpose(1, 2) @ key  # (B, reading pixel, read pixel)
         attended = value @ energy.softmax(dim=2).to(value.dtype).transpose(1, 2)
-        return x + self.gain * attended.view_as(x)
+        total: Tensor = x + self.gain * attended.view_as(x)
+        return total
 
 
 class ChannelAttention(nn.Module):
@@ -58,9 +59,9 @@ class DANet(GraspNetwork):
         """Builds the network with random weights.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
         """
         super().__init__(channels, bins, stride=8)
         self.trunk = smp.encoders.get_encoder("tu-resnet50s", channels, 5, None, 8)
@@ -73,4 +74,5 @@ class DANet(GraspNetwork):
         """Returns (B, 1 + 2K, H, W) logits."""
         deep = self.trunk(x)[5]
         position, channel = self.position(deep), self.channel(deep)
-        return self.up(self.heads(position + channel, position, channel))
+        maps: Tensor = self.up(self.heads(position + channel, position, channel))
+        return maps

@@ -22,7 +22,8 @@ class _Pyramid(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         parts = [branch(x) for branch in self.branches]
         parts.append(resize(self.pooled(x), x.shape[2:]))
-        return self.fuse(torch.cat(parts, dim=1))
+        fused: Tensor = self.fuse(torch.cat(parts, dim=1))
+        return fused
 
 
 def _head(outputs: int, prior: float | None) -> nn.Sequential:
@@ -46,9 +47,9 @@ class DeepLabV3Plus(GraspNetwork):
         """Builds the network with random weights.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
         """
         super().__init__(channels, bins, stride=8)
         self.trunk = resnet101(channels, 8, (4, 8, 16))
@@ -60,4 +61,6 @@ class DeepLabV3Plus(GraspNetwork):
         """Returns (B, 1 + 2K, H, W) logits."""
         stages = self.trunk(x)
         skip = self.skip(stages[2])
-        return self.heads(torch.cat([resize(self.pyramid(stages[5]), skip.shape[2:]), skip], dim=1))
+        deep = resize(self.pyramid(stages[5]), skip.shape[2:])
+        maps: Tensor = self.heads(torch.cat([deep, skip], dim=1))
+        return maps

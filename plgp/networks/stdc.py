@@ -46,7 +46,8 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convolution(x)
-        return x * self.gate(x)
+        refined: Tensor = x * self.gate(x)
+        return refined
 
 
 class _Fusion(nn.Module):
@@ -64,8 +65,9 @@ class _Fusion(nn.Module):
         )
 
     def forward(self, detail: Tensor, context: Tensor) -> Tensor:
-        x = self.merge(torch.cat([detail, context], dim=1))
-        return x * self.gate(x) + x
+        x: Tensor = self.merge(torch.cat([detail, context], dim=1))
+        fused: Tensor = x * self.gate(x) + x
+        return fused
 
 
 def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
@@ -95,9 +97,10 @@ class STDC(GraspNetwork):
         """Builds the network with random weights.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's, whose last convolutions have no biases.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's, whose last convolutions
+                have no biases.
         """
         super().__init__(channels, bins, stride=32)
         self.stem = nn.Sequential(normalised(channels, 32, stride=2), normalised(32, 64, stride=2))
@@ -116,4 +119,5 @@ class STDC(GraspNetwork):
         context = self.attention32(deep) + self.pooled(deep)  # one value a channel, the same at every pixel
         context = self.smooth32(F.interpolate(context, scale_factor=2.0))
         context = self.smooth16(F.interpolate(context + self.attention16(middle), scale_factor=2.0))
-        return self.heads(self.fusion(detail, context))
+        logits: Tensor = self.heads(self.fusion(detail, context))
+        return logits
