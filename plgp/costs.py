@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
 
 import plgp.networks
-from plgp.networks.base import GraspNetwork, parameter_count
+from plgp.networks.base import GraspNetwork
+from plgp.networks.cost import SIZE, Cost, measure_cost
 from sim.cli import run_command
 from sim.errors import InputError
 
 INPUTS = {"depth": 1, "RGB": 3, "RGB-D": 4}
-SIZE = (224, 224)
 USAGE = """Parameters and multiply-adds of Table II's networks, the paper's figures beside them.
 
   python -m plgp.costs                  images of 224x224, as in the paper
@@ -56,19 +55,6 @@ PAPER = {
 }
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one network costs.
-
-    Attributes:
-        parameters: Their number.
-        macs: Multiply-adds of one image: convolutions, transposed ones as executed, matrix products.
-    """
-
-    parameters: int
-    macs: int
-
-
 def unallocated(name: str, channels: int) -> GraspNetwork:
     """Returns a network without memory, on the meta device, in evaluation mode.
 
@@ -92,10 +78,7 @@ def measure(name: str, channels: int, size: tuple[int, int] = SIZE) -> Cost:
     Raises:
         InputError: The size does not fit.
     """
-    network = unallocated(name, channels)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.empty(1, channels, *size, device="meta"))
-    return Cost(parameter_count(network), counter.get_total_flops() // 2)
+    return measure_cost(unallocated(name, channels), size)
 
 
 def cost_table(size: tuple[int, int] = SIZE) -> Table:

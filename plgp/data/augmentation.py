@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from sim.errors import InputError
 from sim.grasp import angle_to_bin, bin_to_angle
 
+
 @dataclass(frozen=True)
 class GraspArrays:
     """G grasps of one image, on whole pixels.

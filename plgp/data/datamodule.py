@@ -119,9 +119,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         if overfit is not None and overfit < 1:
             raise InputError(f"overfit is {overfit}; give at least 1 image, or null")
         self.folder, self.recipe, self.generate_workers = Path(folder), recipe, generate_workers
-        self.input_format = InputFormat(
-            modality=modality, depth_scale=float(depth_scale), window=crop, colours=colours
-        )
+        self.input_format = InputFormat(modality=modality, depth_scale=float(depth_scale), window=crop, colours=colours)
         self.settings = AugmentationSettings(
             crop=crop, translate_px=translate_px, rotate_deg=float(rotate_deg), flip=flip, jitter=float(jitter)
         )

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plgp.policy.decoder import Workspace
+from plgp.policy.workspace import Area, Workspace
 from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.view import check_depth_image
@@ -167,7 +167,7 @@ def _read_document(path: Path) -> Any:
         raise InputError(f"intrinsics file '{path}' is neither JSON nor YAML") from error
 
 
-def read_workspace(text: str | Path | None, size: tuple[int, int]) -> Workspace | NDArray[np.bool_] | None:
+def read_workspace(text: str | Path | None, size: tuple[int, int]) -> Area:
     """Returns where grasps may lie.
 
     Args:

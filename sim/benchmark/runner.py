@@ -52,19 +52,28 @@ class Observation:
     """What a policy is shown.
 
     Attributes:
-        rgb: (H, W, 3) uint8.
+        rgb: (H, W, 3) uint8; None where the camera gives no colours. The benchmark always gives them.
         depth: (H, W) float32, metres with noise, 0 = missing.
-        camera: The camera with its pose in the world.
+        camera: The camera with its pose in the world; a pose of identity where that is unknown.
     """
 
-    rgb: NDArray[np.uint8]
+    rgb: NDArray[np.uint8] | None
     depth: NDArray[np.float32]
     camera: PinholeCamera
 
-    def point_cloud(self) -> tuple[FloatArray, NDArray[np.uint8]]:
-        """Returns ``points`` (N, 3) float64, camera frame, metres, and ``colours`` (N, 3) uint8."""
+    def __post_init__(self) -> None:
+        """Checks shapes; raises InputError."""
+        size = (self.camera.height, self.camera.width)
+        if self.depth.shape != size:
+            raise InputError(f"the depth image is {self.depth.shape}, its camera {size}; give (height, width) alike")
+        if self.rgb is not None and (self.rgb.shape != (*size, 3) or self.rgb.dtype != np.uint8):
+            raise InputError(f"the RGB image is {self.rgb.dtype} {self.rgb.shape}; give uint8 {(*size, 3)}, red first")
+
+    def point_cloud(self) -> tuple[FloatArray, NDArray[np.uint8] | None]:
+        """Returns ``points`` (N, 3) float64, camera frame, metres, and ``colours`` (N, 3) uint8, None without RGB."""
         rows, cols = np.nonzero(self.depth > 0)
-        return self.camera.deproject(rows, cols, self.depth[rows, cols]), self.rgb[rows, cols]
+        colours = None if self.rgb is None else self.rgb[rows, cols]
+        return self.camera.deproject(rows, cols, self.depth[rows, cols]), colours
 
 
 class GraspPolicy(Protocol):

@@ -19,7 +19,7 @@ from plgp.callbacks import COLUMNS, BenchmarkCallback, PictureCallback, _from_ra
 from plgp.evaluation.map_figures import attempt_picture
 from plgp.loggers import wandb_logger
 from plgp.module import GraspModule
-from plgp.policy.decoder import Workspace
+from plgp.policy.workspace import Workspace
 from sim.benchmark import BenchmarkSettings, Observation
 from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import PinholeCamera, overhead_pose

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from plgp.data import PLGPDataModule, collate
-from plgp.data.transforms import InputFormat
+from plgp.data.input_format import InputFormat
 from plgp.losses import GraspLoss
 from plgp.metrics import BinnedAveragePrecision, GraspMetrics, rectangle_iou
 from plgp.module import GraspModule, load_module
@@ -156,20 +156,22 @@ def test_decoder_reads_what_the_maps_say():
     depth[200:240, 300:312] = 0.57  # 12 pixels are 16 mm wide
     maps = perfect([220, 221, 100], [306, 306, 100], [0, 0, 5])
     settings = DecoderSettings()
-    grasps = decode(maps, depth, CAMERA, GripperGeometry(), 1)
+    grasps = decode(maps, depth, CAMERA, gripper=GripperGeometry(), count=1)
     assert (grasps.row[0], grasps.col[0]) == (220, 306)
     assert grasps.angle[0] == 0
     assert grasps.width[0] == pytest.approx(0.03)
     assert grasps.depth[0] == pytest.approx(0.03 - settings.depth_margin, abs=1e-4)
-    deepest = decode(maps, depth, CAMERA, GripperGeometry(), 1, replace(settings, depth_margin=0.0))
+    deepest = decode(
+        maps, depth, CAMERA, gripper=GripperGeometry(), count=1, settings=replace(settings, depth_margin=0.0)
+    )
     assert deepest.depth[0] == pytest.approx(0.03, abs=1e-4)
     assert grasps.quality[0] == pytest.approx(0.9)
     # The neighbour was suppressed; the bare floor at (100, 100) allows no depth.
-    two = decode(maps, depth, CAMERA, GripperGeometry(), 2, DecoderSettings(suppression_px=3))
+    two = decode(maps, depth, CAMERA, gripper=GripperGeometry(), count=2, settings=DecoderSettings(suppression_px=3))
     assert (two.row[0], two.col[0]) == (220, 306)
     assert (100, 100) not in set(zip(two.row.tolist(), two.col.tolist(), strict=True))
     box = Workspace((-1.0, -1.0, -0.1), (-0.02, 1.0, 1.0), "world")
-    elsewhere = decode(maps, depth, CAMERA, GripperGeometry(), 5, allowed=box.mask(depth, CAMERA))
+    elsewhere = decode(maps, depth, CAMERA, gripper=GripperGeometry(), count=5, allowed=box.mask(depth, CAMERA))
     points = CAMERA.deproject(elsewhere.row, elsewhere.col, depth[elsewhere.row, elsewhere.col])
     assert (points[:, 0] <= -0.02).all()
 
@@ -180,10 +182,12 @@ def test_decoder_fills_up_to_count_and_survives_nothing():
     maps = GraspMaps(*(torch.full((1, n, 480, 640), 0.2) for n in (1, 18, 18)))
     allowed = np.zeros(depth.shape, bool)
     allowed[200:206, 300:312] = True
-    few = decode(maps, depth, CAMERA, GripperGeometry(), 30, DecoderSettings(suppression_px=8), allowed)
+    settings = DecoderSettings(suppression_px=8)
+    few = decode(maps, depth, CAMERA, gripper=GripperGeometry(), count=30, settings=settings, allowed=allowed)
     assert len(few) == 30
     assert len(set(zip(few.row.tolist(), few.col.tolist(), strict=True))) == 30
-    assert len(decode(maps, depth, CAMERA, GripperGeometry(), 10, allowed=np.zeros(depth.shape, bool))) == 0
+    nowhere = np.zeros(depth.shape, bool)
+    assert len(decode(maps, depth, CAMERA, gripper=GripperGeometry(), count=10, allowed=nowhere)) == 0
 
 
 def test_policy_takes_any_size_and_rejects_bad_depth():
@@ -195,7 +199,7 @@ def test_policy_takes_any_size_and_rejects_bad_depth():
         with pytest.raises(InputError, match=message):
             policy.predict(None, bad)
     with pytest.raises(InputError, match="needs an RGB"):
-        NetworkPolicy(GGCNN2(4), InputFormat("rgbd"), GripperGeometry()).predict(None, depth)
+        NetworkPolicy(GGCNN2(4), InputFormat(modality="rgbd"), GripperGeometry()).predict(None, depth)
 
 
 def test_binned_average_precision_close_to_exact():

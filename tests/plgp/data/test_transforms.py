@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plgp.data.transforms import Augmentation, AugmentationSettings, Frame, GraspArrays, InputFormat
+from plgp.data.augmentation import Augmentation, AugmentationSettings, GraspArrays, LabelledImage
+from plgp.data.input_format import InputFormat
 from sim.errors import InputError
 
 BINS = 180
@@ -22,7 +23,7 @@ def bar_frame(row, col, angle, length=60, half_thickness=3.0, shape=(480, 640)):
     )
     depth = np.where(bar, 0.5, 0.6).astype(np.float32)
     rgb = np.repeat((bar * 255).astype(np.uint8)[..., None], 3, axis=2)
-    return Frame(rgb, depth, bar.astype(np.uint8), grasps)
+    return LabelledImage(rgb, depth, bar.astype(np.uint8), grasps)
 
 
 def measured(bar):
@@ -64,7 +65,7 @@ def test_the_bar_test_sees_a_wrong_sign():
 @pytest.mark.parametrize("parts", ["depth", "rgb", "both"])
 def test_same_seed_same_frame(parts):
     frame = bar_frame(240, 320, 0.3)
-    frame = Frame(
+    frame = LabelledImage(
         frame.rgb if parts != "depth" else None,
         frame.depth if parts != "rgb" else None,
         frame.instance_mask,
@@ -83,7 +84,7 @@ def test_holes_do_not_blur_into_their_neighbours():
     frame = bar_frame(240, 320, 0.3)
     depth = np.full((480, 640), 0.6, np.float32)
     depth[200:240, 300:340] = 0
-    out = Augmentation(bins=BINS)(Frame(None, depth, frame.instance_mask, frame.grasps), 7)
+    out = Augmentation(bins=BINS)(LabelledImage(None, depth, frame.instance_mask, frame.grasps), 7)
     seen = out.depth[out.depth > 0]
     np.testing.assert_allclose(seen, 0.6, rtol=1e-4)
     assert 1300 < (out.depth == 0).sum() < 1900
@@ -93,7 +94,7 @@ def test_grasps_outside_the_crop_are_left_out_and_none_is_fine():
     frame = bar_frame(5, 5, 0.0)
     assert len(Augmentation(bins=BINS)(frame, 0).grasps.row) == 0
     none = GraspArrays(*(np.zeros(0, np.int64),) * 3, np.zeros(0, np.float32))
-    assert len(Augmentation(bins=BINS)(Frame(None, frame.depth, None, none), 0).grasps.row) == 0
+    assert len(Augmentation(bins=BINS)(LabelledImage(None, frame.depth, None, none), 0).grasps.row) == 0
 
 
 def test_evaluation_crops_the_centre():
@@ -108,20 +109,20 @@ def test_input_format():
     depth = np.array([[0.5, 0.7], [0.0, 0.6]], np.float32)
     rgb = np.zeros((2, 2, 3), np.uint8)
     rgb[0] = 255
-    x = InputFormat("rgbd", depth_scale=2.0)(rgb, depth)
+    x = InputFormat(modality="rgbd", depth_scale=2.0)(rgb, depth)
     np.testing.assert_allclose(x[3], [[-0.2, 0.2], [0, 0]], atol=1e-6)
     np.testing.assert_allclose(x[0], [[0.5, 0.5], [-0.5, -0.5]])
     with pytest.raises(InputError, match="modality 'grey'"):
-        InputFormat("grey")
+        InputFormat(modality="grey")
     with pytest.raises(InputError, match="needs an RGB"):
-        InputFormat("rgb")(None, depth)
+        InputFormat(modality="rgb")(None, depth)
     with pytest.raises(InputError, match="crop 500"):
         Augmentation(AugmentationSettings(crop=500))(bar_frame(240, 320, 0.0), 0)
 
 
 def test_colour_jitter_is_of_the_colours_and_of_training_only():
     frame = bar_frame(240, 320, 0.3)
-    frame = Frame(frame.rgb // 2 + 60, frame.depth, frame.instance_mask, frame.grasps)
+    frame = LabelledImage(frame.rgb // 2 + 60, frame.depth, frame.instance_mask, frame.grasps)
     plain, vivid = (Augmentation(AugmentationSettings(jitter=j), BINS)(frame, 3) for j in (0.0, 0.4))
     again = Augmentation(AugmentationSettings(jitter=0.4), BINS)(frame, 3)
     assert (plain.rgb != vivid.rgb).any()

@@ -9,11 +9,12 @@ from hypothesis.extra import numpy as hnp
 from scipy.ndimage import gaussian_filter, maximum_filter
 
 from labeler.labels import label_view
-from plgp.data.transforms import InputFormat
+from plgp.data.input_format import InputFormat
 from plgp.module import GraspModule
 from plgp.networks import GGCNN2
 from plgp.policy import ConstantPolicy, NetworkPolicy, pretrained_checkpoint
-from plgp.policy.decoder import DecoderSettings, Workspace, best_peaks, blocked, decode
+from plgp.policy.decoder import DecoderSettings, best_peaks, blocked, decode
+from plgp.policy.workspace import Workspace
 from plgp.targets import GraspMaps
 from sim.benchmark import BenchmarkSettings, observe
 from sim.benchmark.scene_sets import load_scene_set
@@ -84,7 +85,7 @@ def test_the_ranking_is_the_obvious_twins(seen, kind, count):
     maps = peaked(seen) if kind == "peaked" else untrained().predict(seen.rgb, seen.depth)
     rules = DecoderSettings(pool=2000)
     allowed = TRAY.mask(seen.depth, seen.camera)
-    grasps = decode(maps, seen.depth, seen.camera, GRIPPER, count, rules, allowed)
+    grasps = decode(maps, seen.depth, seen.camera, gripper=GRIPPER, count=count, settings=rules, allowed=allowed)
     slow = obvious_decode(maps, seen, count, rules)
     assert 1 <= len(grasps) == len(slow)
     np.testing.assert_array_equal(grasps.row, slow[:, 0])
@@ -95,8 +96,9 @@ def test_the_ranking_is_the_obvious_twins(seen, kind, count):
 
 def test_logits_and_probabilities_rank_alike(seen):
     policy = untrained(1)
-    one = decode(policy.logits(seen.rgb, seen.depth), seen.depth, seen.camera, GRIPPER, 30, logits=True)
-    two = decode(policy.predict(seen.rgb, seen.depth), seen.depth, seen.camera, GRIPPER, 30)
+    at = {"depth": seen.depth, "camera": seen.camera, "gripper": GRIPPER, "count": 30}
+    one = decode(policy.logits(seen.rgb, seen.depth), **at, logits=True)
+    two = decode(policy.predict(seen.rgb, seen.depth), **at)
     assert len(one) == 30
     np.testing.assert_array_equal(one.row * 640 + one.col, two.row * 640 + two.col)
     np.testing.assert_allclose(one.width, two.width, atol=1e-7)
@@ -113,7 +115,8 @@ def test_the_quick_look_drops_nothing_that_the_depth_rule_keeps(seen):
     rules = DecoderSettings()
     free = deepest_free_depth(seen.depth, seen.camera, GRIPPER, rows, cols, angle, width, margin=rules.margin)
     kept = np.nan_to_num(free, nan=-1.0) >= rules.min_depth
-    dropped = blocked(seen.depth, seen.camera, GRIPPER, rows, cols, angle, width, rules)
+    at = {"row": rows, "col": cols, "angle": angle, "width": width}
+    dropped = blocked(seen.depth, seen.camera, GRIPPER, **at, settings=rules)
     assert kept.sum() > 100
     assert not (dropped & kept).any()
     assert dropped[~kept].mean() > 0.7  # or it would not be worth its name
