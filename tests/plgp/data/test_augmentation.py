@@ -1,4 +1,4 @@
-"""Augmentation turns grasps just as it turns the picture; holes do not spread; input normalisation."""
+"""Augmentation turns grasps just as it turns the picture; holes do not spread."""
 
 import numpy as np
 import pytest
@@ -6,13 +6,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plgp.data.augmentation import Augmentation, AugmentationSettings, GraspArrays, LabelledImage
-from plgp.data.input_format import InputFormat
 from sim.errors import InputError
 
 BINS = 180
 
 
-def bar_frame(row, col, angle, length=60, half_thickness=3.0, shape=(480, 640)):
+def labelled_bar(row, col, angle, length=60, half_thickness=3.0, shape=(480, 640)):
     """A bright bar along the grasp's closing direction, (cos, -sin) in (col, row), and its grasp."""
     r, c = np.mgrid[: shape[0], : shape[1]]
     along = (c - col) * np.cos(angle) - (r - row) * np.sin(angle)
@@ -38,7 +37,7 @@ def measured(bar):
     row=st.integers(200, 280), col=st.integers(280, 360), angle_bin=st.integers(0, BINS - 1), seed=st.integers(0, 2**31)
 )
 def test_grasp_still_lies_along_its_bar(row, col, angle_bin, seed):
-    frame = bar_frame(row, col, angle_bin * np.pi / BINS)
+    frame = labelled_bar(row, col, angle_bin * np.pi / BINS)
     out = Augmentation(bins=BINS)(frame, seed)
     assert out.rgb.shape == (320, 320, 3)
     assert len(out.grasps.row) == 1
@@ -53,7 +52,7 @@ def test_grasp_still_lies_along_its_bar(row, col, angle_bin, seed):
 
 def test_the_bar_test_sees_a_wrong_sign():
     """A grasp turned the other way is off by more than the tolerance above."""
-    frame = bar_frame(240, 320, np.radians(20))
+    frame = labelled_bar(240, 320, np.radians(20))
     errors = []
     for seed in range(20):
         out = Augmentation(bins=BINS)(frame, seed)
@@ -64,7 +63,7 @@ def test_the_bar_test_sees_a_wrong_sign():
 
 @pytest.mark.parametrize("parts", ["depth", "rgb", "both"])
 def test_same_seed_same_frame(parts):
-    frame = bar_frame(240, 320, 0.3)
+    frame = labelled_bar(240, 320, 0.3)
     frame = LabelledImage(
         frame.rgb if parts != "depth" else None,
         frame.depth if parts != "rgb" else None,
@@ -81,7 +80,7 @@ def test_same_seed_same_frame(parts):
 
 
 def test_holes_do_not_blur_into_their_neighbours():
-    frame = bar_frame(240, 320, 0.3)
+    frame = labelled_bar(240, 320, 0.3)
     depth = np.full((480, 640), 0.6, np.float32)
     depth[200:240, 300:340] = 0
     out = Augmentation(bins=BINS)(LabelledImage(None, depth, frame.instance_mask, frame.grasps), 7)
@@ -91,37 +90,27 @@ def test_holes_do_not_blur_into_their_neighbours():
 
 
 def test_grasps_outside_the_crop_are_left_out_and_none_is_fine():
-    frame = bar_frame(5, 5, 0.0)
+    frame = labelled_bar(5, 5, 0.0)
     assert len(Augmentation(bins=BINS)(frame, 0).grasps.row) == 0
     none = GraspArrays(*(np.zeros(0, np.int64),) * 3, np.zeros(0, np.float32))
     assert len(Augmentation(bins=BINS)(LabelledImage(None, frame.depth, None, none), 0).grasps.row) == 0
 
 
 def test_evaluation_crops_the_centre():
-    frame = bar_frame(200, 300, 0.0)
+    frame = labelled_bar(200, 300, 0.0)
     out = Augmentation(bins=BINS, train=False)(frame, 0)
     np.testing.assert_array_equal(out.rgb, frame.rgb[80:400, 160:480])
     np.testing.assert_allclose(out.depth, frame.depth[80:400, 160:480])
     assert (out.grasps.row[0], out.grasps.col[0]) == (120, 140)
 
 
-def test_input_format():
-    depth = np.array([[0.5, 0.7], [0.0, 0.6]], np.float32)
-    rgb = np.zeros((2, 2, 3), np.uint8)
-    rgb[0] = 255
-    x = InputFormat(modality="rgbd", depth_scale=2.0)(rgb, depth)
-    np.testing.assert_allclose(x[3], [[-0.2, 0.2], [0, 0]], atol=1e-6)
-    np.testing.assert_allclose(x[0], [[0.5, 0.5], [-0.5, -0.5]])
-    with pytest.raises(InputError, match="modality 'grey'"):
-        InputFormat(modality="grey")
-    with pytest.raises(InputError, match="needs an RGB"):
-        InputFormat(modality="rgb")(None, depth)
+def test_a_crop_larger_than_the_image_is_refused():
     with pytest.raises(InputError, match="crop 500"):
-        Augmentation(AugmentationSettings(crop=500))(bar_frame(240, 320, 0.0), 0)
+        Augmentation(AugmentationSettings(crop=500))(labelled_bar(240, 320, 0.0), 0)
 
 
 def test_colour_jitter_is_of_the_colours_and_of_training_only():
-    frame = bar_frame(240, 320, 0.3)
+    frame = labelled_bar(240, 320, 0.3)
     frame = LabelledImage(frame.rgb // 2 + 60, frame.depth, frame.instance_mask, frame.grasps)
     plain, vivid = (Augmentation(AugmentationSettings(jitter=j), BINS)(frame, 3) for j in (0.0, 0.4))
     again = Augmentation(AugmentationSettings(jitter=0.4), BINS)(frame, 3)
