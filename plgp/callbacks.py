@@ -21,12 +21,13 @@ from plgp.module import GraspModule
 from plgp.policy.decoder import DecoderSettings
 from plgp.policy.network import NetworkPolicy
 from plgp.policy.workspace import Workspace
-from sim.benchmark import BenchmarkSettings, Observation, make_scenes, observe, run_benchmark, summarise
+from sim.benchmark import BenchmarkSettings, make_scenes, observe, run_benchmark, summarise
 from sim.benchmark.scene_sets import SceneSet
 from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.objects import ObjectSet
 from sim.scene import SceneSettings, SceneState
+from sim.view import Observation
 
 log = logging.getLogger(__name__)
 SCORES = ("SR", "PC", "AP")

@@ -21,10 +21,10 @@ from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read
 from plgp.policy.decoder import DecoderSettings
 from plgp.policy.network import NetworkPolicy
 from plgp.policy.workspace import allowed_pixels
-from sim.benchmark import Observation
 from sim.cli import run_hydra
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
+from sim.view import Observation
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
 # Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.

@@ -77,6 +77,39 @@ class SceneView:
         check_depth_image(self.parallel_depth, "SceneView.parallel_depth")
 
 
+@dataclass(frozen=True)
+class Observation:
+    """An image from a camera, a benchmark's or a real one: what a policy is shown.
+
+    Attributes:
+        rgb: (H, W, 3) uint8; None where the camera gives no colours. The benchmark always gives them.
+        depth: (H, W) float32, metres, with the sensor's noise, 0 = missing.
+        camera: The camera; its pose in the world is the identity where it is unknown.
+    """
+
+    rgb: NDArray[np.uint8] | None
+    depth: NDArray[np.float32]
+    camera: PinholeCamera
+
+    def __post_init__(self) -> None:
+        """Checks shapes; raises InputError."""
+        size = (self.camera.height, self.camera.width)
+        if self.depth.shape != size:
+            raise InputError(f"the depth image is {self.depth.shape}, its camera {size}; give (height, width) alike")
+        if self.rgb is not None and (self.rgb.shape != (*size, 3) or self.rgb.dtype != np.uint8):
+            raise InputError(f"the RGB image is {self.rgb.dtype} {self.rgb.shape}; give uint8 {(*size, 3)}, red first")
+
+    def point_cloud(self) -> tuple[NDArray[np.float64], NDArray[np.uint8] | None]:
+        """Returns the points that are seen.
+
+        Returns:
+            ``points`` (N, 3) float64, camera frame, metres, and ``colours`` (N, 3) uint8, or None without RGB.
+        """
+        rows, cols = np.nonzero(self.depth > 0)
+        colours = None if self.rgb is None else self.rgb[rows, cols]
+        return self.camera.deproject(rows, cols, self.depth[rows, cols]), colours
+
+
 def check_depth_image(depth: NDArray[np.floating], name: str = "depth image") -> None:
     """Raises InputError unless ``depth`` is a 2-D image in metres with something in it.
 

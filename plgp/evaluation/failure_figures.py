@@ -78,7 +78,7 @@ def draw_example(
 def _draw_place(axes: Axes, place: Labelled, seen: Observation, grasp: GraspPoses, gripper: GripperGeometry) -> None:
     """The camera's picture around the grasp: fingers, closing line, labels nearby."""
     camera = seen.camera
-    axes.imshow(seen.rgb)
+    axes.imshow(np.asarray(seen.rgb))
     half, side = float(grasp.width[0]) / 2, gripper.finger_width / 2
     outer = half + gripper.finger_thickness
     for low, high in ((-outer, -half), (half, outer)):

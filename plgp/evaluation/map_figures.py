@@ -11,12 +11,11 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from plgp.targets import GraspMaps
-from sim.benchmark import Observation
 from sim.camera import PinholeCamera
 from sim.drawing.figures import hide_ticks, panels, save_figure
 from sim.geometry import transform
 from sim.grasp import PixelGrasps
-from sim.view import SceneView
+from sim.view import Observation, SceneView
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

