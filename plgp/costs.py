@@ -33,9 +33,9 @@ class Published:
     """What Table II prints for one network.
 
     Attributes:
-        title: Its name in the table.
-        parameters: M, for depth, RGB, RGB-D.
-        flops: "GFLOPs", likewise.
+        title: Name in the table.
+        parameters: Parameters in millions, for depth, RGB, RGB-D.
+        flops: What the table calls GFLOPs, for depth, RGB, RGB-D.
     """
 
     title: str
@@ -59,8 +59,8 @@ def unallocated(name: str, channels: int) -> GraspNetwork:
     """Returns a network without memory, on the meta device, in evaluation mode.
 
     Args:
-        name: A class of ``plgp.networks``.
-        channels: Input channels.
+        name: Name of a class of ``plgp.networks``.
+        channels: Number of input channels.
     """
     with torch.device("meta"):
         network: GraspNetwork = getattr(plgp.networks, name)(channels)
@@ -71,8 +71,8 @@ def measure(name: str, channels: int, size: tuple[int, int] = SIZE) -> Cost:
     """Returns what a network of Table II costs, without running it.
 
     Args:
-        name: A class of ``plgp.networks``.
-        channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
+        name: Name of a class of ``plgp.networks``.
+        channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
         size: Height and width, multiples of the network's stride.
 
     Raises:
@@ -82,10 +82,10 @@ def measure(name: str, channels: int, size: tuple[int, int] = SIZE) -> Cost:
 
 
 def cost_table(size: tuple[int, int] = SIZE) -> Table:
-    """Returns the table, a row for each network and input.
+    """Returns the table, with a row for each network and input.
 
     Args:
-        size: Height and width of the image that the multiply-adds are counted for.
+        size: Height and width of the image for which the multiply-adds are counted.
     """
     table = Table(title=f"Cost of Table II's networks, images of {size[0]}x{size[1]}")
     for head in ("network", "input"):

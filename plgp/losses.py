@@ -39,8 +39,8 @@ class _Form(NamedTuple):
     """An element-wise loss f(x, t) on logits x and targets t.
 
     Attributes:
-        negatives: x -> (sum of f(x, 0), df/dx at t = 0), for the many.
-        exact: (x, t) -> (f, df/dx), for the few.
+        negatives: Function x -> (sum of f(x, 0), df/dx at t = 0), for the many negatives.
+        exact: Function (x, t) -> (f, df/dx), for the few positives.
         weights: Factors on the elements with t > 0, and on those with t = 0.
     """
 
@@ -102,7 +102,7 @@ def _flat(x: Tensor) -> Tensor:
 
 
 class _MeanOfForm(torch.autograd.Function):
-    """Sum of a form over flat logits and targets, divided by their number."""
+    """Mean of a form over flat logits and targets."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, form: _Form) -> Tensor:

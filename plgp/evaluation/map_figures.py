@@ -111,7 +111,7 @@ def draw_prediction(
     max_opening: float = 0.1,
     allowed: NDArray[np.bool_] | None = None,
 ) -> Path:
-    """Draws what a network made of an observation: target, quality, angle, width and the top grasps.
+    """Draws what a network makes of an observation: target, quality, angle, width and the top grasps.
 
     Args:
         seen: The observation.

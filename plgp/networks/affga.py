@@ -18,7 +18,7 @@ class _Scales(NamedTuple):
 
 
 class _HybridPyramid(nn.Module):
-    """Four atrous branches on 2048 channels, fused for small objects, for big ones, and for all."""
+    """Hybrid atrous spatial pyramid: four branches on 2048 channels, fused for small objects, for big ones, for all."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,7 +49,10 @@ def _head(inputs: int, outputs: int, prior: float | None) -> nn.Sequential:
 
 
 class AFFGANet(GraspNetwork):
-    """Stage 4 dilates by 2, 4, 8; quality reads small and big scales apart, angle and width all together."""
+    """AFFGA-Net of stride 16, whose stage 4 dilates by 2, 4, 8.
+
+    The quality head reads the features for small and for big objects apart; angle and width read those for all.
+    """
 
     def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
         """Builds the network with random weights.

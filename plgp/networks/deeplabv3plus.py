@@ -10,7 +10,7 @@ from plgp.networks.blocks import TaskHeads, doubled, logits, normalised, resize,
 
 
 class _Pyramid(nn.Module):
-    """Atrous spatial pyramid pooling with image pooling: 2048 -> 256 channels."""
+    """Atrous spatial pyramid pooling with image pooling, from 2048 to 256 channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -39,7 +39,10 @@ def _head(outputs: int, prior: float | None) -> nn.Sequential:
 
 
 class DeepLabV3Plus(GraspNetwork):
-    """Stage 4 dilates by 4, 8, 16; a head a map. Trains on batches of 2 or more (image pooling)."""
+    """DeepLabv3+ of stride 8, whose stage 4 dilates by 4, 8, 16, with one head for each map.
+
+    Training needs batches of 2 or more, because of the image pooling.
+    """
 
     pools = True
 

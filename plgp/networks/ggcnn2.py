@@ -18,10 +18,10 @@ def _upsample() -> nn.Module:
 
 
 class GGCNN2(GraspNetwork):
-    """Fully convolutional, no batch norm, stride 4.
+    """GGCNN2 of stride 4, fully convolutional and without batch norm.
 
-    The three 1x1 heads are one convolution of 1 + 2K channels: the same sums and parameters,
-    a third of the memory traffic.
+    The three 1x1 heads are one convolution of 1 + 2K channels: the sums and parameters are the same, the memory
+    traffic is a third.
     """
 
     def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:

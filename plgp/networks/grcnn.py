@@ -33,7 +33,7 @@ def _head(inputs: int, outputs: int, prior: float | None) -> nn.Sequential:
 
 
 class GRCNN(GraspNetwork):
-    """Encoder of stride 4, five residual blocks, transposed convolutions; all with biases."""
+    """GR-ConvNet of stride 4: an encoder, five residual blocks, transposed convolutions. All layers have biases."""
 
     def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
         """Builds the network with Xavier weights and zero biases.

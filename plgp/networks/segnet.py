@@ -40,7 +40,7 @@ def _head(outputs: int, prior: float | None) -> nn.Sequential:
 
 
 class SegNet(GraspNetwork):
-    """VGG-16 encoder, stride 32, and a decoder that unpools to where the maxima were."""
+    """SegNet of stride 32: VGG-16's encoder, and a decoder that unpools to where the maxima were."""
 
     def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
         """Builds the network with random weights.

@@ -11,7 +11,7 @@ from plgp.networks.blocks import TaskHeads, doubled, normalised
 
 
 class _Concatenation(nn.Module):
-    """Short-term dense concatenation: four convolutions in sequence, all four outputs side by side."""
+    """Short-term dense concatenation: four convolutions in sequence, whose four outputs are concatenated."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class _Concatenation(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Attention refinement: a 3x3 convolution, each channel weighed by its own mean over the image."""
+    """Attention refinement: a 3x3 convolution, whose channels are weighed by their means over the image."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -51,7 +51,7 @@ class _Attention(nn.Module):
 
 
 class _Fusion(nn.Module):
-    """Merges detail and context at stride 8, and adds what a gate lets through."""
+    """Feature fusion: merges detail and context at stride 8, and adds what a gate lets through."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -89,7 +89,7 @@ def _head(outputs: int, prior: float | None) -> nn.Sequential:
 
 
 class STDC(GraspNetwork):
-    """Stride 32. Trains on batches of 2 or more (batch norm behind global pools)."""
+    """STDC2 of stride 32. Training needs batches of 2 or more, because batch norms follow global pools."""
 
     pools = True
 

@@ -19,7 +19,7 @@ def _pair(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class UNet(GraspNetwork):
-    """Five levels, stride 16; the three 1x1 heads are one convolution."""
+    """UNet of five levels and stride 16. The three 1x1 heads are one convolution."""
 
     def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
         """Builds the network with random weights.
