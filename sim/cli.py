@@ -12,6 +12,7 @@ import difflib
 import inspect
 import os
 import re
+import select
 import sys
 import types
 import typing
@@ -99,11 +100,23 @@ def guarded(*, interrupted: str = "interrupted") -> Iterator[None]:
         print(interrupted, file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            raise SystemExit(128 + 13) from None
         sentence = mendable(error)
         if sentence is None:
             raise
         print(f"error: {sentence}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed any more, as in ``... | head``; then nothing more is printed."""
+    state = select.poll()
+    state.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in state.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def input_error(error: BaseException | None) -> InputError | None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from labeler.pdg.relief import compiled
+from sim.compiled import compiled
 
 # The furthest check that any depth of a (pixel, angle) reached; VALID is a label.
 REASONS = (

@@ -12,29 +12,18 @@ Everything that the kernels ask is asked of three images of one angle, uint16 in
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, cast
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from sim.compiled import compiled
 from sim.view import SceneView
 
 UNIT = 1e-5  # metres per step of the integer relief, unless the scene is deeper than 0.65 m
 _FARTHEST = 65535
 _COLUMNS = 128  # columns eroded at a time: they stay in the processor's cache
 _TILE = 64  # side of the tiles in which the image is turned
-
-
-def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiles with numba, cache on disk, lock released; typed so that signatures stay open.
-
-    Never numba's own threads: angles run in Python threads (labeler.labels), which need no
-    barriers and leave nothing behind that a fork could trip over.
-    """
-    return cast(Callable[..., Any], njit(cache=True, nogil=True)(function))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """The one way in which a command starts and fails."""
 
 import contextlib
+import subprocess
 import sys
 from pathlib import Path
 from typing import Literal
@@ -124,6 +125,14 @@ def test_what_cannot_be_mended_keeps_its_traceback():
         1 / 0  # noqa: B018
     with pytest.raises(SystemExit), guarded():
         raise RuntimeError("wrapped") from InputError("mend me")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    code = "import sys; from sim.cli import guarded\nwith guarded():\n    [print('word') for _ in range(100_000)]\n"
+    (tmp_path / "much.py").write_text(code)
+    line = f"{sys.executable} {tmp_path / 'much.py'} | head -1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("word\n", "")
 
 
 def test_choices_are_checked_early():

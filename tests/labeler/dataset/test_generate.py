@@ -82,7 +82,9 @@ def test_data_set_is_what_was_asked_for(uninterrupted):
     np.testing.assert_allclose(poses, make_scene(small_recipe(), 1).poses, atol=1e-12)
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing", "dask", "ray"])
+@pytest.mark.parametrize(
+    "backend", ["loky", "threading", "multiprocessing", "dask", pytest.param("ray", marks=pytest.mark.slow)]
+)
 def test_two_workers_of_any_kind_write_the_same_bytes_as_one(uninterrupted, tmp_path, backend):
     if backend in ("dask", "ray"):
         pytest.importorskip({"dask": "distributed", "ray": "ray"}[backend])
