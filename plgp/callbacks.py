@@ -77,8 +77,8 @@ class BenchmarkCallback(lightning.Callback):
             every_n_epochs: Number of epochs from one benchmark to the next; the last epoch always has one.
             seed: Seed of the scenes; take another than the final benchmark's.
             workers: Number of processes.
-            decoder: How maps become grasps; None is the default.
-            workspace: Where grasps may lie; None is anywhere.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie; None is anywhere.
             folder: Folder into which each epoch's attempts are written as CSV; None writes none.
             scene_set: Function that makes the scenes, of every category in it, in place of ``category``,
                 ``object_count`` and ``seed``; ``scenes`` is then the greatest number taken of each.
@@ -263,8 +263,8 @@ class PictureCallback(lightning.Callback):
             every_n_epochs: Number of epochs from one drawing to the next; the last epoch always has one.
             grasps: Number of the best grasps that are drawn.
             max_opening: L4, metres.
-            workspace: Where the drawn grasps may lie; None is anywhere.
-            decoder: How the maps become the drawn grasps; None is the default.
+            workspace: Region where the drawn grasps may lie; None is anywhere.
+            decoder: Settings by which the maps become the drawn grasps; None is the default.
 
         Raises:
             InputError: ``every_n_epochs`` is out of range.

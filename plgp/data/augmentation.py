@@ -140,7 +140,7 @@ class Augmentation:
         """Builds the pipeline.
 
         Args:
-            settings: How far images are moved; None is the paper's.
+            settings: Settings of crop and movement; None is the paper's.
             bins: Number of angle bins, K.
             train: Whether images are moved at all; False only crops the centre.
         """

@@ -51,12 +51,12 @@ class PLGPDataModule(lightning.LightningDataModule):
 
     Args:
         folder: Folder of the data set.
-        recipe: What to generate there if the folder is empty; None takes the folder as it is.
+        recipe: Recipe of the data set, which is generated where it is missing; None takes the folder as it is.
         generate_workers: Number of processes that generate.
         modality: "depth", "rgb" or "rgbd".
         depth_scale: Factor on the centred depth; see ``InputFormat``.
         depth_key: Name of the depth images: "depth_noisy", or "depth" for the clean ones.
-        colours: How RGB is normalised; see ``InputFormat``. A pre-trained encoder's configuration names its own.
+        colours: Normalisation of RGB; see ``InputFormat``. A pre-trained encoder's configuration names its own.
         crop: Side of the crop, pixels.
         translate_px: Greatest random shift, pixels.
         rotate_deg: Greatest random rotation, degrees.

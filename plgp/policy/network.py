@@ -115,8 +115,8 @@ class ConstantPolicy(MapPolicy):
             angle: Best angle of every pixel, radians.
             width: Predicted width of every pixel, metres; the decoder adds its ``extra_opening``.
             bins: Number of angle bins, K.
-            decoder: How maps become grasps; None is the default.
-            workspace: Where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
             name: Name in tables.
 
         Raises:
@@ -159,11 +159,11 @@ class NetworkPolicy(MapPolicy):
 
         Args:
             network: The network. It runs in evaluation mode and is handed back in its own mode.
-            input_format: What the network is fed.
+            input_format: Format of the network's input.
             gripper: The gripper that the network's labels were made for.
-            decoder: How maps become grasps; None is the default.
-            workspace: Where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
-            device: Where the network runs.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
+            device: Device that the network runs on.
             name: Name in tables.
 
         Raises:
@@ -218,9 +218,9 @@ class NetworkPolicy(MapPolicy):
         Args:
             path: The checkpoint; "pretrained" is the one that is installed with the package.
             gripper: The gripper that will be used; None takes the checkpoint's.
-            device: Where the network runs.
-            decoder: How maps become grasps; None is the default.
-            workspace: Where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
+            device: Device that the network runs on.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
             name: Name in tables.
             untrained: Whether the network keeps its random start instead of its weights: a control that goes
                 through the same decoder.
@@ -258,10 +258,10 @@ class NetworkPolicy(MapPolicy):
 
         Args:
             weights: Name of the checkpoint; see ``pretrained_checkpoint``.
-            gripper: See ``from_checkpoint``, as for the rest.
-            device: Where the network runs.
-            decoder: How maps become grasps.
-            workspace: Where grasps may lie.
+            gripper: The gripper that will be used; None takes the checkpoint's.
+            device: Device that the network runs on.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie; None for anywhere.
             name: Name in tables.
         """
         path = pretrained_checkpoint(weights)

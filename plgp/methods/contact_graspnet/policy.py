@@ -52,7 +52,7 @@ class ContactGraspNetPolicy:
             base_to_tip: Distance from the hand's base frame to the finger tips, metres.
             top_down_max_angle: Greatest angle of the approach from straight down, radians; grasps beyond are
                 dropped. None keeps all directions.
-            device: Where the network runs.
+            device: Device that the network runs on.
 
         Raises:
             InputError: ``samples`` is too small, or the weights cannot be read.
