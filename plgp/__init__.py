@@ -9,7 +9,7 @@ __version__ = "0.2.0"
 
 _FORMER = {
     "contact_graspnet": "plgp.methods.contact_graspnet",
-    "decoder": "plgp.policy.decoder",
-    "transforms": "plgp.data.transforms",
+    "decoder": "plgp.policy",
+    "transforms": "plgp.data",
 }
 __getattr__, __dir__, __all__ = attach_names(__name__, __file__, former=_FORMER)

@@ -1,5 +1,5 @@
 from .callbacks import BenchmarkCallback as BenchmarkCallback
-from .data.module import PLGPDataModule as PLGPDataModule
+from .data.datamodule import PLGPDataModule as PLGPDataModule
 from .losses import BinaryFocalLoss as BinaryFocalLoss
 from .losses import GraspLoss as GraspLoss
 from .module import GraspModule as GraspModule

@@ -15,13 +15,15 @@ import numpy as np
 import pandas as pd
 from lightning.pytorch.loggers import WandbLogger
 
-from plgp.data import PLGPDataModule
+from plgp.data.datamodule import PLGPDataModule
 from plgp.evaluation.map_figures import attempt_picture, draw_prediction
 from plgp.module import GraspModule
-from plgp.policy import DecoderSettings, NetworkPolicy, Workspace
+from plgp.policy.decoder import DecoderSettings
+from plgp.policy.network import NetworkPolicy
+from plgp.policy.workspace import Workspace
 from sim.benchmark.attempt_table import recorded_grasp
 from sim.benchmark.observation import observe
-from sim.benchmark.protocol import BenchmarkSettings, Observation
+from sim.benchmark.protocol import BenchmarkSettings
 from sim.benchmark.runner import number_scenes, run_benchmark
 from sim.benchmark.scene_sets import SceneSet, make_scenes
 from sim.benchmark.statistics import summarise
@@ -29,21 +31,22 @@ from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.objects import ObjectSet
 from sim.scene import SceneSettings, SceneState
+from sim.view import Observation
 
 log = logging.getLogger(__name__)
 SCORES = ("SR", "PC", "AP")
-# What W&B's table of attempts shows of each.
+# Columns of W&B's table of attempts.
 COLUMNS = ["category", "scene", "friction", "protocol", "attempt", "success", "reason", "object", "quality", "width"]
-_PATIENCE = timedelta(days=2)  # how long the other ranks wait for rank zero's benchmark
+_PATIENCE = timedelta(days=2)  # for which the other ranks wait for rank zero's benchmark
 
 
 class BenchmarkCallback(lightning.Callback):
     """Lets the network grasp in simulation every n epochs and logs SR, PC and AP.
 
-    Logged as ``benchmark/SR`` ..., before ModelCheckpoint looks, so that AP can be its monitor. On
-    epochs that do not run it, the last values are logged again (NaN before the first). Rank zero
-    grasps, the others wait. A failure is logged and never ends the training. Where W&B is a logger,
-    the attempts go there as a table, with pictures of the first ones.
+    The scores are logged as ``benchmark/SR`` ..., before ModelCheckpoint looks, so that AP can be its monitor. In
+    epochs without a benchmark, the last scores are logged again (NaN before the first). Rank zero grasps while the
+    others wait. A failure is logged and never ends the training. Where W&B is a logger, the attempts go there as a
+    table, with pictures of the first ones.
     """
 
     def __init__(
@@ -51,6 +54,7 @@ class BenchmarkCallback(lightning.Callback):
         objects: ObjectSet,
         settings: BenchmarkSettings | None = None,
         scene: SceneSettings | None = None,
+        *,
         category: str = "novel-5",
         scenes: int = 2,
         object_count: int = 5,
@@ -64,25 +68,28 @@ class BenchmarkCallback(lightning.Callback):
         scene_set: Callable[[], SceneSet] | None = None,
         pictures: int = 8,
     ) -> None:
-        """Sets up; scenes are made at the first benchmark.
+        """Keeps the settings; scenes are made at the first benchmark.
 
         Args:
-            objects: What lies in the scenes.
-            settings: The benchmark's rules; their gripper must be the network's.
+            objects: Objects that lie in the scenes.
+            settings: The benchmark's settings; their gripper must be the network's.
             scene: Tray and dropping.
-            category: What tables call the scenes.
-            scenes: How many.
-            object_count: Objects a scene.
-            frictions: Of the fingertips.
-            every_n_epochs: How often; the last epoch always.
-            seed: Of the scenes; take others than the final benchmark's.
-            workers: Processes.
-            decoder: How maps become grasps.
-            workspace: Where grasps may lie.
-            folder: Where each epoch's attempts are written as CSV; None writes none.
-            scene_set: Makes the scenes, of every category in it, in place of ``category``,
-                ``object_count`` and ``seed``; ``scenes`` is then the most that are taken of each.
-            pictures: So many of each scene's best-ranked grasps are pictured in W&B's table; 0 is none.
+            category: Name of the scenes in tables.
+            scenes: Number of scenes.
+            object_count: Number of objects in a scene.
+            frictions: Frictions of the finger tips.
+            every_n_epochs: Number of epochs from one benchmark to the next; the last epoch always has one.
+            seed: Seed of the scenes; take another than the final benchmark's.
+            workers: Number of processes.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie; None is anywhere.
+            folder: Folder into which each epoch's attempts are written as CSV; None writes none.
+            scene_set: Function that makes the scenes, of every category in it, in place of ``category``,
+                ``object_count`` and ``seed``; ``scenes`` is then the greatest number taken of each.
+            pictures: Number of each scene's best-ranked grasps that are pictured in W&B's table.
+
+        Raises:
+            InputError: A number is out of range.
         """
         if pictures < 0:
             raise InputError(f"BenchmarkCallback: pictures is {pictures}; give 0 or more")
@@ -130,7 +137,7 @@ class BenchmarkCallback(lightning.Callback):
         """Returns SR, PC, AP in percent, averaged over the frictions; NaN after a failure."""
         try:
             states = self._make_states()
-            policy = NetworkPolicy.from_module(module, self.decoder, self.workspace)
+            policy = NetworkPolicy.from_module(module, decoder=self.decoder, workspace=self.workspace)
             attempts = run_benchmark(policy, states, self.frictions, self.settings, self.workers)
             table = summarise(attempts)
             if self.folder is not None:
@@ -173,8 +180,8 @@ class BenchmarkCallback(lightning.Callback):
     def table_rows(self, attempts: pd.DataFrame) -> list[list[Any]]:
         """Returns W&B's rows: ``COLUMNS`` (None for what is not known) and a picture, or None.
 
-        Pictured are each scene's first ``pictures`` ranked grasps at the least friction: all of them
-        stand in the scene as it was before anything moved.
+        Each scene's first ``pictures`` ranked grasps at the least friction are pictured: all of these are tried in
+        the scene as it was before anything moved.
         """
         import wandb
 
@@ -209,7 +216,7 @@ class EpochReport(lightning.Callback):
     """Prints one line an epoch where there is no terminal for a progress bar: losses, scores, seconds."""
 
     def __init__(self) -> None:
-        """Starts the clock for a validation that comes before any training."""
+        """Starts the clock: a validation may come before any training."""
         self._start = time.perf_counter()
         self._seconds: float | None = None
 
@@ -218,7 +225,7 @@ class EpochReport(lightning.Callback):
         self._start, self._seconds = time.perf_counter(), None
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Stops the clock: validation comes at the end of a training epoch, but not of every one."""
+        """Stops the clock: the seconds of a validation, which not every epoch ends with, do not count."""
         self._seconds = time.perf_counter() - self._start
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -238,6 +245,7 @@ class PictureCallback(lightning.Callback):
     def __init__(
         self,
         folder: str | Path,
+        *,
         images: int = 2,
         every_n_epochs: int = 10,
         grasps: int = 10,
@@ -245,16 +253,19 @@ class PictureCallback(lightning.Callback):
         workspace: Workspace | None = None,
         decoder: DecoderSettings | None = None,
     ) -> None:
-        """Sets up.
+        """Keeps the settings.
 
         Args:
-            folder: Where the PNG files go.
-            images: How many images, spread over the validation split.
-            every_n_epochs: How often; the last epoch always.
-            grasps: How many of the best grasps are drawn.
+            folder: Folder of the PNG files.
+            images: Number of images, spread over the validation split.
+            every_n_epochs: Number of epochs from one drawing to the next; the last epoch always has one.
+            grasps: Number of the best grasps that are drawn.
             max_opening: L4, metres.
-            workspace: Where the drawn grasps may lie.
-            decoder: How the maps become the drawn grasps.
+            workspace: Region where the drawn grasps may lie; None is anywhere.
+            decoder: Settings by which the maps become the drawn grasps; None is the default.
+
+        Raises:
+            InputError: ``every_n_epochs`` is out of range.
         """
         if every_n_epochs < 1:
             raise InputError("PictureCallback needs every_n_epochs of at least 1")
@@ -276,13 +287,13 @@ class PictureCallback(lightning.Callback):
             log.exception("the pictures of epoch %d failed; training goes on without them", trainer.current_epoch)
 
     def draw(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> list[Path]:
-        """Returns the files of the pictures that it drew."""
+        """Draws the pictures and returns their files."""
         data = getattr(trainer, "datamodule", None)
         if not isinstance(data, PLGPDataModule) or not isinstance(module, GraspModule) or data.source is None:
             return []
         indices = data.indices["val"] or data.indices["train"]
         chosen = np.unique(np.linspace(0, len(indices) - 1, self.images).astype(int))
-        policy = NetworkPolicy.from_module(module, self.decoder, self.workspace)
+        policy = NetworkPolicy.from_module(module, decoder=self.decoder, workspace=self.workspace)
         self.folder.mkdir(parents=True, exist_ok=True)
         paths = []
         for number in chosen:
@@ -293,6 +304,6 @@ class PictureCallback(lightning.Callback):
             maps, best = policy.predict(seen.rgb, seen.depth), policy.pixel_grasps(seen, self.grasps)
             path = self.folder / f"epoch-{trainer.current_epoch:03d}-image-{indices[number]:05d}.png"
             labels = read["grasps"].to_pixel_grasps(data.bins)
-            draw_prediction(seen, maps, best, path, labels, self.max_opening)
+            draw_prediction(seen, maps, best, path=path, labels=labels, max_opening=self.max_opening)
             paths.append(path)
         return paths

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import torch
 from rich.console import Console
 from rich.table import Table
-from torch.utils.flop_counter import FlopCounterMode
 
 import plgp.networks
-from plgp.networks.base import GraspNetwork, parameter_count
+from plgp.networks.base import GraspNetwork
+from plgp.networks.cost import SIZE, Cost, measure_cost
 from sim.cli import run_command
 from sim.errors import InputError
 
 INPUTS = {"depth": 1, "RGB": 3, "RGB-D": 4}
-SIZE = (224, 224)
 USAGE = """Parameters and multiply-adds of Table II's networks, the paper's figures beside them.
 
   python -m plgp.costs                  images of 224x224, as in the paper
@@ -34,9 +33,9 @@ class Published:
     """What Table II prints for one network.
 
     Attributes:
-        title: Its name in the table.
-        parameters: M, for depth, RGB, RGB-D.
-        flops: "GFLOPs", likewise.
+        title: Name in the table.
+        parameters: Parameters in millions, for depth, RGB, RGB-D.
+        flops: What the table calls GFLOPs, for depth, RGB, RGB-D.
     """
 
     title: str
@@ -56,25 +55,12 @@ PAPER = {
 }
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What one network costs.
-
-    Attributes:
-        parameters: Their number.
-        macs: Multiply-adds of one image: convolutions, transposed ones as executed, matrix products.
-    """
-
-    parameters: int
-    macs: int
-
-
 def unallocated(name: str, channels: int) -> GraspNetwork:
     """Returns a network without memory, on the meta device, in evaluation mode.
 
     Args:
-        name: A class of ``plgp.networks``.
-        channels: Input channels.
+        name: Name of a class of ``plgp.networks``.
+        channels: Number of input channels.
     """
     with torch.device("meta"):
         network: GraspNetwork = getattr(plgp.networks, name)(channels)
@@ -85,24 +71,21 @@ def measure(name: str, channels: int, size: tuple[int, int] = SIZE) -> Cost:
     """Returns what a network of Table II costs, without running it.
 
     Args:
-        name: A class of ``plgp.networks``.
-        channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
+        name: Name of a class of ``plgp.networks``.
+        channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
         size: Height and width, multiples of the network's stride.
 
     Raises:
         InputError: The size does not fit.
     """
-    network = unallocated(name, channels)
-    with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        network(torch.empty(1, channels, *size, device="meta"))
-    return Cost(parameter_count(network), counter.get_total_flops() // 2)
+    return measure_cost(unallocated(name, channels), size)
 
 
 def cost_table(size: tuple[int, int] = SIZE) -> Table:
-    """Returns the table, a row for each network and input.
+    """Returns the table, with a row for each network and input.
 
     Args:
-        size: Height and width of the image that the multiply-adds are counted for.
+        size: Height and width of the image for which the multiply-adds are counted.
     """
     table = Table(title=f"Cost of Table II's networks, images of {size[0]}x{size[1]}")
     for head in ("network", "input"):

@@ -40,7 +40,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from plgp.data.transforms import COLOURS, InputFormat
+from plgp.data.input_format import COLOURS, InputFormat
 from plgp.module import GraspModule, load_module
 from plgp.networks.base import GraspNetwork
 from sim.cli import run_command
@@ -71,30 +71,30 @@ class _Probabilities(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         bins = self.network.bins
-        return torch.sigmoid(self.network.features(image)).split([1, bins, bins], dim=1)
+        return torch.split(torch.sigmoid(self.network.features(image)), [1, bins, bins], dim=1)
 
 
 def describe(module: GraspModule) -> dict[str, Any]:
     """Returns the metadata of a module's file; see the table above."""
-    shape = module.input_format
+    form = module.input_format
     return {
         "format": 1,
-        "modality": shape.modality,
+        "modality": form.modality,
         "bins": module.network.bins,
         "stride": module.network.stride,
         "max_opening": module.gripper.max_opening,
-        "depth": None if shape.modality == "rgb" else {"scale": shape.depth_scale, "missing": 0},
-        "rgb": None if shape.modality == "depth" else _colours(shape),
-        "window": shape.window,
+        "depth": None if form.modality == "rgb" else {"scale": form.depth_scale, "missing": 0},
+        "rgb": None if form.modality == "depth" else _colours(form),
+        "window": form.window,
         "gripper": asdict(module.gripper),
         "network": module.hparams["network"],
     }
 
 
-def _colours(shape: InputFormat) -> dict[str, Any]:
-    if shape.colours == "centred":
+def _colours(form: InputFormat) -> dict[str, Any]:
+    if form.colours == "centred":
         return {"mean": None, "deviation": [1.0, 1.0, 1.0]}
-    mean, deviation = COLOURS[shape.colours]
+    mean, deviation = COLOURS[form.colours]
     return {"mean": list(mean), "deviation": list(deviation)}
 
 
@@ -104,7 +104,7 @@ def export_onnx(module: GraspModule, path: str | Path) -> dict[str, Any]:
     Batch and image size stay free. The module itself is left as it is.
 
     Args:
-        module: Trained; its weights are written as they are now, float32.
+        module: The module; its weights are written as they are now, float32.
         path: The file, replaced if it exists.
 
     Returns:
@@ -158,14 +158,14 @@ def read_metadata(path: str | Path) -> dict[str, Any]:
     return {key: json.loads(value) for key, value in found.items()}
 
 
-def largest_difference(module: GraspModule, path: str | Path, shape: tuple[int, int, int], seed: int = 0) -> float:
+def largest_difference(module: GraspModule, path: str | Path, shape: tuple[int, int, int], *, seed: int = 0) -> float:
     """Returns the largest difference of a probability between the file in onnxruntime and the module.
 
     Args:
-        module: What was exported.
+        module: The module that was exported.
         path: The file.
-        shape: (batch, height, width) of normally distributed noise that both see.
-        seed: Of the noise.
+        shape: Batch, height and width of the normally distributed noise that both are shown.
+        seed: Seed of the noise.
     """
     noise = np.random.default_rng(seed).normal(size=(shape[0], module.network.channels, *shape[1:]))
     image = noise.astype(np.float32)

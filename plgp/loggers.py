@@ -9,8 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
-from lightning.pytorch.loggers.logger import rank_zero_experiment
 
 
 def logged_in() -> bool:
@@ -31,7 +31,7 @@ class SummaryWandbLogger(WandbLogger):
 
         Args:
             summary: "max" or "min" by metric.
-            options: WandbLogger's.
+            options: Options of WandbLogger.
         """
         super().__init__(**options)
         self._summary = dict(summary)
@@ -49,7 +49,7 @@ class SummaryWandbLogger(WandbLogger):
         return run
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Logs what is a number: a NaN (no benchmark yet) would stay the greatest value for ever."""
+        """Logs the metrics that are numbers: a NaN (no benchmark yet) would stay the greatest value for ever."""
         numbers = {name: value for name, value in metrics.items() if not _is_nan(value)}
         if numbers:
             super().log_metrics(numbers, step)
@@ -57,6 +57,7 @@ class SummaryWandbLogger(WandbLogger):
 
 def wandb_logger(
     save_dir: str | Path,
+    *,
     project: str = "plgp",
     name: str | None = None,
     group: str | None = None,
@@ -68,12 +69,13 @@ def wandb_logger(
 
     Args:
         save_dir: The run's output folder; W&B makes ``wandb/`` in it.
-        project: W&B project.
-        name: The run's name.
-        group: Runs that belong together.
+        project: Name of the W&B project.
+        name: Name of the run.
+        group: Name that runs which belong together share.
         tags: Free words.
-        offline: None is offline unless the user is logged in; ``wandb sync`` sends offline runs later.
-        summary: "max" or "min" by metric: what W&B's tables of runs show of it; None is the last of all.
+        offline: Whether the run stays on this machine until ``wandb sync`` sends it; None is yes unless the user
+            is logged in.
+        summary: "max" or "min" by metric, which W&B's tables of runs show of it; None shows the last value of all.
     """
     folder = Path(save_dir)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,8 +1,8 @@
 """Element-wise losses, eq. (15) among them, and the total loss, eq. (16), on logits.
 
-The element-wise losses are one autograd function with an analytic gradient, worked off in pieces
-that stay in the cache: nearly all of the 37 maps' targets are 0, so every element is first taken
-as a negative, and the few positives are then put right.
+The element-wise losses are one autograd function with an analytic gradient, computed in pieces that stay in the
+cache. Nearly all targets of the 37 maps are 0: every element is first taken as a negative, and the few positives
+are then corrected.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from plgp.targets import GraspMaps
 from sim.errors import InputError
 
-# Elements worked on at once on a CPU: the temporaries stay in the cache, and each operation in
-# one thread: hundreds of barriers a step cost far more than they gain as soon as a core is busy.
+# Number of elements computed at once on a CPU. The temporaries stay in the cache, and each operation stays in one
+# thread: as soon as a core is busy, hundreds of barriers a step cost far more than they gain.
 _CHUNK = 1 << 15
 
 
@@ -39,8 +39,8 @@ class _Form(NamedTuple):
     """An element-wise loss f(x, t) on logits x and targets t.
 
     Attributes:
-        negatives: x -> (sum of f(x, 0), df/dx at t = 0), for the many.
-        exact: (x, t) -> (f, df/dx), for the few.
+        negatives: Function x -> (sum of f(x, 0), df/dx at t = 0), for the many negatives.
+        exact: Function (x, t) -> (f, df/dx), for the few positives.
         weights: Factors on the elements with t > 0, and on those with t = 0.
     """
 
@@ -102,7 +102,7 @@ def _flat(x: Tensor) -> Tensor:
 
 
 class _MeanOfForm(torch.autograd.Function):
-    """Sum of a form over flat logits and targets, divided by their number."""
+    """Mean of a form over flat logits and targets."""
 
     @staticmethod
     def forward(ctx: Any, logits: Tensor, target: Tensor, form: _Form) -> Tensor:
@@ -156,14 +156,19 @@ class ElementLoss(nn.Module):
         """
         if logits.shape != target.shape:
             raise InputError(f"logits {tuple(logits.shape)} and target {tuple(target.shape)} differ in shape")
-        return _MeanOfForm.apply(_flat(logits), _flat(target), self._form)
+        mean: Tensor = _MeanOfForm.apply(_flat(logits), _flat(target), self._form)  # type: ignore[no-untyped-call]
+        return mean
 
 
 class BinaryFocalLoss(ElementLoss):
     """Binary focal loss of eq. (15): cross-entropy times |p - t|^gamma, times alpha or 1 - alpha."""
 
     def __init__(self, alpha: float = 0.95, gamma: float = 2.0) -> None:
-        """Takes eq. (15)'s alpha (weight of targets above 0; the rest has 1 - alpha) and gamma.
+        """Sets up.
+
+        Args:
+            alpha: Weight of targets above 0; the rest has 1 - alpha.
+            gamma: Exponent of |p - t|.
 
         Raises:
             InputError: ``alpha`` is outside [0, 1], or ``gamma`` is negative.
@@ -179,7 +184,7 @@ class BinaryCrossEntropyLoss(ElementLoss):
     """Binary cross-entropy, -(t log p + (1 - t) log(1 - p)): Table III without BFL."""
 
     def __init__(self) -> None:
-        """Has no settings: eq. (15) with gamma 0, and no alpha."""
+        """Takes no settings: the loss is eq. (15) with gamma 0, and no alpha."""
         super().__init__(_Form(partial(_focal_negatives, gamma=0.0), partial(_focal_exact, gamma=0.0)))
 
 
@@ -187,7 +192,7 @@ class MeanSquareErrorLoss(ElementLoss):
     """Mean square error of the probabilities, (p - t)^2: GGCNN2's own loss, section IV-C."""
 
     def __init__(self) -> None:
-        """Has no settings."""
+        """Takes no settings."""
         super().__init__(_Form(_square_negatives, _square_exact))
 
 
@@ -206,7 +211,7 @@ def bin_cross_entropy(logits: Tensor, target: Tensor) -> Tensor:
 
     Args:
         logits: (B, K, H, W).
-        target: (B, K, H, W) in [0, 1]; each pixel's bins are normalised to sum to 1.
+        target: (B, K, H, W) in [0, 1]; the bins of each pixel are divided by their sum.
     """
     pixels = target.movedim(1, -1)
     where = (pixels.amax(dim=-1) > 0).nonzero(as_tuple=True)
@@ -222,6 +227,7 @@ class GraspLoss(nn.Module):
     def __init__(
         self,
         element: nn.Module | None = None,
+        *,
         beta_quality: float = 10.0,
         beta_angle: float = 10.0,
         beta_width: float = 20.0,
@@ -231,14 +237,13 @@ class GraspLoss(nn.Module):
         """Sets up the weights.
 
         Args:
-            element: The loss of one map, such as an ElementLoss, on (logits, target); None is
-                BinaryFocalLoss().
-            beta_quality: beta_1.
-            beta_angle: beta_2.
-            beta_width: beta_3.
+            element: Loss of one map on (logits, target), such as an ElementLoss; None is BinaryFocalLoss().
+            beta_quality: Weight of the quality map, beta_1.
+            beta_angle: Weight of the angle maps, beta_2.
+            beta_width: Weight of the width maps, beta_3.
             bin_weight: Weight of ``bin_cross_entropy``; 0 is the paper's loss.
-            labelled_width_only: True teaches widths only where there is a width target; the mean
-                is then over those. The paper's eq. (16) pulls all other widths to 0.
+            labelled_width_only: Whether widths are taught only where there is a width target, with the mean over
+                those. The paper's eq. (16) pulls all other widths to 0.
         """
         super().__init__()
         self.element = element if element is not None else BinaryFocalLoss()

@@ -13,14 +13,14 @@ from plgp.targets import GraspMaps
 
 
 class BinnedAveragePrecision(Metric):
-    """Average precision from histograms of the positives' and the negatives' scores: one pass."""
+    """Average precision, in one pass, from histograms of the positives' and the negatives' scores."""
 
     full_state_update = False
     positives: Tensor
     negatives: Tensor
 
     def __init__(self, bins: int = 1000) -> None:
-        """``bins`` equal steps over [0, 1]."""
+        """Sets up histograms of ``bins`` equal steps over [0, 1]."""
         super().__init__()
         self.bins = bins
         for name in ("positives", "negatives"):
@@ -44,7 +44,7 @@ class BinnedAveragePrecision(Metric):
 
 
 def top_grasps(maps: GraspMaps) -> tuple[Tensor, Tensor, Tensor]:
-    """Returns row, col, angle bin (B,) of each image's best quality times angle quality.
+    """Returns ``row``, ``col`` and ``angle_bin``, (B,) int64 each, where quality times angle quality is greatest.
 
     Args:
         maps: Probabilities, not logits.
@@ -60,8 +60,8 @@ def rectangle_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
     """Returns the intersection over union of two grasp rectangles.
 
     Args:
-        a: (5,) row, column, angle (radians, counter-clockwise as seen), length along it, breadth; pixels.
-        b: The same.
+        a: (5,) floating: row, column, angle (radians, counter-clockwise as seen), length along it, breadth; pixels.
+        b: (5,) floating, as ``a``.
     """
     first, second = (((float(x[1]), float(x[0])), (float(x[3]), float(x[4])), -float(np.degrees(x[2]))) for x in (a, b))
     kind, corners = cv2.rotatedRectangleIntersection(first, second)
@@ -74,19 +74,20 @@ def rectangle_iou(a: NDArray[np.floating], b: NDArray[np.floating]) -> float:
 class GraspMetrics(nn.Module):
     """Average precision of the quality map, angle accuracy, width error, hit rate, rectangle metric.
 
-    - ``quality_ap``: over all pixels; true where the quality target is above 0.
-    - ``angle_accuracy``: share of labelled pixels whose best bin is a labelled one;
-      ``angle_within_one`` lets the neighbouring bins count.
+    - ``quality_ap``: average precision over all pixels; a pixel is true where its quality target is above 0.
+    - ``angle_accuracy``: share of labelled pixels whose best bin is a labelled one.
+    - ``angle_within_one``: the same share, where a bin beside a labelled one counts too.
     - ``width_error``: mean absolute error at labelled pixels and angles, metres.
-    - ``hit_rate``: share of images (with labels) whose best grasp lies within ``radius_px`` of a
-      label whose bin is at most ``hit_bins`` away.
-    - ``rectangle_rate``: share of images (with labels) whose best grasp's rectangle, opening by finger
-      width, turns by at most ``rectangle_angle`` from a label's and shares at least ``rectangle_iou``
-      with it (Jiang et al. 2011: 30 degrees, 0.25). Pixels per metre are those at the tray's centre.
+    - ``hit_rate``: share of images (with labels) whose best grasp lies within ``radius_px`` of a label whose bin
+      is at most ``hit_bins`` away.
+    - ``rectangle_rate``: share of images (with labels) whose best grasp's rectangle, opening by finger width,
+      turns by at most ``rectangle_angle`` from a label's and overlaps it by at least ``rectangle_iou``
+      (Jiang et al. 2011: 30 degrees, 0.25). The scale is that at the tray's centre.
     """
 
     def __init__(
         self,
+        *,
         max_opening: float = 0.1,
         radius_px: int = 2,
         hit_bins: int = 1,
@@ -94,7 +95,16 @@ class GraspMetrics(nn.Module):
         rectangle_angle: float = np.pi / 6,
         rectangle_iou: float = 0.25,
     ) -> None:
-        """``max_opening`` is L4, ``finger_width`` the rectangles' breadth, metres; angles in radians."""
+        """Sets up.
+
+        Args:
+            max_opening: L4, the unit of the width maps, metres.
+            radius_px: Distance from a label within which the best grasp is a hit, pixels.
+            hit_bins: Number of angle bins by which a hit may be off.
+            finger_width: Breadth of the rectangles, metres.
+            rectangle_angle: Greatest turn of the rectangle metric, radians.
+            rectangle_iou: Least intersection over union of the rectangle metric.
+        """
         super().__init__()
         self.max_opening, self.radius_px, self.hit_bins = max_opening, radius_px, hit_bins
         self.finger_width, self.rectangle_angle, self.least_iou = finger_width, rectangle_angle, rectangle_iou
@@ -104,7 +114,13 @@ class GraspMetrics(nn.Module):
 
     @torch.no_grad()
     def update(self, logits: GraspMaps, target: GraspMaps, pixels_per_metre: Tensor | None = None) -> None:
-        """Takes a batch of logits and targets; (B,) ``pixels_per_metre``, without which no rectangle is drawn."""
+        """Takes a batch.
+
+        Args:
+            logits: The network's maps.
+            target: The dense targets.
+            pixels_per_metre: (B,) scale of each image; None leaves the rectangle metric out.
+        """
         maps = GraspMaps(*(torch.sigmoid(m.float()) for m in logits))
         self.quality_ap.update(maps.quality, target.quality > 0)
         labelled = target.angle == 1  # copies of the enhancement do not count: they would widen the tolerance
@@ -123,28 +139,39 @@ class GraspMetrics(nn.Module):
         for i in range(len(row)):
             if (target.quality[i] == 1).any():
                 place = int(row[i]), int(col[i]), int(angle_bin[i])
-                self.hit_rate.update(self._hit(tolerated[i], *place))
+                self.hit_rate.update(self._hit(tolerated[i], place))
                 if pixels_per_metre is not None:
                     width = float(maps.width[i, place[2], place[0], place[1]])
+                    scale = float(pixels_per_metre[i])
                     self.rectangle_rate.update(
-                        self._rectangle(labelled[i], target.width[i], *place, width, float(pixels_per_metre[i]))
+                        self._rectangle(labelled[i], target.width[i], place, width=width, scale=scale)
                     )
 
-    def _hit(self, near: Tensor, row: int, col: int, angle_bin: int) -> float:
-        r = self.radius_px
+    def _hit(self, near: Tensor, place: tuple[int, int, int]) -> float:
+        """Returns 1 if a tolerated bin lies near the grasp's (row, col, angle bin), else 0."""
+        (row, col, angle_bin), r = place, self.radius_px
         window = near[angle_bin, max(0, row - r) : row + r + 1, max(0, col - r) : col + r + 1]
         return float(window.any())
 
     def _rectangle(
-        self, labelled: Tensor, widths: Tensor, row: int, col: int, angle_bin: int, width: float, scale: float
+        self, labelled: Tensor, widths: Tensor, place: tuple[int, int, int], *, width: float, scale: float
     ) -> float:
-        """Returns 1 if a label's rectangle matches that of the grasp, else 0."""
+        """Returns 1 if a label's rectangle matches that of the grasp, else 0.
+
+        Args:
+            labelled: (K, H, W) bool, the labels.
+            widths: (K, H, W) their widths, in units of L4.
+            place: The grasp's row, column and angle bin.
+            width: The grasp's width, in units of L4.
+            scale: Pixels per metre.
+        """
+        row, col, angle_bin = place
         bins, rows, cols = (x.cpu().numpy() for x in labelled.nonzero(as_tuple=True))
         step = np.pi / labelled.shape[0]
         turn = np.abs(bins - angle_bin) * step
         distance = np.hypot(rows - row, cols - col)
         breadth, unit = self.finger_width * scale, self.max_opening * scale
-        # Rectangles farther apart than both half diagonals cannot meet.
+        # Rectangles whose centres lie farther apart than both half diagonals cannot meet.
         reach = np.hypot(max(width, 1.0) * unit, breadth)
         candidates = np.flatnonzero(
             (np.minimum(turn, np.pi - turn) <= self.rectangle_angle + 1e-6) & (distance < reach)

@@ -16,9 +16,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
 
-from plgp.data import Batch
-from plgp.data.transforms import InputFormat
-from plgp.losses import GraspLoss
+from plgp.data.batch import Batch
+from plgp.data.input_format import InputFormat
+from plgp.losses import GraspLoss, LossTerms
 from plgp.metrics import GraspMetrics
 from plgp.networks.base import GraspNetwork, select_memory
 from plgp.targets import GraspMaps
@@ -38,13 +38,31 @@ def _plain(config: Any) -> Any:
 
 
 class GraspModule(lightning.LightningModule):
-    """Trains one network; every argument is plain, so that checkpoints carry them."""
+    """Trains one network; every argument is plain, so that checkpoints carry them.
+
+    Args:
+        network: ``_target_`` and arguments of a GraspNetwork, without channels and bins.
+        gripper: The labels' gripper, as its fields or itself; stored in checkpoints.
+        loss: ``_target_`` and arguments; None is the paper's GraspLoss.
+        optimizer: ``_target_``, ``_partial_: true`` and arguments; None is Adam, 1e-3.
+        scheduler: Keys ``partial`` (as the optimizer) and ``interval`` ("epoch" or "step"); a ``total_steps: null``
+            in the partial becomes the run's number of steps.
+        modality: "depth", "rgb" or "rgbd".
+        depth_scale: Factor on the centred depth; see ``InputFormat``.
+        window: Side of the training crop, pixels; see ``InputFormat``.
+        bins: Number of angle bins, K.
+        hit_radius_px: Distance from a label within which the best grasp is a hit, pixels.
+        hit_bins: Number of angle bins by which a hit may be off.
+        rectangle_angle: Greatest turn of the rectangle metric, radians.
+        rectangle_iou: Least intersection over union of the rectangle metric.
+    """
 
     def __init__(
         self,
         network: Mapping[str, Any],
         gripper: Mapping[str, float] | GripperGeometry,
         loss: Mapping[str, Any] | None = None,
+        *,
         optimizer: Mapping[str, Any] | None = None,
         scheduler: Mapping[str, Any] | None = None,
         modality: str = "depth",
@@ -56,30 +74,15 @@ class GraspModule(lightning.LightningModule):
         rectangle_angle: float = np.pi / 6,
         rectangle_iou: float = 0.25,
     ) -> None:
-        """Builds network, loss and metrics.
-
-        Args:
-            network: ``_target_`` and arguments of a GraspNetwork, without channels and bins.
-            gripper: The labels' gripper, as its fields or itself; stored in checkpoints.
-            loss: ``_target_`` and arguments; None is the paper's GraspLoss.
-            optimizer: ``_target_``, ``_partial_: true`` and arguments; None is Adam, 1e-3.
-            scheduler: Keys ``partial`` (as the optimizer) and ``interval`` ("epoch" or "step");
-                a ``total_steps: null`` in the partial becomes the run's number of steps.
-            modality: "depth", "rgb" or "rgbd".
-            depth_scale: See InputFormat.
-            window: See InputFormat; the training crop's side.
-            bins: K.
-            hit_radius_px: How far from a label the best grasp may lie to be a hit.
-            hit_bins: How many angle bins it may be off.
-            rectangle_angle: Of the rectangle metric: greatest turn, radians.
-            rectangle_iou: Of the rectangle metric: least intersection over union.
-        """
+        """Builds network, loss and metrics."""
         super().__init__()
         measures = asdict(gripper) if isinstance(gripper, GripperGeometry) else _plain(gripper)
         measures.pop("_target_", None)
         self.gripper = GripperGeometry(**measures)
         colours = str(_plain(network).get("colours", "centred"))  # a pre-trained encoder's own
-        self.input_format = InputFormat(modality, float(depth_scale), int(window), colours)
+        self.input_format = InputFormat(
+            modality=modality, depth_scale=float(depth_scale), window=int(window), colours=colours
+        )
         self.save_hyperparameters(
             {
                 "network": _plain(network),
@@ -100,16 +103,16 @@ class GraspModule(lightning.LightningModule):
         self.network = build_network(_plain(network), self.input_format.channels, bins)
         self.loss: nn.Module = instantiate(_plain(loss)) if loss else GraspLoss()
         self.metrics = GraspMetrics(
-            self.gripper.max_opening,
-            hit_radius_px,
-            hit_bins,
-            self.gripper.finger_width,
-            float(rectangle_angle),
-            float(rectangle_iou),
+            max_opening=self.gripper.max_opening,
+            radius_px=hit_radius_px,
+            hit_bins=hit_bins,
+            finger_width=self.gripper.finger_width,
+            rectangle_angle=float(rectangle_angle),
+            rectangle_iou=float(rectangle_iou),
         )
 
     def on_fit_start(self) -> None:
-        """Notes the seed that ``lightning.seed_everything`` left."""
+        """Keeps the seed that ``lightning.seed_everything`` left."""
         self._seed = torch.initial_seed()
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -119,12 +122,13 @@ class GraspModule(lightning.LightningModule):
 
     def forward(self, image: Tensor) -> GraspMaps:
         """Returns the logit maps of (B, C, H, W) images."""
-        return self.network(image)
+        maps: GraspMaps = self.network(image)
+        return maps
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
         """Returns the loss of a batch."""
         assert batch.target is not None
-        terms = self.loss(self.network(batch.image), GraspMaps(*batch.target))
+        terms: LossTerms = self.loss(self.network(batch.image), GraspMaps(*batch.target))
         size = batch.image.shape[0]
         self.log("train/loss", terms.total.detach(), prog_bar=True, batch_size=size)
         parts = {f"train/{name}": value for name, value in terms._asdict().items() if name != "total"}
@@ -166,7 +170,7 @@ def build_network(config: Mapping[str, Any], channels: int, bins: int) -> GraspN
     Args:
         config: ``_target_`` and arguments.
         channels: Input channels.
-        bins: K.
+        bins: Number of angle bins, K.
 
     Raises:
         InputError: The ``_target_`` is missing, cannot be found, or its arguments do not fit.
@@ -175,21 +179,21 @@ def build_network(config: Mapping[str, Any], channels: int, bins: int) -> GraspN
     if not isinstance(target, str):
         raise InputError("the network's configuration has no _target_; choose one of conf/network")
     try:
-        network = instantiate({**config, "channels": channels, "bins": bins, "_recursive_": False})
+        network: GraspNetwork = instantiate({**config, "channels": channels, "bins": bins, "_recursive_": False})
     except Exception as error:
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, InputError):
             cause = cause.__cause__
         first = str(error).splitlines()[0]
         raise cause or InputError(f"network '{target}' cannot be built: {first}") from None
-    return select_memory(network)  # type: ignore[return-value]
+    return select_memory(network)
 
 
 def load_module(path: str | Path, weights: bool = True) -> GraspModule:
     """Returns the module of a checkpoint, in evaluation mode on the CPU.
 
-    The file is read with ``weights_only=True``, and only networks of plgp.networks are built:
-    a checkpoint from anywhere cannot run code.
+    The file is read with ``weights_only=True``, and only networks of plgp.networks are built: no checkpoint,
+    wherever it comes from, can run code.
 
     Args:
         path: The checkpoint.
@@ -211,7 +215,7 @@ def load_module(path: str | Path, weights: bool = True) -> GraspModule:
     if not str(settings["network"].get("_target_", "")).startswith("plgp.networks."):
         raise InputError(f"checkpoint '{path}' names a network outside plgp.networks; build it by hand instead")
     chosen = {k: v for k, v in settings.items() if k not in ("loss", "optimizer", "scheduler")}
-    if weights and "encoder_weights" in chosen["network"]:  # neither downloaded nor asked for: replaced below
+    if weights and "encoder_weights" in chosen["network"]:  # the checkpoint holds them
         chosen["network"] = {**chosen["network"], "encoder_weights": None}
     try:
         module = GraspModule(**chosen)

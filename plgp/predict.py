@@ -6,25 +6,25 @@ import glob
 import json
 import re
 import sys
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
-from plgp.policy import NetworkPolicy
 from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
-from plgp.policy.decoder import DecoderSettings, Workspace
-from sim.camera import PinholeCamera
+from plgp.policy.decoder import DecoderSettings
+from plgp.policy.network import NetworkPolicy
+from plgp.policy.workspace import allowed_pixels
 from sim.cli import run_hydra
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
+from sim.view import Observation
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
 # Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.
@@ -43,25 +43,19 @@ FRAMES = {
 UNITS = {"length": "metre", "angle": "radian", "row, col": "pixel", "quality": "score in [0, 1], ranks within an image"}
 
 
-@dataclass(frozen=True)
-class CameraImage:
-    """One image of a camera.
-
-    Attributes:
-        rgb: (H, W, 3) uint8, or None.
-        depth: (H, W) float32, metres, 0 = missing.
-        camera: The camera; its pose is unknown and left at the identity.
-    """
-
-    rgb: NDArray[np.uint8] | None
-    depth: NDArray[np.float32]
-    camera: PinholeCamera
-
-
 def read_image(
-    depth: str | Path, intrinsics: str | Path, rgb: str | Path | None = None, depth_scale: float | None = None
-) -> CameraImage:
-    """Returns the image of a camera's files; see ``plgp.policy.camera_files``.
+    depth: str | Path, intrinsics: str | Path, rgb: str | Path | None = None, *, depth_scale: float | None = None
+) -> Observation:
+    """Returns what a camera's files show; see ``plgp.policy.camera_files``.
+
+    Args:
+        depth: The depth image's file.
+        intrinsics: The intrinsics, or their file.
+        rgb: The colour image's file, or None.
+        depth_scale: Metres of one unit of the depth image; None goes by its type.
+
+    Returns:
+        The observation; its camera's pose is unknown and left at the identity.
 
     Raises:
         InputError: A file cannot be read, or colour and depth differ in size: they must be registered.
@@ -73,20 +67,20 @@ def read_image(
             f"rgb '{rgb}' is {colours.shape[1]}x{colours.shape[0]}, depth {image.shape[1]}x{image.shape[0]} pixels; "
             "give colour and depth registered to each other"
         )
-    return CameraImage(colours, image, read_intrinsics(intrinsics, image.shape))
+    return Observation(colours, image, read_intrinsics(intrinsics, image.shape))
 
 
 def grasp_record(
-    policy: NetworkPolicy, seen: CameraImage, grasps: PixelGrasps, poses: GraspPoses, sources: dict[str, str]
+    policy: NetworkPolicy, seen: Observation, grasps: PixelGrasps, *, poses: GraspPoses, sources: dict[str, str]
 ) -> dict[str, Any]:
     """Returns what the JSON file holds: grasps best first, frames, units, camera, gripper, sources.
 
     Args:
-        policy: Its gripper is the one that the widths are for.
+        policy: The policy; the widths are for its gripper.
         seen: The image.
-        grasps: Its grasps, as pixels.
+        grasps: The grasps, as pixels.
         poses: The same grasps in the camera frame.
-        sources: What was read: names of files.
+        sources: Names of the files that were read.
     """
     quaternions = Rotation.from_matrix(poses.rotation).as_quat() if len(poses) else np.zeros((0, 4))
     rows = [
@@ -183,23 +177,23 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
     folder = Path(config.out)
     records = []
     for depth, rgb, name in pairs:
-        seen = read_image(depth, config.intrinsics, rgb, config.depth_scale)
+        seen = read_image(depth, config.intrinsics, rgb, depth_scale=config.depth_scale)
         if seen.rgb is None and modality(policy) != "depth":
             raise InputError(f"checkpoint '{path}' looks at {modality(policy)}; give rgb=FILE besides the depth")
         policy.workspace = read_workspace(config.region, seen.depth.shape)
         sources = {"checkpoint": path, "depth": str(depth), "rgb": "" if rgb is None else str(rgb)}
         sources |= {"intrinsics": str(config.intrinsics), "workspace": str(config.region or "none")}
-        records.append(_predict_one(policy, seen, sources, folder / name, config))
+        records.append(_predict_one(policy, seen, config, sources=sources, target=folder / name))
     return records
 
 
 def _predict_one(
-    policy: NetworkPolicy, seen: CameraImage, sources: dict[str, str], target: Path, config: DictConfig
+    policy: NetworkPolicy, seen: Observation, config: DictConfig, *, sources: dict[str, str], target: Path
 ) -> dict[str, Any]:
     """Returns one image's record after it was printed, saved and drawn beside ``target``."""
     grasps = policy.pixel_grasps(seen, config.count)
     poses = grasps.to_poses(seen.depth, seen.camera)
-    record = grasp_record(policy, seen, grasps, poses, sources)
+    record = grasp_record(policy, seen, grasps, poses=poses, sources=sources)
     target.parent.mkdir(parents=True, exist_ok=True)
     written = [target.with_name(target.name + ".json")]
     written[0].write_text(json.dumps(record, indent=1) + "\n")
@@ -207,10 +201,11 @@ def _predict_one(
         from plgp.evaluation.map_figures import draw_prediction
 
         maps, opening = policy.predict(seen.rgb, seen.depth), policy.gripper.max_opening
-        area = policy.workspace
-        allowed = area.mask(seen.depth, seen.camera) if isinstance(area, Workspace) else area
+        allowed = allowed_pixels(policy.workspace, seen.depth, seen.camera)
         picture = target.with_name(target.name + ".png")
-        written.append(draw_prediction(seen, maps, grasps[: config.drawn], picture, None, opening, allowed))
+        written.append(
+            draw_prediction(seen, maps, grasps[: config.drawn], path=picture, max_opening=opening, allowed=allowed)
+        )
     Console(width=None if sys.stdout.isatty() else 120).print(grasp_table(record, config.shown))
     if not len(grasps):
         print("no grasp: nothing in the workspace lets the fingers in; see the picture, or give another workspace=")

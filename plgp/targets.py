@@ -1,7 +1,7 @@
 """From sparse grasp labels to the dense maps that the losses want, section IV-B.
 
-Labels travel sparse; the maps are written on the training device, in channels-last memory:
-the layout in which the networks' convolutions are fastest on the CPU and on the GPU.
+Labels travel sparse. The maps are written on the training device, in channels-last memory: the layout in which
+the networks' convolutions are fastest, on the CPU and on the GPU.
 """
 
 from __future__ import annotations
@@ -36,9 +36,9 @@ class GraspMaps(NamedTuple):
     """Three maps per image: a network's logits, or the targets.
 
     Attributes:
-        quality: (B, 1, H, W).
-        angle: (B, K, H, W).
-        width: (B, K, H, W); as a target or after the sigmoid in units of L4, [0, 1].
+        quality: (B, 1, H, W) floating.
+        angle: (B, K, H, W) floating.
+        width: (B, K, H, W) floating; as a target or after the sigmoid in units of L4, [0, 1].
     """
 
     quality: Tensor
@@ -88,20 +88,19 @@ def rasterise(
 ) -> GraspMaps:
     """Returns the training targets of section IV-B on the labels' device.
 
-    Labelled pixels and angles are 1. With ``enhance``, each label is copied to its eight
-    neighbours, which become ``neighbour_quality``; a neighbour takes the largest width of those
-    that reach it, and never replaces a label. Labels that fall on one pixel and angle (after
-    augmentation) share the larger width.
+    Labelled pixels and angles are 1. With ``enhance``, each label is copied to its eight neighbours, which become
+    ``neighbour_quality``. A neighbour takes the largest width of the labels that reach it, and never replaces a
+    label. Labels that fall on one pixel and angle (after augmentation) take the largest of their widths.
 
     Args:
         labels: The labels, all inside the images.
-        shape: (B, H, W).
-        bins: K.
-        max_opening: L4, metres: widths are divided by it.
-        enhance: Whether to copy labels to their neighbours.
-        neighbour_quality: What a neighbour's quality and angle become, in (0, 1].
-        instance_mask: (B, H, W) integer, or None. With it the enhancement never reaches onto
-            another object or the background; without it, it does, as the paper's.
+        shape: Number, height and width of the images: (B, H, W).
+        bins: Number of angle bins, K.
+        max_opening: L4, by which widths are divided, metres.
+        enhance: Whether labels are copied to their neighbours.
+        neighbour_quality: Quality and angle quality of a neighbour, in (0, 1].
+        instance_mask: (B, H, W) integer, which keeps the enhancement from reaching onto another object or the
+            background; None lets it, as the paper does.
 
     Returns:
         float32 maps: quality (B, 1, H, W), angle (B, K, H, W), width (B, K, H, W), all in [0, 1].

@@ -1,4 +1,11 @@
-from .module import Batch as Batch
-from .module import EpochSampler as EpochSampler
-from .module import PLGPDataModule as PLGPDataModule
-from .module import collate as collate
+from .augmentation import Augmentation as Augmentation
+from .augmentation import AugmentationSettings as AugmentationSettings
+from .augmentation import GraspArrays as GraspArrays
+from .augmentation import LabelledImage as LabelledImage
+from .batch import Batch as Batch
+from .batch import Sample as Sample
+from .batch import collate as collate
+from .datamodule import PLGPDataModule as PLGPDataModule
+from .frames import GraspFrames as GraspFrames
+from .input_format import InputFormat as InputFormat
+from .sampler import EpochSampler as EpochSampler

@@ -219,9 +219,9 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
     view = noiseless_view(scene, rules)
     settings = next((p.settings for p in policies.values() if isinstance(p, LabelOracle)), LabelSettings())
     labels = label_view(view, rules.gripper, settings).to_pixel_grasps(settings.angles)
-    draw_view(view, folder / "scene.png", labels, seen.depth)
+    draw_view(view, folder / "scene.png", labels, depth_noisy=seen.depth)
     for name, policy in policies.items():
         if isinstance(policy, MapPolicy):
             maps, grasps = policy.predict(seen.rgb, seen.depth), policy.pixel_grasps(seen, 10)
             path = folder / f"{name}.png"
-            draw_prediction(seen, maps, grasps, path, labels, rules.gripper.max_opening)
+            draw_prediction(seen, maps, grasps, path=path, labels=labels, max_opening=rules.gripper.max_opening)

@@ -1,4 +1,4 @@
-"""Pictures: a scene's images with its labels as in Fig. 4, a network's maps with its grasps."""
+"""Figures of maps: a scene's images with its labels as in Fig. 4, a network's maps with its grasps."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from plgp.targets import GraspMaps
@@ -15,11 +13,13 @@ from sim.camera import PinholeCamera
 from sim.drawing.figures import hide_ticks, panels, save_figure
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps
-from sim.view import SceneView
+from sim.view import Observation, SceneView
 
 if TYPE_CHECKING:
-    from plgp.policy import RGBDImage
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
+_DPI = 90
 _DEPTH_COLOURS = "viridis_r"  # near is bright
 _SIZE = (15, 7.6)  # inches
 
@@ -28,6 +28,7 @@ def draw_grasps(
     axes: Axes,
     grasps: PixelGrasps,
     depth: NDArray[np.floating],
+    *,
     camera: PinholeCamera,
     numbers: bool = False,
     points: bool = True,
@@ -35,12 +36,12 @@ def draw_grasps(
     """Draws grasps as in Fig. 4: a green point, a red line along the closing direction, as long as the opening.
 
     Args:
-        axes: Where an image of the camera is shown.
+        axes: Panel that shows an image of the camera.
         grasps: The grasps.
-        depth: (H, W) floating, metres: sets how many pixels a width is.
-        camera: Its camera.
-        numbers: Whether to write each grasp's rank beside it.
-        points: Whether to draw the points.
+        depth: (H, W) floating, metres, 0 = missing; it says how many pixels a width takes.
+        camera: The camera of the depth image.
+        numbers: Whether each grasp's rank is written beside it.
+        points: Whether the points are drawn.
     """
     surface = depth[grasps.row, grasps.col].astype(np.float64)
     surface = np.where(surface > 0, surface, np.median(depth[depth > 0]))
@@ -59,6 +60,7 @@ def draw_view(
     view: SceneView,
     path: str | Path,
     labels: PixelGrasps | None = None,
+    *,
     depth_noisy: NDArray[np.floating] | None = None,
     shown: int = 40,
     seed: int = 0,
@@ -67,11 +69,11 @@ def draw_view(
 
     Args:
         view: The view.
-        path: Where the PNG goes.
-        labels: Its labels; a random ``shown`` of them are drawn with lines, all as points.
-        depth_noisy: (H, W) floating, metres, 0 = missing.
-        shown: How many labels get a line.
-        seed: Which ones.
+        path: The PNG file.
+        labels: The labels; all are drawn as points, a random ``shown`` of them with lines.
+        depth_noisy: (H, W) floating, the depth with noise, metres, 0 = missing.
+        shown: Number of labels that get a line.
+        seed: Seed of their choice.
 
     Returns:
         The path.
@@ -80,49 +82,44 @@ def draw_view(
     background = view.rgb if view.rgb is not None else _grey(view.depth)
     _image(grid[0, 0], background, "RGB" if view.rgb is not None else "depth (no RGB)")
     limits = _limits(view.depth)
-    _depth(figure, grid[0, 1], view.depth, "depth, m", limits)
+    _depth(figure, grid[0, 1], view.depth, title="depth, m", limits=limits)
     if depth_noisy is not None:
-        _depth(figure, grid[0, 2], depth_noisy, "noisy depth, m (white: missing)", limits)
+        _depth(figure, grid[0, 2], depth_noisy, title="noisy depth, m (white: missing)", limits=limits)
     else:
         grid[0, 2].axis("off")
-    _depth(
-        figure,
-        grid[1, 0],
-        view.parallel_depth,
-        f"parallel depth, {view.parallel_camera.pixels_per_metre:g} px/m",
-        limits,
-    )
-    title = "no labels"
-    _image(grid[1, 1], background, title)
-    _image(grid[1, 2], background, title)
+    title = f"parallel depth, {view.parallel_camera.pixels_per_metre:g} px/m"
+    _depth(figure, grid[1, 0], view.parallel_depth, title=title, limits=limits)
+    _image(grid[1, 1], background, "no labels")
+    _image(grid[1, 2], background, "no labels")
     if labels is not None and len(labels):
         grid[1, 1].set_title(f"all {len(labels)} labelled grasp points", fontsize=10)
         grid[1, 1].plot(labels.col, labels.row, ".", color="lime", markersize=1)
         pick = np.random.default_rng(seed).permutation(len(labels))[:shown]
         grid[1, 2].set_title(f"{len(pick)} random labels: point, angle, width", fontsize=10)
-        draw_grasps(grid[1, 2], labels[np.sort(pick)], view.depth, view.camera)
-    return save_figure(figure, path, dpi=90)
+        draw_grasps(grid[1, 2], labels[np.sort(pick)], view.depth, camera=view.camera)
+    return save_figure(figure, path, dpi=_DPI)
 
 
 def draw_prediction(
-    seen: RGBDImage,
+    seen: Observation,
     maps: GraspMaps,
     grasps: PixelGrasps,
+    *,
     path: str | Path,
     labels: PixelGrasps | None = None,
     max_opening: float = 0.1,
     allowed: NDArray[np.bool_] | None = None,
 ) -> Path:
-    """Draws what a network made of an observation: target, quality, angle, width and the top grasps.
+    """Draws what a network makes of an observation: target, quality, angle, width and the top grasps.
 
     Args:
         seen: The observation.
         maps: Probabilities of the image: (1, 1, H, W), (1, K, H, W), (1, K, H, W).
         grasps: The decoded grasps, best first.
-        path: Where the PNG goes.
+        path: The PNG file.
         labels: The true labels, or None.
         max_opening: L4, metres.
-        allowed: (H, W) bool, where grasps may lie: its outline is drawn. None draws none.
+        allowed: (H, W) bool, where grasps may lie; its outline is drawn. None draws none.
 
     Returns:
         The path.
@@ -133,25 +130,28 @@ def draw_prediction(
     angles = maps.angle[0].float().cpu().numpy()
     best = angles.argmax(axis=0)
     width = np.take_along_axis(maps.width[0].float().cpu().numpy(), best[None], axis=0)[0] * max_opening
-    _depth(figure, grid[0, 0], seen.depth, "depth, m (white: missing)", _limits(seen.depth))
+    _depth(figure, grid[0, 0], seen.depth, title="depth, m (white: missing)", limits=_limits(seen.depth))
     title = "RGB" if seen.rgb is not None else "depth as grey (no RGB)"
     _image(grid[0, 1], background, title if labels is None else f"target: {len(labels)} labels")
     if labels is not None:
         grid[0, 1].plot(labels.col, labels.row, ".", color="lime", markersize=1)
-    _map(figure, grid[0, 2], quality, "predicted quality", 0, max(float(quality.max()), 1e-3), "inferno")
+    limits = (0, max(float(quality.max()), 1e-3))
+    _map(figure, grid[0, 2], quality, title="predicted quality", limits=limits, colours="inferno")
     sure = quality > 0.1 * quality.max()
     degrees = np.where(sure, best * 180 / len(angles), np.nan)
-    _map(figure, grid[1, 0], degrees, "best angle, degrees (where quality is high)", 0, 180, "hsv")
-    _map(figure, grid[1, 1], np.where(sure, width, np.nan), "its width, m", 0, max_opening, "viridis")
+    title = "best angle, degrees (where quality is high)"
+    _map(figure, grid[1, 0], degrees, title=title, limits=(0, 180), colours="hsv")
+    width = np.where(sure, width, np.nan)
+    _map(figure, grid[1, 1], width, title="its width, m", limits=(0, max_opening), colours="viridis")
     _image(grid[1, 2], background, f"top {len(grasps)} grasps")
-    draw_grasps(grid[1, 2], grasps, seen.depth, seen.camera, numbers=True)
+    draw_grasps(grid[1, 2], grasps, seen.depth, camera=seen.camera, numbers=True)
     if allowed is not None and not allowed.all():
         for axes in (grid[0, 1], grid[1, 2]):
             axes.contour(allowed, levels=[0.5], colors="cyan", linewidths=1.0)
-    return save_figure(figure, path, dpi=90)
+    return save_figure(figure, path, dpi=_DPI)
 
 
-def attempt_picture(seen: RGBDImage, grasp: GraspPoses, *, success: bool, side: int = 160) -> NDArray[np.uint8]:
+def attempt_picture(seen: Observation, grasp: GraspPoses, *, success: bool, side: int = 160) -> NDArray[np.uint8]:
     """Returns a small picture of one attempt: the scene around it, its closing line green where it lifted, else red.
 
     Args:
@@ -200,12 +200,14 @@ def _image(axes: Axes, image: NDArray[Any], title: str) -> None:
     axes.set_ylim(image.shape[0] - 0.5, -0.5)
 
 
-def _map(figure: Figure, axes: Axes, values: NDArray[Any], title: str, low: float, high: float, colours: str) -> None:
-    shown = axes.imshow(values, vmin=low, vmax=high, cmap=colours, interpolation="nearest")
+def _map(
+    figure: Figure, axes: Axes, values: NDArray[Any], *, title: str, limits: tuple[float, float], colours: str
+) -> None:
+    shown = axes.imshow(values, vmin=limits[0], vmax=limits[1], cmap=colours, interpolation="nearest")
     axes.set_title(title, fontsize=10)
     hide_ticks(axes)
     figure.colorbar(shown, ax=axes, shrink=0.8)
 
 
-def _depth(figure: Figure, axes: Axes, depth: NDArray[Any], title: str, limits: tuple[float, float]) -> None:
-    _map(figure, axes, np.where(depth > 0, depth, np.nan), title, *limits, _DEPTH_COLOURS)
+def _depth(figure: Figure, axes: Axes, depth: NDArray[Any], *, title: str, limits: tuple[float, float]) -> None:
+    _map(figure, axes, np.where(depth > 0, depth, np.nan), title=title, limits=limits, colours=_DEPTH_COLOURS)

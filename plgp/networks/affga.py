@@ -18,7 +18,7 @@ class _Scales(NamedTuple):
 
 
 class _HybridPyramid(nn.Module):
-    """Four atrous branches on 2048 channels, fused for small objects, for big ones, and for all."""
+    """Hybrid atrous spatial pyramid: four branches on 2048 channels, fused for small objects, for big ones, for all."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -49,15 +49,18 @@ def _head(inputs: int, outputs: int, prior: float | None) -> nn.Sequential:
 
 
 class AFFGANet(GraspNetwork):
-    """Stage 4 dilates by 2, 4, 8; quality reads small and big scales apart, angle and width all together."""
+    """AFFGA-Net of stride 16, whose stage 4 dilates by 2, 4, 8.
+
+    The quality head reads the features for small and for big objects apart; angle and width read those for all.
+    """
 
     def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
         """Builds the network with random weights.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
         """
         super().__init__(channels, bins, stride=16)
         self.trunk = resnet101(channels, 16, (2, 4, 8))
@@ -73,4 +76,5 @@ class AFFGANet(GraspNetwork):
         small, big, every = (resize(scale, skip.shape[2:]) for scale in self.pyramid(stages[5]))
         quality = torch.cat([self.refine(torch.cat([small, skip], dim=1)), big], dim=1)
         rest = torch.cat([every, skip], dim=1)
-        return self.heads(quality, rest, rest)
+        maps: Tensor = self.heads(quality, rest, rest)
+        return maps

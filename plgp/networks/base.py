@@ -1,8 +1,9 @@
-"""What every network keeps to."""
+"""What all networks share: the check of the input, the three maps, the prior, the memory layout."""
 
 from __future__ import annotations
 
 import math
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -10,14 +11,16 @@ from torch import Tensor, nn
 from plgp.targets import GraspMaps
 from sim.errors import InputError
 
+Network = TypeVar("Network", bound=nn.Module)
+
 
 def set_prior(head: nn.Conv2d, prior: float | None) -> None:
     """Sets a head's biases so that its sigmoid starts at ``prior`` where its input is 0.
 
     Args:
         head: The last convolution, with bias.
-        prior: In (0, 1), or None to leave the biases alone. A low prior spares a focal loss the
-            first epochs, in which it only learns that most pixels are negative (RetinaNet, 4.1).
+        prior: Probability in (0, 1), or None to leave the biases alone. A low prior spares a focal loss the first
+            epochs, in which it only learns that most pixels are negative (RetinaNet, section 4.1).
 
     Raises:
         InputError: ``prior`` is out of range.
@@ -31,23 +34,23 @@ def set_prior(head: nn.Conv2d, prior: float | None) -> None:
 
 
 class GraspNetwork(nn.Module):
-    """Base of all networks: checks the input, splits 1 + 2K channels into the three maps.
+    """Base of all networks, which checks the input and splits 1 + 2K channels into the three maps.
 
-    A network defines ``features``: (B, C, H, W) -> (B, 1 + 2K, H, W) logits, in the order
-    quality, angle, width. The sigmoid belongs to the loss and to the decoding.
+    A network defines ``features``: (B, C, H, W) -> (B, 1 + 2K, H, W) logits, in the order quality, angle, width.
+    The sigmoid belongs to the loss and to the decoding.
 
     Attributes:
-        channels: C, input channels.
-        bins: K, angle bins.
-        stride: H and W must be multiples of it.
-        title: What tables call it.
-        pools: Whether a batch norm follows a global pool, so that training needs 2 images a batch.
+        channels: Number of input channels, C.
+        bins: Number of angle bins, K.
+        stride: Number that H and W must be multiples of.
+        title: Name in tables.
+        pools: Whether a batch norm follows a global pool, so that training needs batches of 2 images or more.
     """
 
     pools = False
 
     def __init__(self, channels: int, bins: int, stride: int) -> None:
-        """Raises InputError where a number is not positive."""
+        """Sets up; see the class. Raises InputError where a number is not positive."""
         super().__init__()
         if min(channels, bins, stride) < 1:
             raise InputError(f"a network needs positive channels, bins and stride, not {channels}, {bins}, {stride}")
@@ -86,11 +89,7 @@ class GraspNetwork(nn.Module):
             )
 
 
-def parameter_count(network: nn.Module) -> int:
-    """Returns the number of parameters."""
-    return sum(p.numel() for p in network.parameters())
-
-
-def select_memory(network: nn.Module) -> nn.Module:
+def select_memory(network: Network) -> Network:
     """Returns the network in channels-last memory: 2-3 times faster convolutions on CPUs."""
-    return network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # the overload has no dtype to ask for
+    return network

@@ -13,7 +13,7 @@ from plgp.networks.base import set_prior
 
 
 class TaskHeads(nn.Module):
-    """Three heads of one shape, each with weights of its own, on one feature or one feature a task."""
+    """Three heads of one shape, each with its own weights, on one feature or on one feature for each task."""
 
     def __init__(self, quality: nn.Module, angle: nn.Module, width: nn.Module) -> None:
         """Takes the heads of the three maps."""
@@ -28,9 +28,9 @@ class TaskHeads(nn.Module):
 
 
 def normalised(
-    inputs: int, outputs: int, kernel: int = 3, stride: int = 1, dilation: int = 1, bias: bool = False
+    inputs: int, outputs: int, kernel: int = 3, *, stride: int = 1, dilation: int = 1, bias: bool = False
 ) -> nn.Sequential:
-    """Returns convolution (same padding) + batch norm + ReLU."""
+    """Returns a convolution (same padding), batch norm and ReLU."""
     padding = dilation * (kernel - 1) // 2
     return nn.Sequential(
         nn.Conv2d(inputs, outputs, kernel, stride, padding, dilation, bias=bias),
@@ -60,15 +60,16 @@ def resnet101(channels: int, output_stride: int, dilations: tuple[int, int, int]
     """Returns a ResNet-101 trunk with random weights.
 
     Args:
-        channels: Input channels.
-        output_stride: 8 or 16; later stages dilate instead of striding.
-        dilations: Of the 3x3 convolutions of stage 4's three blocks (multi-grid).
+        channels: Number of input channels.
+        output_stride: Stride of the last stage, 8 or 16; later stages dilate instead of striding.
+        dilations: Dilations of the 3x3 convolutions of stage 4's three blocks (multi-grid).
 
     Returns:
-        A module: (B, C, H, W) -> list of six features; [2] has 256 channels at stride 4, [5] has 2048
-        at the output stride.
+        A module (B, C, H, W) -> list of six features; [2] has 256 channels at stride 4, [5] has 2048 at the
+        output stride.
     """
-    trunk: Any = smp.encoders.get_encoder("resnet101", channels, 5, None, output_stride)
-    for block, dilation in zip(trunk.layer4, dilations, strict=True):
+    trunk: nn.Module = smp.encoders.get_encoder("resnet101", channels, 5, None, output_stride)
+    stage: Any = trunk.layer4
+    for block, dilation in zip(stage, dilations, strict=True):
         block.conv2.dilation = block.conv2.padding = (dilation, dilation)
     return trunk

@@ -11,25 +11,26 @@ from plgp.networks.blocks import TaskHeads, logits, normalised
 
 
 class PositionAttention(nn.Module):
-    """Every pixel reads from all others by likeness: (B, C, H, W) -> the same; memory grows with (H W)^2."""
+    """Attention in which every pixel reads from all others by likeness; its memory grows with (H W)^2."""
 
     def __init__(self, width: int) -> None:
-        """Builds biased 1x1 query and key of an eighth of the channels, value of all, and the gain, 0."""
+        """Builds 1x1 convolutions for query, key (an eighth of the ``width`` channels) and value, and the gain, 0."""
         super().__init__()
         self.query, self.key = nn.Conv2d(width, width // 8, 1), nn.Conv2d(width, width // 8, 1)
         self.value = nn.Conv2d(width, width, 1)
         self.gain = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns x + gain * attended."""
+        """Returns x + gain * attended, (B, C, H, W), of (B, C, H, W)."""
         query, key, value = (layer(x).flatten(2) for layer in (self.query, self.key, self.value))
         energy = query.transpose(1, 2) @ key  # (B, reading pixel, read pixel)
         attended = value @ energy.softmax(dim=2).to(value.dtype).transpose(1, 2)
-        return x + self.gain * attended.view_as(x)
+        total: Tensor = x + self.gain * attended.view_as(x)
+        return total
 
 
 class ChannelAttention(nn.Module):
-    """Every channel reads from those it is least like: (B, C, H, W) -> the same; no convolutions."""
+    """Attention in which every channel reads from those that it is least like; it has no convolutions."""
 
     def __init__(self) -> None:
         """Builds the gain, 0."""
@@ -37,7 +38,7 @@ class ChannelAttention(nn.Module):
         self.gain = nn.Parameter(torch.zeros(1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """Returns x + gain * attended."""
+        """Returns x + gain * attended, (B, C, H, W), of (B, C, H, W)."""
         flat = x.flatten(2)
         energy = 64 * ((flat / 64) @ flat.transpose(1, 2)).float()  # (B, C, C); sums over all pixels overflow fp16
         weights = (energy.amax(dim=2, keepdim=True) - energy).softmax(dim=2)
@@ -58,9 +59,9 @@ class DANet(GraspNetwork):
         """Builds the network with random weights.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
         """
         super().__init__(channels, bins, stride=8)
         self.trunk = smp.encoders.get_encoder("tu-resnet50s", channels, 5, None, 8)
@@ -73,4 +74,5 @@ class DANet(GraspNetwork):
         """Returns (B, 1 + 2K, H, W) logits."""
         deep = self.trunk(x)[5]
         position, channel = self.position(deep), self.channel(deep)
-        return self.up(self.heads(position + channel, position, channel))
+        maps: Tensor = self.up(self.heads(position + channel, position, channel))
+        return maps

@@ -10,7 +10,7 @@ from plgp.networks.blocks import TaskHeads, doubled, logits, normalised, resize,
 
 
 class _Pyramid(nn.Module):
-    """Atrous spatial pyramid pooling with image pooling: 2048 -> 256 channels."""
+    """Atrous spatial pyramid pooling with image pooling, from 2048 to 256 channels."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -22,7 +22,8 @@ class _Pyramid(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         parts = [branch(x) for branch in self.branches]
         parts.append(resize(self.pooled(x), x.shape[2:]))
-        return self.fuse(torch.cat(parts, dim=1))
+        fused: Tensor = self.fuse(torch.cat(parts, dim=1))
+        return fused
 
 
 def _head(outputs: int, prior: float | None) -> nn.Sequential:
@@ -38,7 +39,10 @@ def _head(outputs: int, prior: float | None) -> nn.Sequential:
 
 
 class DeepLabV3Plus(GraspNetwork):
-    """Stage 4 dilates by 4, 8, 16; a head a map. Trains on batches of 2 or more (image pooling)."""
+    """DeepLabv3+ of stride 8, whose stage 4 dilates by 4, 8, 16, with one head for each map.
+
+    Training needs batches of 2 or more, because of the image pooling.
+    """
 
     pools = True
 
@@ -46,9 +50,9 @@ class DeepLabV3Plus(GraspNetwork):
         """Builds the network with random weights.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
         """
         super().__init__(channels, bins, stride=8)
         self.trunk = resnet101(channels, 8, (4, 8, 16))
@@ -60,4 +64,6 @@ class DeepLabV3Plus(GraspNetwork):
         """Returns (B, 1 + 2K, H, W) logits."""
         stages = self.trunk(x)
         skip = self.skip(stages[2])
-        return self.heads(torch.cat([resize(self.pyramid(stages[5]), skip.shape[2:]), skip], dim=1))
+        deep = resize(self.pyramid(stages[5]), skip.shape[2:])
+        maps: Tensor = self.heads(torch.cat([deep, skip], dim=1))
+        return maps

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from plgp.networks.base import GraspNetwork, set_prior
@@ -17,19 +18,19 @@ def _upsample() -> nn.Module:
 
 
 class GGCNN2(GraspNetwork):
-    """Fully convolutional, no batch norm, stride 4.
+    """GGCNN2 of stride 4, fully convolutional and without batch norm.
 
-    The three 1x1 heads are one convolution of 1 + 2K channels: the same sums and parameters,
-    a third of the memory traffic.
+    The three 1x1 heads are one convolution of 1 + 2K channels: the sums and parameters are the same, the memory
+    traffic is a third.
     """
 
     def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
         """Builds the network with Xavier weights and zero biases.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
         """
         super().__init__(channels, bins, stride=4)
         self.trunk = nn.Sequential(
@@ -52,10 +53,11 @@ class GGCNN2(GraspNetwork):
                 nn.init.xavier_uniform_(layer.weight)
                 assert layer.bias is not None
                 nn.init.zeros_(layer.bias)
-        for part in self.heads.weight.detach().split([1, bins, bins]):
+        for part in torch.split(self.heads.weight.detach(), [1, bins, bins]):
             nn.init.xavier_uniform_(part)  # each head by its own fan
         set_prior(self.heads, prior)
 
     def features(self, x: Tensor) -> Tensor:
         """Returns (B, 1 + 2K, H, W) logits."""
-        return self.heads(self.trunk(x))
+        logits: Tensor = self.heads(self.trunk(x))
+        return logits

@@ -20,7 +20,8 @@ class _Residual(nn.Module):
         )
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + self.branch(x)
+        total: Tensor = x + self.branch(x)
+        return total
 
 
 def _head(inputs: int, outputs: int, prior: float | None) -> nn.Sequential:
@@ -32,15 +33,15 @@ def _head(inputs: int, outputs: int, prior: float | None) -> nn.Sequential:
 
 
 class GRCNN(GraspNetwork):
-    """Encoder of stride 4, five residual blocks, transposed convolutions; all with biases."""
+    """GR-ConvNet of stride 4: an encoder, five residual blocks, transposed convolutions. All layers have biases."""
 
     def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
         """Builds the network with Xavier weights and zero biases.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
         """
         super().__init__(channels, bins, stride=4)
         self.trunk = nn.Sequential(
@@ -64,4 +65,5 @@ class GRCNN(GraspNetwork):
 
     def features(self, x: Tensor) -> Tensor:
         """Returns (B, 1 + 2K, H, W) logits."""
-        return self.heads(self.trunk(x))
+        logits: Tensor = self.heads(self.trunk(x))
+        return logits

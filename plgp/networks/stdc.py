@@ -11,7 +11,7 @@ from plgp.networks.blocks import TaskHeads, doubled, normalised
 
 
 class _Concatenation(nn.Module):
-    """Short-term dense concatenation: four convolutions in sequence, all four outputs side by side."""
+    """Short-term dense concatenation: four convolutions in sequence, whose four outputs are concatenated."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -35,7 +35,7 @@ class _Concatenation(nn.Module):
 
 
 class _Attention(nn.Module):
-    """Attention refinement: a 3x3 convolution, each channel weighed by its own mean over the image."""
+    """Attention refinement: a 3x3 convolution, whose channels are weighed by their means over the image."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -46,11 +46,12 @@ class _Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.convolution(x)
-        return x * self.gate(x)
+        refined: Tensor = x * self.gate(x)
+        return refined
 
 
 class _Fusion(nn.Module):
-    """Merges detail and context at stride 8, and adds what a gate lets through."""
+    """Feature fusion: merges detail and context at stride 8, and adds what a gate lets through."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
@@ -64,8 +65,9 @@ class _Fusion(nn.Module):
         )
 
     def forward(self, detail: Tensor, context: Tensor) -> Tensor:
-        x = self.merge(torch.cat([detail, context], dim=1))
-        return x * self.gate(x) + x
+        x: Tensor = self.merge(torch.cat([detail, context], dim=1))
+        fused: Tensor = x * self.gate(x) + x
+        return fused
 
 
 def _stage(inputs: int, outputs: int, blocks: int) -> nn.Sequential:
@@ -87,7 +89,7 @@ def _head(outputs: int, prior: float | None) -> nn.Sequential:
 
 
 class STDC(GraspNetwork):
-    """Stride 32. Trains on batches of 2 or more (batch norm behind global pools)."""
+    """STDC2 of stride 32. Training needs batches of 2 or more, because batch norms follow global pools."""
 
     pools = True
 
@@ -95,9 +97,10 @@ class STDC(GraspNetwork):
         """Builds the network with random weights.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's, whose last convolutions have no biases.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's, whose last convolutions
+                have no biases.
         """
         super().__init__(channels, bins, stride=32)
         self.stem = nn.Sequential(normalised(channels, 32, stride=2), normalised(32, 64, stride=2))
@@ -116,4 +119,5 @@ class STDC(GraspNetwork):
         context = self.attention32(deep) + self.pooled(deep)  # one value a channel, the same at every pixel
         context = self.smooth32(F.interpolate(context, scale_factor=2.0))
         context = self.smooth16(F.interpolate(context + self.attention16(middle), scale_factor=2.0))
-        return self.heads(self.fusion(detail, context))
+        logits: Tensor = self.heads(self.fusion(detail, context))
+        return logits

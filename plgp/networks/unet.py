@@ -19,15 +19,15 @@ def _pair(inputs: int, outputs: int) -> nn.Sequential:
 
 
 class UNet(GraspNetwork):
-    """Five levels, stride 16; the three 1x1 heads are one convolution."""
+    """UNet of five levels and stride 16. The three 1x1 heads are one convolution."""
 
     def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
         """Builds the network with random weights.
 
         Args:
-            channels: Input channels: 1 depth, 3 RGB, 4 RGB-D.
-            bins: K.
-            prior: See ``set_prior``; None is the paper's.
+            channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
+            bins: Number of angle bins, K.
+            prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
         """
         super().__init__(channels, bins, stride=16)
         self.down = nn.ModuleList(_pair(a, b) for a, b in pairwise((channels, *_WIDTHS)))
@@ -47,4 +47,5 @@ class UNet(GraspNetwork):
         skips.pop()
         for up, merge in zip(self.up, self.merge, strict=True):
             x = merge(torch.cat([skips.pop(), up(x)], dim=1))
-        return self.heads(x)
+        maps: Tensor = self.heads(x)
+        return maps

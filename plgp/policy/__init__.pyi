@@ -1,8 +1,7 @@
 from .decoder import DecoderSettings as DecoderSettings
-from .decoder import Workspace as Workspace
 from .decoder import decode as decode
 from .network import ConstantPolicy as ConstantPolicy
 from .network import MapPolicy as MapPolicy
 from .network import NetworkPolicy as NetworkPolicy
-from .network import RGBDImage as RGBDImage
 from .network import pretrained_checkpoint as pretrained_checkpoint
+from .workspace import Workspace as Workspace

@@ -12,18 +12,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plgp.policy.decoder import Workspace
+from plgp.policy.workspace import Area, Workspace
 from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.view import check_depth_image
 
 _MATRIX_KEYS = ("intrinsics", "intrinsic_matrix", "camera_matrix", "K", "k", "cam_K")
 _CENTRE_KEYS = (("cx", "cy"), ("ppx", "ppy"))
-_NEAREST, _FARTHEST = 0.05, 20.0  # metres: a median depth outside is in other units
+_NEAREST, _FARTHEST = 0.05, 20.0  # metres; a median depth outside is in other units
 
 
 def _read_array(path: Path, name: str) -> NDArray[Any]:
-    """Returns the array of an npy or npz file (of several, the one called ``name``) or of an image file."""
+    """Returns the array of an image file, or of an npy or npz file (of several arrays, the one called ``name``)."""
     from PIL import Image
 
     if not path.is_file():
@@ -63,13 +63,13 @@ def read_depth(path: str | Path, depth_scale: float | None = None) -> NDArray[np
     """Returns a depth image, (H, W) float32, metres along the optical axis, 0 = missing.
 
     Args:
-        path: A 16-bit PNG or TIFF, or an npy or npz file (array "depth"). NaN and infinite values
-            are taken as missing.
+        path: A 16-bit PNG or TIFF, or an npy or npz file (array "depth"). NaN and infinite values are taken as
+            missing.
         depth_scale: Metres of one unit; None is 0.001 for integers and 1 for floating numbers.
 
     Raises:
-        InputError: The file is missing or broken, has 8 bits or colours, or its depths are not
-            those of something to grasp: most likely the scale is wrong.
+        InputError: The file is missing or broken, has 8 bits or colours, or its depths are not those of something to
+            grasp: most likely the scale is wrong.
     """
     image = _read_array(Path(path), "depth")
     if image.ndim == 3 and image.shape[2] == 1:
@@ -122,13 +122,13 @@ def _from_mapping(found: Any, source: str) -> NDArray[np.float64]:
 
 
 def read_intrinsics(text: str | Path, size: tuple[int, int]) -> PinholeCamera:
-    """Returns the camera of an image, its pose unknown (identity: the world is the camera's frame).
+    """Returns the camera of an image; its pose is unknown and left at the identity.
 
     Args:
-        text: "fx,fy,cx,cy" in pixels, or a JSON, YAML or npy file: the same four keys (or ppx, ppy),
-            or a 3x3 matrix called intrinsics, intrinsic_matrix, camera_matrix or K, as ROS, Open3D
-            and RealSense write them. The image is taken as rectified: lens distortion is not undone.
-        size: (H, W) of the image.
+        text: "fx,fy,cx,cy" in pixels, or the path of a JSON, YAML or npy file. A file holds the same four keys (or
+            ppx, ppy), or a 3x3 matrix called intrinsics, intrinsic_matrix, camera_matrix or K, as ROS, Open3D and
+            RealSense write them. The image is taken as rectified: lens distortion is not undone.
+        size: Height and width of the image, pixels.
 
     Raises:
         InputError: They cannot be read, or do not fit the image.
@@ -167,17 +167,17 @@ def _read_document(path: Path) -> Any:
         raise InputError(f"intrinsics file '{path}' is neither JSON nor YAML") from error
 
 
-def read_workspace(text: str | Path | None, size: tuple[int, int]) -> Workspace | NDArray[np.bool_] | None:
+def read_workspace(text: str | Path | None, size: tuple[int, int]) -> Area:
     """Returns where grasps may lie.
 
     Args:
-        text: None or "none": anywhere; a mask image or npy file of the depth's size, where 0 is forbidden;
-            four numbers: a box in the image, "left,top,right,bottom", pixels, inclusive; six numbers:
-            a box in the camera frame, "x,y,z,x,y,z", metres, least corner first.
-        size: (H, W) of the depth image.
+        text: None or "none" for anywhere; the path of a mask image or npy file of the depth's size, in which 0 is
+            forbidden; four numbers "left,top,right,bottom" for a box in the image, pixels, inclusive; six numbers
+            "x,y,z,x,y,z" for a box in the camera frame, metres, least corner first.
+        size: Height and width of the depth image, pixels.
 
     Raises:
-        InputError: It is none of these, does not fit the image, or allows nothing.
+        InputError: The text is none of these, does not fit the image, or allows nothing.
     """
     if text is None or str(text) in ("none", "null", ""):
         return None

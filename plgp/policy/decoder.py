@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
-from typing import cast
 
 import numpy as np
 import torch
@@ -25,20 +24,21 @@ _ACROSS = np.array([-0.9, 0.0, 0.9])  # probes over half of a finger's width ...
 _ALONG = np.array([0.1, 0.5, 0.9])  # ... and over its thickness
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DecoderSettings:
     """How maps become grasps; lengths in metres unless they end in _px.
 
     Attributes:
-        smoothing_px: Standard deviation of a Gaussian over the quality map; 0 leaves it alone.
-        suppression_px: A grasp is kept where no better one lies within this distance (square
-            window). Only where too few remain is it halved, and given up at last.
-        extra_opening: Added to the predicted width, up to the gripper's L4. Only where too few
-            grasps remain even so are wider openings tried.
-        min_depth: Grasps that can go less deep are dropped.
-        margin: Kept free on every side of a finger; the labels' own is 2.5 mm.
-        depth_margin: Kept free under fingers and palm, at most half of the free way: the depth is noisy.
-        pool: At most as many candidates are tried for each distance, best first.
+        smoothing_px: Standard deviation of a Gaussian over the quality map; 0 leaves the map alone.
+        suppression_px: Distance (half a square window) within which only the best grasp is kept. Where too few
+            grasps remain, the distance is halved, and halved again down to 0.
+        extra_opening: Opening beyond the predicted width, up to the gripper's L4. Wider openings are tried only
+            where too few grasps remain even without suppression.
+        min_depth: Least depth that a grasp must be able to go to.
+        margin: Space kept free on every side of a finger; the labels' own is 2.5 mm.
+        depth_margin: Space kept free under fingers and palm, because the depth is noisy; at most half of the
+            free way.
+        pool: Greatest number of candidates that are tried for each distance, best first.
     """
 
     smoothing_px: float = 0.0
@@ -56,40 +56,11 @@ class DecoderSettings:
                 raise InputError(f"decoder.{f.name} is {getattr(self, f.name)}; give a number that is not negative")
 
 
-@dataclass(frozen=True)
-class Workspace:
-    """A box outside of which no grasp's surface point may lie: tray walls attract grasps.
-
-    Attributes:
-        minimum: Least x, y, z, metres.
-        maximum: Greatest x, y, z, metres.
-        frame: "world" (through the observation's camera pose) or "camera".
-    """
-
-    minimum: tuple[float, float, float]
-    maximum: tuple[float, float, float]
-    frame: str = "world"
-
-    def mask(self, depth: NDArray[np.floating], camera: PinholeCamera) -> NDArray[np.bool_]:
-        """Returns (H, W) bool: pixels with a depth whose surface point lies in the box."""
-        if self.frame not in ("world", "camera"):
-            raise InputError(f"workspace.frame is '{self.frame}'; choose world or camera")
-        m = camera.intrinsics
-        y = (np.arange(depth.shape[0])[:, None] - m[1, 2]) / m[1, 1]
-        x = (np.arange(depth.shape[1])[None] - m[0, 2] - m[0, 1] * y) / m[0, 0]
-        pose = camera.pose if self.frame == "world" else np.eye(4)
-        result = depth > 0
-        for axis in range(3):
-            ray = (pose[axis, 0] * x + pose[axis, 1] * y + pose[axis, 2]).astype(np.float32)
-            place = ray * depth + np.float32(pose[axis, 3])
-            result &= (place >= self.minimum[axis]) & (place <= self.maximum[axis])
-        return result
-
-
 def decode(
     maps: GraspMaps,
     depth: NDArray[np.floating],
     camera: PinholeCamera,
+    *,
     gripper: GripperGeometry,
     count: int,
     settings: DecoderSettings | None = None,
@@ -98,27 +69,28 @@ def decode(
 ) -> PixelGrasps:
     """Returns up to ``count`` executable grasps, best first.
 
-    A pixel's score is its quality times its best angle's; its width is that angle's. Candidates
-    are local maxima of the score, of equal ones those that a fixed shuffle of the pixels puts
-    first; the shared depth rule says how deep each can go, and those for which it knows no depth,
-    or too little, are dropped. Where fewer than ``count`` are found, others are tried that lie closer
-    or open wider than predicted; one of those may be the best, so a longer list can begin with another grasp.
+    A pixel's score is its quality times its best angle's; its width is that angle's. Candidates are local maxima
+    of the score; among equal scores, those that a fixed shuffle of the pixels puts first. ``deepest_free_depth``
+    says how deep each can go. Candidates without a known depth, or with too little, are dropped. Where fewer than
+    ``count`` are found, others are tried that lie closer to each other or open wider than predicted. One of those
+    may be the best, so a longer list can begin with another grasp.
 
     Args:
         maps: One image's maps: (1, 1, H, W), (1, K, H, W), (1, K, H, W).
         depth: (H, W) floating, metres, 0 = missing.
-        camera: Its camera.
-        gripper: Its L4 is the unit of the width map.
-        count: How many.
-        settings: How to decode.
+        camera: The camera of the depth image.
+        gripper: The gripper, whose L4 is the unit of the width map.
+        count: Number of grasps wanted.
+        settings: Settings of the decoding; None is the default.
         allowed: (H, W) bool, where grasps may lie; None is everywhere.
-        logits: Whether the maps are a network's logits, not probabilities: the sigmoid is then
-            taken only where it is needed, of some values in 37.
+        logits: Whether the maps are a network's logits, not probabilities: the sigmoid is then taken only of
+            those values that are needed, a few of each pixel's 37.
     """
-    search = _Search(maps, depth, camera, gripper, settings or DecoderSettings(), allowed, logits)
+    settings = settings or DecoderSettings()
+    search = _Search(maps, depth, camera, gripper=gripper, settings=settings, allowed=allowed, logits=logits)
     chosen: list[PixelGrasps] = []
     found = 0
-    for radius, widening in _stages(search.rules, gripper.max_opening):
+    for radius, widening in _stages(settings, gripper.max_opening):
         pixels = search.candidates(radius, widening)
         start, step = 0, 4 * count
         while start < len(pixels) and found < count:
@@ -136,32 +108,33 @@ def decode(
     return grasps[np.argsort(-grasps.quality, kind="stable")]
 
 
-def _stages(rules: DecoderSettings, max_opening: float) -> list[tuple[int, float]]:
+def _stages(settings: DecoderSettings, max_opening: float) -> list[tuple[int, float]]:
     """Returns (suppression radius in pixels, metres more than the usual opening), in the order of trying."""
-    radii = [rules.suppression_px]
+    radii = [settings.suppression_px]
     while radii[-1]:
         radii.append(radii[-1] // 2)
-    return [(r, 0.0) for r in radii] + [(rules.suppression_px, w) for w in _WIDENINGS if w < max_opening]
+    return [(r, 0.0) for r in radii] + [(settings.suppression_px, w) for w in _WIDENINGS if w < max_opening]
 
 
 class _Search:
-    """One image's scores, and which pixels were taken or tried so far."""
+    """One image's scores, and which pixels have been taken or tried so far."""
 
     def __init__(
         self,
         maps: GraspMaps,
         depth: NDArray[np.floating],
         camera: PinholeCamera,
+        *,
         gripper: GripperGeometry,
-        rules: DecoderSettings,
+        settings: DecoderSettings,
         allowed: NDArray[np.bool_] | None,
         logits: bool,
     ) -> None:
-        self.depth, self.camera, self.gripper, self.rules = depth, camera, gripper, rules
+        self.depth, self.camera, self.gripper, self.settings = depth, camera, gripper, settings
         quality = torch.sigmoid(maps.quality.float()) if logits else maps.quality.float()
         best, angle_bin = maps.angle[0].max(dim=0)
         best = torch.sigmoid(best.float()) if logits else best.float()
-        score = (_smooth(quality, rules.smoothing_px)[0, 0] * best).clamp(min=_LEAST_SCORE).cpu().numpy()
+        score = (_smooth(quality, settings.smoothing_px)[0, 0] * best).clamp(min=_LEAST_SCORE).cpu().numpy()
         usable = depth > 0 if allowed is None else (depth > 0) & allowed
         self.score: NDArray[np.float32] = np.where(usable, score, np.float32(0))
         self.angle_bin, self.bins = angle_bin.cpu().numpy(), maps.angle.shape[1]
@@ -173,7 +146,7 @@ class _Search:
     def candidates(self, radius: int, widening: float) -> NDArray[np.int64]:
         """Returns the flat pixels worth trying, best first: neither taken, nor tried with this opening."""
         if radius not in self._peaks:
-            self._peaks[radius] = best_peaks(self.score, radius, self.rules.pool)
+            self._peaks[radius] = best_peaks(self.score, radius, self.settings.pool)
         pixels = self._peaks[radius]
         tried = self._tried.setdefault(widening, np.zeros(self.taken.shape, dtype=bool))
         return pixels[~(self.taken[pixels] | tried[pixels])]
@@ -187,9 +160,10 @@ class _Search:
         predicted = torch.sigmoid(predicted) if self.logits else predicted
         share = predicted.cpu().numpy().astype(np.float64)
         opening = self.gripper.max_opening
-        width = np.clip(share * opening + (self.rules.extra_opening + widening), 0, opening)
+        width = np.clip(share * opening + (self.settings.extra_opening + widening), 0, opening)
         angle = bin_to_angle(k, self.bins)
-        clear = ~blocked(self.depth, self.camera, self.gripper, row, col, angle, width, self.rules)
+        grasps = {"row": row, "col": col, "angle": angle, "width": width}
+        clear = ~blocked(self.depth, self.camera, self.gripper, **grasps, settings=self.settings)
         row, col, angle, width = row[clear], col[clear], angle[clear], width[clear]
         free = deepest_free_depth(
             self.depth,
@@ -199,11 +173,11 @@ class _Search:
             col,
             angle,
             width,
-            margin=self.rules.margin,
-            depth_margin=self.rules.depth_margin,
+            margin=self.settings.margin,
+            depth_margin=self.settings.depth_margin,
         )
         score = self.score[row, col].astype(np.float64)
-        deep = np.nan_to_num(free, nan=-1.0) >= self.rules.min_depth
+        deep = np.nan_to_num(free, nan=-1.0) >= self.settings.min_depth
         return PixelGrasps(row, col, free, angle, width, score)[deep]
 
     def take(self, grasps: PixelGrasps) -> None:
@@ -224,13 +198,14 @@ def _smooth(quality: Tensor, sigma: float) -> Tensor:
 
 
 @compiled
-def _shuffled(pixel):
+def _shuffled(pixel: int) -> int:
     """Returns a pixel's place in a fixed shuffle (Knuth's multiplicative hash, one to one on 32 bits)."""
     return (pixel * 2654435761) & 0xFFFFFFFF
 
 
 @compiled
-def _local_maxima(score, radius):
+def _local_maxima(score: NDArray[np.float32], radius: int) -> NDArray[np.int64]:
+    """Returns the flat pixels of the local maxima above 0, in the image's order; see ``best_peaks``."""
     height, width = score.shape
     found = np.empty(height * width, np.int64)
     count = 0
@@ -258,13 +233,13 @@ def _local_maxima(score, radius):
 def best_peaks(score: NDArray[np.float32], radius: int, limit: int) -> NDArray[np.int64]:
     """Returns the best ``limit`` local maxima above 0, best first.
 
-    Of equal scores, that pixel counts as better which comes first in a fixed shuffle of the
-    pixels: so a flat map favours no corner of the image, and is thinned out like any other.
+    Among equal scores, the pixel that comes first in a fixed shuffle counts as better. So a flat map favours no
+    corner of the image, and is thinned out like any other.
 
     Args:
         score: (H, W) float32.
         radius: Half the side of the square window, pixels; 0 makes every pixel a maximum.
-        limit: How many at most.
+        limit: Greatest number of maxima.
 
     Returns:
         (N,) int64 flat pixels, row * W + column.
@@ -278,7 +253,22 @@ def best_peaks(score: NDArray[np.float32], radius: int, limit: int) -> NDArray[n
 
 
 @compiled
-def _blocked(depth, focal, centre, rows, cols, angles, widths, thickness, across, margin, min_depth, along, sideways):
+def _blocked(
+    depth: NDArray[np.float32],
+    focal: tuple[float, float],
+    centre: tuple[float, float],
+    rows: NDArray[np.int64],
+    cols: NDArray[np.int64],
+    angles: NDArray[np.float64],
+    widths: NDArray[np.float64],
+    thickness: float,
+    across: float,
+    margin: float,
+    min_depth: float,
+    along: NDArray[np.float64],
+    sideways: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Returns ``blocked`` at probes ``along`` a finger's thickness and ``sideways`` over its half width."""
     result = np.zeros(len(rows), np.bool_)
     for i in range(len(rows)):
         surface = depth[rows[i], cols[i]]
@@ -310,31 +300,31 @@ def blocked(
     depth: NDArray[np.floating],
     camera: PinholeCamera,
     gripper: GripperGeometry,
+    *,
     row: NDArray[np.int64],
     col: NDArray[np.int64],
     angle: NDArray[np.float64],
     width: NDArray[np.float64],
-    rules: DecoderSettings,
+    settings: DecoderSettings,
 ) -> NDArray[np.bool_]:
     """Returns (N,) bool: grasps of which a few pixels prove that they cannot go ``min_depth`` deep.
 
-    Looks at 18 pixels under the fingers in place of the thousands that ``deepest_free_depth``
-    looks at; what it says of them is what that rule would say, so it drops nothing that the rule
-    would keep.
+    18 pixels under the fingers are looked at, in place of the thousands that ``deepest_free_depth`` looks at.
+    Each is judged as that rule would judge it, so no grasp that the rule would keep is dropped.
 
     Args:
         depth: (H, W) floating, metres, 0 = missing.
-        camera: Its camera.
-        gripper: Its fingers count.
-        row: (N,) rows.
-        col: (N,) columns.
-        angle: (N,) radians.
-        width: (N,) metres between the inner finger faces.
-        rules: Their ``margin`` and ``min_depth`` count.
+        camera: The camera of the depth image.
+        gripper: The gripper; its finger width and thickness count.
+        row: (N,) int64, pixels.
+        col: (N,) int64, pixels.
+        angle: (N,) float64, radians, counter-clockwise as the image is seen.
+        width: (N,) float64, metres between the inner finger faces.
+        settings: The decoder's settings; ``margin`` and ``min_depth`` count.
     """
     m = camera.intrinsics
-    across = gripper.finger_width / 2 + rules.margin
+    across = gripper.finger_width / 2 + settings.margin
     image = np.ascontiguousarray(depth, dtype=np.float32)
     places = (m[1, 1], m[0, 0]), (m[1, 2], m[0, 2]), row, col, angle, width
-    fingers = gripper.finger_thickness, across, rules.margin, rules.min_depth
-    return cast(NDArray[np.bool_], _blocked(image, *places, *fingers, _ALONG, _ACROSS))
+    fingers = gripper.finger_thickness, across, settings.margin, settings.min_depth
+    return _blocked(image, *places, *fingers, _ALONG, _ACROSS)

@@ -2,55 +2,36 @@
 
 from __future__ import annotations
 
-import copy
-from dataclasses import fields
+from dataclasses import asdict, fields
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch.utils.flop_counter import FlopCounterMode
 
-from plgp.data.transforms import InputFormat
+from plgp.data.input_format import InputFormat
 from plgp.module import GraspModule, load_module
-from plgp.networks.base import GraspNetwork, parameter_count
-from plgp.policy.decoder import DecoderSettings as DecoderSettings
-from plgp.policy.decoder import Workspace as Workspace
-from plgp.policy.decoder import decode as decode
+from plgp.networks.base import GraspNetwork
+from plgp.networks.cost import measure_cost
+from plgp.policy.decoder import DecoderSettings, decode
+from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
-from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps, angle_to_bin
 from sim.gripper import GripperGeometry
-from sim.view import check_depth_image
+from sim.view import Observation, check_depth_image
 
 PRETRAINED = Path(__file__).parents[1] / "pretrained"  # checkpoints that are installed with the package
-
-
-class RGBDImage(Protocol):
-    """What a policy looks at: ``sim.benchmark.Observation``, or a camera's own image."""
-
-    @property
-    def rgb(self) -> NDArray[np.uint8] | None:
-        """(H, W, 3) uint8; None will do for a depth network."""
-
-    @property
-    def depth(self) -> NDArray[np.float32]:
-        """(H, W) float32, metres, 0 = missing."""
-
-    @property
-    def camera(self) -> PinholeCamera:
-        """The camera with its pose in the world."""
 
 
 def pretrained_checkpoint(name: str | None = None, folder: str | Path = PRETRAINED) -> Path:
     """Returns a checkpoint that is installed with the package.
 
     Args:
-        name: Its name without ".ckpt"; None takes the only one, or of several the one called "default".
-        folder: Where they lie.
+        name: Name of the file without ".ckpt"; None takes the only one, or of several the one called "default".
+        folder: Folder of the checkpoints.
 
     Raises:
         InputError: There is none, none of that name, or several and no name.
@@ -67,13 +48,14 @@ def pretrained_checkpoint(name: str | None = None, folder: str | Path = PRETRAIN
 
 
 class MapPolicy:
-    """A ``sim.benchmark.GraspPolicy`` behind whose maps the decoder stands; ``predict`` makes them."""
+    """A ``sim.benchmark.GraspPolicy`` that makes grasp maps (``predict``) and decodes them."""
 
     def __init__(
         self,
         gripper: GripperGeometry,
-        decoder: DecoderSettings | None,
-        workspace: Workspace | NDArray[np.bool_] | None,
+        *,
+        decoder: DecoderSettings | None = None,
+        workspace: Area = None,
         name: str,
     ) -> None:
         """Keeps what decoding needs; see ``NetworkPolicy``."""
@@ -84,21 +66,27 @@ class MapPolicy:
         """Returns probability maps (1, 1, H, W), (1, K, H, W), (1, K, H, W) of one image."""
         raise NotImplementedError
 
-    def _maps(self, seen: RGBDImage) -> tuple[GraspMaps, bool]:
+    def _maps(self, observation: Observation) -> tuple[GraspMaps, bool]:
         """Returns the maps, and whether they are logits."""
-        return self.predict(seen.rgb, seen.depth), False
+        return self.predict(observation.rgb, observation.depth), False
 
-    def pixel_grasps(self, observation: RGBDImage, count: int) -> PixelGrasps:
+    def pixel_grasps(self, observation: Observation, count: int) -> PixelGrasps:
         """Returns up to ``count`` grasps in the image, best first."""
-        depth, camera, allowed = observation.depth, observation.camera, self.workspace
-        if isinstance(allowed, Workspace):
-            allowed = allowed.mask(depth, camera)
-        elif allowed is not None and allowed.shape != depth.shape:
-            raise InputError(f"workspace mask is {allowed.shape}, the image {depth.shape}")
+        depth, camera = observation.depth, observation.camera
+        allowed = allowed_pixels(self.workspace, depth, camera)
         maps, logits = self._maps(observation)
-        return decode(maps, depth, camera, self.gripper, count, self.decoder, allowed, logits)
+        return decode(
+            maps,
+            depth,
+            camera,
+            gripper=self.gripper,
+            count=count,
+            settings=self.decoder,
+            allowed=allowed,
+            logits=logits,
+        )
 
-    def __call__(self, observation: RGBDImage, count: int) -> GraspPoses:
+    def __call__(self, observation: Observation, count: int) -> GraspPoses:
         """Returns up to ``count`` grasps in the camera frame, best first."""
         grasps = self.pixel_grasps(observation, count)
         return grasps.to_poses(observation.depth, observation.camera)
@@ -110,30 +98,31 @@ class ConstantPolicy(MapPolicy):
     def __init__(
         self,
         gripper: GripperGeometry | None = None,
+        *,
         quality: float = 0.5,
         angle: float = 0.0,
         width: float = 0.05,
         bins: int = 18,
         decoder: DecoderSettings | None = None,
-        workspace: Workspace | NDArray[np.bool_] | None = None,
+        workspace: Area = None,
         name: str = "constant",
     ) -> None:
         """Sets up.
 
         Args:
-            gripper: The gripper; None is the paper's.
-            quality: Of every pixel, in (0, 1].
-            angle: The best one everywhere, radians.
-            width: Predicted everywhere, metres; the decoder adds its ``extra_opening``.
-            bins: K.
-            decoder: How maps become grasps.
-            workspace: Where grasps may lie.
-            name: What tables call it.
+            gripper: The gripper; None is the default one.
+            quality: Quality of every pixel, in (0, 1].
+            angle: Best angle of every pixel, radians.
+            width: Predicted width of every pixel, metres; the decoder adds its ``extra_opening``.
+            bins: Number of angle bins, K.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
+            name: Name in tables.
 
         Raises:
             InputError: A constant is out of range.
         """
-        super().__init__(gripper or GripperGeometry(), decoder, workspace, name)
+        super().__init__(gripper or GripperGeometry(), decoder=decoder, workspace=workspace, name=name)
         if not (0 < quality <= 1 and np.isfinite(angle) and 0 <= width <= self.gripper.max_opening):
             raise InputError(
                 f"constant policy: quality {quality}, angle {angle} rad, width {width} m; give a quality in (0, 1], "
@@ -160,26 +149,27 @@ class NetworkPolicy(MapPolicy):
         network: GraspNetwork,
         input_format: InputFormat,
         gripper: GripperGeometry,
+        *,
         decoder: DecoderSettings | None = None,
-        workspace: Workspace | NDArray[np.bool_] | None = None,
+        workspace: Area = None,
         device: str | torch.device = "cpu",
         name: str = "network",
     ) -> None:
         """Puts a network behind the decoder.
 
         Args:
-            network: Its own training mode is kept; it runs in evaluation mode.
-            input_format: What it is fed.
-            gripper: The gripper that its labels were made for.
-            decoder: How maps become grasps.
-            workspace: Where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
-            device: Where it runs.
-            name: What tables call it.
+            network: The network. It runs in evaluation mode and is handed back in its own mode.
+            input_format: Format of the network's input.
+            gripper: The gripper that the network's labels were made for.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
+            device: Device that the network runs on.
+            name: Name in tables.
 
         Raises:
             InputError: There is no such device.
         """
-        super().__init__(gripper, decoder, workspace, name)
+        super().__init__(gripper, decoder=decoder, workspace=workspace, name=name)
         try:
             self.device = torch.device(device)
             self.network = network.to(self.device)
@@ -192,14 +182,23 @@ class NetworkPolicy(MapPolicy):
     def from_module(
         cls,
         module: GraspModule,
+        *,
         decoder: DecoderSettings | None = None,
-        workspace: Workspace | NDArray[np.bool_] | None = None,
+        workspace: Area = None,
         device: str | torch.device | None = None,
         name: str = "network",
     ) -> NetworkPolicy:
         """Returns the policy of a module as it is now; ``device`` None stays where the module is."""
         place = module.device if device is None else device
-        return cls(module.network, module.input_format, module.gripper, decoder, workspace, place, name)
+        return cls(
+            module.network,
+            module.input_format,
+            module.gripper,
+            decoder=decoder,
+            workspace=workspace,
+            device=place,
+            name=name,
+        )
 
     @classmethod
     def from_checkpoint(
@@ -207,8 +206,9 @@ class NetworkPolicy(MapPolicy):
         path: str | Path,
         gripper: GripperGeometry | None = None,
         device: str | torch.device = "cpu",
+        *,
         decoder: DecoderSettings | None = None,
-        workspace: Workspace | NDArray[np.bool_] | None = None,
+        workspace: Area = None,
         name: str = "network",
         untrained: bool = False,
         seed: int = 0,
@@ -218,13 +218,13 @@ class NetworkPolicy(MapPolicy):
         Args:
             path: The checkpoint; "pretrained" is the one that is installed with the package.
             gripper: The gripper that will be used; None takes the checkpoint's.
-            device: Where the network runs.
-            decoder: How maps become grasps.
-            workspace: Where grasps may lie.
-            name: What tables call it.
-            untrained: Keep the network's random start instead of its weights: a control that goes
+            device: Device that the network runs on.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
+            name: Name in tables.
+            untrained: Whether the network keeps its random start instead of its weights: a control that goes
                 through the same decoder.
-            seed: Of that random start.
+            seed: Seed of that random start.
 
         Raises:
             InputError: The checkpoint is missing, broken, or made for another gripper.
@@ -241,7 +241,7 @@ class NetworkPolicy(MapPolicy):
                         f"checkpoint '{path}' was trained for another gripper: its {f.name} is {own} m, "
                         f"yours {asked} m; train on labels for your gripper"
                     )
-        return cls.from_module(module, decoder, workspace, device, name)
+        return cls.from_module(module, decoder=decoder, workspace=workspace, device=device, name=name)
 
     @classmethod
     def pretrained(
@@ -249,24 +249,28 @@ class NetworkPolicy(MapPolicy):
         weights: str | None = None,
         gripper: GripperGeometry | None = None,
         device: str | torch.device = "cpu",
+        *,
         decoder: DecoderSettings | None = None,
-        workspace: Workspace | NDArray[np.bool_] | None = None,
+        workspace: Area = None,
         name: str = "pretrained",
     ) -> NetworkPolicy:
         """Returns the policy of a checkpoint that is installed with the package.
 
-        ``weights`` is for ``pretrained_checkpoint``, the rest for ``from_checkpoint``.
+        Args:
+            weights: Name of the checkpoint; see ``pretrained_checkpoint``.
+            gripper: The gripper that will be used; None takes the checkpoint's.
+            device: Device that the network runs on.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie; None for anywhere.
+            name: Name in tables.
         """
-        return cls.from_checkpoint(pretrained_checkpoint(weights), gripper, device, decoder, workspace, name)
+        path = pretrained_checkpoint(weights)
+        return cls.from_checkpoint(path, gripper, device, decoder=decoder, workspace=workspace, name=name)
 
     def describe(self) -> dict[str, Any]:
         """Returns what tables say of the network: its title, input, parameters and multiply-adds at 224x224."""
-        channels, side = self.input_format.channels, (224, 224)
-        outline = copy.deepcopy(self.network).to("meta").eval()
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
-            outline(torch.empty(1, channels, *side, device="meta"))
         known = {"network": self.network.title, "modality": self.input_format.modality}
-        return known | {"parameters": parameter_count(self.network), "macs": counter.get_total_flops() // 2}
+        return known | asdict(measure_cost(self.network))
 
     @torch.inference_mode()
     def logits(self, rgb: NDArray[np.uint8] | None, depth: NDArray[np.floating]) -> GraspMaps:
@@ -275,8 +279,8 @@ class NetworkPolicy(MapPolicy):
         height, width = depth.shape
         array = self.input_format(rgb, np.asarray(depth, np.float32))
         image = torch.from_numpy(array)[None].to(self.device)
+        # Padding lies below and to the right, and is 0, as missing pixels are.
         stride = self.network.stride
-        # Below and to the right, 0: as missing pixels are.
         image = F.pad(image, (0, -width % stride, 0, -height % stride))
         training = self.network.training
         self.network.eval()
@@ -297,5 +301,5 @@ class NetworkPolicy(MapPolicy):
         """
         return GraspMaps(*(torch.sigmoid(m.float()) for m in self.logits(rgb, depth)))
 
-    def _maps(self, seen: RGBDImage) -> tuple[GraspMaps, bool]:
-        return self.logits(seen.rgb, seen.depth), True
+    def _maps(self, observation: Observation) -> tuple[GraspMaps, bool]:
+        return self.logits(observation.rgb, observation.depth), True

@@ -1,16 +1,21 @@
-"""A tiny data set on disk, in the real shard format: bars on a floor, with grasps across them."""
+"""A tiny data set on disk, in the real shard format: bars on a floor, with grasps across them. A reader of W&B runs."""
 
 import json
 import os
+import struct
+import time
+import zlib
 
 import numpy as np
 import pytest
+import torch
 
 os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 
 from labeler.labels import GraspLabels
 from labeler.shards import ShardWriter
+from plgp.targets import GraspMaps
 from sim.camera import PinholeCamera, overhead_pose
 
 BINS = 18
@@ -80,3 +85,118 @@ def bars_folder(tmp_path_factory):
 def bars_image():
     """``rgb``, ``depth``, ``mask``, ``grasps`` and camera of one image of bars."""
     return *bars(np.random.default_rng(0)), CAMERA
+
+
+@pytest.fixture(scope="session")
+def perfect():
+    """A maker of probability maps (480x640) with peaks at some pixels and angle bins, of falling quality."""
+
+    def maps_of(rows, cols, bins, width=0.2):
+        maps = GraspMaps(torch.zeros(1, 1, 480, 640), torch.zeros(1, 18, 480, 640), torch.zeros(1, 18, 480, 640))
+        for i, (r, c, k) in enumerate(zip(rows, cols, bins, strict=True)):
+            maps.quality[0, 0, r, c] = 0.9 - 0.1 * i
+            maps.angle[0, k, r, c] = 1
+            maps.width[0, k, r, c] = width
+        return maps
+
+    return maps_of
+
+
+@pytest.fixture
+def small():
+    """Overrides of conf/train.yaml for a training of seconds on the bars."""
+    return [
+        "data.recipe=null",
+        "crop=64",
+        "data.translate_px=10",
+        "data.batch_size=2",
+        "data.samples_per_epoch=4",
+        "data.val_samples=2",
+        "trainer.max_epochs=1",
+        "+trainer.enable_progress_bar=false",
+        "trainer.log_every_n_steps=1",
+    ]
+
+
+@pytest.fixture
+def one_attempt():
+    """Overrides of conf/train.yaml for a benchmark of one grasp: a small camera's picture of one object."""
+    return [
+        "objects.last=4",
+        "camera.width=160",
+        "camera.height=128",
+        "benchmark.count=1",
+        "benchmark.max_failures=1",
+        "callbacks.benchmark.scenes=1",
+        "callbacks.benchmark.object_count=1",
+        "callbacks.pictures=null",
+    ]
+
+
+def wandb_records(path):
+    """Yields the records of a W&B file: chunks in blocks of 32 KiB, each with checksum, length and type (LevelDB)."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, position, content = path.read_bytes(), 7, b""
+    assert data[:4] == b":W&B"
+    while position + 7 <= len(data):
+        room = 32768 - position % 32768
+        if room < 7:
+            position += room
+            continue
+        checksum, length, kind = struct.unpack("<IHB", data[position : position + 7])
+        part = data[position + 7 : position + 7 + length]
+        if len(part) < length:
+            return  # still being written
+        assert zlib.crc32(part, zlib.crc32(bytes([kind]))) == checksum
+        content += part
+        position += 7 + length
+        if kind in (1, 4):  # whole, or the last part
+            record = Record()
+            record.ParseFromString(content)
+            yield record
+            content = b""
+
+
+def read_wandb_run(folder):
+    """What the one offline run under ``folder`` logged, from W&B's own file."""
+    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
+    found = {"history": {}, "summary": {}, "metrics": {}, "finished": False, "files": [], "tables": []}
+    for record in wandb_records(path):
+        kind = record.WhichOneof("record_type")
+        artifact = record.artifact or record.request.log_artifact.artifact
+        if artifact.type == "run_table":  # what `wandb sync` would send: {name: path}
+            found["tables"].append({entry.path: entry.local_path for entry in artifact.manifest.contents})
+        elif kind == "run":
+            found |= {"name": record.run.display_name, "group": record.run.run_group, "tags": list(record.run.tags)}
+            found["project"] = record.run.project
+        elif kind == "history":
+            for line in record.history.item:
+                name = line.key or "/".join(line.nested_key)
+                found["history"].setdefault(name, []).append(json.loads(line.value_json))
+        elif kind == "summary":
+            for line in record.summary.update:
+                found["summary"][line.key or "/".join(line.nested_key)] = json.loads(line.value_json)
+        elif kind == "metric":
+            found["metrics"][record.metric.name] = [n for n in ("min", "max") if getattr(record.metric.summary, n)]
+        elif kind == "files":
+            found["files"] += [entry.path for entry in record.files.files]
+        elif kind == "exit":
+            found["finished"] = record.exit.exit_code == 0
+    return found
+
+
+@pytest.fixture(scope="session")
+def wandb_run():
+    """A reader of offline runs: folder -> name, group, tags, history, summary, metrics, files, tables, finished.
+
+    It waits until W&B's own process, which may lag on a busy machine, has ended the run.
+    """
+
+    def read(folder, seconds=30):
+        end = time.monotonic() + seconds
+        while not (found := read_wandb_run(folder))["finished"] and time.monotonic() < end:
+            time.sleep(0.1)
+        return found
+
+    return read

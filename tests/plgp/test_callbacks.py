@@ -1,7 +1,6 @@
 """The benchmark at epoch ends: its table in W&B, its validation scenes, the ranks that wait for it."""
 
 import json
-import struct
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -19,7 +18,7 @@ from plgp.callbacks import COLUMNS, BenchmarkCallback, PictureCallback, _from_ra
 from plgp.evaluation.map_figures import attempt_picture
 from plgp.loggers import wandb_logger
 from plgp.module import GraspModule
-from plgp.policy.decoder import Workspace
+from plgp.policy.workspace import Workspace
 from sim.benchmark import BenchmarkSettings, Observation
 from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import PinholeCamera, overhead_pose
@@ -45,30 +44,7 @@ def network():
     return GraspModule({"_target_": "plgp.networks.GGCNN2"}, {})
 
 
-def staged_tables(folder):
-    """Yields the files of each table that `wandb sync` would send, from the offline run's own file: {name: path}."""
-    from wandb.proto import wandb_internal_pb2
-
-    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    data, position, record = path.read_bytes(), 7, b""
-    while position + 7 <= len(data):  # chunks in blocks of 32 KiB, each with checksum, length and type
-        room = 32768 - position % 32768
-        if room < 7:
-            position += room
-            continue
-        length, kind = struct.unpack("<HB", data[position + 4 : position + 7])
-        record += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            message = wandb_internal_pb2.Record()
-            message.ParseFromString(record)
-            record = b""
-            artifact = message.artifact or message.request.log_artifact.artifact
-            if artifact.type == "run_table":
-                yield {entry.path: entry.local_path for entry in artifact.manifest.contents}
-
-
-def test_the_table_of_attempts_is_read_back_from_wandbs_files(tmp_path, monkeypatch):
+def test_the_table_of_attempts_is_read_back_from_wandbs_files(tmp_path, monkeypatch, wandb_run):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setenv("WANDB_DATA_DIR", str(tmp_path / "data"))
     logger = wandb_logger(tmp_path, offline=True)
@@ -88,7 +64,7 @@ def test_the_table_of_attempts_is_read_back_from_wandbs_files(tmp_path, monkeypa
     pictured = frame[frame.picture.notna()]
     assert set(pictured.protocol) == {"rank"}
     assert set(pictured.attempt) == {0, 1}
-    (staged,) = staged_tables(tmp_path)
+    (staged,) = wandb_run(tmp_path)["tables"]
     whole = json.loads(Path(staged["benchmark/attempts.table.json"]).read_text())
     cells = [row[-1] for row in whole["data"] if row[-1] is not None]
     assert len(cells) == 2

@@ -4,7 +4,7 @@ import pytest
 
 import plgp.costs
 from plgp.costs import PAPER, costs, measure, unallocated
-from plgp.networks.base import parameter_count
+from plgp.networks.cost import parameter_count
 from sim.errors import InputError
 
 PARAMETERS = {

@@ -1,13 +1,9 @@
 """Every experiment of conf/ through training, validation and benchmark; several runs at once; debugging choices."""
 
-import json
 import math
 import os
-import struct
 import subprocess
 import sys
-import time
-import zlib
 from importlib.resources import files
 from pathlib import Path
 
@@ -23,27 +19,6 @@ NETWORKS = ["ggcnn2", "grcnn", "unet", "segnet", "deeplabv3plus", "stdc", "danet
 TABLE2 = [f"table2/{network}_{modality}" for network in NETWORKS for modality in ("depth", "rgb", "rgbd")]
 EXPERIMENTS = Path(str(files("plgp_conf"))) / "experiment"
 ROWS = ["baseline", "enhance", "bfl", "enhance_bfl"]
-SMALL = [
-    "data.recipe=null",
-    "crop=64",
-    "data.translate_px=10",
-    "data.batch_size=2",
-    "data.samples_per_epoch=4",
-    "data.val_samples=2",
-    "trainer.max_epochs=1",
-    "+trainer.enable_progress_bar=false",
-    "trainer.log_every_n_steps=1",
-]
-ONE_ATTEMPT = [  # a small camera's picture of one object, and one grasp
-    "objects.last=4",
-    "camera.width=160",
-    "camera.height=128",
-    "benchmark.count=1",
-    "benchmark.max_failures=1",
-    "callbacks.benchmark.scenes=1",
-    "callbacks.benchmark.object_count=1",
-    "callbacks.pictures=null",
-]
 
 
 def composed(*overrides):
@@ -58,10 +33,9 @@ def experiments(heavy):
             yield name
 
 
-def check(experiment, bars_folder, folder, *more):
+def check(experiment, options, folder, *more):
     """Runs an experiment on the bars: two batches, validation, one attempted grasp."""
-    options = [f"experiment={experiment}", "~final_benchmark", *SMALL, *ONE_ATTEMPT, f"data.folder={bars_folder}"]
-    metrics = train(composed(*options, f"output={folder}", *more))
+    metrics = train(composed(f"experiment={experiment}", "~final_benchmark", *options, f"output={folder}", *more))
     assert math.isfinite(metrics["val/loss"])
     assert 0 <= metrics["benchmark/AP"] <= 100
     assert len((folder / "benchmark" / "attempts-epoch-000.csv").read_text().splitlines()) > 1
@@ -69,17 +43,18 @@ def check(experiment, bars_folder, folder, *more):
 
 
 @pytest.mark.parametrize("experiment", experiments(heavy=False))
-def test_experiment(experiment, bars_folder, tmp_path):
-    config = check(experiment, bars_folder, tmp_path, "logger=csv")
+def test_experiment(experiment, bars_folder, tmp_path, small, one_attempt):
+    config = check(experiment, [*small, *one_attempt, f"data.folder={bars_folder}"], tmp_path, "logger=csv")
     assert config.modality == experiment.rpartition("_")[2]
     assert config.name == experiment.replace("/", "-").replace("_", "-")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("experiment", experiments(heavy=True))
-def test_experiment_of_a_large_network(experiment, bars_folder, tmp_path):
+def test_experiment_of_a_large_network(experiment, bars_folder, tmp_path, small, one_attempt):
     # A checkpoint of 67 million parameters and Adam's state is 800 MB.
-    check(experiment, bars_folder, tmp_path, "logger=csv", "callbacks.checkpoint=null", "callbacks.last=null")
+    options = [*small, *one_attempt, f"data.folder={bars_folder}", "callbacks.checkpoint=null", "callbacks.last=null"]
+    check(experiment, options, tmp_path, "logger=csv")
 
 
 def test_the_experiments_are_the_papers():
@@ -125,68 +100,9 @@ def run(*arguments, cwd, timeout=300):
     )
 
 
-def records(path):
-    """Yields the records of a W&B file (LevelDB's log format); every chunk's checksum must be right."""
-    data, position, record = path.read_bytes(), 7, b""
-    assert data[:4] == b":W&B"
-    while position + 7 <= len(data):
-        room = 32768 - position % 32768
-        if room < 7:
-            position += room
-            continue
-        checksum, length, kind = struct.unpack("<IHB", data[position : position + 7])
-        part = data[position + 7 : position + 7 + length]
-        assert zlib.crc32(part, zlib.crc32(bytes([kind]))) == checksum
-        record += part
-        position += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield record
-            record = b""
-    assert record == b""
-
-
-def wandb_run(folder, seconds=30):
-    """The one offline run under ``folder``, once W&B's own process, which may lag on a busy machine, has ended it."""
-    end = time.monotonic() + seconds
-    while not (found := read_wandb_run(folder))["finished"] and time.monotonic() < end:
-        time.sleep(0.1)
-    return found
-
-
-def read_wandb_run(folder):
-    """Name, group, tags, history and end of the one offline run under ``folder``, from W&B's own file."""
-    from wandb.proto.wandb_internal_pb2 import Record
-
-    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    found = {"history": {}, "summary": {}, "finished": False, "files": []}
-    for data in records(path):
-        record = Record()
-        record.ParseFromString(data)
-        kind = record.WhichOneof("record_type")
-        if kind == "run":
-            found |= {"name": record.run.display_name, "group": record.run.run_group, "tags": list(record.run.tags)}
-            found["project"] = record.run.project
-        elif kind == "history":
-            for line in record.history.item:
-                name = line.key or "/".join(line.nested_key)
-                found["history"].setdefault(name, []).append(json.loads(line.value_json))
-        elif kind == "summary":
-            for line in record.summary.update:
-                found["summary"][line.key or "/".join(line.nested_key)] = json.loads(line.value_json)
-        elif kind == "metric":
-            metric = record.metric
-            best = [n for n in ("min", "max") if getattr(metric.summary, n)]
-            found.setdefault("metrics", {})[metric.name] = best
-        elif kind == "files":
-            found["files"] += [entry.path for entry in record.files.files]
-        elif kind == "exit":
-            found["finished"] = record.exit.exit_code == 0
-    return found
-
-
-def sweep(bars_folder, folder, *more, measures=("~final_benchmark",), timeout=300):
+def sweep(options, folder, *more, measures=("~final_benchmark",), timeout=300):
     """Runs table3's four rows on GGCNN2 and the bars; returns the four folders."""
-    quick = ["network=ggcnn2", "callbacks=none", *measures, f"data.folder={bars_folder}", *SMALL]
+    quick = ["network=ggcnn2", "callbacks=none", *measures, *options]
     where = f"hydra.sweep.dir={folder / 'sweep'}"
     result = run("-m", "experiment=table3", *quick, where, *more, cwd=folder, timeout=timeout)
     assert result.returncode == 0, result.stderr
@@ -195,7 +111,7 @@ def sweep(bars_folder, folder, *more, measures=("~final_benchmark",), timeout=30
     return folders
 
 
-def check_runs(folders):
+def check_runs(folders, wandb_run):
     """Four separate W&B runs, each finished, in one group, of different settings."""
     runs = [wandb_run(folder) for folder in folders]
     assert [r["name"] for r in runs] == [f"table3-{row}" for row in ROWS]
@@ -208,12 +124,12 @@ def check_runs(folders):
     assert configs[0].loss != configs[2].loss
 
 
-def test_table3_in_one_process(bars_folder, tmp_path):
+def test_table3_in_one_process(bars_folder, tmp_path, wandb_run, small, one_attempt):
     """And it ends with one report whose Table III holds the four rows, each measured in simulation."""
     measured = ["final_benchmark.category=novel-5", "final_benchmark.limit=1", "final_benchmark.frictions=[1.0]"]
-    measured += ["final_benchmark.workers=1", *ONE_ATTEMPT[1:5]]
-    folders = sweep(bars_folder, tmp_path, measures=measured)
-    check_runs(folders)
+    measured += ["final_benchmark.workers=1", *one_attempt[1:5]]
+    folders = sweep([*small, f"data.folder={bars_folder}"], tmp_path, measures=measured)
+    check_runs(folders, wandb_run)
     report = tmp_path / "sweep" / "report"
     table = pd.read_csv(report / "table3.csv")
     assert list(zip(table.enhance, table.focal, strict=True)) == [(e, f) for f in (False, True) for e in (False, True)]
@@ -226,21 +142,21 @@ def test_table3_in_one_process(bars_folder, tmp_path):
 
 
 @pytest.mark.slow
-def test_table3_by_joblib(bars_folder, tmp_path):
-    check_runs(sweep(bars_folder, tmp_path, "hydra/launcher=cpus"))
+def test_table3_by_joblib(bars_folder, tmp_path, wandb_run, small):
+    check_runs(sweep([*small, f"data.folder={bars_folder}"], tmp_path, "hydra/launcher=cpus"), wandb_run)
 
 
 @pytest.mark.slow
-def test_table3_by_submitit(bars_folder, tmp_path):
+def test_table3_by_submitit(bars_folder, tmp_path, wandb_run, small):
     more = ["hydra/launcher=submitit_local", "hydra.launcher.timeout_min=10"]
-    check_runs(sweep(bars_folder, tmp_path, *more, timeout=1200))
+    check_runs(sweep([*small, f"data.folder={bars_folder}"], tmp_path, *more, timeout=1200), wandb_run)
     logs = list((tmp_path / "sweep" / ".submitit").rglob("*_result.pkl"))
     assert len(logs) == 4
 
 
-def test_debug_batch(bars_folder, tmp_path):
+def test_debug_batch(bars_folder, tmp_path, wandb_run, small, one_attempt):
     """One batch of everything; W&B's summary holds the best, not the last; the folder is whole for `wandb sync`."""
-    options = ["experiment=demo", "debug=batch", *SMALL[:4], *ONE_ATTEMPT[:-1], f"data.folder={bars_folder}"]
+    options = ["experiment=demo", "debug=batch", *small[:4], *one_attempt[:-1], f"data.folder={bars_folder}"]
     more = ["+trainer.enable_progress_bar=false", "callbacks.pictures.images=1", "group=checks", f"output={tmp_path}"]
     metrics = train(composed(*options, *more))
     assert math.isfinite(metrics["benchmark/AP"])
@@ -258,7 +174,7 @@ def test_debug_batch(bars_folder, tmp_path):
     assert folder.name in result.stdout + result.stderr
 
 
-def test_debug_overfit_uses_the_same_images(bars_folder, tmp_path, monkeypatch):
+def test_debug_overfit_uses_the_same_images(bars_folder, tmp_path, monkeypatch, small):
     seen = {"training_step": set(), "validation_step": set()}
     for name, step in [(name, getattr(GraspModule, name)) for name in seen]:
 
@@ -267,15 +183,15 @@ def test_debug_overfit_uses_the_same_images(bars_folder, tmp_path, monkeypatch):
             return step(self, batch, *place)
 
         monkeypatch.setattr(GraspModule, name, noting)
-    options = ["debug=overfit", *SMALL[:4], f"data.folder={bars_folder}", "data.samples_per_epoch=16", "logger=csv"]
+    options = ["debug=overfit", *small[:4], f"data.folder={bars_folder}", "data.samples_per_epoch=16", "logger=csv"]
     more = ["trainer.max_epochs=2", "+trainer.enable_progress_bar=false", "data.overfit=2", f"output={tmp_path}"]
     train(composed(*options, *more, "callbacks.pictures=null"))
     assert len(seen["training_step"]) == 2
     assert seen["training_step"] == seen["validation_step"]
 
 
-def test_debug_profile_writes_a_table(bars_folder, tmp_path):
-    options = ["debug=profile", *SMALL, f"data.folder={bars_folder}", "logger=none", f"output={tmp_path}"]
+def test_debug_profile_writes_a_table(bars_folder, tmp_path, small):
+    options = ["debug=profile", *small, f"data.folder={bars_folder}", "logger=none", f"output={tmp_path}"]
     train(composed(*options, "callbacks.pictures=null"))
     assert "optimizer_step" in (tmp_path / "fit-profile.txt").read_text()
 
@@ -298,7 +214,7 @@ def test_wandb_is_online_for_who_is_logged_in(tmp_path, monkeypatch):
     assert wandb_logger(tmp_path)._offline
 
 
-def test_summary_of_wandb_is_the_best_value(tmp_path, monkeypatch):
+def test_summary_of_wandb_is_the_best_value(tmp_path, monkeypatch, wandb_run):
     """The greatest AP and the smallest loss; a NaN (before the first benchmark) does not stick."""
     import wandb
 
@@ -318,9 +234,9 @@ def test_summary_of_wandb_is_the_best_value(tmp_path, monkeypatch):
     assert summary["val/loss"]["min"] == 1.0
 
 
-def test_tensorboard_holds_what_was_logged(bars_folder, tmp_path):
+def test_tensorboard_holds_what_was_logged(bars_folder, tmp_path, small):
     accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    options = [*SMALL, "callbacks=none", "logger=tensorboard", f"data.folder={bars_folder}", f"output={tmp_path}"]
+    options = [*small, "callbacks=none", "logger=tensorboard", f"data.folder={bars_folder}", f"output={tmp_path}"]
     metrics = train(composed(*options))
     events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
     events.Reload()

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from plgp.data.transforms import InputFormat
+from plgp.data.input_format import InputFormat
 from plgp.export import TOLERANCE, export_onnx, largest_difference, main, read_metadata
 from plgp.module import GraspModule
 from plgp.policy import NetworkPolicy

@@ -5,7 +5,6 @@ import json
 import math
 import os
 import signal
-import struct
 import subprocess
 import sys
 from importlib.resources import files
@@ -26,27 +25,6 @@ from sim.cli import drop_null_choices
 from sim.errors import InputError
 
 CONF = Path(str(files("plgp_conf")))
-SMALL = [
-    "data.recipe=null",
-    "crop=96",
-    "data.translate_px=10",
-    "data.batch_size=2",
-    "data.samples_per_epoch=4",
-    "data.val_samples=2",
-    "trainer.max_epochs=1",
-    "+trainer.enable_progress_bar=false",
-    "trainer.log_every_n_steps=1",
-]
-ONE_ATTEMPT = [  # a small camera's picture of one object, and one grasp
-    "objects.last=4",
-    "camera.width=160",
-    "camera.height=128",
-    "benchmark.count=1",
-    "benchmark.max_failures=1",
-    "callbacks.benchmark.scenes=1",
-    "callbacks.benchmark.object_count=1",
-    "callbacks.pictures=null",
-]
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -89,40 +67,10 @@ def test_every_choice_instantiates(group, name, tmp_path, monkeypatch):
         instantiate(config[group])
 
 
-def records(path):
-    """Yields the records of a W&B file: chunks in blocks of 32 KiB, each with checksum, length and type."""
-    data, position, record = path.read_bytes(), 7, b""
-    while position + 7 <= len(data):
-        room = 32768 - position % 32768
-        if room < 7:
-            position += room
-            continue
-        length, kind = struct.unpack("<HB", data[position + 4 : position + 7])
-        record += data[position + 7 : position + 7 + length]
-        position += 7 + length
-        if kind in (1, 4):  # whole, or the last part
-            yield record
-            record = b""
-
-
-def offline_history(folder):
-    """All logged values of a W&B offline run, read from its own file."""
-    from wandb.proto import wandb_internal_pb2
-
-    values = {}
-    (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    for data in records(path):
-        record = wandb_internal_pb2.Record()
-        record.ParseFromString(data)
-        for line in record.history.item:
-            values.setdefault(line.key or "/".join(line.nested_key), []).append(line.value_json)
-    return values
-
-
-def test_training_writes_everything_and_wandb_reads_back(bars_folder, tmp_path, monkeypatch):
+def test_training_writes_everything_and_wandb_reads_back(bars_folder, tmp_path, monkeypatch, wandb_run, small):
     monkeypatch.setenv("WANDB_MODE", "offline")
     monkeypatch.setattr(BenchmarkCallback, "measure", lambda self, module, epoch: {"SR": 1.0, "PC": 2.0, "AP": 37.5})
-    metrics = train(composed(*SMALL, f"data.folder={bars_folder}", f"output={tmp_path}", "callbacks.pictures.images=1"))
+    metrics = train(composed(*small, f"data.folder={bars_folder}", f"output={tmp_path}", "callbacks.pictures.images=1"))
     assert metrics["benchmark/AP"] == 37.5
     assert {"val/quality_ap", "val/angle_accuracy", "val/width_error", "val/hit_rate"} <= set(metrics)
     rows = list(csv.DictReader((tmp_path / "csv" / "metrics.csv").open()))
@@ -131,16 +79,16 @@ def test_training_writes_everything_and_wandb_reads_back(bars_folder, tmp_path, 
     assert best["hyper_parameters"]["network"]["_target_"] == "plgp.networks.GGCNN2"
     assert (tmp_path / "checkpoints" / "last.ckpt").is_file()
     assert len(list((tmp_path / "pictures").glob("*.png"))) == 1
-    assert OmegaConf.load(tmp_path / "config.yaml").crop == 96
-    history = offline_history(tmp_path)
-    assert history["benchmark/AP"] == ["37.5"]
+    assert OmegaConf.load(tmp_path / "config.yaml").crop == 64
+    history = wandb_run(tmp_path)["history"]
+    assert history["benchmark/AP"] == [37.5]
     assert len(history["train/loss"]) == 2
 
 
-def test_the_last_epoch_is_kept_though_an_earlier_one_was_better(bars_folder, tmp_path, monkeypatch):
+def test_the_last_epoch_is_kept_though_an_earlier_one_was_better(bars_folder, tmp_path, monkeypatch, small):
     scores = iter([{"SR": 1.0, "PC": 2.0, "AP": 50.0}, {"SR": 1.0, "PC": 2.0, "AP": 40.0}])
     monkeypatch.setattr(BenchmarkCallback, "measure", lambda self, module, epoch: next(scores))
-    options = [*SMALL, f"data.folder={bars_folder}", "logger=none", "callbacks.benchmark.every_n_epochs=1"]
+    options = [*small, f"data.folder={bars_folder}", "logger=none", "callbacks.benchmark.every_n_epochs=1"]
     train(composed(*options, "trainer.max_epochs=2", f"output={tmp_path}"))
     saved = {n: torch.load(tmp_path / "checkpoints" / f"{n}.ckpt", weights_only=True) for n in ("best", "last")}
     assert {name: part["epoch"] for name, part in saved.items()} == {"best": 0, "last": 1}
@@ -148,8 +96,8 @@ def test_the_last_epoch_is_kept_though_an_earlier_one_was_better(bars_folder, tm
 
 
 @pytest.mark.parametrize("network", ["ggcnn2", "grcnn"])  # without dropout, and with
-def test_resumed_training_ends_with_the_same_weights(network, bars_folder, tmp_path):
-    options = [*SMALL, f"data.folder={bars_folder}", "callbacks=none", "logger=none", "trainer.precision=32-true"]
+def test_resumed_training_ends_with_the_same_weights(network, bars_folder, tmp_path, small):
+    options = [*small, f"data.folder={bars_folder}", "callbacks=none", "logger=none", "trainer.precision=32-true"]
     options += [f"network={network}", "crop=64"]
     train(composed(*options, "trainer.max_epochs=2", f"output={tmp_path / 'whole'}"))
     train(composed(*options, f"output={tmp_path / 'half'}"))
@@ -162,8 +110,8 @@ def test_resumed_training_ends_with_the_same_weights(network, bars_folder, tmp_p
     assert all(torch.equal(whole[k], half[k]) for k in whole)
 
 
-def test_the_moving_average_is_what_is_saved(bars_folder, tmp_path):
-    options = [*SMALL, f"data.folder={bars_folder}", "callbacks=ema", "logger=none", f"output={tmp_path}"]
+def test_the_moving_average_is_what_is_saved(bars_folder, tmp_path, small):
+    options = [*small, f"data.folder={bars_folder}", "callbacks=ema", "logger=none", f"output={tmp_path}"]
     options += ["callbacks.benchmark=null", "callbacks.pictures=null", "callbacks.ema.decay=0.5"]
     train(composed(*options, "callbacks.checkpoint.monitor=val/loss", "callbacks.checkpoint.mode=min"))
     path = tmp_path / "checkpoints" / "best.ckpt"
@@ -173,8 +121,8 @@ def test_the_moving_average_is_what_is_saved(bars_folder, tmp_path):
     assert all(torch.equal(v, saved["state_dict"][k]) for k, v in module.state_dict().items())
 
 
-def test_epochs_without_validation(bars_folder, tmp_path, capsys):
-    options = [*SMALL, f"data.folder={bars_folder}", "callbacks=none", "logger=none", f"output={tmp_path}"]
+def test_epochs_without_validation(bars_folder, tmp_path, capsys, small):
+    options = [*small, f"data.folder={bars_folder}", "callbacks=none", "logger=none", f"output={tmp_path}"]
     train(composed(*options, "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=2"))
     printed = capsys.readouterr().out
     assert "epoch 1/2: 2 batches" in printed
@@ -226,9 +174,9 @@ def run(*arguments, cwd, program=("-m", "plgp.train")):
 
 
 @pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
-def test_killed_and_resumed_training_ends_with_the_same_weights(workers, bars_folder, probe):
+def test_killed_and_resumed_training_ends_with_the_same_weights(workers, bars_folder, probe, small):
     """SIGKILL in the third of four epochs; the schedule steps in between, and loader workers change nothing."""
-    options = [*SMALL, f"data.folder={bars_folder}", "callbacks=none", "logger=none", "trainer.precision=32-true"]
+    options = [*small, f"data.folder={bars_folder}", "callbacks=none", "logger=none", "trainer.precision=32-true"]
     options += ["trainer.max_epochs=4", "scheduler.partial.milestones=[1,3]"]
     # All three in processes of their own: threads that other tests have set up change the last digits.
     result = run(*options, f"hydra.run.dir={probe / 'whole'}", cwd=probe)
@@ -273,9 +221,9 @@ def check_processes(folder, probe, bars_folder, options):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("multirun", [False, True])
-def test_two_processes(multirun, bars_folder, probe):
+def test_two_processes(multirun, bars_folder, probe, wandb_run, small, one_attempt):
     """trainer=ddp on the CPU, with a benchmark on rank zero; of a multirun, one run after another."""
-    options = [*SMALL, *ONE_ATTEMPT, f"data.folder={bars_folder}", "data.samples_per_epoch=8", "data.val_samples=4"]
+    options = [*small, *one_attempt, f"data.folder={bars_folder}", "data.samples_per_epoch=8", "data.val_samples=4"]
     options += ["data.splits=[0.7,0.3,0.0]"]
     (probe / "0").mkdir()
     (probe / "1").mkdir()
@@ -286,23 +234,23 @@ def test_two_processes(multirun, bars_folder, probe):
     assert result.stdout.count("wrote ") == 1 + 2 * multirun  # two runs and their report
     last = probe / str(int(multirun))
     check_processes(last, probe, bars_folder, options)
-    assert len(offline_history(last)["train/loss"]) == 2
+    assert len(wandb_run(last)["history"]["train/loss"]) == 2
     if multirun:
         assert sorted(p.name for p in (probe / "outputs").rglob("*")) == []
 
 
-def test_multirun_keeps_runs_apart(bars_folder, tmp_path):
+def test_multirun_keeps_runs_apart(bars_folder, tmp_path, wandb_run, small):
     result = run(
         "-m",
         "seed=0,1",
-        *SMALL,
+        *small,
         f"data.folder={bars_folder}",
         "callbacks=none",
         f"hydra.sweep.dir={tmp_path}",
         cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
-    losses = [offline_history(tmp_path / n)["train/loss"] for n in ("0", "1")]
+    losses = [wandb_run(tmp_path / n)["history"]["train/loss"] for n in ("0", "1")]
     assert losses[0] != losses[1]
 
 
@@ -321,10 +269,10 @@ def test_errors_are_one_line(arguments, message, tmp_path):
     assert message in line
 
 
-def test_the_demo_without_its_callbacks_and_evaluation(bars_folder, tmp_path):
+def test_the_demo_without_its_callbacks_and_evaluation(bars_folder, tmp_path, small):
     """Values that an experiment sets for a callback that is left out do no harm."""
     options = ["experiment=demo", "final_benchmark=null", "callbacks=null", "logger=null", f"data.folder={bars_folder}"]
-    result = run(*options, *SMALL, f"hydra.run.dir={tmp_path}", cwd=tmp_path)
+    result = run(*options, *small, f"hydra.run.dir={tmp_path}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert f"wrote {tmp_path}" in result.stdout
     assert "final_benchmark" not in OmegaConf.load(tmp_path / "config.yaml")
@@ -335,20 +283,20 @@ def test_null_leaves_a_choice_out():
         composed(*drop_null_choices([f"{group}=null"]))
 
 
-def test_training_goes_on_without_its_benchmark(bars_folder, tmp_path, monkeypatch, caplog):
+def test_training_goes_on_without_its_benchmark(bars_folder, tmp_path, monkeypatch, caplog, small):
     def broken(*arguments):
         raise RuntimeError("the simulator fell over")
 
     monkeypatch.setattr("plgp.callbacks.run_benchmark", broken)
-    options = [*SMALL, f"data.folder={bars_folder}", "logger=none", f"output={tmp_path}"]
+    options = [*small, f"data.folder={bars_folder}", "logger=none", f"output={tmp_path}"]
     metrics = train(composed(*options, "callbacks.benchmark.every_n_epochs=1", "trainer.max_epochs=2"))
     assert caplog.text.count("RuntimeError: the simulator fell over") == 2
     assert metrics["benchmark/AP"] != metrics["benchmark/AP"]
     assert torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 1
 
 
-def test_accumulated_gradients_in_half_precision(bars_folder, tmp_path):
-    options = [*SMALL, f"data.folder={bars_folder}", "callbacks=none", "logger=none", f"output={tmp_path}"]
+def test_accumulated_gradients_in_half_precision(bars_folder, tmp_path, small):
+    options = [*small, f"data.folder={bars_folder}", "callbacks=none", "logger=none", f"output={tmp_path}"]
     metrics = train(composed(*options, "trainer.accumulate_grad_batches=2", "trainer.precision=bf16-mixed"))
     assert math.isfinite(metrics["val/loss"])
     saved = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)

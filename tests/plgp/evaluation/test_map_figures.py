@@ -33,8 +33,8 @@ def test_view_and_prediction_are_drawn(view, tmp_path):
             Observation(view.rgb, view.depth, view.camera),
             GraspMaps(*(torch.rand(1, n, 480, 640) for n in (1, 18, 18))),
             labels[:5],
-            tmp_path / "deep" / "maps.png",
-            labels,
+            path=tmp_path / "deep" / "maps.png",
+            labels=labels,
         ),
     ):
         assert imread(path)[..., :3].std() > 0.05
@@ -45,7 +45,7 @@ def test_grasp_lines_have_the_grasps_place_angle_and_width(bars_image):
     axes = Figure().add_subplot()
     depth = np.full((480, 640), 0.6, np.float32)
     grasps = PixelGrasps([240], [320], [0.02], [np.pi / 6], [0.06], [1.0])
-    draw_grasps(axes, grasps, depth, camera)
+    draw_grasps(axes, grasps, depth, camera=camera)
     line = axes.lines[0]
     dx, dy = np.diff(line.get_xdata())[0], np.diff(line.get_ydata())[0]
     assert np.hypot(dx, dy) == pytest.approx(0.06 * camera.intrinsics[0, 0] / 0.6)

@@ -14,21 +14,12 @@ from hypothesis.extra.numpy import arrays
 from scipy.spatial import cKDTree
 from scipy.spatial.transform import Rotation
 
-from plgp.methods import contact_graspnet
-from plgp.methods.contact_graspnet import (
-    BASE_TO_CONTACT,
-    BASE_TO_TIP,
-    CENTRES,
-    INSTALL,
-    ContactGraspNet,
-    ContactGraspNetPolicy,
-    ContactGrasps,
-    ball_neighbours,
-    farthest_points,
-    interpolate,
-    load_network,
-    read_heads,
-)
+from plgp.methods.contact_graspnet import network as network_module
+from plgp.methods.contact_graspnet import policy as policy_module
+from plgp.methods.contact_graspnet.grasps import BASE_TO_CONTACT, BASE_TO_TIP, ContactGrasps, read_heads
+from plgp.methods.contact_graspnet.network import CENTRES, INSTALL, RADII, ContactGraspNet, interpolate, load_network
+from plgp.methods.contact_graspnet.policy import ContactGraspNetPolicy
+from plgp.methods.contact_graspnet.sampling import ball_neighbours, farthest_points
 from plgp.policy import Workspace
 from sim.benchmark import Observation
 from sim.camera import PinholeCamera, offset_pose, overhead_pose
@@ -69,7 +60,7 @@ class FakeNetwork(torch.nn.Module):
 
 @pytest.fixture
 def fake(monkeypatch):
-    monkeypatch.setattr(contact_graspnet, "load_network", lambda weights_file=None: FakeNetwork())
+    monkeypatch.setattr(policy_module, "load_network", lambda weights_file=None: FakeNetwork())
 
 
 def grasps_of(rotation, contact, width, score=0.5):
@@ -143,7 +134,7 @@ def test_more_points_than_there_are_is_refused():
 def test_neighbours_equal_a_slow_twin(seed, radius, limit):
     rng = np.random.default_rng(seed)
     points, centres = rng.uniform(-1, 1, (30, 3)).astype(np.float32), rng.permutation(30)[:10]
-    answer = ball_neighbours(points, centres, radius, limit)
+    answer = ball_neighbours(points, centres, radius, limit=limit)
     assert answer.shape == (10, limit + 1)
     for number, (centre, row) in enumerate(zip(centres, answer, strict=True)):
         inside = np.nonzero(((points - points[centre]) ** 2).sum(axis=1) < np.float32(radius) ** 2)[0]
@@ -161,7 +152,7 @@ def test_interpolation_is_exact_at_the_coarse_points_and_even_between_them():
 def slow_network(network, points):
     """The network centre by centre, on lists of edges, with ``torch.cdist`` and nearest-point weights by NumPy."""
     place, features, levels = points.astype(np.float64), np.zeros((len(points), 0)), []
-    for scales, radii, count in zip(network.abstraction, contact_graspnet._RADII, CENTRES, strict=True):
+    for scales, radii, count in zip(network.abstraction, RADII, CENTRES, strict=True):
         chosen = farthest_points(place.astype(np.float32), min(count, len(place)))
         columns = []
         for layers, radius in zip(scales, radii, strict=True):
@@ -266,7 +257,7 @@ def test_both_presets_are_made(fake):
 
 
 def test_missing_and_broken_weights_say_how_to_get_them(monkeypatch, tmp_path):
-    monkeypatch.setattr(contact_graspnet, "find_spec", lambda name: None)
+    monkeypatch.setattr(network_module, "find_spec", lambda name: None)
     with pytest.raises(Exception, match="not installed") as caught:
         instantiate(configured().contact_graspnet, _convert_="all")
     assert INSTALL in str(input_error(caught.value))

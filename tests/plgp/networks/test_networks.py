@@ -9,10 +9,11 @@ from hydra import compose, initialize_config_module
 from torch import nn
 
 from plgp.costs import unallocated
-from plgp.data.transforms import InputFormat
+from plgp.data.input_format import InputFormat
 from plgp.module import GraspModule, build_network, load_module
 from plgp.networks import GGCNN2, GRCNN, STDC, AFFGANet, DANet, DeepLabV3Plus, SegNet, SMPNetwork, UNet
-from plgp.networks.base import parameter_count, select_memory
+from plgp.networks.base import select_memory
+from plgp.networks.cost import parameter_count
 from plgp.networks.danet import ChannelAttention, PositionAttention
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
@@ -305,7 +306,7 @@ def test_pretrained_encoder_is_timms_network_with_imagenets_weights():
     photograph = Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
     square = torch.tensor(list(photograph.crop((0, 0, 512, 512)).resize((224, 224)).getdata()), dtype=torch.uint8)
     rgb = square.view(224, 224, 3).numpy()
-    image = torch.from_numpy(InputFormat("rgb", colours="lite")(rgb, None))[None]
+    image = torch.from_numpy(InputFormat(modality="rgb", colours="lite")(rgb, None))[None]
     with torch.no_grad():
         assert teacher(image).argmax().item() == 652  # ImageNet's military uniform
         ours = encoder(image)[-1]
@@ -352,9 +353,9 @@ def test_wheel_weights_fit_one_encoder():
 
 def test_fixed_colours_are_the_encoders_own():
     rgb = torch.randint(0, 256, (8, 6, 3), dtype=torch.uint8).numpy()
-    lite = InputFormat("rgb", colours="lite")(rgb, None)
+    lite = InputFormat(modality="rgb", colours="lite")(rgb, None)
     torch.testing.assert_close(torch.from_numpy(lite), (torch.from_numpy(rgb).permute(2, 0, 1).float() - 127) / 128)
-    imagenet = InputFormat("rgbd", colours="imagenet")(rgb, rgb[..., 0].astype("float32"))
+    imagenet = InputFormat(modality="rgbd", colours="imagenet")(rgb, rgb[..., 0].astype("float32"))
     torch.testing.assert_close(
         torch.from_numpy(imagenet[1]), torch.from_numpy((rgb[..., 1] / 255 - 0.456) / 0.224).float()
     )

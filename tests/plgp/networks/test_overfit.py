@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from plgp.data.transforms import InputFormat
+from plgp.data.input_format import InputFormat
 from plgp.losses import GraspLoss
 from plgp.metrics import GraspMetrics
 from plgp.module import build_network
@@ -70,7 +70,7 @@ def crops():
     """(8, 1, 128, 128) depth images and their targets."""
     rng = np.random.default_rng(0)
     depths, masks, labels = zip(*(crop(rng) for _ in range(CROPS)), strict=True)
-    images = np.stack([InputFormat("depth", 10.0, SIDE)(None, depth) for depth in depths])
+    images = np.stack([InputFormat(modality="depth", depth_scale=10.0, window=SIDE)(None, depth) for depth in depths])
     index = np.repeat(np.arange(CROPS), [len(some) for some in labels])
     row, col, k, width = np.concatenate(labels).T
     columns = [torch.from_numpy(np.asarray(v)).long() for v in (index, row, col, k)]
@@ -98,7 +98,7 @@ def best_constant_loss(target, alpha=0.95, betas=(10.0, 10.0, 20.0)):
 def examine(network, image, target):
     """Returns the loss and the number of images whose best grasp lies on a label, in evaluation mode."""
     network.eval()
-    logits, metrics = network(image), GraspMetrics(MAX_OPENING)
+    logits, metrics = network(image), GraspMetrics(max_opening=MAX_OPENING)
     metrics.update(logits, target)
     network.train()
     return GraspLoss()(logits, target).total.item(), round(metrics.hit_rate.compute().item() * len(image))

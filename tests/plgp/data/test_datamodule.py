@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from plgp.data import EpochSampler, PLGPDataModule
+from plgp.data import PLGPDataModule
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
 
@@ -66,15 +66,6 @@ def test_workers_give_the_same_and_see_the_epoch(bars_folder):
         for a, b in zip(*loaders, strict=True):
             assert torch.equal(a.image, b.image)
             assert torch.equal(a.labels.row, b.labels.row)
-
-
-def test_sampler_lengths():
-    assert len(list(EpochSampler(range(10), samples_per_epoch=4))) == 4
-    longer = list(EpochSampler(range(3), samples_per_epoch=7))
-    assert len(longer) == 7
-    assert {i for _, i in longer} == {0, 1, 2}
-    assert list(EpochSampler([5, 6], shuffle=False)) == [(0, 5), (0, 6)]
-    assert list(EpochSampler([])) == []
 
 
 def test_bad_input_is_clear(tmp_path, bars_folder):

@@ -1,4 +1,4 @@
-"""Augmentation of an image and its grasps as one, and the network's input, section IV-B."""
+"""Augmentation of an image and its grasps as one, section IV-B."""
 
 from __future__ import annotations
 
@@ -15,92 +15,6 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 from sim.grasp import angle_to_bin, bin_to_angle
-
-FloatImage = NDArray[np.float32]
-CHANNELS = {"depth": 1, "rgb": 3, "rgbd": 4}
-# Fixed normalisations of RGB in [0, 1], (value - mean) / deviation, that pre-trained encoders expect.
-COLOURS = {
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "lite": ((127 / 255,) * 3, (128 / 255,) * 3),  # EfficientNet-Lite: (x - 127) / 128 of 8-bit values
-}
-
-
-@dataclass(frozen=True)
-class InputFormat:
-    """What a network is fed, and how it is normalised; stored in every checkpoint.
-
-    Attributes:
-        modality: "depth" (1 channel), "rgb" (3) or "rgbd" (4: red, green, blue, depth).
-        depth_scale: Factor on the depth after its mean was subtracted; the paper's is 1.
-        window: Means are taken over a centred square of this side, pixels: the training crop's,
-            so that a whole image is centred as its crop was.
-        colours: "centred" (the paper's: minus the image's mean), or what a pre-trained encoder
-            expects, a key of ``COLOURS``.
-    """
-
-    modality: str = "depth"
-    depth_scale: float = 1.0
-    window: int = 320
-    colours: str = "centred"
-
-    def __post_init__(self) -> None:
-        """Checks; raises InputError."""
-        if self.colours != "centred" and self.colours not in COLOURS:
-            raise InputError(f"unknown colours '{self.colours}'; choose one of centred, {', '.join(COLOURS)}")
-        if self.modality not in CHANNELS:
-            raise InputError(f"unknown modality '{self.modality}'; choose one of {', '.join(CHANNELS)}")
-        if not (self.depth_scale > 0 and self.window > 0):
-            raise InputError(f"depth_scale {self.depth_scale} and window {self.window} must be positive")
-
-    @property
-    def channels(self) -> int:
-        """Number of input channels."""
-        return CHANNELS[self.modality]
-
-    def __call__(self, rgb: NDArray[np.uint8] | None, depth: FloatImage | None) -> FloatImage:
-        """Returns the network's input.
-
-        Depth: the mean over valid pixels is subtracted, missing pixels become 0. RGB: scaled to
-        [0, 1], minus the image's mean, or as ``colours`` says.
-
-        Args:
-            rgb: (H, W, 3) uint8; None if the modality does without.
-            depth: (H, W) float32, metres, 0 = missing; None if the modality does without.
-
-        Returns:
-            (C, H, W) float32.
-
-        Raises:
-            InputError: An image that the modality needs is None.
-        """
-        given = rgb if self.modality != "depth" else depth
-        if rgb is None and self.modality != "depth":
-            raise InputError(f"modality '{self.modality}' needs an RGB image")
-        if depth is None and self.modality != "rgb":
-            raise InputError(f"modality '{self.modality}' needs a depth image")
-        assert given is not None
-        image = np.empty((self.channels, *given.shape[:2]), np.float32)
-        if rgb is not None and self.modality != "depth":
-            colours = rgb.transpose(2, 0, 1)
-            np.multiply(colours, np.float32(1 / 255), out=image[:3])
-            if self.colours == "centred":
-                image[:3] -= np.float32(self._centre(colours).mean() / 255)
-            else:
-                mean, deviation = (np.array(v, np.float32)[:, None, None] for v in COLOURS[self.colours])
-                image[:3] = (image[:3] - mean) / deviation
-        if depth is not None and self.modality != "rgb":
-            seen = depth > 0
-            middle = self._centre(depth)
-            middle = middle[middle > 0] if (middle > 0).any() else depth[seen]
-            np.subtract(depth, middle.mean() if len(middle) else np.float32(0), out=image[-1])
-            image[-1] *= np.float32(self.depth_scale)
-            image[-1][~seen] = 0
-        return image
-
-    def _centre(self, image: NDArray[Any]) -> NDArray[Any]:
-        """Returns the centred window of an image (..., H, W)."""
-        top, left = (max(0, (size - self.window) // 2) for size in image.shape[-2:])
-        return image[..., top : top + self.window, left : left + self.window]
 
 
 @dataclass(frozen=True)
@@ -121,7 +35,7 @@ class GraspArrays:
 
 
 @dataclass(frozen=True)
-class Frame:
+class LabelledImage:
     """One image with its grasps.
 
     Attributes:
@@ -132,12 +46,12 @@ class Frame:
     """
 
     rgb: NDArray[np.uint8] | None
-    depth: FloatImage | None
+    depth: NDArray[np.float32] | None
     instance_mask: NDArray[np.uint8] | None
     grasps: GraspArrays
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class AugmentationSettings:
     """Section IV-B's augmentation.
 
@@ -146,8 +60,8 @@ class AugmentationSettings:
         translate_px: Greatest shift in either direction, pixels.
         rotate_deg: Greatest rotation in either sense, degrees (albumentations counts in degrees).
         flip: Probability of a horizontal flip.
-        jitter: Greatest relative change of RGB's brightness, contrast and saturation, in [0, 1]; of the
-            hue a tenth of it, in turns of the colour circle. The paper has none: 0.
+        jitter: Greatest relative change of RGB's brightness, contrast and saturation, in [0, 1]. The hue
+            changes by up to a tenth of it, in turns of the colour circle. The paper has no jitter: 0.
     """
 
     crop: int = 320
@@ -162,12 +76,11 @@ class AugmentationSettings:
             raise InputError(f"jitter is {self.jitter}; give a share between 0 and 1")
 
 
-class _RigidCrop(albumentations.DualTransform):
+class _RigidCrop(albumentations.DualTransform):  # type: ignore[misc]  # albumentations has no types
     """Shift, rotation, flip and centre crop as one warp, straight to the crop.
 
-    It costs less than half of one by one over the whole image.
-
-    A crop of the middle, if nothing moves, is a slice.
+    One warp costs less than half of what one transform after another over the whole image does. Where nothing
+    moves, the crop is a slice.
     """
 
     def __init__(self, settings: AugmentationSettings) -> None:
@@ -175,7 +88,7 @@ class _RigidCrop(albumentations.DualTransform):
         self.settings = settings
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Draws; ``matrix`` (2, 3) takes (col, row, 1) of the crop to that of the image."""
+        """Returns the drawn ``matrix`` (2, 3), which takes (col, row, 1) of the crop to (col, row) of the image."""
         s, draw = self.settings, self.py_random
         shift = np.array([draw.randint(-s.translate_px, s.translate_px) for _ in "xy"], np.float64)
         angle = np.radians(draw.uniform(-s.rotate_deg, s.rotate_deg))
@@ -224,9 +137,15 @@ class Augmentation:
     """
 
     def __init__(self, settings: AugmentationSettings | None = None, bins: int = 18, train: bool = True) -> None:
-        """Builds the pipeline; with ``train`` false it only crops the centre."""
+        """Builds the pipeline.
+
+        Args:
+            settings: Settings of crop and movement; None is the paper's.
+            bins: Number of angle bins, K.
+            train: Whether images are moved at all; False only crops the centre.
+        """
         self.settings, self.bins = settings or AugmentationSettings(), bins
-        still = AugmentationSettings(self.settings.crop, 0, 0.0, 0.0)
+        still = AugmentationSettings(crop=self.settings.crop, translate_px=0, rotate_deg=0.0, flip=0.0)
         self._pipeline = albumentations.Compose(
             [_RigidCrop(self.settings if train else still)],
             keypoint_params=albumentations.KeypointParams("xya", label_fields=["number"], remove_invisible=True),
@@ -237,18 +156,18 @@ class Augmentation:
         colours = albumentations.ColorJitter(change, change, change, hue=(-j / 10, j / 10), p=1.0)
         self._jitter = albumentations.Compose([colours]) if j else None
 
-    def __call__(self, frame: Frame, seed: int) -> Frame:
-        """Returns the augmented frame: (crop, crop) pixels, grasps that fell outside left out.
+    def __call__(self, labelled: LabelledImage, seed: int) -> LabelledImage:
+        """Returns the augmented image: (crop, crop) pixels, grasps that fell outside left out.
 
         Args:
-            frame: The whole image; RGB, depth or both.
-            seed: Of the draw: the same seed gives the same frame.
+            labelled: The whole image; RGB, depth or both.
+            seed: Seed of the draw: the same seed gives the same image.
 
         Raises:
             InputError: The image is smaller than the crop.
         """
-        images, (top, left) = self._images(frame)
-        grasps = frame.grasps
+        images, (top, left) = self._images(labelled)
+        grasps = labelled.grasps
         keypoints = np.stack(
             [grasps.col, grasps.row, np.degrees(bin_to_angle(grasps.angle_bin, self.bins))], axis=1
         ).astype(np.float32)
@@ -257,38 +176,38 @@ class Augmentation:
         number = np.flatnonzero(((keypoints[:, :2] >= 0) & (keypoints[:, :2] < (width, height))).all(axis=1))
         self._pipeline.set_random_seed(seed)
         out = self._pipeline(**images, keypoints=keypoints[number], number=number)
-        rgb = out["image"] if frame.rgb is not None else None
+        rgb = out["image"] if labelled.rgb is not None else None
         if rgb is not None and self._jitter is not None:
             self._jitter.set_random_seed(seed)
             rgb = self._jitter(image=rgb)["image"]
-        return Frame(
+        return LabelledImage(
             rgb,
-            _merge(out["image" if frame.rgb is None else "range"]) if frame.depth is not None else None,
+            _merge(out["image" if labelled.rgb is None else "range"]) if labelled.depth is not None else None,
             out.get("mask"),
             self._grasps(np.asarray(out["keypoints"]).reshape(-1, 3), np.asarray(out["number"], np.int64), grasps),
         )
 
-    def _images(self, frame: Frame) -> tuple[dict[str, NDArray[np.generic]], tuple[int, int]]:
-        """Returns albumentations' targets, and how many rows and columns they lack on either side.
+    def _images(self, labelled: LabelledImage) -> tuple[dict[str, NDArray[np.generic]], tuple[int, int]]:
+        """Returns albumentations' targets, and the rows and columns that were cut off on either side.
 
-        Depth travels as (depth, seen), so that holes do not blur in.
+        Depth travels as the pair (depth, whether it was seen), so that holes do not blur into their neighbours.
         """
-        given = next(image for image in (frame.rgb, frame.depth, frame.instance_mask) if image is not None)
+        given = next(image for image in (labelled.rgb, labelled.depth, labelled.instance_mask) if image is not None)
         height, width = given.shape[:2]
         if min(height, width) < self.settings.crop:
             raise InputError(f"crop {self.settings.crop} is larger than the {height}x{width} image; make it smaller")
-        # A turned and shifted crop reaches no farther: what lies outside need not be looked at.
+        # A turned and shifted crop reaches no farther than the margins: what lies outside need not be looked at.
         top, left = self._margins((height, width))
         images: dict[str, NDArray[np.generic]] = {}
-        if frame.rgb is not None:
-            images["image"] = np.ascontiguousarray(_inner(frame.rgb, top, left))
-        if frame.depth is not None:
-            depth = _inner(frame.depth, top, left)
+        if labelled.rgb is not None:
+            images["image"] = np.ascontiguousarray(_inner(labelled.rgb, top, left))
+        if labelled.depth is not None:
+            depth = _inner(labelled.depth, top, left)
             pair = np.empty((*depth.shape, 2), np.float32)
             pair[..., 0], pair[..., 1] = depth, np.greater(depth, 0)
             images["range" if images else "image"] = pair
-        if frame.instance_mask is not None:
-            images["mask"] = np.ascontiguousarray(_inner(frame.instance_mask, top, left))
+        if labelled.instance_mask is not None:
+            images["mask"] = np.ascontiguousarray(_inner(labelled.instance_mask, top, left))
         return images, (top, left)
 
     def _margins(self, size: tuple[int, ...]) -> tuple[int, int]:
@@ -306,7 +225,7 @@ class Augmentation:
         return GraspArrays(row[inside], col[inside], angle_bin, grasps.width[number[inside]])
 
 
-def _merge(pair: FloatImage) -> FloatImage:
+def _merge(pair: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the depth of an interpolated (depth, seen) pair; missing where less than half was seen."""
     seen = pair[..., 1]
     return np.where(seen > 0.5, pair[..., 0] / np.maximum(seen, 0.5), 0).astype(np.float32)

@@ -1,17 +1,17 @@
-"""Augmentation turns grasps just as it turns the picture; holes do not spread; input normalisation."""
+"""Augmentation turns grasps just as it turns the picture; holes do not spread."""
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from plgp.data.transforms import Augmentation, AugmentationSettings, Frame, GraspArrays, InputFormat
+from plgp.data.augmentation import Augmentation, AugmentationSettings, GraspArrays, LabelledImage
 from sim.errors import InputError
 
 BINS = 180
 
 
-def bar_frame(row, col, angle, length=60, half_thickness=3.0, shape=(480, 640)):
+def labelled_bar(row, col, angle, length=60, half_thickness=3.0, shape=(480, 640)):
     """A bright bar along the grasp's closing direction, (cos, -sin) in (col, row), and its grasp."""
     r, c = np.mgrid[: shape[0], : shape[1]]
     along = (c - col) * np.cos(angle) - (r - row) * np.sin(angle)
@@ -22,7 +22,7 @@ def bar_frame(row, col, angle, length=60, half_thickness=3.0, shape=(480, 640)):
     )
     depth = np.where(bar, 0.5, 0.6).astype(np.float32)
     rgb = np.repeat((bar * 255).astype(np.uint8)[..., None], 3, axis=2)
-    return Frame(rgb, depth, bar.astype(np.uint8), grasps)
+    return LabelledImage(rgb, depth, bar.astype(np.uint8), grasps)
 
 
 def measured(bar):
@@ -37,7 +37,7 @@ def measured(bar):
     row=st.integers(200, 280), col=st.integers(280, 360), angle_bin=st.integers(0, BINS - 1), seed=st.integers(0, 2**31)
 )
 def test_grasp_still_lies_along_its_bar(row, col, angle_bin, seed):
-    frame = bar_frame(row, col, angle_bin * np.pi / BINS)
+    frame = labelled_bar(row, col, angle_bin * np.pi / BINS)
     out = Augmentation(bins=BINS)(frame, seed)
     assert out.rgb.shape == (320, 320, 3)
     assert len(out.grasps.row) == 1
@@ -52,7 +52,7 @@ def test_grasp_still_lies_along_its_bar(row, col, angle_bin, seed):
 
 def test_the_bar_test_sees_a_wrong_sign():
     """A grasp turned the other way is off by more than the tolerance above."""
-    frame = bar_frame(240, 320, np.radians(20))
+    frame = labelled_bar(240, 320, np.radians(20))
     errors = []
     for seed in range(20):
         out = Augmentation(bins=BINS)(frame, seed)
@@ -63,8 +63,8 @@ def test_the_bar_test_sees_a_wrong_sign():
 
 @pytest.mark.parametrize("parts", ["depth", "rgb", "both"])
 def test_same_seed_same_frame(parts):
-    frame = bar_frame(240, 320, 0.3)
-    frame = Frame(
+    frame = labelled_bar(240, 320, 0.3)
+    frame = LabelledImage(
         frame.rgb if parts != "depth" else None,
         frame.depth if parts != "rgb" else None,
         frame.instance_mask,
@@ -80,48 +80,38 @@ def test_same_seed_same_frame(parts):
 
 
 def test_holes_do_not_blur_into_their_neighbours():
-    frame = bar_frame(240, 320, 0.3)
+    frame = labelled_bar(240, 320, 0.3)
     depth = np.full((480, 640), 0.6, np.float32)
     depth[200:240, 300:340] = 0
-    out = Augmentation(bins=BINS)(Frame(None, depth, frame.instance_mask, frame.grasps), 7)
+    out = Augmentation(bins=BINS)(LabelledImage(None, depth, frame.instance_mask, frame.grasps), 7)
     seen = out.depth[out.depth > 0]
     np.testing.assert_allclose(seen, 0.6, rtol=1e-4)
     assert 1300 < (out.depth == 0).sum() < 1900
 
 
 def test_grasps_outside_the_crop_are_left_out_and_none_is_fine():
-    frame = bar_frame(5, 5, 0.0)
+    frame = labelled_bar(5, 5, 0.0)
     assert len(Augmentation(bins=BINS)(frame, 0).grasps.row) == 0
     none = GraspArrays(*(np.zeros(0, np.int64),) * 3, np.zeros(0, np.float32))
-    assert len(Augmentation(bins=BINS)(Frame(None, frame.depth, None, none), 0).grasps.row) == 0
+    assert len(Augmentation(bins=BINS)(LabelledImage(None, frame.depth, None, none), 0).grasps.row) == 0
 
 
 def test_evaluation_crops_the_centre():
-    frame = bar_frame(200, 300, 0.0)
+    frame = labelled_bar(200, 300, 0.0)
     out = Augmentation(bins=BINS, train=False)(frame, 0)
     np.testing.assert_array_equal(out.rgb, frame.rgb[80:400, 160:480])
     np.testing.assert_allclose(out.depth, frame.depth[80:400, 160:480])
     assert (out.grasps.row[0], out.grasps.col[0]) == (120, 140)
 
 
-def test_input_format():
-    depth = np.array([[0.5, 0.7], [0.0, 0.6]], np.float32)
-    rgb = np.zeros((2, 2, 3), np.uint8)
-    rgb[0] = 255
-    x = InputFormat("rgbd", depth_scale=2.0)(rgb, depth)
-    np.testing.assert_allclose(x[3], [[-0.2, 0.2], [0, 0]], atol=1e-6)
-    np.testing.assert_allclose(x[0], [[0.5, 0.5], [-0.5, -0.5]])
-    with pytest.raises(InputError, match="modality 'grey'"):
-        InputFormat("grey")
-    with pytest.raises(InputError, match="needs an RGB"):
-        InputFormat("rgb")(None, depth)
+def test_a_crop_larger_than_the_image_is_refused():
     with pytest.raises(InputError, match="crop 500"):
-        Augmentation(AugmentationSettings(crop=500))(bar_frame(240, 320, 0.0), 0)
+        Augmentation(AugmentationSettings(crop=500))(labelled_bar(240, 320, 0.0), 0)
 
 
 def test_colour_jitter_is_of_the_colours_and_of_training_only():
-    frame = bar_frame(240, 320, 0.3)
-    frame = Frame(frame.rgb // 2 + 60, frame.depth, frame.instance_mask, frame.grasps)
+    frame = labelled_bar(240, 320, 0.3)
+    frame = LabelledImage(frame.rgb // 2 + 60, frame.depth, frame.instance_mask, frame.grasps)
     plain, vivid = (Augmentation(AugmentationSettings(jitter=j), BINS)(frame, 3) for j in (0.0, 0.4))
     again = Augmentation(AugmentationSettings(jitter=0.4), BINS)(frame, 3)
     assert (plain.rgb != vivid.rgb).any()

@@ -1,0 +1,218 @@
+"""The DataModule: data set folder -> augmented images and ragged labels -> dense targets on the device."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import lightning
+import torch
+from torch.utils.data import DataLoader
+
+from labeler.shards import DataSet
+from plgp.data.augmentation import Augmentation, AugmentationSettings
+from plgp.data.batch import Batch, collate
+from plgp.data.frames import GraspFrames
+from plgp.data.input_format import InputFormat
+from plgp.data.sampler import EpochSampler
+from plgp.targets import LabelBatch, rasterise
+from sim.depth_noise import DepthNoise
+from sim.errors import InputError
+
+if TYPE_CHECKING:
+    from labeler.dataset.generate import DataSetRecipe
+
+
+def _start_worker(worker: int) -> None:
+    """Readies a loader worker.
+
+    Workers are parallel already: OpenCV's own threads would only wait for each other. A worker ends with the
+    training process. Torch's own watch looks at the parent, which under forkserver is the server, and the server
+    stays as long as it has workers: those of a killed training would never end.
+    """
+    cv2.setNumThreads(0)
+    threading.Thread(target=_end_with_training, daemon=True).start()
+
+
+def _end_with_training() -> None:
+    training = multiprocessing.parent_process()
+    if training is not None:
+        training.join()
+        os._exit(1)
+
+
+class PLGPDataModule(lightning.LightningDataModule):
+    """Generates the data set if it is not there, splits it by scene, feeds the trainer.
+
+    Args:
+        folder: Folder of the data set.
+        recipe: Recipe of the data set, which is generated where it is missing; None takes the folder as it is.
+        generate_workers: Number of processes that generate.
+        modality: "depth", "rgb" or "rgbd".
+        depth_scale: Factor on the centred depth; see ``InputFormat``.
+        depth_key: Name of the depth images: "depth_noisy", or "depth" for the clean ones.
+        colours: Normalisation of RGB; see ``InputFormat``. A pre-trained encoder's configuration names its own.
+        crop: Side of the crop, pixels.
+        translate_px: Greatest random shift, pixels.
+        rotate_deg: Greatest random rotation, degrees.
+        flip: Probability of a horizontal flip.
+        jitter: Colour jitter of RGB; see ``AugmentationSettings``.
+        fresh_noise: Noise drawn anew in each epoch over the clean depth, in place of ``depth_key``'s images.
+        bins: Number of angle bins, K.
+        max_opening: L4, the unit of the width targets, metres.
+        enhance: Whether labels are copied to their neighbours.
+        neighbour_quality: Quality of those copies, in (0, 1].
+        guard: Whether the copies stay on the label's own object; the paper's enhancement has no guard.
+        batch_size: Number of images in a batch.
+        samples_per_epoch: Number of images in a training epoch; None takes all of the training split.
+        val_samples: Number of images in a validation run; None takes all of the validation split.
+        overfit: Number of images of the training split that are taken, unaugmented, for training and for
+            validation: a network that cannot learn these is broken. None trains as usual.
+        workers: Number of loader processes; 0 loads in the training process.
+        splits: Shares of the scenes for training, validation and test.
+        seed: Seed of order and augmentation.
+
+    Raises:
+        InputError: A setting is out of range.
+    """
+
+    source: DataSet | None
+
+    def __init__(
+        self,
+        folder: str | Path,
+        recipe: DataSetRecipe | None = None,
+        generate_workers: int = 1,
+        *,
+        modality: str = "depth",
+        depth_scale: float = 1.0,
+        depth_key: str = "depth_noisy",
+        colours: str = "centred",
+        crop: int = 320,
+        translate_px: int = 30,
+        rotate_deg: float = 30.0,
+        flip: float = 0.5,
+        jitter: float = 0.0,
+        fresh_noise: DepthNoise | None = None,
+        bins: int = 18,
+        max_opening: float = 0.1,
+        enhance: bool = True,
+        neighbour_quality: float = 0.9,
+        guard: bool = True,
+        batch_size: int = 8,
+        samples_per_epoch: int | None = None,
+        val_samples: int | None = None,
+        overfit: int | None = None,
+        workers: int = 0,
+        splits: Sequence[float] = (0.8, 0.1, 0.1),
+        seed: int = 0,
+    ) -> None:
+        """Keeps the settings; nothing is read before ``prepare_data`` and ``setup``."""
+        super().__init__()
+        if batch_size < 1:
+            raise InputError(f"batch_size is {batch_size}; give at least 1")
+        if overfit is not None and overfit < 1:
+            raise InputError(f"overfit is {overfit}; give at least 1 image, or null")
+        self.folder, self.recipe, self.generate_workers = Path(folder), recipe, generate_workers
+        self.input_format = InputFormat(modality=modality, depth_scale=float(depth_scale), window=crop, colours=colours)
+        self.settings = AugmentationSettings(
+            crop=crop, translate_px=translate_px, rotate_deg=float(rotate_deg), flip=flip, jitter=float(jitter)
+        )
+        self.fresh_noise = fresh_noise
+        self.depth_key, self.bins, self.max_opening = depth_key, bins, float(max_opening)
+        self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.samples_per_epoch, self.val_samples = samples_per_epoch, val_samples
+        self.overfit, self.splits, self.source = overfit, tuple(splits), None
+
+    def prepare_data(self) -> None:
+        """Generates the data set if the folder does not hold it yet; runs in one process."""
+        if self.recipe is None:
+            if not (self.folder / "dataset.json").exists():
+                raise InputError(f"no data set in '{self.folder}'; generate it, or choose data=... with a recipe")
+            return
+        if self.recipe.labels.angles != self.bins:
+            raise InputError(f"the recipe's labels have {self.recipe.labels.angles} angles, bins is {self.bins}")
+        from labeler.dataset.generate import generate  # brings the simulator: loader workers do without
+
+        generate(self.recipe, self.folder, workers=self.generate_workers)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Opens the data set and splits it by scene."""
+        if self.source is None:
+            self.source = DataSet(self.folder)
+            recipe = self.source.info.get("recipe") or {}
+            angles = recipe.get("labels", {}).get("angles", self.bins)
+            if angles != self.bins:
+                raise InputError(f"data set '{self.folder}' has labels of {angles} angles, bins is {self.bins}")
+            self.indices = dict(zip(("train", "val", "test"), self.source.splits(*self.splits), strict=True))
+            if not self.indices["train"]:
+                raise InputError(
+                    f"data set '{self.folder}' has too few scenes for a training split of {self.splits[0]}"
+                )
+            if self.overfit is not None:
+                few = self.indices["train"][: self.overfit]
+                self.indices |= {"train": few, "val": few}
+
+    def frames(self, train: bool) -> GraspFrames:
+        """Returns the images as training (augmented) or evaluation (centre crop) sees them."""
+        assert self.source is not None, "setup() comes first"
+        return GraspFrames(
+            source=self.source,
+            augmentation=Augmentation(self.settings, self.bins, train),
+            input_format=self.input_format,
+            seed=self.seed,
+            depth_key=self.depth_key,
+            fresh_noise=self.fresh_noise,
+        )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Returns the loader of the training split: shuffled, augmented."""
+        sampler = EpochSampler(self.indices["train"], seed=self.seed, samples_per_epoch=self.samples_per_epoch)
+        if self.trainer is not None:  # a resumed run's workers fetch before Lightning calls set_epoch
+            progress = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)  # type: ignore[attr-defined]
+        return self._loader(self.frames(self.overfit is None), sampler, drop_last=len(sampler) >= self.batch_size)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """Returns the loader of the validation split: centre crops in fixed order."""
+        indices = self.indices["val"] or self.indices["train"]
+        return self._loader(self.frames(train=False), EpochSampler(indices[: self.val_samples], shuffle=False))
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """Returns the loader of the test split: centre crops in fixed order."""
+        return self._loader(self.frames(train=False), EpochSampler(self.indices["test"], shuffle=False))
+
+    def _loader(self, frames: GraspFrames, sampler: EpochSampler, drop_last: bool = False) -> DataLoader[Any]:
+        return DataLoader(
+            frames,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            num_workers=self.workers,
+            collate_fn=collate,
+            drop_last=drop_last,
+            pin_memory=torch.cuda.is_available(),
+            multiprocessing_context="forkserver" if self.workers else None,  # numba and HDF5 do not survive a fork
+            persistent_workers=self.workers > 0,
+            worker_init_fn=_start_worker,
+        )
+
+    def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
+        """Writes the dense targets on the device that the batch is on."""
+        shape = (batch.image.shape[0], batch.image.shape[2], batch.image.shape[3])
+        target = rasterise(
+            LabelBatch(*batch.labels),
+            shape,
+            bins=self.bins,
+            max_opening=self.max_opening,
+            enhance=self.enhance,
+            neighbour_quality=self.neighbour_quality,
+            instance_mask=batch.instance_mask if self.guard else None,
+        )
+        image = batch.image.contiguous(memory_format=torch.channels_last)
+        return batch._replace(image=image, target=target)

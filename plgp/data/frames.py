@@ -1,0 +1,71 @@
+"""Single images of a data set: read, augmented, normalised."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from plgp.data.augmentation import Augmentation, GraspArrays, LabelledImage
+from plgp.data.batch import Sample
+from plgp.data.input_format import InputFormat
+from plgp.data.sampler import Key
+from sim.depth_noise import DepthNoise
+
+
+class FrameSource(Protocol):
+    """Where images are read from: ``labeler.shards.DataSet``, or anything like it."""
+
+    def read(self, index: int, keys: Sequence[str]) -> Any:
+        """Returns a mapping with the keys asked for, and with "grasps", "intrinsics" and "pose"."""
+        ...
+
+
+@dataclass(kw_only=True)
+class GraspFrames(Dataset[Sample]):
+    """Reads, augments and normalises one image; randomness is a function of (seed, epoch, index).
+
+    Attributes:
+        source: Source of images and labels.
+        augmentation: Crop and movement of an image together with its grasps.
+        input_format: Format of the network's input.
+        seed: Seed of augmentation and noise.
+        depth_key: Name of the depth images: "depth_noisy", or "depth" for the clean ones.
+        fresh_noise: Noise drawn anew in each epoch over the clean depth, in place of ``depth_key``'s images.
+    """
+
+    source: FrameSource
+    augmentation: Augmentation
+    input_format: InputFormat
+    seed: int = 0
+    depth_key: str = "depth_noisy"
+    fresh_noise: DepthNoise | None = None
+
+    def __getitem__(self, key: Key) -> Sample:
+        """Returns the sample of image ``index`` as epoch ``epoch`` sees it."""
+        epoch, index = key
+        depth_key = self.depth_key if self.fresh_noise is None else "depth"
+        use_rgb, use_depth = self.input_format.uses_rgb, self.input_format.uses_depth
+        read = self.source.read(index, ["instance_mask"] + ["rgb"] * use_rgb + [depth_key] * use_depth)
+        labels = read["grasps"]
+        grasps = GraspArrays(
+            np.asarray(labels.row, np.int64),
+            np.asarray(labels.col, np.int64),
+            np.asarray(labels.angle_bin, np.int64),
+            np.asarray(labels.width, np.float32),
+        )
+        depth = read[depth_key] if use_depth else None
+        if depth is not None and self.fresh_noise is not None:
+            depth = self.fresh_noise(depth, np.random.default_rng([self.seed, epoch, index]))
+        labelled = LabelledImage(read["rgb"] if use_rgb else None, depth, read["instance_mask"], grasps)
+        draw = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
+        labelled = self.augmentation(labelled, draw)
+        mask = labelled.instance_mask
+        assert mask is not None
+        image = torch.from_numpy(self.input_format(labelled.rgb, labelled.depth))
+        scale = float(read["intrinsics"][0, 0] / np.linalg.norm(read["pose"][:3, 3]))
+        return Sample(image, labelled.grasps, torch.from_numpy(np.ascontiguousarray(mask)), index, scale)
