@@ -80,7 +80,7 @@ def _run(config: Any) -> None:
         while cause is not None and not isinstance(cause, InputError):
             cause = cause.__cause__
         raise cause if cause is not None else error from None
-    folder = generate(recipe, config.folder, config.workers, config.progress, config.backend)
+    folder = generate(recipe, config.folder, config.workers, progress=config.progress, backend=config.backend)
     print(_summary(folder))
 
 
@@ -94,11 +94,11 @@ def _summary(folder: Path) -> str:
     from labeler.shards import DataSet
 
     data = DataSet(folder)
-    counts = data.info["counts"]
-    size = sum((folder / line["file"]).stat().st_size for line in data.info["shards"])
+    counts = data.manifest.counts
+    size = sum((folder / line.file).stat().st_size for line in data.manifest.shards)
     return (
-        f"{folder}: {counts['images']} images of {counts['scenes']} scenes ({counts['failed_scenes']} failed), "
-        f"{counts['grasps']} grasps, {counts['grasps'] / counts['images']:.0f} an image, {size / 1e6:.0f} MB"
+        f"{folder}: {counts.images} images of {counts.scenes} scenes ({counts.failed_scenes} failed), "
+        f"{counts.grasps} grasps, {counts.grasps / counts.images:.0f} an image, {size / 1e6:.0f} MB"
     )
 
 
@@ -157,7 +157,8 @@ def _options(arguments: list[str], command: str, defaults: dict[str, Any]) -> di
 def _verify(arguments: list[str]) -> int:
     """Executes random labels, and random grasps, in physics; prints what lifts and keeps the figures."""
     from labeler.shards import DataSet
-    from labeler.truth.verify import check_arguments, describe_tilts, describe_truth, verify
+    from labeler.truth.execution import check_arguments
+    from labeler.truth.verify import describe_tilts, describe_truth, verify
 
     folder = _folder(arguments[:1], "verify")
     defaults = {"attempts": 500, "friction": "0.4", "seed": 0, "workers": 2, "objects": None}
@@ -167,14 +168,16 @@ def _verify(arguments: list[str]) -> int:
     if recall not in ("true", "false"):
         raise InputError(f"`verify`: recall is '{recall}'; give true or false")
     for friction in frictions:  # what is wrong shows before the first long run
-        check_arguments("verify", {"grasps": grasps, "workers": options["workers"]}, options["seed"], friction)
+        check_arguments(
+            "verify", {"grasps": grasps, "workers": options["workers"]}, seed=options["seed"], friction=friction
+        )
     for friction in frictions:
         if options["attempts"] or recall == "false":
             attempts = verify(folder, **options, friction=friction, progress=True)
             print(describe_truth(attempts, friction, options["seed"]))
         if recall == "true":
             print(_recall(folder, options, friction, grasps))
-    truth = DataSet(folder).info.get("truth", {})
+    truth = DataSet(folder).manifest.truth
     if len(truth) > 1:
         print(describe_tilts(truth))
     return 0
@@ -186,7 +189,7 @@ def _recall(folder: Path, options: dict[str, Any], friction: float, grasps: int)
 
     shared = {name: options[name] for name in ("seed", "workers", "objects")}
     measure_recall(folder, grasps, friction, **shared, progress=True)
-    return describe_recall(DataSet(folder).info["recall"][f"{friction:g}"], friction)
+    return describe_recall(DataSet(folder).manifest.recall[f"{friction:g}"], friction)
 
 
 def _tradeoff(arguments: list[str]) -> int:
@@ -243,7 +246,7 @@ def _import_plgp(arguments: list[str]) -> int:
     if options["seed"] < 0:
         raise InputError(f"`import-plgp`: seed is {options['seed']}; give at least 0")
     noise = DepthNoise() if options["noise"] == "paper" else None
-    for sentence in import_plgp(source, folder, noise, options["seed"], progress=True):
+    for sentence in import_plgp(source, folder, noise, seed=options["seed"], progress=True):
         print(f"skipped {sentence}", file=sys.stderr)
     print(_summary(Path(folder)))
     return 0
@@ -272,7 +275,7 @@ def _push(arguments: list[str]) -> int:
     options = _options(arguments[2:], "push", {"licence": "other", "private": "true"})
     if options["private"] not in ("true", "false"):
         raise InputError(f"`push`: private is '{options['private']}'; give true or false")
-    print(push(folder, place, options["licence"], options["private"] == "true", progress=True))
+    print(push(folder, place, licence=options["licence"], private=options["private"] == "true", progress=True))
     return 0
 
 

@@ -27,8 +27,9 @@ from rich.console import Console
 from rich.progress import track
 
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, Frame, atomic_path
+from labeler.shards import DataSet, Frame
 from sim.errors import InputError
+from sim.files import atomic_path
 from sim.grasp import bin_to_angle
 
 _PER_FOLDER = 100  # images in each of Cornell's folders
@@ -174,8 +175,7 @@ def export_rectangles(
     data, out = DataSet(folder), Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already and not empty; give another folder")
-    recipe = data.info["recipe"]
-    angles, finger = int(recipe["labels"]["angles"]), float(recipe["gripper"]["finger_width"])
+    angles, finger = data.manifest.angles, data.manifest.gripper.finger_width
     counts = dict.fromkeys(("images", "grasps", "unseen", "outside"), 0)
     write = _write_cornell if format == "cornell" else _write_jacquard
     console = Console(stderr=True, quiet=not progress)

@@ -277,8 +277,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         """Opens the data set and splits it by scene."""
         if self.source is None:
             self.source = DataSet(self.folder)
-            recipe = self.source.info.get("recipe") or {}
-            angles = recipe.get("labels", {}).get("angles", self.bins)
+            angles = self.source.manifest.recipe.get("labels", {}).get("angles", self.bins)
             if angles != self.bins:
                 raise InputError(f"data set '{self.folder}' has labels of {angles} angles, bins is {self.bins}")
             self.indices = dict(zip(("train", "val", "test"), self.source.splits(*self.splits), strict=True))

@@ -15,14 +15,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import labeler.dataset.frames as frames
 import labeler.dataset.generate as generation
+import labeler.dataset.staging as staging
 from labeler.dataset.generate import DataSetRecipe, generate, make_scene
 from labeler.dataset.progress import SceneProgress, format_seconds
 from labeler.dataset.validate import find_problems
 from labeler.labels import LabelSettings
-from labeler.shards import DataSet, checksum
+from labeler.shards import DataSet
 from sim.camera import PinholeCamera
 from sim.errors import InputError
+from sim.files import checksum
 from sim.objects import ObjectSet
 from sim.scene import SceneSettings
 
@@ -64,7 +67,7 @@ def test_data_set_is_what_was_asked_for(uninterrupted):
     data = DataSet(uninterrupted)
     assert len(data) == 8
     assert data.scenes.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert data.info["counts"]["grasps"] > 0
+    assert data.manifest.counts.grasps > 0
     assert sorted(p.name for p in uninterrupted.iterdir()) == [
         "dataset.json",
         "recipe.json",
@@ -111,7 +114,7 @@ def stage_some(folder, monkeypatch, scenes):
         real(file)
 
     with monkeypatch.context() as patch:
-        patch.setattr("labeler.shards.os.fsync", fsync)
+        patch.setattr("sim.files.os.fsync", fsync)
         with pytest.raises(InputError, match=r"no space left for .* make room and run the same command again"):
             generate(small_recipe(), folder, progress=False)
     return folder
@@ -160,7 +163,7 @@ def test_lost_shard_is_made_again(uninterrupted, tmp_path):
 
 
 def test_finished_data_set_is_returned_at_once(uninterrupted, monkeypatch):
-    monkeypatch.setattr(generation, "_stage_scene", None)
+    monkeypatch.setattr(staging, "_stage_scene", None)
     assert generate(small_recipe(), uninterrupted, progress=False) == uninterrupted
 
 
@@ -172,41 +175,41 @@ def test_another_recipe_is_never_used_silently(uninterrupted):
 
 
 def test_failing_scene_is_reported_and_skipped(tmp_path, monkeypatch, capsys):
-    real = generation.make_frames
+    real = staging.make_frames
 
     def make_frames(recipe, scene):
         if scene == 1:
             raise RuntimeError("the roof fell in")
         return real(recipe, scene)
 
-    monkeypatch.setattr(generation, "make_frames", make_frames)
+    monkeypatch.setattr(staging, "make_frames", make_frames)
     folder = generate(small_recipe(scenes=3), tmp_path / "data")
     shown = " ".join(capsys.readouterr().err.split())
     assert "scene 1 (seed [5, 1]) skipped" in shown
     assert "the roof fell in" in shown
     data = DataSet(folder)
     assert data.scenes.tolist() == [0, 0, 2, 2]
-    assert data.info["counts"]["failed_scenes"] == 1
+    assert data.manifest.counts.failed_scenes == 1
     assert find_problems(folder) == []
 
 
 def test_scene_that_does_not_come_to_rest_is_skipped(tmp_path, monkeypatch, capsys):
     """Six objects dropped over a field three times the tray's: some always fall beside it."""
-    monkeypatch.setattr(generation, "_TRIES", 4)
+    monkeypatch.setattr(frames, "_TRIES", 4)
     wide = SceneSettings(drop_area=0.35, drops=0)
     recipe = small_recipe(scene=wide, object_counts=(1, 6), scenes=2, views=1)
     data = DataSet(generate(recipe, tmp_path / "data"))
     shown = " ".join(capsys.readouterr().err.split())
     assert "scene 1 (seed [5, 1]) skipped: InputError: scene 1 (seed 5) never came to rest in the tray" in shown
     assert data.scenes.tolist() == [0]
-    assert data.info["failed_scenes"][0]["scene"] == 1
+    assert data.manifest.failed_scenes[0].scene == 1
 
 
 def test_progress_tells_speed_and_time_left(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("labeler.dataset.progress.time.monotonic", lambda: now[0])
     shown = io.StringIO()
-    with SceneProgress("name", 10, 4, Console(file=shown, width=120)) as display:
+    with SceneProgress("name", 10, 4, console=Console(file=shown, width=120)) as display:
         for _ in range(2):
             now[0] += 40.0
             display.show(5, 1000)
@@ -225,7 +228,7 @@ def test_no_scene_at_all_is_an_error(tmp_path, monkeypatch):
     def make_frames(recipe, scene):
         raise RuntimeError("no roof")
 
-    monkeypatch.setattr(generation, "make_frames", make_frames)
+    monkeypatch.setattr(staging, "make_frames", make_frames)
     with pytest.raises(InputError, match="none of the 2 scenes"):
         generate(small_recipe(scenes=2), tmp_path / "data", progress=False)
 

@@ -20,8 +20,9 @@ from labeler.formats.rectangles import (
     rectangles_of,
 )
 from labeler.labels import GraspLabels
-from labeler.shards import ShardWriter, checksum, write_json
+from labeler.shards import ShardWriter
 from sim.errors import InputError
+from sim.files import checksum, write_json
 
 SIZE = (48, 80)
 FORMATS = {"cornell": (cornell_text, parse_cornell), "jacquard": (jacquard_text, parse_jacquard)}
