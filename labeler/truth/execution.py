@@ -199,9 +199,7 @@ def execute_all(
     calls = (joblib.delayed(_execute)(job, friction) for job in jobs)
     parts = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
     console = Console(stderr=True, quiet=not progress)
-    rows: pd.DataFrame = pd.concat(
-        list(track(parts, "attempts by image", count, console=console)), ignore_index=True
-    )
+    rows: pd.DataFrame = pd.concat(list(track(parts, "attempts by image", count, console=console)), ignore_index=True)
     return rows
 
 

@@ -21,7 +21,7 @@ import labeler.dataset.staging as staging
 from labeler.dataset.generate import DataSetRecipe, generate, make_scene
 from labeler.dataset.progress import SceneProgress, format_seconds
 from labeler.dataset.validate import find_problems
-from labeler.labels import LabelSettings
+from labeler.settings import LabelSettings
 from labeler.shards import DataSet
 from sim.camera import PinholeCamera
 from sim.errors import InputError

@@ -15,7 +15,8 @@ import labeler.truth.execution as execution
 from labeler.__main__ import main
 from labeler.dataset.generate import generate
 from labeler.dataset.recipe import DataSetRecipe
-from labeler.labels import GraspLabels, LabelSettings
+from labeler.labels import GraspLabels
+from labeler.settings import LabelSettings
 from labeler.shards import DataSet
 from labeler.truth.execution import draw_labels, find_objects
 from labeler.truth.recall import (

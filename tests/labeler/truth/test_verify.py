@@ -14,7 +14,7 @@ from labeler.dataset.generate import generate
 from labeler.dataset.manifest import TiltTruth
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.dataset.validate import find_problems
-from labeler.labels import LabelSettings
+from labeler.settings import LabelSettings
 from labeler.shards import DataSet
 from labeler.truth.execution import find_objects
 from labeler.truth.verify import bootstrap_share, describe_tilts, describe_truth, summarise_truth, verify
