@@ -7,7 +7,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
@@ -66,20 +66,15 @@ def import_plgp(
     recipe = _recipe(source, scenes, noise, seed)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     _stake(folder, recipe, digest)
-    lines: list[ShardLine] = []
-    skipped: list[SkippedView] = []
-    defaults: set[str] = set()
+    console, shards = Console(stderr=True, quiet=not progress), list[_Shard]()
     starts = range(0, len(scenes), SCENES_PER_SHARD)
-    console = Console(stderr=True, quiet=not progress)
     for number, start in enumerate(track(starts, f"shards of {SCENES_PER_SHARD} scenes", console=console)):
         path = folder / f"shard-{number:05d}.h5"
         if not path.is_file():
             _write_shard(path, scenes[start : start + SCENES_PER_SHARD], start, noise=noise, seed=seed)
-        reader = ShardReader(path)
-        lines.append(reader.describe())
-        skipped += parse(tuple[SkippedView, ...], reader.note("skipped"), f"{path}: skipped")
-        defaults |= set(parse(tuple[str, ...], reader.note("defaults"), f"{path}: defaults"))
-        reader.close()
+        shards.append(_read_notes(path))
+    lines = tuple(shard.line for shard in shards)
+    skipped = tuple(view for shard in shards for view in shard.skipped)
     sentences = [f"{s.view}: {s.reason}" for s in skipped]
     if not any(line.images for line in lines):
         for line in lines:  # nothing worth keeping: the next import starts afresh
@@ -88,8 +83,8 @@ def import_plgp(
     imported = Import(
         source="PLGP-Dataset, files of github.com/dexin-wang/ODG-Generation",
         objects_per_image=tuple(sorted({int(m[1]) for s in scenes if (m := VIEW_NAME.fullmatch(s[0].name))})),
-        defaults=tuple(sorted(defaults)),
-        skipped=tuple(skipped),
+        defaults=tuple(sorted({sentence for shard in shards for sentence in shard.defaults})),
+        skipped=skipped,
     )
     manifest = Manifest(
         name=source.resolve().name,
@@ -98,7 +93,7 @@ def import_plgp(
         seed=seed,
         counts=Counts.of(lines),
         imported=imported,
-        shards=tuple(lines),
+        shards=lines,
     )
     write_manifest(folder, manifest)
     return sentences
@@ -174,3 +169,20 @@ def _write_shard(
                 writer.add(frame)
         writer.set_note("skipped", skipped)
         writer.set_note("defaults", sorted(defaults))
+
+
+class _Shard(NamedTuple):
+    """What a written shard says of itself: its line of dataset.json, and its notes."""
+
+    line: ShardLine
+    skipped: tuple[SkippedView, ...]
+    defaults: tuple[str, ...]
+
+
+def _read_notes(path: Path) -> _Shard:
+    reader = ShardReader(path)
+    skipped = parse(tuple[SkippedView, ...], reader.note("skipped"), f"{path}: skipped")
+    defaults = parse(tuple[str, ...], reader.note("defaults"), f"{path}: defaults")
+    shard = _Shard(reader.describe(), skipped, defaults)
+    reader.close()
+    return shard

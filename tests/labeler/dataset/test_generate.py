@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers Blosc)
@@ -18,30 +17,14 @@ from rich.console import Console
 import labeler.dataset.frames as frames
 import labeler.dataset.generate as generation
 import labeler.dataset.staging as staging
-from labeler.dataset.generate import DataSetRecipe, generate, make_scene
+from labeler.dataset.generate import generate, make_scene
 from labeler.dataset.progress import SceneProgress, format_seconds
 from labeler.dataset.validate import find_problems
 from labeler.settings import LabelSettings
 from labeler.shards import DataSet
-from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.files import checksum
-from sim.objects import ObjectSet
 from sim.scene import SceneSettings
-
-
-def small_recipe(**changes):
-    recipe = DataSetRecipe(
-        objects=ObjectSet.pybullet(0, 20),
-        camera=PinholeCamera.from_fov(160, 120),
-        pixels_per_metre=1000.0,
-        labels=LabelSettings(angles=6),
-        scenes=4,
-        views=2,
-        object_counts=(1, 2),
-        seed=5,
-    )
-    return replace(recipe, **changes)
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +33,7 @@ def two_scenes_a_shard(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def uninterrupted(small_recipe, tmp_path_factory):
     """The small recipe's data set, made in one go by one process."""
     folder = tmp_path_factory.mktemp("data") / "one"
     with pytest.MonkeyPatch.context() as patch:
@@ -63,7 +46,7 @@ def contents(folder):
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
-def test_data_set_is_what_was_asked_for(uninterrupted):
+def test_data_set_is_what_was_asked_for(small_recipe, uninterrupted):
     data = DataSet(uninterrupted)
     assert len(data) == 8
     assert data.scenes.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
@@ -86,7 +69,7 @@ def test_data_set_is_what_was_asked_for(uninterrupted):
 
 
 @pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing", "dask", "ray"])
-def test_two_workers_of_any_kind_write_the_same_bytes_as_one(uninterrupted, tmp_path, backend):
+def test_two_workers_of_any_kind_write_the_same_bytes_as_one(small_recipe, uninterrupted, tmp_path, backend):
     if backend in ("dask", "ray"):
         pytest.importorskip({"dask": "distributed", "ray": "ray"}[backend])
     folder = generate(small_recipe(), tmp_path / "two", workers=2, progress=False, backend=backend)
@@ -96,12 +79,12 @@ def test_two_workers_of_any_kind_write_the_same_bytes_as_one(uninterrupted, tmp_
 @pytest.mark.parametrize(
     ("change", "words"), [({"backend": "abacus"}, "'abacus' is not known"), ({"workers": 0}, "workers is 0")]
 )
-def test_impossible_workers_are_named(tmp_path, change, words):
+def test_impossible_workers_are_named(small_recipe, tmp_path, change, words):
     with pytest.raises(InputError, match=words):
         generate(small_recipe(), tmp_path / "data", progress=False, **change)
 
 
-def stage_some(folder, monkeypatch, scenes):
+def stage_some(small_recipe, folder, monkeypatch, scenes):
     """Runs until so many scenes are staged; the disk is full then, for the next one's file."""
     synced = []
     real = os.fsync
@@ -120,8 +103,8 @@ def stage_some(folder, monkeypatch, scenes):
     return folder
 
 
-def test_full_disk_loses_nothing_finished(uninterrupted, tmp_path, monkeypatch, capsys):
-    folder = stage_some(tmp_path / "full", monkeypatch, 1)
+def test_full_disk_loses_nothing_finished(small_recipe, uninterrupted, tmp_path, monkeypatch, capsys):
+    folder = stage_some(small_recipe, tmp_path / "full", monkeypatch, 1)
     assert not [*folder.rglob("*.part")]
     kept = {p: p.stat().st_mtime_ns for p in [*folder.glob("staging/scene-*.h5"), *folder.glob("shard-*.h5")]}
     assert kept
@@ -131,8 +114,8 @@ def test_full_disk_loses_nothing_finished(uninterrupted, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "schema"])
-def test_broken_staged_file_is_made_again(uninterrupted, tmp_path, monkeypatch, damage):
-    folder = stage_some(tmp_path / "broken", monkeypatch, 1)
+def test_broken_staged_file_is_made_again(small_recipe, uninterrupted, tmp_path, monkeypatch, damage):
+    folder = stage_some(small_recipe, tmp_path / "broken", monkeypatch, 1)
     (path,) = folder.glob("staging/scene-*.h5")
     if damage == "schema":
         with h5py.File(path, "a") as file:
@@ -143,7 +126,7 @@ def test_broken_staged_file_is_made_again(uninterrupted, tmp_path, monkeypatch, 
     assert contents(folder) == contents(uninterrupted)
 
 
-def test_broken_shard_of_an_unfinished_run_is_named_and_can_be_made_again(uninterrupted, tmp_path):
+def test_broken_shard_of_an_unfinished_run_is_named_and_can_be_made_again(small_recipe, uninterrupted, tmp_path):
     folder = generate(small_recipe(), tmp_path / "broken", progress=False)
     (folder / "dataset.json").unlink()
     path = folder / "shard-00000.h5"
@@ -155,26 +138,26 @@ def test_broken_shard_of_an_unfinished_run_is_named_and_can_be_made_again(uninte
     assert contents(folder) == contents(uninterrupted)
 
 
-def test_lost_shard_is_made_again(uninterrupted, tmp_path):
+def test_lost_shard_is_made_again(small_recipe, uninterrupted, tmp_path):
     folder = generate(small_recipe(), tmp_path / "lost", progress=False)
     (folder / "shard-00001.h5").unlink()
     generate(small_recipe(), folder, progress=False)
     assert contents(folder) == contents(uninterrupted)
 
 
-def test_finished_data_set_is_returned_at_once(uninterrupted, monkeypatch):
+def test_finished_data_set_is_returned_at_once(small_recipe, uninterrupted, monkeypatch):
     monkeypatch.setattr(staging, "_stage_scene", None)
     assert generate(small_recipe(), uninterrupted, progress=False) == uninterrupted
 
 
-def test_another_recipe_is_never_used_silently(uninterrupted):
+def test_another_recipe_is_never_used_silently(small_recipe, uninterrupted):
     for change in ({"seed": 6}, {"labels": LabelSettings(angles=6, max_width=0.08)}, {"views": 3}):
         with pytest.raises(InputError, match="another recipe"):
             generate(small_recipe(**change), uninterrupted, progress=False)
     assert small_recipe(name="other").hash == small_recipe().hash
 
 
-def test_failing_scene_is_reported_and_skipped(tmp_path, monkeypatch, capsys):
+def test_failing_scene_is_reported_and_skipped(small_recipe, tmp_path, monkeypatch, capsys):
     real = staging.make_frames
 
     def make_frames(recipe, scene):
@@ -193,7 +176,7 @@ def test_failing_scene_is_reported_and_skipped(tmp_path, monkeypatch, capsys):
     assert find_problems(folder) == []
 
 
-def test_scene_that_does_not_come_to_rest_is_skipped(tmp_path, monkeypatch, capsys):
+def test_scene_that_does_not_come_to_rest_is_skipped(small_recipe, tmp_path, monkeypatch, capsys):
     """Six objects dropped over a field three times the tray's: some always fall beside it."""
     monkeypatch.setattr(frames, "_TRIES", 4)
     wide = SceneSettings(drop_area=0.35, drops=0)
@@ -224,7 +207,7 @@ def test_progress_tells_speed_and_time_left(monkeypatch):
     assert format_seconds(3599.6) == "1:00:00"
 
 
-def test_no_scene_at_all_is_an_error(tmp_path, monkeypatch):
+def test_no_scene_at_all_is_an_error(small_recipe, tmp_path, monkeypatch):
     def make_frames(recipe, scene):
         raise RuntimeError("no roof")
 
@@ -233,7 +216,7 @@ def test_no_scene_at_all_is_an_error(tmp_path, monkeypatch):
         generate(small_recipe(scenes=2), tmp_path / "data", progress=False)
 
 
-def test_damaged_shard_is_named(tmp_path):
+def test_damaged_shard_is_named(small_recipe, tmp_path):
     folder = generate(small_recipe(scenes=2), tmp_path / "data", progress=False)
     path = folder / "shard-00000.h5"
     path.write_bytes(path.read_bytes()[:-1000])
@@ -302,7 +285,7 @@ def test_wrong_contents_are_named(uninterrupted, tmp_path, change, words):
         ({"seed": -1}, "seed"),
     ],
 )
-def test_impossible_recipes_are_named(change, words):
+def test_impossible_recipes_are_named(small_recipe, change, words):
     with pytest.raises(InputError, match=words):
         small_recipe(**change)
 

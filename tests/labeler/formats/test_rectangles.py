@@ -37,7 +37,7 @@ def make_labels(row, col, angle_bin, width):
 
 def one(row, col, angle_bin, width=0.05, distance=0.5, intrinsics=INTRINSICS):
     depth = np.full(SIZE, distance, np.float32)
-    return rectangles_of(make_labels(row, col, angle_bin, width), depth, intrinsics, 18, 0.017)[0]
+    return rectangles_of(make_labels(row, col, angle_bin, width), depth, intrinsics, angles=18, finger_width=0.017)[0]
 
 
 def test_grasp_along_the_columns():

@@ -13,8 +13,6 @@ from hypothesis import strategies as st
 
 import labeler.truth.execution as execution
 from labeler.__main__ import main
-from labeler.dataset.generate import generate
-from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import GraspLabels
 from labeler.settings import LabelSettings
 from labeler.shards import DataSet
@@ -36,23 +34,6 @@ from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.grasp import deepest_free_depth
 from sim.gripper import GripperGeometry
-from sim.objects import ObjectSet
-
-RECIPE = DataSetRecipe(
-    objects=ObjectSet.pybullet(0, 20),
-    camera=PinholeCamera.from_fov(160, 120),
-    pixels_per_metre=1000.0,
-    labels=LabelSettings(angles=6),
-    scenes=2,
-    views=2,
-    object_counts=(2, 3),
-    seed=5,
-)
-
-
-@pytest.fixture(scope="module")
-def data_set(tmp_path_factory):
-    return generate(RECIPE, tmp_path_factory.mktemp("data") / "tiny", progress=False)
 
 
 def make_labels(rows):

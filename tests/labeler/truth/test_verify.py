@@ -12,32 +12,18 @@ import labeler.truth.execution as execution
 from labeler.__main__ import main
 from labeler.dataset.generate import generate
 from labeler.dataset.manifest import TiltTruth
-from labeler.dataset.recipe import DataSetRecipe
 from labeler.dataset.validate import find_problems
 from labeler.settings import LabelSettings
 from labeler.shards import DataSet
 from labeler.truth.execution import find_objects
 from labeler.truth.verify import bootstrap_share, describe_tilts, describe_truth, summarise_truth, verify
 from sim.benchmark.grasp_attempt import AttemptResult
-from sim.camera import PinholeCamera
 from sim.errors import InputError
-from sim.objects import ObjectSet
-
-RECIPE = DataSetRecipe(
-    objects=ObjectSet.pybullet(0, 20),
-    camera=PinholeCamera.from_fov(160, 120),
-    pixels_per_metre=1000.0,
-    labels=LabelSettings(angles=6),
-    scenes=2,
-    views=2,
-    object_counts=(2, 3),
-    seed=5,
-)
 
 
 @pytest.fixture(scope="module")
-def data_set(tmp_path_factory):
-    return generate(RECIPE, tmp_path_factory.mktemp("data") / "tiny", progress=False)
+def recipe(small_recipe):
+    return small_recipe(scenes=2, object_counts=(2, 3))
 
 
 def rows(success, scene=None, name=None):
@@ -57,21 +43,21 @@ def rows(success, scene=None, name=None):
     )
 
 
-def test_labels_lift_and_the_figure_is_kept(data_set):
+def test_labels_lift_and_the_figure_is_kept(data_set, recipe):
     before = DataSet(data_set)
     shards = {p.name: p.read_bytes() for p in data_set.glob("*.h5")}
     attempts = verify(data_set, attempts=12, friction=0.4, seed=3)
     assert len(attempts) == 12
     assert attempts.success.mean() > 0.7
     after = DataSet(data_set)
-    assert after.hash == before.hash == RECIPE.hash
+    assert after.hash == before.hash == recipe.hash
     truth = after.manifest.truth["0.4"]
     assert truth.lifted == pytest.approx(attempts.success.mean())
     assert truth.attempts == 12
     assert truth.seed == 3
     assert {p.name: p.read_bytes() for p in data_set.glob("*.h5")} == shards
     assert find_problems(data_set) == []
-    assert generate(RECIPE, data_set, progress=False) == data_set  # still this recipe's finished data
+    assert generate(recipe, data_set, progress=False) == data_set  # still this recipe's finished data
     for image, group in attempts.groupby("image"):
         frame = before.read(int(image), ("instance_mask", "objects"))
         labels = set(zip(frame["grasps"].row.tolist(), frame["grasps"].col.tolist(), strict=True))
@@ -91,7 +77,7 @@ def test_two_processes_find_the_same_and_another_friction_stands_beside_it(data_
     pd.testing.assert_frame_equal(two, verify(data_set, attempts=4, friction=0.2, seed=1, workers=1))
 
 
-def test_what_is_executed_is_the_label(data_set, monkeypatch):
+def test_what_is_executed_is_the_label(data_set, recipe, monkeypatch):
     """The tips' middle lies on the pixel's ray, ``depth`` below its surface, with the label's width."""
     seen = []
 
@@ -110,7 +96,7 @@ def test_what_is_executed_is_the_label(data_set, monkeypatch):
         expected.append((frame["pose"] @ [*ray, 1])[:3])
     assert np.allclose(sorted(map(tuple, expected)), sorted(tuple(g.translation[0]) for _, g, _, _ in seen))
     assert sorted(g.width[0] for _, g, _, _ in seen) == pytest.approx(sorted(attempts.width))
-    assert all(f == 0.25 and g == RECIPE.gripper for _, _, g, f in seen)
+    assert all(f == 0.25 and g == recipe.gripper for _, _, g, f in seen)
     assert {len(s.models) for s, *_ in seen} <= {2, 3}
 
 
@@ -166,9 +152,9 @@ def test_interval_resamples_whole_scenes():
     assert bootstrap_share([], []) is None
 
 
-def test_objects_must_be_the_same(data_set, tmp_path):
+def test_objects_must_be_the_same(data_set, recipe, tmp_path):
     data = DataSet(data_set)
-    assert find_objects(data).names == RECIPE.objects.names
+    assert find_objects(data).names == recipe.objects.names
     (tmp_path / "other.urdf").write_text("<robot name='other'/>")
     with pytest.raises(InputError, match="are not the 21"):
         find_objects(data, tmp_path)
@@ -185,11 +171,11 @@ def test_arguments_out_of_range(data_set, wrong):
         verify(data_set, **wrong)
 
 
-def test_no_data_set_no_labels(tmp_path, data_set):
+def test_no_data_set_no_labels(tmp_path, recipe):
     with pytest.raises(InputError, match="holds no finished data set"):
         verify(tmp_path)
     settings = LabelSettings(angles=6, engagement=0.049, min_wall_share=1.0, relaxed={})
-    empty = generate(replace(RECIPE, labels=settings, scenes=1), tmp_path / "empty", progress=False)
+    empty = generate(replace(recipe, labels=settings, scenes=1), tmp_path / "empty", progress=False)
     with pytest.raises(InputError, match="holds no labels"):
         verify(empty)
 
