@@ -1,7 +1,12 @@
 """The HDF5 shard format: write, read, and a folder of shards as one data set.
 
-labeler/README.md lists what a shard holds. A file that bears its final name is whole: everything is written under a
-temporary name, synced and renamed. Files are opened on first use in each process, never before a fork or a pickle.
+A shard of N images holds ``rgb`` (N, H, W, 3) uint8, ``depth`` and ``depth_noisy`` (N, H, W) uint16 in 0.1 mm (0 =
+missing), ``instance_mask`` (N, H, W) uint8 (0 = background, else ``objects/mask_value``), ``camera/intrinsics``
+(N, 3, 3) and ``camera/pose`` (N, 4, 4), the camera in the world, ``scene`` and ``view`` (N,). Labels and objects are
+flat arrays: those of image i are [offsets[i], offsets[i + 1]) of ``grasps/*`` and of ``objects/*``.
+
+A file that bears its final name is whole: everything is written under a temporary name, synced and renamed. Files are
+opened on first use in each process, never before a fork or a pickle.
 """
 
 from __future__ import annotations

@@ -5,6 +5,8 @@ Third floor of the house: it may import sim and labeler.
 
 from sim.lazy import attach_names
 
+__version__ = "0.2.0"
+
 _FORMER = {
     "contact_graspnet": "plgp.methods.contact_graspnet",
     "decoder": "plgp.policy.decoder",

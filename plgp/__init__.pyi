@@ -5,3 +5,5 @@ from .losses import GraspLoss as GraspLoss
 from .module import GraspModule as GraspModule
 from .policy.network import NetworkPolicy as NetworkPolicy
 from .targets import rasterise as rasterise
+
+__version__: str

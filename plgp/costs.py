@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import dataclass
 
@@ -12,6 +13,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 import plgp.networks
 from plgp.networks.base import GraspNetwork, parameter_count
+from sim.cli import run_command
 from sim.errors import InputError
 
 INPUTS = {"depth": 1, "RGB": 3, "RGB-D": 4}
@@ -117,30 +119,19 @@ def cost_table(size: tuple[int, int] = SIZE) -> Table:
     return table
 
 
-def _size(arguments: list[str]) -> tuple[int, int]:
-    """Returns the height and width that a command line asks for."""
-    if not arguments:
-        return SIZE
-    key, _, value = arguments[0].partition("=")
-    height, _, width = value.partition("x")
-    if len(arguments) > 1 or key != "size" or not (height.isdecimal() and width.isdecimal()):
-        raise InputError(f"'{' '.join(arguments)}' is not understood; give nothing, or size=HEIGHTxWIDTH")
-    return int(height), int(width)
+def costs(*, size: str = "x".join(map(str, SIZE))) -> None:
+    """Prints the table for images of ``size``, HEIGHTxWIDTH."""
+    match = re.fullmatch(r"(\d+)x(\d+)", size)
+    if match is None:
+        raise InputError(f"size is '{size}'; give HEIGHTxWIDTH, for example 480x640")
+    table = cost_table((int(match[1]), int(match[2])))
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    print(NOTES)
 
 
 def main() -> None:
-    """Runs the command line; an InputError becomes one sentence and exit status 2."""
-    arguments = sys.argv[1:]
-    if arguments and arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return
-    try:
-        table = cost_table(_size(arguments))
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
-    print(NOTES)
+    """Runs the command line."""
+    run_command("python -m plgp.costs", USAGE, costs)
 
 
 if __name__ == "__main__":

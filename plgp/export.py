@@ -43,6 +43,7 @@ from torch import Tensor, nn
 from plgp.data.transforms import COLOURS, InputFormat
 from plgp.module import GraspModule, load_module
 from plgp.networks.base import GraspNetwork
+from sim.cli import run_command
 from sim.errors import InputError
 
 OPSET = 17
@@ -191,45 +192,24 @@ def _session(path: str | Path) -> Any:
         raise InputError(f"'{path}' is not an ONNX file that onnxruntime can run") from error
 
 
-def _options(arguments: list[str]) -> tuple[str, str]:
-    """Returns checkpoint and out of a command line."""
-    options: dict[str, str] = {}
-    for argument in arguments:
-        key, _, value = argument.partition("=")
-        if key not in ("checkpoint", "out") or not value:
-            raise InputError(f"'{argument}' is not understood; give checkpoint=FILE and out=FILE")
-        options[key] = value
-    if len(options) != 2:
-        raise InputError("give checkpoint=FILE and out=FILE")
-    return options["checkpoint"], options["out"]
-
-
-def main() -> None:
-    """Runs the command line; an InputError becomes one sentence and exit status 2."""
-    arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return
-    try:
-        checkpoint, out = _options(arguments)
-        module = load_module(checkpoint)
-        metadata = export_onnx(module, out)
-        size = Path(out).stat().st_size / 1e6
-        print(f"wrote {out}: {size:.1f} MB, {metadata['modality']}, {metadata['bins']} bins, opset {OPSET}")
-        difference = _check(module, out)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+def export(*, checkpoint: str, out: Path) -> int:
+    """Exports a checkpoint and runs the file beside it; the exit status is 1 where their maps differ."""
+    module = load_module(checkpoint)
+    metadata = export_onnx(module, out)
+    size = out.stat().st_size / 1e6
+    print(f"wrote {out}: {size:.1f} MB, {metadata['modality']}, {metadata['bins']} bins, opset {OPSET}")
+    difference = _check(module, out)
     if difference is None:
         print("onnxruntime is not installed: the file was not run")
-    elif difference > TOLERANCE:
+        return 0
+    if difference > TOLERANCE:
         print(f"error: in onnxruntime its maps differ by up to {difference:.1e}; do not use it", file=sys.stderr)
-        raise SystemExit(1)
-    else:
-        print(f"in onnxruntime its maps differ by at most {difference:.1e}")
+        return 1
+    print(f"in onnxruntime its maps differ by at most {difference:.1e}")
+    return 0
 
 
-def _check(module: GraspModule, path: str) -> float | None:
+def _check(module: GraspModule, path: Path) -> float | None:
     """Returns the largest difference on another batch and size than were traced; None without onnxruntime."""
     try:
         import onnxruntime as onnxruntime
@@ -237,6 +217,11 @@ def _check(module: GraspModule, path: str) -> float | None:
         return None
     side = 4 * module.network.stride
     return largest_difference(module, path, (1, side, side))
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command("python -m plgp.export", USAGE, export)
 
 
 if __name__ == "__main__":

@@ -5,11 +5,10 @@ from __future__ import annotations
 import base64
 import html
 import io
-import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -29,6 +28,7 @@ from plgp.evaluation.failure_figures import caption, draw_example, film
 from sim.benchmark import BenchmarkSettings, observe, scene_after, store
 from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.scene_sets import load_scene_set
+from sim.cli import run_command
 from sim.drawing.replay import recorded_grasp
 from sim.errors import InputError
 from sim.grasp import GraspPoses
@@ -43,11 +43,9 @@ USAGE = """What fails and why: one HTML page of a benchmark's failed attempts, a
   out=outputs/failures  where failures.html, reasons.csv, causes.csv and attempts.csv go
   per_reason=6          so many example attempts a policy and reason; 0: tables alone
   protocol=rank         attempts examined: rank (of AP), or clear (of SR: executed again, slower)
-  scenes=plgp-320       the scene set that was measured: its name, or a file
+  scene_set=plgp-320    the scene set that was measured: its name, or a file
   seed=0                of the choice of examples
 """
-_DEFAULTS = {"out": "outputs/failures", "policy": "", "per_reason": "6", "protocol": "rank"}
-_DEFAULTS |= {"scenes": "plgp-320", "seed": "0"}
 _FOUND = ["cause", "label_mm", "angle_deg", "depth_mm", "width_mm", "hit", "hit_object", "overlap_mm"]
 _PROTOCOLS = {"rank": "the ranked grasps of AP, scene rebuilt each time", "clear": "clearing the scene, SR and PC"}
 _STYLE = """
@@ -314,43 +312,29 @@ def _millimetres(limits: Tolerances) -> dict[str, float]:
     return {name: 1e3 * getattr(limits, name) for name in ("near", "depth", "width", "overlap")}
 
 
-def _settings(arguments: Sequence[str]) -> dict[str, str]:
-    """Returns the settings of a command line. Raises InputError for one that is not known."""
-    settings = dict(_DEFAULTS)
-    for argument in arguments:
-        key, sign, value = argument.partition("=")
-        if not sign or key not in (*_DEFAULTS, "results") or not value:
-            known = ", ".join(f"{k}=" for k in ("results", *_DEFAULTS))
-            raise InputError(f"'{argument}' is not understood; give {known}")
-        settings[key] = value
-    if "results" not in settings:
-        raise InputError("results= is missing; give the folder of a benchmark, results=outputs/benchmark")
-    if settings["protocol"] not in ("rank", "clear"):
-        raise InputError(f"protocol={settings['protocol']}; give rank or clear")
-    for key in ("per_reason", "seed"):
-        if not settings[key].isdecimal():
-            raise InputError(f"{key}={settings[key]}; give a whole number, 0 or more")
-    return settings
+def failures(
+    *,
+    results: Path,
+    out: Path = Path("outputs/failures"),
+    policy: tuple[str, ...] = (),
+    per_reason: int = 6,
+    protocol: Literal["rank", "clear"] = "rank",
+    scene_set: str = "plgp-320",
+    seed: int = 0,
+) -> None:
+    """Examines the failed attempts of a benchmark, executes examples again and writes a page of them."""
+    for name, value in (("per_reason", per_reason), ("seed", seed)):
+        if value < 0:
+            raise InputError(f"{name}={value}; give a whole number, 0 or more")
+    found = load_scene_set(scene_set)
+    options: dict[str, Any] = {"per_reason": per_reason, "protocol": protocol, "scenes": found, "seed": seed}
+    written = write_failures(results, out, policy, **options)
+    print("wrote " + ", ".join(str(p) for p in written))
 
 
 def main() -> None:
-    """Runs the command line; an InputError becomes one sentence and exit status 2."""
-    arguments = sys.argv[1:]
-    if arguments and arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return
-    try:
-        chosen = _settings(arguments)
-        policies = [part for part in chosen["policy"].strip("[]").split(",") if part]
-        scenes = load_scene_set(chosen["scenes"])
-        counts = int(chosen["per_reason"]), chosen["protocol"]
-        written = write_failures(
-            chosen["results"], chosen["out"], policies, *counts, scenes=scenes, seed=int(chosen["seed"])
-        )
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    print("wrote " + ", ".join(str(p) for p in written))
+    """Runs the command line."""
+    run_command("python -m plgp.failures", USAGE, failures)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-import hydra
 import numpy as np
 from hydra.utils import instantiate
 from numpy.typing import NDArray
@@ -22,8 +21,8 @@ from scipy.spatial.transform import Rotation
 from plgp.policy import NetworkPolicy
 from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
 from plgp.policy.decoder import DecoderSettings, Workspace
-from plgp.train import check_choices, input_error
 from sim.camera import PinholeCamera
+from sim.cli import run_hydra
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
 
@@ -233,27 +232,9 @@ def quoted(arguments: list[str]) -> list[str]:
     return result
 
 
-@hydra.main(version_base="1.3", config_path="pkg://plgp_conf", config_name="predict")
-def _app(config: DictConfig) -> None:
-    try:
-        predict(config)
-    except Exception as error:
-        cause = input_error(error)
-        if cause is None:
-            raise
-        print(f"error: {cause}", file=sys.stderr)
-        raise SystemExit(2) from None
-
-
 def main() -> None:
     """Runs the command line."""
-    sys.argv[1:] = quoted(sys.argv[1:])
-    try:
-        check_choices(sys.argv[1:])
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    _app()
+    run_hydra(predict, "predict", words=quoted(sys.argv[1:]))
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from pathlib import Path
 from plgp.evaluation.report_page import write_page
 from plgp.evaluation.report_tables import Section, table_ii, table_iii, table_iv, table_of_runs
 from plgp.evaluation.runs import Gathered, gather
+from sim.cli import run_command
 from sim.errors import InputError
 
 USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, CSV and one HTML page.
@@ -22,8 +23,6 @@ USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, 
   incomplete=false    true: trainings that stopped before their last epoch count too
   pictures=true       false: no pictures of predictions in the page
 """
-_DEFAULTS = {"out": "outputs/report", "ablation": "table3", "category": "novel-15", "incomplete": "false"}
-_DEFAULTS |= {"pictures": "true"}
 
 
 def markdown(sections: Sequence[Section], skipped: Sequence[tuple[Path, str]]) -> str:
@@ -43,8 +42,9 @@ def markdown(sections: Sequence[Section], skipped: Sequence[tuple[Path, str]]) -
 def write_report(
     found: Gathered,
     out: str | Path,
-    ablation: str = _DEFAULTS["ablation"],
-    category: str = _DEFAULTS["category"],
+    *,
+    ablation: str = "table3",
+    category: str = "novel-15",
     pictures: bool = True,
 ) -> list[Path]:
     """Writes report.md, a CSV a table, and report.html; returns their paths.
@@ -73,41 +73,27 @@ def write_report(
     return [*written, write_page(found, sections, folder / "report.html", pictures)]
 
 
-def _settings(arguments: Sequence[str]) -> dict[str, str]:
-    """Returns the settings of a command line. Raises InputError for one that is not known."""
-    settings = dict(_DEFAULTS)
-    for argument in arguments:
-        key, sign, value = argument.partition("=")
-        if not sign or key not in (*_DEFAULTS, "runs") or not value:
-            raise InputError(f"'{argument}' is not understood; give {', '.join(f'{k}=' for k in ('runs', *_DEFAULTS))}")
-        settings[key] = value
-    for key in ("incomplete", "pictures"):
-        if settings[key].lower() not in ("true", "false"):
-            raise InputError(f"{key}={settings[key]}; give true or false")
-    if "runs" not in settings:
-        raise InputError("runs= is missing; give runs=outputs, or folders with commas between")
-    return settings
-
-
-def main() -> None:
-    """Runs the command line; an InputError becomes one sentence and exit status 2."""
-    arguments = sys.argv[1:]
-    if arguments and arguments[0] in ("-h", "--help", "help"):
-        print(USAGE, end="")
-        return
-    try:
-        chosen = _settings(arguments)
-        roots = [part for part in chosen["runs"].strip("[]").split(",") if part]
-        found = gather(roots, chosen["incomplete"].lower() == "true")
-        pictures = chosen["pictures"].lower() == "true"
-        written = write_report(found, chosen["out"], chosen["ablation"], chosen["category"], pictures)
-    except InputError as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+def report(
+    *,
+    runs: tuple[Path, ...],
+    out: Path = Path("outputs/report"),
+    ablation: str = "table3",
+    category: str = "novel-15",
+    incomplete: bool = False,
+    pictures: bool = True,
+) -> None:
+    """Gathers runs and results below some folders, writes the report and prints its tables."""
+    found = gather(runs, incomplete)
+    written = write_report(found, out, ablation=ablation, category=category, pictures=pictures)
     print(written[0].read_text())
     for path, why in found.skipped:
         print(f"left out {path}: {why}", file=sys.stderr)
     print("wrote " + ", ".join(str(p) for p in written))
+
+
+def main() -> None:
+    """Runs the command line."""
+    run_command("python -m plgp.report", USAGE, report)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import re
@@ -13,15 +12,14 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import import_module
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-import hydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from sim.cli import run_hydra
 from sim.errors import InputError
 
 
@@ -87,10 +85,10 @@ def train(config: DictConfig) -> dict[str, float]:
         trainer.fit(module, datamodule=data, ckpt_path=config.resume, **_trust(config.resume))
         clock.lap("training")
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        # An experiment may set a value of an evaluation that the command line leaves out.
-        if trainer.is_global_zero and "policies" in (config.get("evaluation") or {}):
+        # An experiment may set a value of a final benchmark that the command line leaves out.
+        if trainer.is_global_zero and "policies" in (config.get("final_benchmark") or {}):
             metrics |= _evaluate(config, trainer, output)
-            clock.lap("evaluation")
+            clock.lap("final benchmark")
         if trainer.is_global_zero:
             print(f"wall time: {clock}", flush=True)
         return metrics
@@ -158,14 +156,14 @@ class _Clock:
 
 def _evaluate(config: DictConfig, trainer: Any, output: Path) -> dict[str, float]:
     """Measures the best checkpoint beside the other policies; returns its scores, logged as ``test/AP`` ..."""
-    from plgp.benchmark import evaluate
+    from plgp.evaluation.evaluate import evaluate
 
     saved = trainer.checkpoint_callback
     best = (saved.best_model_path or saved.last_model_path) if saved is not None else ""
     OmegaConf.update(config, "checkpoint", best or None)
-    for name in config.evaluation.policies:  # an earlier training's, of other weights
+    for name in config.final_benchmark.policies:  # an earlier training's, of other weights
         shutil.rmtree(output / str(name), ignore_errors=True)
-    summary = evaluate(config.evaluation, output)
+    summary = evaluate(config.final_benchmark, output)
     means = summary[(summary.friction == "mean") & (summary.policy == "network")]
     scores = {f"test/{name}": float(means[name].mean()) for name in ("SR", "PC", "AP")} if len(means) else {}
     for logger in trainer.loggers:
@@ -181,61 +179,6 @@ def _trust(resume: str | None) -> dict[str, Any]:
     if not Path(resume).is_file():
         raise InputError(f"no checkpoint at '{resume}' to resume from; give another path, or resume=null")
     return {"weights_only": True}
-
-
-def input_error(error: BaseException | None) -> InputError | None:
-    """Returns the InputError behind an exception (Hydra wraps what a constructor raises), or None."""
-    while error is not None:
-        if isinstance(error, InputError):
-            return error
-        error = error.__cause__
-    return None
-
-
-def check_choices(arguments: list[str]) -> None:
-    """Raises InputError for a choice that conf/ does not have, before Hydra sees it.
-
-    A choice is ``network=ggcnn2``, nested ones ``experiment=table2/unet_rgb``. Folders given by ``--config-dir``
-    count as well; a launcher whose plugin is not installed is named.
-
-    Args:
-        arguments: The command line without the program.
-    """
-    line = " ".join(arguments)
-    if "hydra.searchpath" in line:  # configurations that only Hydra can find
-        return
-    own = Path(next(iter(import_module("plgp_conf").__path__)))
-    roots = [own, *map(Path, re.findall(r"(?:--config-dir|-cd)[= ](\S+)", line))]
-    for argument in arguments:
-        match = re.fullmatch(r"\+{0,2}([\w/]+)=\[?([\w,/\-]+)\]?", argument)
-        if not match:
-            continue
-        group, names = match[1], match[2].split(",")
-        if group.startswith("hydra/"):
-            _check_plugin(group, names)
-            continue
-        folders = [root / group for root in roots if (root / group).is_dir()]
-        known = sorted({p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")})
-        for name in names if folders else ():
-            if name not in (*known, "null"):
-                close = difflib.get_close_matches(name, known, n=1)
-                guess = f" (did you mean {group}={close[0]}?)" if close else ""
-                raise InputError(f"unknown {group} '{name}'; choose one of {', '.join(known)}{guess}")
-
-
-def _check_plugin(group: str, names: list[str]) -> None:
-    plugins = {"joblib": "joblib", "cpus": "joblib", "slurm": "submitit"}
-    plugins |= {"submitit_local": "submitit", "submitit_slurm": "submitit"}
-    for name in names if group == "hydra/launcher" else ():
-        if name in plugins and find_spec(f"hydra_plugins.hydra_{plugins[name]}_launcher") is None:
-            raise InputError(f"{group}={name} needs Hydra's {plugins[name]} launcher: pip install 'plgp[launchers]'")
-
-
-def drop_null_choices(arguments: list[str]) -> list[str]:
-    """Returns the command line with ``group=null`` as ``~group``, the only form that Hydra takes."""
-    root = Path(next(iter(import_module("plgp_conf").__path__)))
-    matches = [(a, re.fullmatch(r"(\w+)=null", a)) for a in arguments]
-    return [f"~{m[1]}" if m and (root / m[1]).is_dir() else a for a, m in matches]
 
 
 class ReportAfterMultirun(Callback):
@@ -255,26 +198,12 @@ class ReportAfterMultirun(Callback):
         print(written[0].read_text() + f"\nwrote {written[0].parent}")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://plgp_conf", config_name="train")
-def _app(config: DictConfig) -> float | None:
-    try:
-        metrics = train(config)
-    except Exception as error:
-        cause = input_error(error)
-        if cause is None:
-            raise
-        launcher = HydraConfig.get().launcher
-        if not str(launcher._target_).endswith("BasicLauncher"):
-            raise cause from None  # elsewhere an exit would only say that a worker died
-        _stop(cause)
+def run(config: DictConfig) -> float | None:
+    """Trains, and returns what a sweeper maximises: the last value of ``config.objective``, where it was logged."""
+    metrics = train(config)
     if "LOCAL_RANK" not in os.environ:  # not the other processes of trainer=ddp
         print(f"wrote {config.output}")
     return metrics.get(config.objective)
-
-
-def _stop(error: InputError) -> None:
-    print(f"error: {error}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 def main() -> None:
@@ -282,12 +211,7 @@ def main() -> None:
     # Threads that wait for each other must sleep, not spin: beside another busy process spinning
     # makes a step seven times slower. OpenMP reads this when torch is imported, later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    try:
-        check_choices(sys.argv[1:])
-    except InputError as error:
-        _stop(error)
-    sys.argv[1:] = drop_null_choices(sys.argv[1:])
-    _app()
+    run_hydra(run, "train", interrupted="interrupted; resume=FOLDER/checkpoints/last.ckpt goes on")
 
 
 if __name__ == "__main__":

@@ -1,20 +1,34 @@
-"""``python -m sim``: what is in an object set, as a table and as a contact sheet."""
+"""``python -m sim``: what is in an object set, as a table and as a contact sheet; the published scenes; figures."""
 
 from __future__ import annotations
 
-import os
 import re
 import sys
-import warnings
 from pathlib import Path
 from typing import Any
 
-import hydra
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
-
+from sim.cli import Command, dispatch, run_hydra
 from sim.errors import InputError
+
+PROGRAM = "python -m sim"
+USAGE = """The world: object sets, published scenes, figures.
+
+  python -m sim objects [key=value ...]   what is in an object set, as a table and as a contact sheet;
+                                          the word `objects` may be left out
+  python -m sim scene-set FILE            the scenes of plgp-320 anew, some four minutes on two cores
+  python -m sim figures DIR               the documentation's pictures of the world
+
+`python -m sim COMMAND --help` explains each.
+"""
+SCENE_SET_HELP = """python -m sim scene-set FILE [workers=2]
+
+Drops the published scenes of plgp-320 anew and writes them to FILE: 80 in each of seen-5, seen-15, novel-5 and
+novel-15 (section III-E), with the solver settings that they were made with.
+"""
+FIGURES_HELP = """python -m sim figures DIR
+
+Draws the pictures of rendering and depth noise that the documentation shows into the folder DIR.
+"""
 
 
 def show(config: Any) -> None:
@@ -72,43 +86,39 @@ def print_table(name: str, facts: Any, opening: float) -> None:
     print(f"{len(facts)} objects, {count} of them fit an opening of {1000 * opening:.0f} mm")
 
 
-@hydra.main(version_base="1.3", config_path="pkg://plgp_conf", config_name="sim")
-def _app(config: DictConfig) -> None:
-    try:
-        show(config)
-    except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, (InputError, OmegaConfBaseException)):
-            cause = cause.__cause__  # Hydra wraps what a constructor raises
-        if cause is None:
-            raise
-        _stop(cause)
+def scene_set(file: Path, *, workers: int = 2) -> None:
+    """Makes the published scenes of ``plgp-320`` anew."""
+    from sim.benchmark.scene_sets import make_published, save_scene_set
+
+    save_scene_set(make_published(workers=workers), file, f"{PROGRAM} scene-set FILE")
+    print(f"wrote {file}")
 
 
-def _stop(error: BaseException) -> None:
-    sentence = " ".join(str(error).split())
-    if isinstance(error, MissingMandatoryValue):
-        sentence = f"{error.full_key} is not given; say {error.full_key}=..."
-    # What Hydra adds is about its own search path.
-    print("error: " + re.split(r" (?:Config search path|full_key|See https):?", sentence)[0], file=sys.stderr)
-    raise SystemExit(2)
+def figures(folder: Path) -> None:
+    """Draws the pictures of the documentation that show the world."""
+    from sim.drawing.world_figures import write_world_figures
+
+    for path in write_world_figures(folder):
+        print(f"wrote {path}")
 
 
-def _plain_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)
+def objects(words: list[str]) -> None:
+    """Hands the rest of the line to Hydra."""
+    interrupted = "interrupted; meshes that are done stay in the cache"
+    run_hydra(show, "sim", words=words, program=f"{PROGRAM} objects", interrupted=interrupted)
 
 
 def main() -> None:
-    """Runs the command line; whatever a user can mend becomes one sentence and exit status 2."""
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else it prints a wrong choice over many lines, and exits itself
-    warnings.showwarning = _plain_warning
-    try:
-        _app()
-    except (HydraException, OmegaConfBaseException) as error:
-        _stop(error)
-    except KeyboardInterrupt:
-        print("interrupted; meshes that are done stay in the cache", file=sys.stderr)
-        raise SystemExit(130) from None
+    """Runs one subcommand; settings without one are those of ``objects``."""
+    words = sys.argv[1:]
+    if not words or (re.match(r"-|.*=", words[0]) and words[0] not in ("-h", "--help")):
+        sys.argv.insert(1, "objects")
+    commands = {
+        "objects": Command(run=objects, raw=True),
+        "scene-set": Command(run=scene_set, help=SCENE_SET_HELP),
+        "figures": Command(run=figures, help=FIGURES_HELP),
+    }
+    dispatch(PROGRAM, USAGE, commands)
 
 
 if __name__ == "__main__":

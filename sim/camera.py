@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
+from sim.geometry import make_pose
 
 FloatArray = NDArray[np.float64]
 
@@ -43,8 +44,8 @@ class PinholeCamera:
     Attributes:
         width: Image width, pixels.
         height: Image height, pixels.
-        intrinsics: (3, 3) float64, as in eq. (1), pixels.
-        pose: (4, 4) float64, T_world_camera, metres.
+        intrinsics: Intrinsic matrix of eq. (1), (3, 3) float64, pixels.
+        pose: Pose T_world_camera, (4, 4) float64, metres.
     """
 
     width: int
@@ -69,12 +70,24 @@ class PinholeCamera:
     def from_fov(
         cls, width: int = 640, height: int = 480, fov: float = np.pi / 3, pose: ArrayLike | None = None
     ) -> PinholeCamera:
-        """Returns the camera of eq. (1); ``fov`` is the vertical field of view in radians."""
+        """Returns the camera of eq. (1).
+
+        Args:
+            width: Image width, pixels.
+            height: Image height, pixels.
+            fov: Vertical field of view, radians, in (0, pi).
+            pose: (4, 4) T_world_camera, metres; the identity where left out.
+
+        Raises:
+            InputError: ``fov`` is out of range, or the pose is no finite 4x4 matrix.
+        """
         matrix = np.eye(4) if pose is None else np.asarray(pose, dtype=np.float64)
         return cls(width, height, intrinsics_from_fov(width, height, fov), matrix)
 
     def deproject(self, rows: ArrayLike, cols: ArrayLike, depth: ArrayLike) -> FloatArray:
-        """Returns the points seen by pixels: t = depth * M^-1 [col, row, 1], eq. (12) as meant.
+        """Returns the points seen by pixels by eq. (12), t = depth * M^-1 [col, row, 1].
+
+        Eq. (12) as printed divides by the depth.
 
         Args:
             rows: (N,) pixel rows, may be fractional.
@@ -111,7 +124,7 @@ class ParallelCamera:
     """The parallel (orthographic) camera of eqs. (11), (13), in the pinhole camera's frame.
 
     Attributes:
-        pixels_per_metre: eta; the paper's is 5,000.
+        pixels_per_metre: Resolution eta, pixels per metre; the paper's is 5,000.
         height: Image height, pixels.
         width: Image width, pixels.
     """
@@ -127,18 +140,39 @@ class ParallelCamera:
 
     @classmethod
     def covering(cls, pixels_per_metre: float, side: float = 0.6) -> ParallelCamera:
-        """Returns a square camera that sees ``side`` x ``side`` metres around the optical axis."""
+        """Returns a square camera around the optical axis.
+
+        Args:
+            pixels_per_metre: Resolution eta.
+            side: Side of the square that it sees, metres.
+        """
         pixels = round(pixels_per_metre * side)
         return cls(pixels_per_metre, pixels, pixels)
 
     def project(self, points: ArrayLike) -> tuple[FloatArray, FloatArray, FloatArray]:
-        """Returns ``rows``, ``cols`` (pixels, fractional) and ``depth`` (m) of (N, 3) camera-frame points."""
+        """Returns where points appear in the image, by eq. (11).
+
+        Args:
+            points: (N, 3), camera frame, metres.
+
+        Returns:
+            ``rows``, ``cols`` (N,) float64 pixels, and ``depth`` (N,) float64 metres.
+        """
         p = np.asarray(points, np.float64).reshape(-1, 3)
         eta = self.pixels_per_metre
         return eta * p[:, 1] + (self.height - 1) / 2, eta * p[:, 0] + (self.width - 1) / 2, p[:, 2].copy()
 
     def deproject(self, rows: ArrayLike, cols: ArrayLike, depth: ArrayLike) -> FloatArray:
-        """Returns (N, 3) float64 camera-frame points (m) of pixels and depths (m)."""
+        """Returns the points seen by pixels, by eq. (13).
+
+        Args:
+            rows: (N,) pixel rows, may be fractional.
+            cols: (N,) pixel columns, may be fractional.
+            depth: (N,) depth along the optical axis, metres.
+
+        Returns:
+            (N, 3) float64, camera frame, metres.
+        """
         r, c, z = np.broadcast_arrays(
             np.asarray(rows, np.float64), np.asarray(cols, np.float64), np.asarray(depth, np.float64)
         )
@@ -157,21 +191,18 @@ def overhead_pose(height: float) -> FloatArray:
     Returns:
         (4, 4) float64; image right is world x, image down is world -y.
     """
-    pose = np.eye(4)
-    pose[:3, :3] = np.diag([1.0, -1.0, -1.0])
-    pose[2, 3] = height
-    return pose
+    return make_pose(np.diag([1.0, -1.0, -1.0]), (0, 0, height))
 
 
 def offset_pose(height: float, offset: ArrayLike) -> FloatArray:
-    """Returns T = T_i T_o of eq. (2): shifted as eq. (3), then turned onto the tray's centre.
+    """Returns T = T_i T_o of eq. (2): shifted as in eq. (3), then turned onto the tray's centre.
 
-    Eq. (4) as printed misses the centre by 21 cm; here the shortest rotation that puts the
+    Eq. (4) as printed misses the centre by 21 cm. Here the shortest rotation that puts the
     optical axis exactly through the centre is taken, which adds no roll.
 
     Args:
         height: Height of the camera over the tray's floor, metres.
-        offset: (2,) shift along the camera's x and y, metres: eq. (3)'s 2 l alpha - l.
+        offset: (2,) shift along the camera's x and y, eq. (3)'s 2 l alpha - l, metres.
 
     Returns:
         (4, 4) float64 T_world_camera.
@@ -181,13 +212,20 @@ def offset_pose(height: float, offset: ArrayLike) -> FloatArray:
     to_centre /= np.linalg.norm(to_centre)
     axis = np.cross([0.0, 0.0, 1.0], to_centre)
     sine = np.linalg.norm(axis)
-    offset_matrix = np.eye(4)
-    if sine > 0:
-        offset_matrix[:3, :3] = Rotation.from_rotvec(axis / sine * np.arctan2(sine, to_centre[2])).as_matrix()
-    offset_matrix[:2, 3] = shift
-    return overhead_pose(height) @ offset_matrix
+    angle = np.arctan2(sine, to_centre[2])
+    turn = Rotation.from_rotvec(axis / sine * angle).as_matrix() if sine > 0 else np.eye(3)
+    return overhead_pose(height) @ make_pose(turn, (*shift, 0.0))
 
 
 def random_view_pose(rng: np.random.Generator, height: float, max_offset: float) -> FloatArray:
-    """Returns a random view of eqs. (2)-(4): both offsets uniform in [-max_offset, max_offset] m."""
+    """Returns a random view of eqs. (2)-(4).
+
+    Args:
+        rng: Source of randomness.
+        height: Height of the camera over the tray's floor, metres.
+        max_offset: Largest offset l along the camera's x and along its y, both uniform, metres.
+
+    Returns:
+        (4, 4) float64 T_world_camera.
+    """
     return offset_pose(height, rng.uniform(-max_offset, max_offset, 2))

@@ -12,6 +12,7 @@ import difflib
 import inspect
 import os
 import re
+import select
 import sys
 import types
 import typing
@@ -50,7 +51,7 @@ class Command:
 
 
 def dispatch(program: str, usage: str, commands: Mapping[str, Command], *, interrupted: str = "interrupted") -> None:
-    """Runs the subcommand that the command line names, and exits.
+    """Runs the subcommand that the command line names, and exits with its status.
 
     Args:
         program: The program as its user types it, ``python -m labeler``.
@@ -66,16 +67,14 @@ def dispatch(program: str, usage: str, commands: Mapping[str, Command], *, inter
         if words[0] not in commands:
             raise InputError(f"'{words[0]}' is no command; choose from {', '.join(commands)}")
         command = commands[words[0]]
-        if command.raw:
-            sys.exit(command.run(words[1:]))
-        if set(_HELP[:2]) & set(words[1:]):
+        if not command.raw and set(_HELP[:2]) & set(words[1:]):
             print(command.help, end="")
             return
-        sys.exit(call(command.run, words[1:], f"{program} {words[0]}"))
+        sys.exit(command.run(words[1:]) if command.raw else call(command.run, words[1:], f"{program} {words[0]}"))
 
 
 def run_command(program: str, usage: str, function: Callable[..., int | None]) -> None:
-    """Runs a command that has no subcommands, and exits.
+    """Runs a command that has no subcommands; exits where its status is not 0.
 
     Args:
         program: The program as its user types it, ``python -m plgp.report``.
@@ -87,7 +86,9 @@ def run_command(program: str, usage: str, function: Callable[..., int | None]) -
         print(usage, end="")
         return
     with guarded():
-        sys.exit(call(function, words, program))
+        status = call(function, words, program)
+        if status:
+            sys.exit(status)
 
 
 @contextmanager
@@ -99,11 +100,23 @@ def guarded(*, interrupted: str = "interrupted") -> Iterator[None]:
         print(interrupted, file=sys.stderr)
         raise SystemExit(130) from None
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _reader_is_gone():
+            raise SystemExit(128 + 13) from None
         sentence = mendable(error)
         if sentence is None:
             raise
         print(f"error: {sentence}", file=sys.stderr)
         raise SystemExit(2) from None
+
+
+def _reader_is_gone() -> bool:
+    """Whether nobody reads what is printed any more, as in ``... | head``; then nothing more is printed."""
+    state = select.poll()
+    state.register(sys.stdout.fileno(), 0)
+    if not any(event & select.POLLERR for _, event in state.poll(0)):
+        return False
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return True
 
 
 def input_error(error: BaseException | None) -> InputError | None:
@@ -163,14 +176,16 @@ def call(function: Callable[..., int | None], words: Sequence[str], program: str
         key, sign, text = word.partition("=")
         if not sign or key not in options:
             known = ", ".join(f"{name}=..." for name in options)
-            close = difflib.get_close_matches(key, options, n=1)
+            close = (
+                [FORMER.get(key, "")] if FORMER.get(key) in options else difflib.get_close_matches(key, options, n=1)
+            )
             guess = f" (did you mean {close[0]}=?)" if close else ""
             cure = f"give {known}{guess}" if known else "leave it out"
             raise InputError(f"`{program}` does not know '{word}'; {cure}")
         values[key] = _value(hints[key], text, f"`{program}`: {key}")
     for name, option in options.items():
         if option.default is option.empty and name not in values:
-            raise InputError(f"`{program}` needs {name}=...; `{program} --help` says more")
+            raise InputError(f"{name}= is missing; give {name}=... (`{program} --help` says more)")
     return function(*(_value(hints[n], w, n) for n, w in zip(places, given, strict=True)), **values) or 0
 
 
@@ -182,11 +197,14 @@ def _value(kind: Any, text: str, what: str) -> Any:
         kind = next(k for k in typing.get_args(kind) if k is not types.NoneType)
     if typing.get_origin(kind) is tuple:
         parts = [part.strip() for part in text.strip("[]").split(",")]
-        return tuple(_value(typing.get_args(kind)[0], part, what) for part in parts if part)
+        try:
+            return tuple(_value(typing.get_args(kind)[0], part, what) for part in parts if part)
+        except InputError as error:
+            raise InputError(f"{error}, or several with commas between") from None
     if typing.get_origin(kind) is Literal:
         choices = typing.get_args(kind)
         if text not in choices:
-            raise InputError(f"{what} is '{text}'; choose {' or '.join(choices)}")
+            raise InputError(f"{what} is '{text}'; give {' or '.join(choices)}")
         return text
     if kind is bool:
         if text.lower() not in ("true", "false"):
@@ -307,7 +325,7 @@ def check_choices(arguments: Sequence[str], config_name: str = "train") -> None:
 
 def _check_former(argument: str, own: set[str]) -> None:
     """Raises InputError for a former name, unless the application has a setting ``own`` of that name."""
-    match = re.match(r"[+~]{0,2}(\w+)(?=[.=@])", argument)
+    match = re.match(r"[+~]{0,2}(\w+)(?=[.=@]|$)", argument)
     if match and match[1] in FORMER and match[1] not in own:
         new = FORMER[match[1]]
         raise InputError(f"'{match[1]}' is called {new} now; write {argument.replace(match[1], new, 1)}")

@@ -11,5 +11,9 @@ Kernel = TypeVar("Kernel", bound=Callable[..., Any])
 
 
 def compiled(function: Kernel) -> Kernel:
-    """Compiles a kernel: cached on disk, free of the interpreter's lock, indices unchecked."""
+    """Compiles a kernel: cached on disk, free of the interpreter's lock, indices unchecked.
+
+    A kernel never uses numba's own threads. Python threads run kernels side by side instead: they need
+    no barriers, and they leave nothing behind that a fork could trip over.
+    """
     return cast(Kernel, njit(cache=True, nogil=True, boundscheck=False)(function))

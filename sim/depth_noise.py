@@ -16,19 +16,19 @@ from sim.view import check_depth_image
 FloatImage = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DepthNoise:
     """Makes a perfect depth image look like a camera's; the defaults are the authors' tool's.
 
     Attributes:
         missing_low: Sobel gradient at which ``missing_low_probability`` of the pixels are lost.
-        missing_high: Sobel gradient from which all are lost. Gradients are cv2.Sobel's raw sums
+        missing_high: Sobel gradient from which all pixels are lost. Gradients are cv2.Sobel's raw sums
             on metres: 1,500 is a step of about 12 mm.
-        missing_low_probability: See ``missing_low``.
+        missing_low_probability: Probability that a pixel is lost at ``missing_low``, [0, 1].
         sobel_size: Side of the Sobel kernel, pixels, odd, at most 31.
         sigma: Standard deviation of the depth error, metres.
-        grid: Both random fields are drawn on a grid coarser by this factor.
-        blurs: How often the image is scaled down by two and up again.
+        grid: Factor by which the grid of both random fields is coarser than the image.
+        blurs: Number of times that the image is scaled down by two and up again.
     """
 
     missing_low: float = 500.0
@@ -78,7 +78,14 @@ class DepthNoise:
         return np.where(valid, np.maximum(noisy, 1e-3), 0).astype(np.float32)
 
     def missing_probability(self, depth: FloatImage) -> FloatImage:
-        """Returns f(grad) of eq. (5): (H, W) float32 in [0, 1], linear in the Sobel gradient."""
+        """Returns f(grad) of eq. (5), linear in the Sobel gradient.
+
+        Args:
+            depth: (H, W) float32, metres, 0 = missing.
+
+        Returns:
+            (H, W) float32, probability in [0, 1] that a pixel is lost.
+        """
         filled = _fill_missing(depth)
         dx = cv2.Sobel(filled, cv2.CV_32F, 1, 0, ksize=self.sobel_size)
         dy = cv2.Sobel(filled, cv2.CV_32F, 0, 1, ksize=self.sobel_size)
@@ -87,7 +94,13 @@ class DepthNoise:
         return np.clip(probability, 0, 1).astype(np.float32)
 
     def _field(self, rng: np.random.Generator, shape: tuple[int, ...], unit_variance: bool) -> FloatImage:
-        """Returns a smooth Gaussian field of a standard normal grid, bicubically upsampled."""
+        """Returns a smooth Gaussian field: a standard normal grid, bicubically upsampled.
+
+        Args:
+            rng: Source of randomness.
+            shape: (H, W) of the field.
+            unit_variance: Whether each pixel is divided by its standard deviation, which the upsampling lowers.
+        """
         height, width = shape
         coarse = rng.standard_normal((-(-height // self.grid), -(-width // self.grid)), dtype=np.float32)
         size = (coarse.shape[1] * self.grid, coarse.shape[0] * self.grid)

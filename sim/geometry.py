@@ -9,10 +9,10 @@ FloatArray = NDArray[np.float64]
 
 
 def make_pose(rotation: ArrayLike, translation: ArrayLike) -> FloatArray:
-    """Returns a pose of its parts.
+    """Returns the pose with the given rotation and translation.
 
     Args:
-        rotation: (3, 3), its columns are the axes of frame b in frame a.
+        rotation: (3, 3), whose columns are the axes of frame b in frame a.
         translation: (3,) origin of frame b in frame a, metres.
 
     Returns:
@@ -23,12 +23,12 @@ def make_pose(rotation: ArrayLike, translation: ArrayLike) -> FloatArray:
     return pose
 
 
-def transform(pose: FloatArray, points: NDArray[np.floating]) -> FloatArray:
+def transform(pose: NDArray[np.floating], points: NDArray[np.floating]) -> FloatArray:
     """Returns points in another frame: p_a = R p_b + t.
 
     Args:
-        pose: (4, 4) T_a_b.
-        points: (N, 3), frame b, metres.
+        pose: (4, 4) T_a_b, float64.
+        points: (N, 3) floating, frame b, metres.
 
     Returns:
         (N, 3) float64, frame a, metres.
@@ -41,9 +41,9 @@ def look_at(eye: ArrayLike, target: ArrayLike, *, up: ArrayLike = (0.0, 0.0, 1.0
     """Returns the pose of a camera that looks at a point.
 
     Args:
-        eye: (3,) where the camera stands, world frame, metres.
-        target: (3,) the point on its optical axis, world frame, metres.
-        up: (3,) direction that the image's top shows, as far as it can; not parallel to the view.
+        eye: (3,) place of the camera, world frame, metres.
+        target: (3,) point on the camera's optical axis, world frame, metres.
+        up: (3,) direction that points upwards in the image, world frame; not parallel to the view.
 
     Returns:
         (4, 4) float64 T_world_camera: x right, y down, z forward.

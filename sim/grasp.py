@@ -6,21 +6,23 @@ the approach, y = z x x. Angles are counter-clockwise as the image is seen, in [
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
-from numba import njit
 from numpy.typing import ArrayLike, NDArray
 
 from sim.camera import PinholeCamera
+from sim.compiled import compiled
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.gripper import GripperGeometry
 from sim.view import check_depth_image
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+Pair = tuple[float, float]
+Four = tuple[float, float, float, float]
 
 
 def angle_to_bin(angle: ArrayLike, bins: int) -> IntArray:
@@ -49,12 +51,12 @@ class PixelGrasps:
     """N grasps of eq. (7), in one image.
 
     Attributes:
-        row: (N,) int64, pixels.
-        col: (N,) int64, pixels.
-        depth: (N,) float64, metres: how far the tips go below the surface at the pixel.
-        angle: (N,) float64, radians, taken modulo pi into [0, pi).
-        width: (N,) float64, metres: opening between the inner finger faces on the way down.
-        quality: (N,) float64 in [0, 1].
+        row: Rows, (N,) int64, pixels.
+        col: Columns, (N,) int64, pixels.
+        depth: Distance that the tips go below the surface at the pixel, (N,) float64, metres.
+        angle: Angle theta, (N,) float64, radians, taken modulo pi into [0, pi).
+        width: Opening between the inner finger faces on the way down, (N,) float64, metres.
+        quality: Quality, (N,) float64 in [0, 1].
     """
 
     row: IntArray
@@ -85,11 +87,13 @@ class PixelGrasps:
         return PixelGrasps(**{f.name: np.atleast_1d(getattr(self, f.name)[index]) for f in fields(self)})
 
     def to_poses(self, depth_image: NDArray[np.floating], camera: PinholeCamera) -> GraspPoses:
-        """Returns 6-DOF grasps in the camera frame: eqs. (8) as meant, and (9).
+        """Returns 6-DOF grasps in the camera frame by eq. (9) and eq. (8), t = I(p) M^-1 [p; 1] + [0, 0, d].
+
+        Eq. (8) as printed divides by I(p).
 
         Args:
             depth_image: (H, W) floating, metres, 0 = missing.
-            camera: The camera that took it.
+            camera: Camera that took the image.
 
         Raises:
             InputError: A grasp lies outside the image or on a pixel without depth.
@@ -114,11 +118,11 @@ class GraspPoses:
     """N grasps of eq. (6).
 
     Attributes:
-        translation: (N, 3) float64, metres: the middle between the finger tips, in ``frame``.
-        rotation: (N, 3, 3) float64: columns are the grasp frame's axes in ``frame``.
-        width: (N,) float64, metres.
-        quality: (N,) float64 in [0, 1].
-        frame: "camera" or "world".
+        translation: Middle between the finger tips, (N, 3) float64, metres, in ``frame``.
+        rotation: Rotation whose columns are the grasp frame's axes in ``frame``, (N, 3, 3) float64.
+        width: Opening between the inner finger faces, (N,) float64, metres.
+        quality: Quality, (N,) float64 in [0, 1].
+        frame: Name of the frame, "camera" or "world".
     """
 
     translation: FloatArray
@@ -153,17 +157,22 @@ class GraspPoses:
         return cls(np.zeros((0, 3)), np.zeros((0, 3, 3)), np.zeros(0), np.zeros(0), frame)
 
     def transform(self, pose: ArrayLike, frame: str) -> GraspPoses:
-        """Returns the grasps in another frame; ``pose`` is (4, 4) T_frame_self.frame."""
+        """Returns the grasps in another frame.
+
+        Args:
+            pose: (4, 4) pose of the grasps' present frame in the new one, metres.
+            frame: Name of the new frame.
+        """
         matrix = np.asarray(pose, np.float64)
-        translation = self.translation @ matrix[:3, :3].T + matrix[:3, 3]
+        translation = transform(matrix, self.translation)
         return GraspPoses(translation, matrix[:3, :3] @ self.rotation, self.width, self.quality, frame)
 
     def to_graspnet(self) -> FloatArray:
         """Returns (N, 17) float64 rows as graspnetAPI stores them.
 
-        Columns: score, width, height, depth, rotation (9, row-major), translation (3), object id.
-        The rotation's columns are approach, closing, and their cross product; depth is 0,
-        so that the translation is the point between the tips; object id is -1.
+        The columns are score, width, height, depth, rotation (9, row-major), translation (3), object id.
+        The rotation's columns are approach, closing, and their cross product. The depth is 0,
+        so that the translation is the point between the tips. The object id is -1.
         """
         rows = np.zeros((len(self), 17))
         rows[:, 0], rows[:, 1], rows[:, 2] = self.quality, self.width, 0.02
@@ -175,7 +184,15 @@ class GraspPoses:
 
     @classmethod
     def from_graspnet(cls, rows: ArrayLike, frame: str = "camera") -> GraspPoses:
-        """Returns grasps from (N, 17) graspnetAPI rows; their depth is added along the approach."""
+        """Returns the grasps of graspnetAPI rows.
+
+        Args:
+            rows: (N, 17) numbers in the order of ``to_graspnet``; their depth is added along the approach.
+            frame: Name of the frame that they are given in.
+
+        Raises:
+            InputError: The rows do not have 17 columns.
+        """
         array = np.asarray(rows, np.float64)
         if array.ndim != 2 or array.shape[1] != 17:
             raise InputError(f"graspnetAPI grasps have shape (N, 17), not {array.shape}")
@@ -186,17 +203,20 @@ class GraspPoses:
         return cls(translation, rotation, array[:, 1], array[:, 0], frame)
 
 
-# Share of a finger's footprint that must be seen: less is unknown ground.
+# Least share of a finger's footprint that must be seen; below it the ground counts as unknown.
 _MIN_SEEN_SHARE = 0.2
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Numba with its cache on disk, typed so that a type checker keeps the signature open."""
-    return cast(Callable[..., Any], njit(cache=True, nogil=True)(function))
-
-
-@_compiled
-def _free_top(depth, focal, centre, z_range, origin, axes, box):
+@compiled
+def _free_top(
+    depth: NDArray[np.float32],
+    focal: Pair,
+    centre: Pair,
+    z_range: Pair,
+    origin: Pair,
+    axes: Four,
+    box: Four,
+) -> Pair:
     """Returns the nearest depth seen inside a footprint, and the share of it that is seen.
 
     ``box`` = (along min, along max, across min, across max) in metres around ``origin`` (x, y);
@@ -230,8 +250,25 @@ def _free_top(depth, focal, centre, z_range, origin, axes, box):
     return top, count / ((box[1] - box[0]) * (box[3] - box[2]))
 
 
-@_compiled
-def _free_depths(depth, focal, centre, z_range, rows, cols, angles, widths, measures, margin, depth_margin):
+@compiled
+def _free_depths(
+    depth: NDArray[np.float32],
+    focal: Pair,
+    centre: Pair,
+    z_range: Pair,
+    rows: IntArray,
+    cols: IntArray,
+    angles: FloatArray,
+    widths: FloatArray,
+    measures: tuple[float, float, float, float, float],
+    margin: float,
+    depth_margin: float,
+) -> FloatArray:
+    """Returns the grasp depths of ``deepest_free_depth``, metres.
+
+    ``focal`` and ``centre`` = (row, column) in pixels; ``z_range`` = (nearest, farthest) depth seen, metres;
+    ``measures`` = the gripper's finger thickness, width and length, and its palm's width and thickness.
+    """
     thickness, finger_width, length, palm_width, palm_thickness = measures
     result = np.full(len(rows), np.nan)
     for i in range(len(rows)):
@@ -271,21 +308,20 @@ def deepest_free_depth(
     """Returns section IV-A's grasp depth: as deep as the opened gripper stays free of the image.
 
     The fingers' and the palm's footprints are compared with every pixel that deprojects into
-    them. Missing pixels are unknown: they neither block nor free; a finger's footprint of which
-    less than a fifth is seen (holes, the image's border, ground hidden behind an object) has no
-    known depth.
+    them. Missing pixels are unknown: they neither block nor free. A finger's footprint has no known
+    depth where less than a fifth of it is seen: at holes, at the image's border, behind an object.
 
     Args:
         depth_image: (H, W) floating, metres, 0 = missing.
-        camera: The camera that took it; its skew is taken as 0.
-        gripper: Its geometry.
-        row: (N,) integer grasp rows.
-        col: (N,) integer grasp columns.
-        angle: (N,) radians.
-        width: (N,) metres between the inner finger faces.
-        margin: Metres kept free on every side of each finger's footprint.
-        depth_margin: Metres kept free under fingers and palm, but never more than half of the way that
-            is free: a noisy image shows surfaces too low, and a hand that presses on one cannot close.
+        camera: Camera that took the image; its skew is taken as 0.
+        gripper: Geometry of the gripper.
+        row: Grasp rows, (N,) integer, pixels.
+        col: Grasp columns, (N,) integer, pixels.
+        angle: Angles theta, (N,) radians.
+        width: Openings between the inner finger faces, (N,) metres.
+        margin: Distance kept free on every side of each finger's footprint, metres.
+        depth_margin: Distance kept free under fingers and palm, metres, but never more than half of the way that
+            is free. A noisy image shows surfaces too low, and a hand that presses on one cannot close.
 
     Returns:
         (N,) float64, metres below the surface at the pixel, at most ``gripper.finger_length``;
@@ -311,5 +347,4 @@ def deepest_free_depth(
     g = gripper
     measures = g.finger_thickness, g.finger_width, g.finger_length, g.palm_width, g.palm_thickness
     optics = (m[1, 1], m[0, 0]), (m[1, 2], m[0, 2]), (float(seen.min()), float(seen.max()))
-    free = _free_depths(image, *optics, rows, cols, angles, widths, measures, margin, depth_margin)
-    return cast(FloatArray, free)
+    return _free_depths(image, *optics, rows, cols, angles, widths, measures, margin, depth_margin)

@@ -17,12 +17,12 @@ class GripperGeometry:
     box is ``finger_thickness`` along x, ``finger_width`` along y, ``finger_length`` along z.
 
     Attributes:
-        finger_width: L1, along y.
-        finger_thickness: L2, along x.
-        finger_length: L3, from the palm to the tips; also the greatest grasp depth.
-        max_opening: L4, the greatest distance between the inner finger faces.
-        palm_width: The palm's extent along x.
-        palm_thickness: The palm's extent along y.
+        finger_width: Width L1 of a finger, along y.
+        finger_thickness: Thickness L2 of a finger, along x.
+        finger_length: Length L3 of a finger, from the palm to the tip; also the greatest grasp depth.
+        max_opening: Greatest distance L4 between the inner finger faces.
+        palm_width: Extent of the palm along x.
+        palm_thickness: Extent of the palm along y.
     """
 
     finger_width: float = 0.017

@@ -24,7 +24,7 @@ Result = TypeVar("Result")
 BACKENDS = ("loky", "multiprocessing", "threading", "dask", "ray")
 _PACKAGES = {"dask": "dask.distributed", "ray": "ray"}
 _LOST = "a worker process ended before its job was done (killed, crashed or out of memory); try again"
-_BLOCK = 8  # jobs per worker between two waits, where a backend gives its results only all at once
+_BLOCK = 8  # jobs per worker between two waits, for a backend that gives its results only all at once
 
 
 class WorkerLost(InputError):
@@ -32,25 +32,25 @@ class WorkerLost(InputError):
 
 
 def run_jobs(
-    function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], workers: int, backend: str = "loky"
+    function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], workers: int, *, backend: str = "loky"
 ) -> Generator[Result, None, None]:
     """Yields ``function(*job)`` of every job as soon as it is done, in whatever order.
 
-    Jobs are taken as workers come free, a few ahead. Closing the generator (or an error, or Ctrl-C)
-    ends the workers and whatever cluster was started here.
+    Jobs are taken as workers come free, a few ahead. Closing the generator ends the workers and whatever
+    cluster was started here; so do an error and Ctrl-C.
 
     Args:
-        function: A module's function: it travels to other processes.
-        jobs: The arguments of each call.
-        workers: Processes; 1 runs the jobs here. Dask and Ray take as many as the cluster has.
-        backend: ``loky``, ``multiprocessing``, ``threading``; ``dask`` (the program's client, else the
-            scheduler at ``DASK_SCHEDULER_ADDRESS``, else one on this machine); ``ray`` (the cluster at
-            ``RAY_ADDRESS``, else one on this machine).
+        function: Function of a module, so that it can travel to other processes.
+        jobs: Arguments of each call.
+        workers: Number of processes; 1 runs the jobs in this one. Dask and Ray take as many as the cluster has.
+        backend: Name of what runs the jobs. ``loky``, ``multiprocessing`` and ``threading`` are joblib's. ``dask``
+            takes the program's client, else the scheduler at ``DASK_SCHEDULER_ADDRESS``, else one on this machine.
+            ``ray`` takes the cluster at ``RAY_ADDRESS``, else one on this machine.
 
     Raises:
-        InputError: Fewer than one worker, a backend that is not known or not installed, or a cluster
-            that does not answer.
-        WorkerLost: A worker died, with Dask and Ray: four times over the same job. ``multiprocessing``
+        InputError: There is less than one worker, the backend is not known or not installed, or a cluster
+            does not answer.
+        WorkerLost: A worker died; with Dask and Ray, four times over the same job. ``multiprocessing``
             does not notice and waits.
     """
     if workers < 1:
@@ -62,19 +62,24 @@ def run_jobs(
     except ImportError as error:
         raise InputError(f"backend '{backend}' is not installed; pip install 'plgp[{backend}]'") from error
     run = {"dask": _run_on_dask, "ray": _run_on_ray}.get(backend)
-    return _run_on_joblib(function, jobs, workers, backend) if run is None else run(function, iter(jobs), workers)
+    if run is None:
+        return _run_on_joblib(function, jobs, workers, backend=backend)
+    return run(function, iter(jobs), workers)
 
 
 def _run_on_joblib(
-    function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], workers: int, backend: str
+    function: Callable[..., Result], jobs: Iterable[tuple[Any, ...]], workers: int, *, backend: str
 ) -> Generator[Result, None, None]:
+    """Yields the results of jobs that joblib runs on this machine."""
     if workers == 1:
         yield from (function(*job) for job in jobs)
         return
-    # loky takes a worker that has just imported torch for one that leaks, and starts another.
+    # loky mistakes a worker that has just imported torch for one that leaks, and starts another.
     warnings.filterwarnings("ignore", message="A worker stopped while some jobs")
-    warnings.filterwarnings("ignore", message=".*have been cancelled. You could benefit")  # closed early: meant
-    # batch_size: jobs are seconds long; a batch would hold back results that are done.
+    warnings.filterwarnings(
+        "ignore", message=".*have been cancelled. You could benefit"
+    )  # said where the generator is closed early, as it may be
+    # Jobs are seconds long: a larger batch would hold back results that are done.
     options: dict[str, Any] = {"n_jobs": workers, "backend": backend, "batch_size": 1}
     calls = (joblib.delayed(_call)(function, *job) for job in jobs)
     if backend == "multiprocessing":
@@ -91,17 +96,19 @@ def _run_on_joblib(
 def _run_on_dask(
     function: Callable[..., Result], jobs: Iterator[tuple[Any, ...]], workers: int
 ) -> Generator[Result, None, None]:
-    """Not through joblib, whose Dask backend waits forever for a job that has lost its workers."""
-    from dask.distributed import KilledWorker, as_completed
+    """Yields the results of jobs that Dask runs.
 
+    Dask is asked directly: joblib's Dask backend waits forever for a job that has lost its workers.
+    """
+    distributed: Any = importlib.import_module("dask.distributed")
     with _dask_client(workers) as client:
         ahead = 2 * max(sum(client.ncores().values()), 1)
-        running = as_completed([client.submit(function, *job, pure=False) for job in islice(jobs, ahead)])
+        running = distributed.as_completed([client.submit(function, *job, pure=False) for job in islice(jobs, ahead)])
         try:
             for future in running:
                 try:
                     result = future.result()
-                except KilledWorker as error:
+                except distributed.KilledWorker as error:
                     raise WorkerLost(_LOST) from error
                 running.update([client.submit(function, *job, pure=False) for job in islice(jobs, 1)])
                 yield result
@@ -113,13 +120,13 @@ def _run_on_dask(
 def _dask_client(workers: int) -> Iterator[Any]:
     """Yields the program's client, or one for as long as the jobs run."""
     import dask
-    from dask.distributed import default_client
 
+    distributed: Any = importlib.import_module("dask.distributed")
     try:
-        client = default_client()
-    except ValueError:  # none yet
+        client = distributed.default_client()
+    except ValueError:  # the program has none yet
         address = dask.config.get("scheduler-address", None)
-        quiet = logging.CRITICAL  # errors come to the caller; a restarted worker is no news
+        quiet = logging.CRITICAL  # errors reach the caller anyway, and a restarted worker is no news
         local = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": None, "silence_logs": quiet}
         logger = logging.getLogger("distributed")
         level = logger.level
@@ -134,10 +141,10 @@ def _dask_client(workers: int) -> Iterator[Any]:
 
 
 def _dask_connection(**options: Any) -> Any:
-    from dask.distributed import Client
-
+    """Returns a Dask client of these options; raises InputError where no scheduler answers."""
+    distributed: Any = importlib.import_module("dask.distributed")
     try:
-        return Client(**options)
+        return distributed.Client(**options)
     except OSError as error:
         address = options.get("address", "this machine")
         raise InputError(f"no Dask scheduler answers at {address}; start it or unset DASK_SCHEDULER_ADDRESS") from error
@@ -146,9 +153,11 @@ def _dask_connection(**options: Any) -> Any:
 def _run_on_ray(
     function: Callable[..., Result], jobs: Iterator[tuple[Any, ...]], workers: int
 ) -> Generator[Result, None, None]:
-    """Not through joblib, whose Ray backend gives its results only all at once."""
-    import ray
+    """Yields the results of jobs that Ray runs.
 
+    Ray is asked directly: joblib's Ray backend gives its results only all at once.
+    """
+    ray: Any = importlib.import_module("ray")
     with _ray_cluster(workers):
         task = ray.remote(_call)  # Ray refuses functions without Python source
         ahead = 2 * max(int(ray.cluster_resources().get("CPU", 1)), 1)
@@ -179,8 +188,7 @@ def _call(function: Callable[..., Result], *job: Any) -> Result:
 @contextlib.contextmanager
 def _ray_cluster(workers: int) -> Iterator[None]:
     """Connects to the program's or RAY_ADDRESS's cluster, or to one for as long as the jobs run."""
-    import ray
-
+    ray: Any = importlib.import_module("ray")
     if ray.is_initialized():
         yield
         return

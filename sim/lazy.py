@@ -25,6 +25,7 @@ def attach_names(
     moved = dict(former or {})
 
     def get(name: str) -> Any:
+        """Returns the module that moved, or what the stub names."""
         return import_module(moved[name]) if name in moved else attached(name)
 
     return get, listed, names

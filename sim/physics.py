@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
+from sim.geometry import make_pose
 from sim.objects import ObjectModel
 
 
@@ -32,26 +33,27 @@ def quiet() -> Iterator[None]:
 
 
 with quiet():
-    import pybullet
+    import pybullet as pybullet
 
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class PhysicsSettings:
     """Physical constants of every world.
 
     Attributes:
-        time_step: Seconds; 1/240 held every reference grasp, 1/120 lost some.
-        solver_iterations: At most; 150 keep the slip of held boxes under 2 mm, 50 let them slip 10 mm.
-        solver_residual: The solver stops early below this. No held box of 120 slips more than 1.3 mm; with 3e-4,
-            1.1 times as fast, two slip 2.6 mm (tests/benchmarks/test_solver_settings.py).
-        gravity: m/s^2.
-        collision_margin: Metres around convex parts; Bullet's own 1 mm makes objects 1 mm thicker.
-        object_friction: lateralFriction of objects and tray. 1, because Bullet multiplies the two
-            bodies' values: so the fingers' value is the contact's.
-        wake_speed: A body at rest stays exactly where it is until a moving one comes near and
-            it moves faster than this, m/s or rad/s. Without it, piles creep by 2 mm in half a second.
+        time_step: Length of a step, seconds; 1/240 held every reference grasp, 1/120 lost some.
+        solver_iterations: Largest number of iterations a step; 150 keep the slip of held boxes under 2 mm, 50 let
+            them slip 10 mm.
+        solver_residual: Residual below which the solver stops early. No held box of 120 slips more than 1.3 mm;
+            with 3e-4, 1.1 times as fast, two slip 2.6 mm (tests/benchmarks/test_solver_settings.py).
+        gravity: Acceleration downwards, m/s^2.
+        collision_margin: Thickness that Bullet adds around convex parts, metres; its own 1 mm makes objects thicker.
+        object_friction: lateralFriction of objects and tray. Bullet multiplies the two bodies' values, so with 1
+            the fingers' value is the contact's.
+        wake_speed: Speed above which a body at rest wakes once a moving one is near, m/s or rad/s. Until then it
+            stays exactly where it is. Without this, piles creep by 2 mm in half a second.
         contact_breaking: Distance at which Bullet forgets a contact, metres.
     """
 
@@ -65,15 +67,15 @@ class PhysicsSettings:
     contact_breaking: float = 0.02
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TraySettings:
     """A square tray with walls that lean outwards; its floor's centre is the world's origin.
 
     Attributes:
         floor: Side of the floor, metres.
-        wall_height: Metres.
-        wall_lean: How far the walls' upper edge lies outside their foot, metres: room for the hand.
-        thickness: Of floor and walls, metres; the ground plane lies this far below the floor.
+        wall_height: Height of the walls, metres.
+        wall_lean: Distance of the walls' upper edge outside their foot, metres; it makes room for the hand.
+        thickness: Thickness of floor and walls, metres; the ground plane lies this far below the floor.
     """
 
     floor: float = 0.36
@@ -84,8 +86,7 @@ class TraySettings:
     def boxes(self) -> list[tuple[FloatArray, FloatArray]]:
         """Returns floor and walls as (size (3,) m, T_world_box (4, 4)) pairs."""
         outer = self.floor + 2 * self.wall_lean
-        floor_pose = np.eye(4)
-        floor_pose[2, 3] = -self.thickness / 2
+        floor_pose = make_pose(np.eye(3), (0, 0, -self.thickness / 2))
         result = [(np.array([self.floor, self.floor, self.thickness]), floor_pose)]
         slope = np.hypot(self.wall_height, self.wall_lean)
         lean = np.arctan2(self.wall_lean, self.wall_height)
@@ -93,11 +94,9 @@ class TraySettings:
             # A wall on the +x side: its inner face runs from the floor's edge upwards and outwards.
             quarter_turn = Rotation.from_euler("z", quarter * np.pi / 2)
             inner_middle = np.array([self.floor / 2 + self.wall_lean / 2, 0, self.wall_height / 2])
-            pose = np.eye(4)
-            pose[:3, :3] = (quarter_turn * Rotation.from_euler("y", lean)).as_matrix()
-            outward = pose[:3, 0] * (self.thickness / 2)
-            pose[:3, 3] = np.asarray(quarter_turn.apply(inner_middle), np.float64) + outward
-            result.append((np.array([self.thickness, outer, slope]), pose))
+            rotation = (quarter_turn * Rotation.from_euler("y", lean)).as_matrix()
+            middle = np.asarray(quarter_turn.apply(inner_middle), np.float64) + rotation[:, 0] * (self.thickness / 2)
+            result.append((np.array([self.thickness, outer, slope]), make_pose(rotation, middle)))
         return result
 
     def contains(self, position: FloatArray) -> bool:
@@ -113,20 +112,31 @@ def matrix_to_pose(matrix: FloatArray) -> tuple[list[float], list[float]]:
 
 def pose_to_matrix(position: Any, quaternion: Any) -> FloatArray:
     """Returns the (4, 4) pose of PyBullet's position and quaternion xyzw."""
-    matrix = np.eye(4)
-    matrix[:3, :3] = Rotation.from_quat(quaternion).as_matrix()
-    matrix[:3, 3] = position
-    return matrix
+    return make_pose(Rotation.from_quat(quaternion).as_matrix(), position)
 
 
 class World:
-    """One PyBullet client. ``rebuild`` empties it and sets every parameter anew.
+    """One PyBullet client; ``rebuild`` empties it and sets every parameter anew.
 
-    A rebuilt world repeats bit by bit; ``restoreState`` does not (see sim/README.md).
+    A rebuilt world repeats bit by bit. PyBullet's own ``restoreState`` does not.
+
+    Attributes:
+        settings: Physical constants.
+        tray: Tray of every scene.
+        client: PyBullet's number of the client; -1 once closed.
+        objects: PyBullet's number of each object's body.
     """
 
     def __init__(self, settings: PhysicsSettings, tray: TraySettings) -> None:
-        """Connects; call ``close`` when done."""
+        """Connects; call ``close`` when done.
+
+        Args:
+            settings: Physical constants.
+            tray: Tray that stands in the world.
+
+        Raises:
+            InputError: PyBullet has no room for another client.
+        """
         self.settings = settings
         self.tray = tray
         self.client = pybullet.connect(pybullet.DIRECT)
@@ -146,8 +156,8 @@ class World:
         """Empties the world and puts tray and objects in.
 
         Args:
-            models: The objects.
-            poses: Their (4, 4) T_world_link.
+            models: Objects.
+            poses: (4, 4) T_world_link of each object, metres.
         """
         s = self.settings
         pybullet.resetSimulation(physicsClientId=self.client)
@@ -172,7 +182,7 @@ class World:
         """Lets the objects of a scene at rest sleep exactly where they lie, until something touches them.
 
         Args:
-            poses: Their (4, 4) T_world_link.
+            poses: (4, 4) T_world_link of each object, metres.
         """
         asleep = pybullet.ACTIVATION_STATE_SLEEP | pybullet.ACTIVATION_STATE_ENABLE_SLEEPING
         for body in self.objects:
@@ -186,6 +196,7 @@ class World:
             pybullet.changeDynamics(body, -1, sleepThreshold=threshold, physicsClientId=self.client)
 
     def _add_tray(self) -> None:
+        """Puts in the ground, and the tray's floor and walls."""
         ground = pybullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=[2, 2, 0.05], physicsClientId=self.client)
         self._fixed(ground, [0, 0, -self.tray.thickness - 0.05], [0, 0, 0, 1])
         for size, pose in self.tray.boxes():
@@ -195,12 +206,21 @@ class World:
             self._fixed(shape, *matrix_to_pose(pose))
 
     def _fixed(self, shape: int, position: list[float], quaternion: list[float]) -> None:
+        """Puts in a body that never moves, at a position (m) and quaternion xyzw in the world."""
         body = pybullet.createMultiBody(0, shape, -1, position, quaternion, physicsClientId=self.client)
         pybullet.changeDynamics(body, -1, lateralFriction=self.settings.object_friction, physicsClientId=self.client)
 
     def add(self, model: ObjectModel, pose: FloatArray) -> int:
-        """Puts one object in at (4, 4) T_world_link; returns its index in ``objects``."""
-        model.mesh()  # names a broken mesh in one sentence, where PyBullet would only fail
+        """Puts one object in; returns its index in ``objects``.
+
+        Args:
+            model: Object.
+            pose: (4, 4) T_world_link, metres.
+
+        Raises:
+            InputError: The object's file or mesh is broken.
+        """
+        model.mesh()  # says in one sentence which mesh is broken; PyBullet would only fail
         position, quaternion = matrix_to_pose(pose)
         with quiet():
             try:
@@ -250,13 +270,13 @@ class World:
     def settle(self, max_steps: int, still: float = 2e-4, window: int = 60) -> bool:
         """Steps until no object has moved for a while.
 
-        Objects creep for ever by some 0.1 mm a step window while the solver may stop early, and
-        come to real rest when it may not: so the first part is fast and rough, the last exact.
+        While the solver may stop early, objects creep for ever by some 0.1 mm in a window. When it may not,
+        they come to real rest. So the first part is fast and rough, the last exact.
 
         Args:
-            max_steps: Gives up after as many steps.
-            still: Largest shift within a window that counts as rest: metres, or a tenth of radians.
-            window: Steps between two looks.
+            max_steps: Number of steps after which it gives up.
+            still: Largest shift within a window that counts as rest, metres or a tenth of radians.
+            window: Number of steps between two looks.
 
         Returns:
             Whether rest was reached.

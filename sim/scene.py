@@ -13,26 +13,27 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
+from sim.geometry import make_pose
 from sim.objects import ObjectModel, ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World, pose_to_matrix
 
 FloatArray = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class SceneSettings:
     """How scenes are made.
 
     Attributes:
-        tray: The tray.
+        tray: Tray into which objects fall.
         physics: Physical constants.
         drop_height: Height above the pile from which an object falls, metres.
         drop_area: Half the side of the square over which objects appear, metres.
-        wave: How many objects fall at a time, side by side.
-        wave_steps: Time steps between two waves.
-        settle_steps: At most as many time steps to come to rest.
+        wave: Number of objects that fall at a time, side by side.
+        wave_steps: Number of time steps between two waves.
+        settle_steps: Largest number of time steps to come to rest.
         still: Largest shift in a quarter of a second that counts as rest, metres.
-        drops: How often an object that left the tray is dropped again.
+        drops: Number of times that an object that left the tray is dropped again.
     """
 
     tray: TraySettings = field(default_factory=TraySettings)
@@ -51,12 +52,12 @@ class SceneState:
     """Which objects lie where: all that is needed to rebuild a scene.
 
     Attributes:
-        models: The objects.
-        poses: (N, 4, 4) float64 T_world_link, metres.
-        tray: The tray that they lie in.
-        category: For example "novel-5"; free text.
-        seed: What made the scene; free.
-        at_rest: Whether it came to rest.
+        models: Objects.
+        poses: (N, 4, 4) float64 T_world_link of the objects, metres.
+        tray: Tray in which they lie.
+        category: Name of the scene's kind, for example "novel-5"; free text.
+        seed: Seed that made the scene; free.
+        at_rest: Whether the scene came to rest.
         fallen: Names of the objects that fell out of the tray for good and are not among ``models``.
     """
 
@@ -129,7 +130,12 @@ class Scene:
     """A tray in PyBullet into which objects are dropped. Use it as a context manager."""
 
     def __init__(self, objects: ObjectSet, settings: SceneSettings | None = None) -> None:
-        """Makes an empty tray; ``objects`` is what ``drop`` picks from."""
+        """Makes an empty tray.
+
+        Args:
+            objects: Objects from which ``drop`` picks.
+            settings: How the scene is made; the defaults where left out.
+        """
         self.objects = objects
         self.settings = settings or SceneSettings()
         self.models: list[ObjectModel] = []
@@ -154,6 +160,9 @@ class Scene:
         Args:
             count: Number of objects, at most as many as the set has.
             rng: Source of all randomness, ``settle``'s too.
+
+        Raises:
+            InputError: The set has fewer objects, or none are asked for.
         """
         if not 1 <= count <= len(self.objects):
             raise InputError(f"cannot drop {count} objects of a set of {len(self.objects)}")
@@ -163,15 +172,15 @@ class Scene:
         self.at_rest = False
 
     def _drop(self, models: list[ObjectModel], rng: np.random.Generator) -> None:
+        """Lets objects fall, ``settings.wave`` at a time, side by side around a circle over the pile."""
         s = self.settings
         for start in range(0, len(models), s.wave):
             wave = models[start : start + s.wave]
             pile = max((float(p[2, 3]) for p in self.world.poses()), default=0.0)
             turn = rng.uniform(0, 2 * np.pi)
             for i, model in enumerate(wave):
-                pose = np.eye(4)
-                pose[:3, :3] = Rotation.random(rng=rng).as_matrix()
-                # Side by side around a circle, with a little chance, so that none starts inside another.
+                pose = make_pose(Rotation.random(rng=rng).as_matrix(), np.zeros(3))
+                # A little chance in the radius keeps piles apart; none starts inside another.
                 angle = turn + 2 * np.pi * i / len(wave)
                 spread = s.drop_area * (rng.uniform(0.7, 1.0) if len(wave) > 1 else rng.uniform(0, 1))
                 pose[:2, 3] = spread * np.array([np.cos(angle), np.sin(angle)])

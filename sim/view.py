@@ -16,12 +16,12 @@ class ViewObject:
     """One object in a view.
 
     Attributes:
-        name: The object's name in its ObjectSet.
-        scale: Factor on the mesh.
-        mask_value: Its value in the masks, 1 ... 255.
-        pose_camera: (4, 4) float64 T_camera_object.
-        pose_world: (4, 4) float64 T_world_object.
-        box: (row_min, col_min, row_max, col_max) of its visible pixels, inclusive; all -1 if hidden.
+        name: Name of the object in its ObjectSet.
+        scale: Factor on the mesh's lengths.
+        mask_value: Value of the object in the masks, 1 ... 255.
+        pose_camera: Pose T_camera_object, (4, 4) float64, metres.
+        pose_world: Pose T_world_object, (4, 4) float64, metres.
+        box: Box (row_min, col_min, row_max, col_max) of the visible pixels, inclusive; all -1 if hidden.
     """
 
     name: str
@@ -37,16 +37,16 @@ class SceneView:
     """RGB-D, masks and the parallel depth image of one view.
 
     Attributes:
-        depth: (H, W) float32, metres along the optical axis, 0 = missing.
-        instance_mask: (H, W) integer, 0 = background, else an object's mask value.
-        camera: The pinhole camera.
-        parallel_depth: (Hp, Wp) float32, metres; eq. (11)'s image. 0 = nothing there.
-        parallel_mask: (Hp, Wp) integer, as ``instance_mask``.
-        parallel_camera: The parallel camera, in the pinhole camera's frame.
-        rgb: (H, W, 3) uint8, or None.
-        parallel_back_depth: (Hp, Wp) float32, metres: the farthest surface of the front object
-            along the parallel ray (shows undercuts), 0 on the background; or None.
-        objects: The objects, in the order of their mask values.
+        depth: Depth image, (H, W) float32, metres along the optical axis, 0 = missing.
+        instance_mask: Mask, (H, W) integer, 0 = background, else an object's mask value.
+        camera: Pinhole camera.
+        parallel_depth: Image of eq. (11), (Hp, Wp) float32, metres, 0 = nothing there.
+        parallel_mask: Mask of the parallel image, (Hp, Wp) integer, as ``instance_mask``.
+        parallel_camera: Parallel camera, in the pinhole camera's frame.
+        rgb: Colour picture, (H, W, 3) uint8, or None.
+        parallel_back_depth: Farthest surface of the front object along the parallel ray, which shows
+            undercuts, (Hp, Wp) float32, metres, 0 on the background; or None.
+        objects: Objects, in the order of their mask values.
     """
 
     depth: NDArray[np.float32]
@@ -82,7 +82,7 @@ def check_depth_image(depth: NDArray[np.floating], name: str = "depth image") ->
 
     Args:
         depth: (H, W) floating, metres, 0 = missing.
-        name: What the message calls it.
+        name: Name of the image in the message.
     """
     if depth.ndim != 2:
         raise InputError(f"{name} has shape {depth.shape}; give one (height, width) image")

@@ -106,7 +106,7 @@ def stage_all(
         batch = [scene for scene in deaths if deaths[scene]][:1] or list(deaths)
         jobs = ((recipe, staging, scene, threads) for scene in batch)
         try:
-            with contextlib.closing(run_jobs(_stage_scene, jobs, workers, backend)) as made:
+            with contextlib.closing(run_jobs(_stage_scene, jobs, workers, backend=backend)) as made:
                 for staged in made:
                     missing.discard(staged.scene)
                     yield staged

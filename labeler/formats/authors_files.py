@@ -34,6 +34,7 @@ from labeler.labels import GraspLabels
 from labeler.shards import Frame
 from sim.camera import PinholeCamera
 from sim.errors import InputError
+from sim.geometry import make_pose
 from sim.gripper import GripperGeometry
 from sim.view import ViewObject
 
@@ -268,8 +269,7 @@ def _objects(
     result = []
     # Both the bodies' numbers and the rows of the table rise in the order of loading.
     for value, (row, (rows, cols)) in enumerate(zip(tables[0], find_objects(mask), strict=True), 1):
-        world = np.eye(4)
-        world[:3, :3], world[:3, 3] = Rotation.from_quat(row[4:8]).as_matrix(), row[1:4]
+        world = make_pose(Rotation.from_quat(row[4:8]).as_matrix(), row[1:4])
         box = (rows.start, cols.start, rows.stop - 1, cols.stop - 1)
         result.append(ViewObject(f"model-{int(row[0])}", 1.0, value, np.linalg.inv(pose) @ world, world, box))
     return tuple(result)

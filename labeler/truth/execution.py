@@ -67,7 +67,7 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
         raise InputError(f"{data.folder} was imported: its objects are not known, so its scenes cannot be rebuilt")
     name = str(recipe["name"])
     if folder is not None:
-        found = ObjectSet.from_folder(folder, data.read(0, ("objects",))["objects"][0].scale)
+        found = ObjectSet.from_folder(folder, scale=data.read(0, ("objects",))["objects"][0].scale)
     elif match := re.fullmatch(r"pybullet-(\d+)-(\d+)", name):
         found = ObjectSet.pybullet(int(match[1]), int(match[2]))
     else:

@@ -16,6 +16,7 @@ from sim.benchmark import BenchmarkSettings, Observation
 from sim.benchmark.grasp_attempt import attempt
 from sim.camera import PinholeCamera
 from sim.drawing.replay import Frame, Recorder, draw_snapshot, film_camera, recorded_grasp
+from sim.geometry import look_at
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.physics import World
@@ -51,12 +52,7 @@ def close_camera(grasp: GraspPoses, size: tuple[int, int]) -> PinholeCamera:
     side = side / np.linalg.norm(side) if np.linalg.norm(side) > 0.1 else np.array([0.0, -1.0, 0.0])
     side = side if side[1] < 0 else -side  # from the front, as the other camera
     backward = np.cos(_ELEVATION) * side + np.array([0, 0, np.sin(_ELEVATION)])
-    right = np.cross(-backward, [0, 0, 1])
-    right /= np.linalg.norm(right)
-    pose = np.eye(4)
-    pose[:3, :3] = np.stack([right, np.cross(-backward, right), -backward], axis=1)
-    pose[:3, 3] = target + 0.32 * backward
-    return PinholeCamera.from_fov(*size, fov=float(np.radians(36)), pose=pose)
+    return PinholeCamera.from_fov(*size, fov=float(np.radians(36)), pose=look_at(target + 0.32 * backward, target))
 
 
 def draw_example(

@@ -15,6 +15,7 @@ from scipy.spatial.transform import Rotation
 
 from plgp.targets import GraspMaps
 from sim.camera import PinholeCamera
+from sim.geometry import transform
 from sim.grasp import PixelGrasps
 from sim.view import SceneView
 
@@ -170,7 +171,7 @@ def attempt_picture(seen: RGBDImage, row: Mapping[str, Any], side: int = 160) ->
     rotation = Rotation.from_quat([row[k] for k in ("qx", "qy", "qz", "qw")]).as_matrix()
     centre = np.array([row[k] for k in "xyz"], np.float64)
     reach = rotation[:, 0] * row["width"] / 2
-    points = np.stack([centre, centre - reach, centre + reach]) @ to_camera[:3, :3].T + to_camera[:3, 3]
+    points = transform(to_camera, np.stack([centre, centre - reach, centre + reach]))
     pixels = points @ seen.camera.intrinsics.T
     middle, *ends = (pixels[:, :2] / pixels[:, 2:]).tolist()  # columns first, then rows
     left, top = round(middle[0]) - side // 2, round(middle[1]) - side // 2

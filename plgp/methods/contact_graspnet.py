@@ -14,7 +14,7 @@ The network's frame is the world's axes (z up) with the cloud's mean as origin.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from importlib.util import find_spec
 from itertools import pairwise
@@ -23,13 +23,14 @@ from typing import Any, cast
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from plgp.policy import Workspace
 from sim.benchmark import Observation
+from sim.compiled import compiled
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 
@@ -59,12 +60,7 @@ BASE_TO_TIP = 0.112204
 TRAINED_OPENING = 0.08
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Numba with its cache on disk, typed so that a type checker keeps the signature open."""
-    return cast(Callable[..., Any], njit(cache=True, nogil=True)(function))
-
-
-@_compiled
+@compiled
 def _farthest(points, count, first):
     chosen = np.empty(count, np.int64)
     nearest = np.full(len(points), np.inf, np.float32)
@@ -101,7 +97,7 @@ def farthest_points(points: Points, count: int, first: int = 0) -> IntArray:
     return cast(IntArray, _farthest(np.ascontiguousarray(points, np.float32), count, first))
 
 
-@_compiled
+@compiled
 def _ball(points, centres, radius, limit):
     result = np.empty((len(centres), limit + 1), np.int64)
     for i in range(len(centres)):
@@ -368,8 +364,7 @@ class ContactGraspNetPolicy:
         cloud = seen.point_cloud()[0]
         rng = np.random.default_rng(self.seed)
         chosen = rng.choice(len(cloud), min(len(cloud), self.samples), replace=False)
-        pose = observation.camera.pose
-        return cloud[chosen] @ pose[:3, :3].T + pose[:3, 3]
+        return transform(observation.camera.pose, cloud[chosen])
 
     @torch.inference_mode()
     def contact_grasps(self, observation: Observation) -> ContactGrasps:

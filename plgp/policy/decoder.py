@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, cast
+from typing import cast
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
 from plgp.targets import GraspMaps
 from sim.camera import PinholeCamera
+from sim.compiled import compiled
 from sim.errors import InputError
 from sim.grasp import PixelGrasps, bin_to_angle, deepest_free_depth
 from sim.gripper import GripperGeometry
@@ -224,18 +223,13 @@ def _smooth(quality: Tensor, sigma: float) -> Tensor:
     return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Numba with its cache on disk, typed so that a type checker keeps the signature open."""
-    return cast(Callable[..., Any], njit(cache=True, nogil=True)(function))
-
-
-@_compiled
+@compiled
 def _shuffled(pixel):
     """Returns a pixel's place in a fixed shuffle (Knuth's multiplicative hash, one to one on 32 bits)."""
     return (pixel * 2654435761) & 0xFFFFFFFF
 
 
-@_compiled
+@compiled
 def _local_maxima(score, radius):
     height, width = score.shape
     found = np.empty(height * width, np.int64)
@@ -283,7 +277,7 @@ def best_peaks(score: NDArray[np.float32], radius: int, limit: int) -> NDArray[n
     return pixels[np.lexsort(((pixels * 2654435761) & 0xFFFFFFFF, -values))][:limit]
 
 
-@_compiled
+@compiled
 def _blocked(depth, focal, centre, rows, cols, angles, widths, thickness, across, margin, min_depth, along, sideways):
     result = np.zeros(len(rows), np.bool_)
     for i in range(len(rows)):

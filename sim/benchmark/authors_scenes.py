@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
 from sim.objects import ObjectModel, ObjectSet
+from sim.objects.urdf import read_base_link
 from sim.physics import TraySettings, pose_to_matrix
 from sim.scene import SceneState
 
@@ -97,11 +96,6 @@ def _rows(path: Path) -> FloatArray:
 
 def _inertial_frame(model: ObjectModel) -> FloatArray:
     """Returns (4, 4) T_link_inertial of a URDF's first link, as Bullet takes it without the file's inertia."""
-    model.mesh()  # names an unreadable file in one sentence
-    origin = ElementTree.parse(model.urdf).getroot().find("link/inertial/origin")
-    pose = np.eye(4)
-    if origin is not None:
-        xyz, rpy = (np.array(origin.get(name, "0 0 0").split(), np.float64) for name in ("xyz", "rpy"))
-        pose[:3, :3] = Rotation.from_euler("xyz", rpy).as_matrix()
-        pose[:3, 3] = xyz * model.scale
+    pose = read_base_link(model.urdf).inertial.copy()
+    pose[:3, 3] *= model.scale
     return pose

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from sim.benchmark import Observation
 from sim.camera import PinholeCamera
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
 from sim.gripper import GripperGeometry
 
@@ -55,7 +56,7 @@ class RandomPolicy:
         # The same picture gives the same grasps, in whatever process and order it is shown.
         rng = np.random.default_rng([self.seed, zlib.crc32(depth.tobytes())])
         rows, cols = np.nonzero(depth > 0)
-        points = camera.deproject(rows, cols, depth[rows, cols]) @ camera.pose[:3, :3].T + camera.pose[:3, 3]
+        points = transform(camera.pose, camera.deproject(rows, cols, depth[rows, cols]))
         good = (points[:, 2] > self.min_height) & (np.abs(points[:, :2]) < self.half_side).all(axis=1)
         rows, cols = rows[good], cols[good]
         if len(rows) == 0:
@@ -290,7 +291,7 @@ class AntipodalPolicy:
         size = 2 * self.top_px + 1
         top = cv2.erode(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))[rows, cols]
         points = camera.deproject(rows, cols, top)
-        world = points @ camera.pose[:3, :3].T + camera.pose[:3, 3]
+        world = transform(camera.pose, points)
         inside = np.nonzero((np.abs(world[:, :2]) < self.half_side).all(axis=1))[0]
         if len(inside) > self.edges:
             inside = np.sort(rng.choice(inside, self.edges, replace=False))

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.geometry import make_pose
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.physics import World, matrix_to_pose, pybullet
@@ -332,8 +333,7 @@ def attempt(
     world.rebuild(list(state.models), list(state.poses))
     if state.at_rest:
         world.rest(list(state.poses))
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = grasp.rotation[0], grasp.translation[0]
+    pose = make_pose(grasp.rotation[0], grasp.translation[0])
     jaw = ParallelJaw(world, gripper, s, pose, float(grasp.width[0]), friction, on_step)
     jaw.move(s.pre_grasp * pose[:3, 2], s.down_steps)
     blocked = jaw.tip_error() > s.blocked

@@ -170,7 +170,7 @@ def run_benchmark(
             jobs += [(policy, name, state, number, friction, rules) for friction in values]
     bar = progress.add_task(name, total=len(jobs), attempts=0, rate=0.0) if progress else None
     started, attempts = time.perf_counter(), 0
-    for rows in run_jobs(_run_scene, jobs, workers, backend):
+    for rows in run_jobs(_run_scene, jobs, workers, backend=backend):
         table = pd.DataFrame(rows, columns=COLUMNS)
         key = (str(table.category[0]), int(table.scene[0]))
         parts[key].append(table)

@@ -1,14 +1,12 @@
 """Sets of benchmark scenes: the published ``plgp-320``, your own objects, your own scene files.
 
 A set is a mapping from category ("novel-5") to its scenes, in a fixed order.
-``python -m sim.benchmark.scene_sets FILE`` makes the published set anew.
+``python -m sim scene-set FILE`` makes the published set anew.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, matrix_to_pose, pose_to_matrix
 from sim.scene import Scene, SceneSettings, SceneState
 
-COMMAND = "python -m sim.benchmark.scene_sets"
 PUBLISHED = {"plgp-320": Path(__file__).parent / "plgp-320.json"}
 # What the published scenes fell by: a solver that stops earlier than today's default.
 PUBLISHED_SETTINGS = SceneSettings(physics=PhysicsSettings(solver_residual=3e-4))
@@ -223,21 +220,3 @@ def make_published(
                 subset, category, scenes, count, seed + 100 * number + count, PUBLISHED_SETTINGS, workers
             )
     return result
-
-
-def main() -> None:
-    """Makes the published set."""
-    parser = argparse.ArgumentParser(COMMAND, description="Makes the scenes of plgp-320 anew.")
-    parser.add_argument("file", type=Path, help="where to write them")
-    parser.add_argument("--workers", type=int, default=2, help="processes (2)")
-    arguments = parser.parse_args()
-    try:
-        save_scene_set(make_published(workers=arguments.workers), arguments.file, f"{COMMAND} FILE")
-    except (InputError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
-    print(f"wrote {arguments.file}")
-
-
-if __name__ == "__main__":
-    main()

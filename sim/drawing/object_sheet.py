@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from sim.camera import PinholeCamera, offset_pose
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.objects import ObjectModel
-from sim.objects.meshes import box_sides, read_mesh
+from sim.objects.mesh_file import read_mesh
+from sim.objects.settings import box_sides
+from sim.objects.urdf import read_base_link
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 from sim.render import render_depth
 from sim.scene import SceneState
@@ -56,7 +57,7 @@ class ObjectFacts:
     def fits(self, opening: float) -> bool:
         """Returns whether a gripper that opens ``opening`` metres can grasp it across a side of the box.
 
-        The rule is that of ``sim.objects.meshes.SizeRule.fit``: lying on its largest face it shows the
+        The rule is that of ``sim.objects.settings.SizeRule.fit``: lying on its largest face it shows the
         second-smallest side.
         """
         return bool(self.box[1] <= opening)
@@ -92,36 +93,20 @@ def collision_parts(model: ObjectModel) -> list[trimesh.Trimesh]:
     PyBullet takes each group of an OBJ, and any other mesh as a whole, by its convex hull.
     Raises InputError.
     """
-    root = ElementTree.parse(model.urdf).getroot()
     shapes: list[trimesh.Trimesh] = []
-    for collision in root.findall("link[1]/collision"):
-        geometry = collision.find("geometry")
-        shape = geometry[0] if geometry is not None and len(geometry) else None
+    for collision in read_base_link(model.urdf).collisions:
+        shape = collision.shape
         if shape is None:
             continue
-        if shape.tag == "mesh":
-            file, scale = model.urdf.parent / shape.get("filename", ""), _numbers(shape.get("scale"), "1 1 1")
-            found = [trimesh.convex.convex_hull(points * scale) for points in _groups(file)]
-        elif shape.tag == "box":
-            found = [trimesh.creation.box(_numbers(shape.get("size"), "1 1 1"))]
-        elif shape.tag == "sphere":
-            found = [trimesh.creation.icosphere(subdivisions=3, radius=float(shape.get("radius", "1")))]
+        if shape.file is not None:
+            found = [trimesh.convex.convex_hull(points * shape.scale) for points in _groups(shape.file)]
         else:  # PyBullet's other shapes are cylinders and capsules
-            found = [trimesh.creation.cylinder(float(shape.get("radius", "1")), float(shape.get("length", "1")))]
-        origin = collision.find("origin")
-        pose = np.eye(4)
-        if origin is not None:
-            pose[:3, :3] = Rotation.from_euler("xyz", _numbers(origin.get("rpy"), "0 0 0")).as_matrix()
-            pose[:3, 3] = _numbers(origin.get("xyz"), "0 0 0")
+            found = [shape.primitive(shape.kind if shape.kind in ("box", "sphere") else "cylinder")]
         for part in found:
-            part.apply_transform(pose)
+            part.apply_transform(collision.pose)
             part.apply_scale(model.scale)
         shapes += found
     return shapes
-
-
-def _numbers(text: str | None, default: str) -> FloatArray:
-    return np.array((text or default).split(), np.float64)
 
 
 def _groups(path: Path) -> list[FloatArray]:
@@ -205,7 +190,7 @@ def _picture(model: ObjectModel, lying: ObjectModel) -> NDArray[np.uint8]:
     turn = np.eye(4)
     turn[:3] = to_box[axes]
     turn[1] *= np.sign(np.linalg.det(turn[:3, :3]))
-    points = vertices @ turn[:3, :3].T + turn[:3, 3]
+    points = transform(turn, vertices)
     # Of the two faces the one under which more of the object lies is its foot.
     if np.median(points[:, 2]) > 0:
         turn[1:3] *= -1

@@ -22,10 +22,12 @@ from sim.benchmark import BenchmarkSettings, scene_after
 from sim.benchmark.grasp_attempt import LEFT, PALM, RIGHT, AttemptResult, ParallelJaw, attempt
 from sim.camera import PinholeCamera
 from sim.errors import InputError
+from sim.geometry import look_at, transform
 from sim.grasp import GraspPoses
 from sim.physics import World, pose_to_matrix, pybullet
 from sim.render import render_depth
 from sim.render.rasteriser import rasterise_pinhole
+from sim.render.shading import lambert
 from sim.scene import SceneState
 
 FloatArray = NDArray[np.float64]
@@ -35,7 +37,7 @@ _ORDER = ["policy", "category", "scene", "friction", "protocol", "attempt"]
 _SEQUENCE = _ORDER[:-1]
 # From the front and above: the tray, the hand 0.2 m over it, and the drop-off place beside it are in sight.
 _EYE, _TARGET, _FOV = np.array([0.25, -0.75, 0.80]), np.array([0.07, 0.0, 0.13]), np.radians(34)
-_LIGHT = np.array([0.35, -0.5, 0.8])
+_LIGHT, _AMBIENT = np.array([0.35, -0.5, 0.8]), 0.55
 _HAND_COLOURS = {PALM: (125, 135, 150), LEFT: (240, 130, 20), RIGHT: (240, 130, 20)}
 _BACKGROUND = (150, 150, 150)
 # A box's corners as signs, and its 12 triangles as their indices.
@@ -204,13 +206,7 @@ def _outcome(row: Any, result: AttemptResult) -> str:
 
 def film_camera(size: tuple[int, int]) -> PinholeCamera:
     """Returns an oblique camera that sees tray, hand and drop-off place; ``size`` (width, height) pixels."""
-    forward = (_TARGET - _EYE) / np.linalg.norm(_TARGET - _EYE)
-    right = np.cross(forward, [0, 0, 1])
-    right /= np.linalg.norm(right)
-    pose = np.eye(4)
-    pose[:3, :3] = np.stack([right, np.cross(forward, right), forward], axis=1)
-    pose[:3, 3] = _EYE
-    return PinholeCamera.from_fov(*size, fov=float(_FOV), pose=pose)
+    return PinholeCamera.from_fov(*size, fov=float(_FOV), pose=look_at(_EYE, _TARGET))
 
 
 def draw_snapshot(state: SceneState, snapshot: Snapshot, camera: PinholeCamera) -> Frame:
@@ -218,17 +214,12 @@ def draw_snapshot(state: SceneState, snapshot: Snapshot, camera: PinholeCamera) 
     moved = SceneState(state.models, snapshot.poses, state.tray)
     depth, _, rgb = render_depth(moved, camera)
     frame = np.where((depth > 0)[..., None], rgb, np.array(_BACKGROUND, np.uint8))
-    corners = np.concatenate([(size * _CORNERS) @ pose[:3, :3].T + pose[:3, 3] for size, pose, _ in snapshot.boxes])
+    corners = np.concatenate([transform(pose, size * _CORNERS) for size, pose, _ in snapshot.boxes])
     faces = np.concatenate([_TRIANGLES + len(_CORNERS) * i for i in range(len(snapshot.boxes))]).astype(np.int32)
     colours = np.repeat(np.array([c for _, _, c in snapshot.boxes], np.float64), len(_TRIANGLES), axis=0)
-    to_camera = np.linalg.inv(camera.pose)
-    seen = np.ascontiguousarray(corners @ to_camera[:3, :3].T + to_camera[:3, 3])
+    seen = transform(np.linalg.inv(camera.pose), corners)
     hand_depth, face = rasterise_pinhole(camera, seen, faces)
-    a, b, c = (corners[faces[:, i]] for i in range(3))
-    normal = np.cross(b - a, c - a)
-    normal /= np.linalg.norm(normal, axis=1, keepdims=True)
-    normal *= np.sign(np.sum(normal * (camera.pose[:3, 3] - a), axis=1, keepdims=True))
-    brightness = 0.55 + 0.45 * np.clip(normal @ (_LIGHT / np.linalg.norm(_LIGHT)), 0, 1)
+    brightness = lambert(corners, faces, camera, light=_LIGHT, ambient=_AMBIENT)
     palette = (colours * brightness[:, None]).astype(np.uint8)
     in_front = (face >= 0) & ((hand_depth < depth) | (depth == 0))
     frame[in_front] = palette[face[in_front]]

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.physics import TraySettings
@@ -136,7 +137,7 @@ def _object_traces(state: SceneState) -> list[go.Mesh3d]:
         hexes = _hex_colours(mesh.colours)
         colour: dict[str, Any] = {"color": hexes[0]} if len(set(hexes)) == 1 else {"facecolor": hexes}
         look = {"name": name, "hovertemplate": f"{name}<extra></extra>", "showlegend": True, **colour}
-        traces.append(_mesh_trace(mesh.vertices @ pose[:3, :3].T + pose[:3, 3], mesh.faces, **look))
+        traces.append(_mesh_trace(transform(pose, mesh.vertices), mesh.faces, **look))
     return traces
 
 

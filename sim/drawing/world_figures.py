@@ -1,8 +1,7 @@
-"""The figures of rendering and depth noise: ``python -m sim.drawing.world_figures [folder]``."""
+"""The documentation's pictures of rendering and depth noise: ``python -m sim figures DIR``."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -100,15 +99,13 @@ def draw_views(state: SceneState, offset: tuple[float, float] = (0.2, -0.15)) ->
     return figure
 
 
-def main(folder: str = "docs") -> None:
-    """Draws both pictures of one 15-object scene of novel objects into a folder."""
+def write_world_figures(folder: str | Path) -> list[Path]:
+    """Draws both pictures of one scene of 15 novel objects into a folder; returns their paths."""
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     state = make_scenes(ObjectSet.pybullet(900, 999), "novel-15", 1, 15, seed=11)[0]
+    written = []
     for name, figure in (("depth_noise.png", draw_noise(state, DepthNoise())), ("views.png", draw_views(state))):
-        figure.savefig(target / name, dpi=_DPI, pil_kwargs={"optimize": True})
-        print(target / name)
-
-
-if __name__ == "__main__":
-    main(*sys.argv[1:])
+        written.append(target / name)
+        figure.savefig(written[-1], dpi=_DPI, pil_kwargs={"optimize": True})
+    return written

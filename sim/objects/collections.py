@@ -31,17 +31,17 @@ def ycb_files(folder: Path, versions: Sequence[str]) -> tuple[dict[str, Path], d
     a folder for each way in which it was scanned, ``google_16k/textured.obj``, or the mesh itself.
 
     Args:
-        folder: Where the objects lie.
-        versions: Scans, best first. Within one, a textured mesh comes before a bare one.
+        folder: Folder of the objects.
+        versions: Names of the scans, best first. Within one, a textured mesh comes before a bare one.
 
     Returns:
-        Mesh by object name, in alphabetical order; reason by name of objects without a mesh.
+        The mesh of each object by name, in alphabetical order; the reason why an object has no mesh, by name.
 
     Raises:
         InputError: There is no such object.
     """
     wanted = [f"{version}/{name}" for version in versions for name in _YCB_FILES] + list(_YCB_FILES)
-    # No deeper: beside the meshes lie folders of thousands of pictures.
+    # Deeper folders are left out: beside the meshes lie thousands of pictures.
     candidates = sorted({folder, *folder.glob("*/"), *folder.glob("*/*/")})
     found: dict[str, Path] = {}
     lacking: dict[str, str] = {}
@@ -63,8 +63,8 @@ def egad_files(folder: Path, split: str) -> dict[str, Path]:
     """Returns EGAD's meshes by name, in alphabetical order.
 
     Args:
-        folder: ``egad_train_set`` or ``egad_eval_set``, or the folder of both.
-        split: Which of them where ``folder`` holds both: "train", "eval" or "all".
+        folder: Folder ``egad_train_set`` or ``egad_eval_set``, or the folder of both.
+        split: Part to take of a folder that holds both: "train", "eval" or "all".
 
     Raises:
         InputError: The split is not known, or there are no meshes.
@@ -72,7 +72,7 @@ def egad_files(folder: Path, split: str) -> dict[str, Path]:
     if split not in _EGAD_SETS:
         raise InputError(f"objects.split is '{split}'; choose {', '.join(_EGAD_SETS)}")
     both = [folder / name for name in _EGAD_SETS[split] if (folder / name).is_dir()]
-    # Not below: EGAD's tool puts rescaled copies into a folder processed_meshes beside the meshes.
+    # Subfolders are left out: EGAD's tool puts rescaled copies into a folder processed_meshes beside the meshes.
     meshes = sorted(f for part in both or [folder] for f in part.iterdir() if f.suffix.lower() in (".obj", ".stl"))
     if not meshes:
         raise InputError(f"{folder} holds no EGAD mesh; give egad_train_set, egad_eval_set or the folder of both")
@@ -80,16 +80,16 @@ def egad_files(folder: Path, split: str) -> dict[str, Path]:
 
 
 def shapenetsem_files(
-    folder: Path, unit: float, categories: Sequence[str] | None, ids: Sequence[str] | None
+    folder: Path, *, unit: float, categories: Sequence[str] | None, ids: Sequence[str] | None
 ) -> tuple[dict[str, Path], dict[Path, float], dict[str, str]]:
     """Returns ShapeNetSem's meshes by id, each one's unit, and why others cannot be had.
 
     Args:
-        folder: Where ``models-OBJ/models/<id>.obj`` (or ``models/<id>.obj``, or the models) and
-            ``metadata.csv`` lie.
-        unit: Metres of one unit of length, for models of which ``metadata.csv`` says nothing.
-        categories: Only models of these, as in ``metadata.csv``'s ``category``; None for all.
-        ids: Only these models; None for all.
+        folder: Folder of ``metadata.csv`` and ``models-OBJ/models/<id>.obj``, or ``models/<id>.obj``, or the
+            models themselves.
+        unit: Metres in a unit of the models of which ``metadata.csv`` says nothing.
+        categories: Categories of the models to take, as in ``metadata.csv``; None for all.
+        ids: Ids of the models to take; None for all.
 
     Raises:
         InputError: There are no models, or none of what is asked, or the metadata cannot be read.
@@ -141,8 +141,8 @@ def list_files(path: Path, root: Path) -> list[tuple[str, Path | None]]:
     that was absolute on the authors' machine, is looked for without its first folders.
 
     Args:
-        path: The list, one path a line. A blank line counts as a line, as the authors' tool counts it.
-        root: The folder to which the paths are relative.
+        path: List of one path a line. A blank line counts as a line, as the authors' tool counts it.
+        root: Folder to which the paths are relative.
 
     Raises:
         InputError: The list cannot be read, or is empty.

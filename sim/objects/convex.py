@@ -1,33 +1,27 @@
-"""Solids: small holes closed, split into convex parts, weighed."""
+"""Solids: split into convex parts, and weighed."""
 
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
-from trimesh.exchange.obj import export_obj
 
 from sim.errors import InputError
-
-if TYPE_CHECKING:
-    from sim.objects.meshes import MeshSettings
+from sim.objects.mesh_file import obj_text
+from sim.objects.settings import MeshSettings
 
 FloatArray = NDArray[np.float64]
 
-_HOLE = 0.3  # of the mesh's largest side: a wider opening belongs to the shape
 _CONVEX = 0.98  # share of its hull that a mesh fills to count as convex
 _FLAT = 1e-6  # volume of the hull, as a share of the cube over the largest side
-# In processes of their own: they print a lot, hold Python's lock, and may crash on a wild mesh.
+# Both programs run in processes of their own: they print a lot, hold Python's lock, and may crash on a wild mesh.
 _VHACD = """
 import sys, pybullet
 whole, parts, log, resolution, concavity, vertices = sys.argv[1:]
@@ -46,52 +40,13 @@ trimesh.util.concatenate([trimesh.Trimesh(*part, process=False) for part in foun
 """
 
 
-def check_method(method: str) -> None:
-    """Raises InputError unless ``method`` is a way to split meshes that is installed."""
-    if method not in ("vhacd", "coacd"):
-        raise InputError(f"objects.meshes.method is '{method}'; choose vhacd or coacd")
-    if method == "coacd" and importlib.util.find_spec("coacd") is None:
-        raise InputError(
-            "objects.meshes.method is coacd, which is not installed; pip install 'plgp[coacd]' or take vhacd"
-        )
-
-
-def close_holes(solid: trimesh.Trimesh) -> trimesh.Trimesh:
-    """Returns the mesh with its small holes closed by a fan around each hole's middle.
-
-    The inside of a mesh with a hole would count as outside: a shell without weight. Openings wider
-    than 0.3 of the mesh's largest side stay: a bowl without thickness is meant to be hollow.
-    """
-    edges = np.asarray(solid.edges)
-    _, index, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
-    open_edges = edges[count[index.ravel()] == 1]
-    if not len(open_edges):
-        return solid
-    vertices = np.asarray(solid.vertices, np.float64)
-    links = coo_array((np.ones(len(open_edges)), open_edges.T), shape=(len(vertices), len(vertices)))
-    label = connected_components(links, directed=False)[1][open_edges[:, 0]]
-    middles: list[FloatArray] = []
-    fans: list[NDArray[np.int64]] = []
-    for hole in np.unique(label):
-        rim = open_edges[label == hole]
-        corners = vertices[np.unique(rim)]
-        if np.ptp(corners, axis=0).max() > _HOLE * np.ptp(vertices, axis=0).max():
-            continue
-        middle = np.full(len(rim), len(vertices) + len(middles))
-        fans.append(np.stack([rim[:, 1], rim[:, 0], middle], axis=1))
-        middles.append(corners.mean(axis=0))
-    if not fans:
-        return solid
-    return trimesh.Trimesh(np.vstack([vertices, *middles]), np.vstack([solid.faces, *fans]), process=False)
-
-
 def convex_parts(solid: trimesh.Trimesh, folder: Path, settings: MeshSettings) -> list[trimesh.Trimesh]:
     """Returns convex meshes that together fill the solid, metres, in its frame.
 
     Args:
-        solid: The mesh.
-        folder: For files in between; empty.
-        settings: How to split it.
+        solid: Mesh to split.
+        folder: Empty folder for files in between.
+        settings: How the mesh is split.
 
     Raises:
         InputError: The mesh is flat, or cannot be split.
@@ -106,7 +61,7 @@ def convex_parts(solid: trimesh.Trimesh, folder: Path, settings: MeshSettings) -
     if filled and len(hull.vertices) <= settings.part_vertices:
         return [hull]
     whole, split = folder / "whole.obj", folder / "split.obj"
-    whole.write_text(export_obj(solid, include_normals=False, header=None))
+    whole.write_text(obj_text(solid, include_normals=False, header=None))
     code, options = _COACD, [str(settings.coacd_threshold)]
     if settings.method == "vhacd":
         code, options = _VHACD, [str(folder / "log.txt"), str(settings.resolution), str(settings.concavity)]

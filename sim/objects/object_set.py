@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 from sim.errors import InputError
 from sim.objects import collections
-from sim.objects.meshes import MESH_SUFFIXES, MeshSettings, SizeRule, prepare_meshes
+from sim.objects.mesh_file import MESH_SUFFIXES
+from sim.objects.meshes import prepare_meshes
+from sim.objects.settings import LoadOptions, MeshSettings, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
+from sim.objects.urdf import mesh_files
 
 PYBULLET_OBJECTS = 1000
 # Number 168 is a broken file: a flat speck of half a millimetre.
@@ -23,11 +27,11 @@ class ObjectModel:
     """One object.
 
     Attributes:
-        name: Its name in the set.
-        urdf: Its file.
-        scale: Factor on all its lengths.
-        own_inertia: Whether the URDF's inertia is to be believed. That of objects made of bare meshes is;
-            files in the wild hold nonsense, and Bullet then takes that of the bounding box instead.
+        name: Name in the set.
+        urdf: File that describes the object.
+        scale: Factor on all of the file's lengths.
+        own_inertia: Whether the URDF's inertia is right, as it is for objects made here of bare meshes. Files in
+            the wild hold nonsense; for them Bullet takes the inertia of the bounding box.
     """
 
     name: str
@@ -45,10 +49,10 @@ class ObjectSet:
     """A named list of objects.
 
     Attributes:
-        name: What tables and metadata call the set.
-        models: The objects, in a fixed order.
-        listed: Where the set was read from a list: for each of its lines the name of the object that it
-            names, None where that is missing or broken. Scene files that count by lines refer to this.
+        name: Name of the set in tables and metadata.
+        models: Objects, in a fixed order.
+        listed: Name of the object on each line of the list from which the set was read, None where that object
+            is missing or broken; empty for a set without a list. Scene files refer to objects by these lines.
     """
 
     name: str
@@ -80,7 +84,7 @@ class ObjectSet:
         raise InputError(f"object '{name}' is not in the set '{self.name}' of {len(self)} objects")
 
     def listed_model(self, index: int) -> ObjectModel:
-        """Returns the object of a list's line ``index``, from 0; of a set without list, object ``index``.
+        """Returns the object on line ``index`` of the set's list, from 0; object ``index`` of a set without a list.
 
         Raises:
             InputError: There is no such line, or its object was skipped.
@@ -113,222 +117,192 @@ class ObjectSet:
         return cls(f"pybullet-{first}-{last}", tuple(models))
 
     @classmethod
-    def from_folder(
-        cls,
-        path: str | Path,
-        scale: float = 1.0,
-        fit: float | None = None,
-        pattern: str = "**/*",
-        meshes: MeshSettings | None = None,
-        cache: str | Path | None = None,
-        workers: int = -1,
-        length: float | None = None,
-    ) -> ObjectSet:
+    def from_folder(cls, path: str | Path, *, pattern: str = "**/*", **options: Unpack[LoadOptions]) -> ObjectSet:
         """Returns every URDF and every bare mesh (OBJ, PLY, STL, GLB, GLTF) below a folder.
 
         An object is called by its path within the folder: by its subfolder where it is alone in it.
         A mesh that a URDF names, or that lies beside one, is that URDF's. Other meshes are cleaned,
         centred on their centre of mass, weighed and split into convex parts once, see
-        ``sim.objects.meshes``; later calls find the result in the cache. Broken ones are skipped, and one
+        ``sim.objects.meshes``; later calls find the result in the cache. Broken objects are skipped, and one
         warning at the end lists them.
 
         Args:
-            path: The folder.
-            scale: Factor on all lengths; 0.001 for meshes in millimetres.
-            fit: If given, larger objects are made smaller until the second-smallest side of the
-                smallest box around them is at most this, metres.
-            pattern: Which files to look at, as a glob; ``**/textured.obj`` takes these only.
-            meshes: Mass and convex parts of bare meshes.
-            cache: Where these are kept; None for ``$XDG_CACHE_HOME/plgp/meshes``, ``~/.cache/...``.
-            workers: Meshes prepared at a time; -1 for one per core.
-            length: If given, every object is made as long as this first, metres, whatever its unit.
+            path: Folder of the objects.
+            pattern: Glob of the files to look at; ``**/textured.obj`` takes these only.
+            **options: Size, convex parts and cache; see ``sim.objects.settings.LoadOptions``.
 
         Raises:
             InputError: The folder is missing or holds no usable object.
         """
         folder = collections.check_folder(path)
-        size = SizeRule(scale, length, fit)
         found = _find_objects(folder, pattern)
         named = dict(zip(collections.object_names(folder, found), found, strict=True))
-        models = _load(folder, named, dict.fromkeys(found, size), meshes, cache, workers)
-        return cls(_folder_name(folder), tuple(models.values()))
+        return cls(folder.name or folder.resolve().name, tuple(_load(folder, named, **options).values()))
 
     @classmethod
     def ycb(
         cls,
         path: str | Path,
+        *,
         versions: Sequence[str] = collections.YCB_VERSIONS,
-        scale: float = 1.0,
-        fit: float | None = None,
-        meshes: MeshSettings | None = None,
-        cache: str | Path | None = None,
-        workers: int = -1,
+        **options: Unpack[LoadOptions],
     ) -> ObjectSet:
         """Returns the YCB objects below a folder, ``002_master_chef_can/google_16k/textured.obj`` and so on.
 
-        One mesh an object, called by the object's folder: of the first scan in ``versions`` that is
-        there, textured if it can be had. The meshes are in metres. An object without a mesh is skipped
-        and named. Other arguments and errors: see ``from_folder``.
+        An object has one mesh and is called by its folder. The meshes are in metres. An object without a mesh
+        is skipped and named in the warning.
+
+        Args:
+            path: Folder of the objects.
+            versions: Names of the scans, best first. The first that is there is taken, textured if it can be had.
+            **options: See ``from_folder``.
+
+        Raises:
+            InputError: The folder is missing or holds no usable object.
         """
-        folder, size = collections.check_folder(path), SizeRule(scale, None, fit)
+        folder = collections.check_folder(path)
         found, lacking = collections.ycb_files(folder, versions)
-        models = _load(folder, found, dict.fromkeys(found.values(), size), meshes, cache, workers, lacking)
-        return cls("ycb", tuple(models.values()))
+        return cls("ycb", tuple(_load(folder, found, lacking=lacking, **options).values()))
 
     @classmethod
-    def egad(
-        cls,
-        path: str | Path,
-        split: str = "all",
-        length: float | None = 0.1,
-        fit: float | None = 0.08,
-        scale: float = 1.0,
-        meshes: MeshSettings | None = None,
-        cache: str | Path | None = None,
-        workers: int = -1,
-    ) -> ObjectSet:
+    def egad(cls, path: str | Path, *, split: str = "all", **options: Unpack[LoadOptions]) -> ObjectSet:
         """Returns EGAD's objects: ``egad_train_set/*.obj``, ``egad_eval_set/*.obj``, or the folder of both.
 
-        EGAD's meshes have no unit: its own tool (scripts/prepare_meshes.py) makes each as long as the
-        gripper opens, then smaller until its smallest side is 0.8 of that. So do the defaults here, for
-        an opening of 0.1 m, with the second-smallest side, the stricter rule of ``fit``. For meshes that
-        were given a size already, ``length=None fit=None`` and ``scale``.
-        ``split``: "train", "eval" or "all". Other arguments and errors: see ``from_folder``.
+        EGAD's meshes have no unit. Its own tool (scripts/prepare_meshes.py) makes each as long as the gripper
+        opens, then smaller until its smallest side is 0.8 of that. The defaults here do so for an opening of
+        0.1 m, ``length=0.1`` and ``fit=0.08``, with the second-smallest side, which is the stricter rule.
+        Meshes that were given a size already need ``length=None``, ``fit=None`` and ``scale``.
+
+        Args:
+            path: Folder of the objects.
+            split: Part of a folder that holds both sets: "train", "eval" or "all".
+            **options: See ``from_folder``.
+
+        Raises:
+            InputError: The folder is missing or holds no usable object, or the split is not known.
         """
-        folder, size = collections.check_folder(path), SizeRule(scale, length, fit)
+        folder = collections.check_folder(path)
+        options.setdefault("length", 0.1)
+        options.setdefault("fit", 0.08)
         found = collections.egad_files(folder, split)
-        models = _load(folder, found, dict.fromkeys(found.values(), size), meshes, cache, workers)
-        return cls(f"egad-{split}", tuple(models.values()))
+        return cls(f"egad-{split}", tuple(_load(folder, found, **options).values()))
 
     @classmethod
     def shapenetsem(
         cls,
         path: str | Path,
+        *,
         categories: Sequence[str] | None = None,
         ids: Sequence[str] | None = None,
         unit: float = 0.0254,
-        scale: float = 1.0,
-        fit: float | None = 0.08,
-        meshes: MeshSettings | None = None,
-        cache: str | Path | None = None,
-        workers: int = -1,
+        **options: Unpack[LoadOptions],
     ) -> ObjectSet:
         """Returns ShapeNetSem's models, ``models-OBJ/models/<id>.obj``, called by their ids.
 
-        ``metadata.csv`` says how many metres a unit of each model is; where it does not, it is ``unit``,
-        the inch in which most were drawn. By default larger models are made to fit the gripper: among
-        the 12,000 are cars and beds. Other arguments and errors: see ``from_folder``.
+        ``metadata.csv`` says how many metres a unit of each model is. By default larger models are made to fit
+        the gripper, ``fit=0.08``: among the 12,000 are cars and beds.
 
         Args:
-            path: Where ``models-OBJ`` and ``metadata.csv`` lie.
-            categories: Only models of these, for example ["Mug", "Bottle"].
-            ids: Only these models.
-            unit: Metres.
-            scale: Factor on all lengths, besides the unit.
-            fit: See ``from_folder``.
-            meshes: See ``from_folder``.
-            cache: See ``from_folder``.
-            workers: See ``from_folder``.
+            path: Folder of ``models-OBJ`` and ``metadata.csv``.
+            categories: Categories of the models to take, for example ["Mug", "Bottle"]; None for all.
+            ids: Ids of the models to take; None for all.
+            unit: Metres in a unit of the models of which the metadata says nothing: the inch, in which most
+                were drawn.
+            **options: See ``from_folder``; ``scale`` comes on top of the unit.
+
+        Raises:
+            InputError: The folder is missing, or holds none of what is asked or nothing usable.
         """
         folder = collections.check_folder(path)
-        SizeRule(scale * unit, None, fit)  # wrong numbers are said before anything is read
-        found, units, lacking = collections.shapenetsem_files(folder, unit, categories, ids)
-        sizes = {f: SizeRule(scale * metres, None, fit) for f, metres in units.items()}
-        models = _load(folder, found, sizes, meshes, cache, workers, lacking)
+        options.setdefault("fit", 0.08)
+        found, units, lacking = collections.shapenetsem_files(folder, unit=unit, categories=categories, ids=ids)
+        models = _load(folder, found, units=units, lacking=lacking, **options)
         return cls("shapenetsem", tuple(models.values()))
 
     @classmethod
-    def from_list(
-        cls,
-        path: str | Path,
-        root: str | Path | None = None,
-        scale: float = 1.0,
-        fit: float | None = None,
-        meshes: MeshSettings | None = None,
-        cache: str | Path | None = None,
-        workers: int = -1,
-    ) -> ObjectSet:
+    def from_list(cls, path: str | Path, root: str | Path | None = None, **options: Unpack[LoadOptions]) -> ObjectSet:
         """Returns the objects that a text file lists, as the authors publish theirs (``eval_seen.txt``).
 
-        One path a line, of a URDF or a mesh, relative to ``root``; slashes and back-slashes are the same.
+        A line is the path of a URDF or a mesh, relative to ``root``; slashes and back-slashes are the same.
         A missing file is skipped and named like a broken one. ``models`` keeps the list's order without
         the skipped; ``listed`` and ``listed_model`` keep its lines, to which scene files refer.
 
         Args:
-            path: The list.
-            root: The folder to which its paths are relative; None for the list's own.
-            scale: See ``from_folder``.
-            fit: See ``from_folder``.
-            meshes: See ``from_folder``.
-            cache: See ``from_folder``.
-            workers: See ``from_folder``.
+            path: File that lists the objects.
+            root: Folder to which its paths are relative; None for the list's own.
+            **options: See ``from_folder``.
 
         Raises:
             InputError: The list cannot be read, the root is missing, or nothing usable is listed.
         """
         source = Path(path)
         folder = collections.check_folder(source.parent if root is None else root)
-        size = SizeRule(scale, None, fit)
         lines = collections.list_files(source, folder)
         lacking = {line: "there is no such file" for line, file in lines if line and file is None}
         files = list(dict.fromkeys(file for _, file in lines if file is not None))
         named = dict(zip(collections.object_names(folder, files), files, strict=True))
-        models = _load(folder, named, dict.fromkeys(files, size), meshes, cache, workers, lacking)
+        models = _load(folder, named, lacking=lacking, **options)
         names = {file: name for name, file in named.items() if name in models}
         listed = tuple(None if file is None else names.get(file) for _, file in lines)
         return cls(source.stem, tuple(models.values()), listed)
 
 
-def _folder_name(folder: Path) -> str:
-    return folder.name or folder.resolve().name
-
-
 def _load(
     folder: Path,
     found: Mapping[str, Path],
-    sizes: Mapping[Path, SizeRule],
-    meshes: MeshSettings | None,
-    cache: str | Path | None,
-    workers: int,
+    *,
+    units: Mapping[Path, float] | None = None,
     lacking: Mapping[str, str] | None = None,
+    scale: float = 1.0,
+    length: float | None = None,
+    fit: float | None = None,
+    meshes: MeshSettings | None = None,
+    cache: str | Path | None = None,
+    workers: int = -1,
 ) -> dict[str, ObjectModel]:
     """Returns the models by name, in the order of ``found``; warns of what is skipped.
 
     Args:
-        folder: What messages call the source; paths in them are relative to it.
+        folder: Source of the objects for messages, whose paths are relative to it.
         found: URDF or mesh of each object.
-        sizes: Rule of size of each file.
-        meshes: See ``ObjectSet.from_folder``.
-        cache: See ``ObjectSet.from_folder``.
-        workers: See ``ObjectSet.from_folder``.
-        lacking: Objects that have no file at all, each with the reason.
+        units: Metres in a unit of each mesh; 1 where left out.
+        lacking: Reasons why objects have no file at all, by name.
+        scale: See ``LoadOptions``, as for the rest.
+        length: See ``LoadOptions``.
+        fit: See ``LoadOptions``.
+        meshes: See ``LoadOptions``.
+        cache: See ``LoadOptions``.
+        workers: See ``LoadOptions``.
 
     Raises:
-        InputError: Nothing usable is left.
+        InputError: Nothing usable is left, or a number is out of range.
     """
-    bare = {f: sizes[f] for f in found.values() if f.suffix.lower() != ".urdf"}
-    made, broken = prepare_meshes(bare, meshes, cache, workers) if bare else ({}, {})
+    units, lacking, size = units or {}, lacking or {}, SizeRule(scale=scale, length=length, fit=fit)
+    sizes = {f: replace(size, scale=scale * units[f]) if f in units else size for f in found.values()}
+    bare = {f: rule for f, rule in sizes.items() if f.suffix.lower() != ".urdf"}
+    made, broken = prepare_meshes(bare, meshes, cache=cache, workers=workers) if bare else ({}, {})
     models = {}
     for name, f in found.items():
         if f in made:
             models[name] = ObjectModel(name, made[f], own_inertia=True)
         elif f not in broken:
             try:
-                size = sizes[f]
-                # Read only where its size is asked for: the set may be large, and few of it used.
-                scale = size.factor(load_surface(f.resolve(), 1.0).vertices) if size.measures else size.scale
-                models[name] = ObjectModel(name, f.resolve(), scale)
+                models[name] = ObjectModel(name, f.resolve(), _factor(f.resolve(), sizes[f]))
             except InputError as error:
                 broken[f] = str(error)
     reasons = {f.relative_to(folder).as_posix() if f.is_relative_to(folder) else str(f): r for f, r in broken.items()}
-    skipped = sorted((reasons | dict(lacking or {})).items())
-    listed = "; ".join(f"{name}: {reason}" for name, reason in skipped)
+    skipped = "; ".join(f"{name}: {reason}" for name, reason in sorted((reasons | dict(lacking)).items()))
     if not models:
-        raise InputError(f"object folder {folder} holds no usable object; mend these: {listed}")
+        raise InputError(f"object folder {folder} holds no usable object; mend these: {skipped}")
     if skipped:
-        total = len(found) + len(lacking or {})
-        warnings.warn(f"skipped {len(skipped)} of {total} objects in {folder}: {listed}", stacklevel=3)
+        count, total = len(reasons | dict(lacking)), len(found) + len(lacking)
+        warnings.warn(f"skipped {count} of {total} objects in {folder}: {skipped}", stacklevel=3)
     return models
+
+
+def _factor(urdf: Path, size: SizeRule) -> float:
+    """Returns the factor on a URDF's lengths; reads the surface only where the rule asks for its size."""
+    return size.factor(load_surface(urdf, 1.0).vertices) if size.measures else size.scale
 
 
 def _find_objects(folder: Path, pattern: str) -> list[Path]:
@@ -341,13 +315,10 @@ def _find_objects(folder: Path, pattern: str) -> list[Path]:
         raise InputError(f"objects.pattern '{pattern}' is no glob within the folder: {error}") from error
     urdfs = [f for f in found if f.suffix.lower() == ".urdf"]
     beside = {f.parent for f in urdfs}
-    named = set()
+    named: set[Path] = set()
     for urdf in urdfs:
-        try:
-            tags = list(ElementTree.parse(urdf).getroot().iter("mesh"))
-        except (OSError, ElementTree.ParseError):
-            continue  # said where the object is used
-        named |= {(urdf.parent / tag.get("filename", "")).resolve() for tag in tags}
+        with contextlib.suppress(InputError):  # raised again where the object is used
+            named |= mesh_files(urdf)
     bare = [f for f in found if f.suffix.lower() in MESH_SUFFIXES]
     result = sorted(urdfs + [f for f in bare if f.parent not in beside and f.resolve() not in named])
     if not result:

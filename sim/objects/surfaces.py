@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import warnings
-import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -13,13 +12,12 @@ from typing import Any
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
-from sim.objects.meshes import face_colours
+from sim.objects.mesh_file import face_colours
+from sim.objects.urdf import Part, read_base_link
 
-# Texels: a camera pixel covers some 1 mm, so finer ones on an object of 20 cm would only fill the memory.
-_TEXTURE_SIDE = 1024
+_TEXTURE_SIDE = 1024  # texels; a camera pixel covers some 1 mm, so finer ones would only fill the memory
 
 
 @dataclass(frozen=True)
@@ -27,15 +25,15 @@ class ObjectMesh:
     """An object's visible surface.
 
     Attributes:
-        vertices: (V, 3) float64, metres, frame of the URDF's base link.
-        faces: (F, 3) int32 vertex indices, counter-clockwise seen from outside.
-        colours: (F, 3) float32 RGB in [0, 1], one a face: its only colour, or that of its middle.
-        corner_colours: (F, 3, 3) float32 RGB in [0, 1] at each face's corners, to be interpolated; on
-            textured faces what the texture is multiplied by. None where faces have one colour.
-        uv: (F, 3, 2) float32 texture coordinates at each face's corners, v upwards, repeating with
+        vertices: Vertices, (V, 3) float64, metres, frame of the URDF's base link.
+        faces: Vertex indices of each face, (F, 3) int32, counter-clockwise seen from outside.
+        colours: Colour of each face, or of its middle where it has several, (F, 3) float32 RGB in [0, 1].
+        corner_colours: Colours at each face's corners, to be interpolated, (F, 3, 3) float32 RGB in [0, 1]; a
+            texture is multiplied by them. None where every face has one colour.
+        uv: Texture coordinates at each face's corners, (F, 3, 2) float32, v upwards, repeating with
             period 1; None without textures.
-        texture: (F,) int16 index into ``textures``, -1 = none; None without textures.
-        textures: (height, width, 3) uint8 RGB each, its first row at v = 1.
+        texture: Index of each face's texture, (F,) int16, -1 = none; None without textures.
+        textures: Textures, each (height, width, 3) uint8 RGB, its first row at v = 1.
     """
 
     vertices: NDArray[np.float64]
@@ -53,8 +51,8 @@ class ObjectMesh:
 
 
 @dataclass(frozen=True)
-class _Part:
-    """Faces of one material: colours as in ObjectMesh, ``own`` None where the part has none."""
+class _Faces:
+    """Faces of one material; colours, uv and image as in ObjectMesh, ``own`` None where they have no colour."""
 
     mesh: trimesh.Trimesh
     own: NDArray[np.float32] | None
@@ -63,24 +61,12 @@ class _Part:
     image: NDArray[np.uint8] | None = None
 
 
-def _numbers(element: ElementTree.Element | None, attribute: str, default: str) -> NDArray[np.float64]:
-    text = default if element is None else element.get(attribute, default)
-    return np.array([float(x) for x in text.split()])
-
-
-def _pose(element: ElementTree.Element | None) -> NDArray[np.float64]:
-    pose = np.eye(4)
-    pose[:3, 3] = _numbers(element, "xyz", "0 0 0")
-    pose[:3, :3] = Rotation.from_euler("xyz", _numbers(element, "rpy", "0 0 0")).as_matrix()
-    return pose
-
-
 def _read_parts(path: Path, beside: Path | None) -> list[trimesh.Trimesh]:
     """Returns a mesh file as one mesh per material, each with its own readable texture or none.
 
     Args:
-        path: The mesh file.
-        beside: A texture for materials that name none, or None.
+        path: Mesh file.
+        beside: Texture for materials that name none, or None.
 
     Raises:
         InputError: It is missing, cannot be read, or holds no triangles.
@@ -101,27 +87,18 @@ def _read_parts(path: Path, beside: Path | None) -> list[trimesh.Trimesh]:
     return parts
 
 
-def _geometry(visual: ElementTree.Element, folder: Path, beside: Path | None) -> list[trimesh.Trimesh]:
-    """Returns one <visual>'s surface in the link frame, metres, one mesh per material; see ``_read_parts``."""
-    geometry = visual.find("geometry")
-    shape = geometry[0] if geometry is not None and len(geometry) else None
-    if shape is None:
+def _geometry(part: Part) -> list[trimesh.Trimesh]:
+    """Returns a <visual>'s surface in the link frame, metres, one mesh per material; raises InputError."""
+    if part.shape is None:
         raise InputError("a <visual> has no geometry")
-    if shape.tag == "mesh":
-        meshes = _read_parts(folder / shape.get("filename", ""), beside)
-        for mesh in meshes:
-            mesh.apply_transform(np.diag([*_numbers(shape, "scale", "1 1 1"), 1.0]))
-    elif shape.tag == "box":
-        meshes = [trimesh.creation.box(_numbers(shape, "size", "1 1 1"))]
-    elif shape.tag == "sphere":
-        meshes = [trimesh.creation.icosphere(subdivisions=3, radius=float(shape.get("radius", "1")))]
-    elif shape.tag == "cylinder":
-        radius, length = float(shape.get("radius", "1")), float(shape.get("length", "1"))
-        meshes = [trimesh.creation.cylinder(radius, length)]
+    if part.shape.file is None:
+        meshes = [part.shape.primitive()]
     else:
-        raise InputError(f"a <{shape.tag}> shape is not known here")
+        meshes = _read_parts(part.shape.file, part.texture)
+        for mesh in meshes:
+            mesh.apply_transform(np.diag([*part.shape.scale, 1.0]))
     for mesh in meshes:
-        mesh.apply_transform(_pose(visual.find("origin")))
+        mesh.apply_transform(part.pose)
     return meshes
 
 
@@ -136,7 +113,7 @@ def _named_texture(path: Path, material: str) -> Path | None:
             if key.lower() == "newmtl":
                 current = value
             elif current == material:
-                return path.parent / value.replace("\\", "/")
+                return path.parent / str(value).replace("\\", "/")
     return None
 
 
@@ -144,9 +121,9 @@ def _texture(image: Any, named: Path | None, path: Path) -> Any:
     """Returns a texture as a PIL image in RGB, or None; one that cannot be read is warned of by name.
 
     Args:
-        image: A PIL image, perhaps not read yet, or None.
-        named: The file that it stands in, if that is known.
-        path: The mesh file.
+        image: PIL image, perhaps not read yet, or None.
+        named: File of the image, if that is known.
+        path: Mesh file.
     """
     from PIL import Image
 
@@ -168,9 +145,9 @@ def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -
     """Leaves a mesh's material its colour and its colour texture; takes away what trimesh made up.
 
     Args:
-        mesh: With trimesh.visual.TextureVisuals; changed in place.
-        path: Its file.
-        beside: A texture for materials that name none, or None.
+        mesh: Mesh with trimesh.visual.TextureVisuals; changed in place.
+        path: Mesh file.
+        beside: Texture for materials that name none, or None.
     """
     visual: Any = mesh.visual
     material = visual.material
@@ -190,23 +167,24 @@ def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -
 
         share = np.asarray(factor, np.float32)[:3] / np.float32(255)
         texture = Image.fromarray(np.rint(np.asarray(texture) * share).astype(np.uint8))
-    visual.material = trimesh.visual.material.SimpleMaterial(image=texture, diffuse=material.main_color)
+    materials: Any = trimesh.visual.material
+    visual.material = materials.SimpleMaterial(image=texture, diffuse=material.main_color)
 
 
-def _coloured(mesh: trimesh.Trimesh) -> _Part:
+def _coloured(mesh: trimesh.Trimesh) -> _Faces:
     """Returns a mesh of one material with its own colours."""
     visual: Any = mesh.visual
     own = face_colours(mesh)
     if visual.kind == "vertex":
         corners = np.asarray(visual.vertex_colors, np.float32)[mesh.faces][..., :3] / np.float32(255)
-        return _Part(mesh, own, None if (corners == corners[:, :1]).all() else corners)
+        return _Faces(mesh, own, None if (corners == corners[:, :1]).all() else corners)
     if visual.kind != "texture" or visual.material.image is None:
-        return _Part(mesh, own)
+        return _Faces(mesh, own)
     uv = np.nan_to_num(np.asarray(visual.uv, np.float32))[mesh.faces]
-    return _Part(mesh, own, np.ones((len(mesh.faces), 3, 3), np.float32), uv, np.asarray(visual.material.image))
+    return _Faces(mesh, own, np.ones((len(mesh.faces), 3, 3), np.float32), uv, np.asarray(visual.material.image))
 
 
-def _assemble(parts: list[tuple[_Part, NDArray[np.float32]]]) -> ObjectMesh:
+def _assemble(parts: list[tuple[_Faces, NDArray[np.float32]]]) -> ObjectMesh:
     """Returns all parts, each with its URDF colour, as one surface."""
     vertices, faces, colours, corners, uv, texture = [], [], [], [], [], []
     textures: dict[Any, NDArray[np.uint8]] = {}
@@ -239,28 +217,17 @@ def _assemble(parts: list[tuple[_Part, NDArray[np.float32]]]) -> ObjectMesh:
 @lru_cache(maxsize=2000)
 def _read_surface(urdf: Path) -> ObjectMesh:
     """Returns what cameras see of a URDF's first link, in its own size; raises InputError."""
-    try:
-        root = ElementTree.parse(urdf).getroot()
-    except (OSError, ElementTree.ParseError) as error:
-        raise InputError(f"object file {urdf} cannot be read: {error}") from error
-    named = {m.get("name"): m for m in root.iter("material") if len(m)}
-    parts: list[tuple[_Part, NDArray[np.float32]]] = []
-    link = root.find("link")
-    for visual in [] if link is None else link.findall("visual"):
-        material = visual.find("material")
-        if material is not None and not len(material):
-            material = named.get(material.get("name"))
-        tint = None if material is None else material.find("color")
-        texture = None if material is None else material.find("texture")
-        beside = None if texture is None else urdf.parent / texture.get("filename", "")
+    parts: list[tuple[_Faces, NDArray[np.float32]]] = []
+    for visual in read_base_link(urdf).visuals:
         try:
-            meshes = _geometry(visual, urdf.parent, beside)
+            meshes = _geometry(visual)
         except InputError as error:
             raise InputError(f"object file {urdf}: {error}; mend or remove it") from error
-        for part in map(_coloured, meshes):
+        for faces in map(_coloured, meshes):
             # As Bullet does: the URDF's colour tints the mesh's own; grey where there is neither.
-            colour = _numbers(tint, "rgba", "0.6 0.6 0.6 1" if part.own is None else "1 1 1 1")[:3]
-            parts.append((part, colour.astype(np.float32)))
+            neither = (0.6, 0.6, 0.6) if faces.own is None else (1.0, 1.0, 1.0)
+            tint = neither if visual.colour is None else visual.colour
+            parts.append((faces, np.asarray(tint, np.float32)))
     if not parts:
         raise InputError(f"object file {urdf} has no visual mesh on its first link")
     return _assemble(parts)

@@ -31,16 +31,16 @@ def _colour_range(name: str, value: Sequence[Sequence[float]]) -> ColourRange:
     return (low, high)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Appearance:
     """Colours and light of the RGB picture.
 
     Attributes:
-        tray: RGB in [0, 1].
-        ground: RGB in [0, 1].
+        tray: Colour of the tray, RGB in [0, 1].
+        ground: Colour of the ground, RGB in [0, 1].
         light: Direction towards the light, world frame; its length does not matter.
         ambient: Share of light that reaches every face, [0, 1].
-        objects: RGB in [0, 1] for objects of one plain colour, taken in turn; empty leaves them
+        objects: Colours of the objects of one plain colour, taken in turn, RGB in [0, 1]; empty leaves them
             their own. Objects with a texture or several colours keep theirs.
     """
 
@@ -67,17 +67,17 @@ class Appearance:
         return self
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class RandomAppearance:
     """Domain randomisation: each view has its own light and colours, uniform within these ranges.
 
     Attributes:
-        tray: (lower, upper) limit of each RGB channel, [0, 1].
-        ground: As ``tray``.
-        max_tilt: The light comes from within this angle of straight above, rad, [0, pi/2);
-            uniform over the part of the sphere that lies within.
-        ambient: (lower, upper) share of light that reaches every face, [0, 1].
-        objects: As ``tray``, for objects of one plain colour; None leaves them their own.
+        tray: Limits (lower, upper) of each RGB channel of the tray, [0, 1].
+        ground: Limits of the ground's colour, as ``tray``.
+        max_tilt: Largest angle of the light from straight above, radians, [0, pi/2); its direction is uniform
+            over that part of the sphere.
+        ambient: Limits (lower, upper) of the share of light that reaches every face, [0, 1].
+        objects: Limits of the colours of objects of one plain colour, as ``tray``; None leaves them their own.
     """
 
     tray: ColourRange = ((0.2, 0.2, 0.2), (0.95, 0.95, 0.95))

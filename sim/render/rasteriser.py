@@ -1,33 +1,30 @@
 """Z-buffer rasterisers in numba: exact at pixel centres, which lie at integers.
 
-1/z is linear over a pinhole image and z over a parallel one; both kernels keep the smallest
-key (-1/z or z), so one inner loop serves both cameras. Textures and corner colours are laid on
+1/z is linear over a pinhole image and z over a parallel one. Each pixel keeps the smallest key,
+-1/z or z, so one inner loop serves both cameras. Textures and corner colours are laid on
 afterwards, at the pixels seen only.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, cast
-
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from sim.camera import ParallelCamera, PinholeCamera
+from sim.compiled import compiled
 from sim.objects.surfaces import ObjectMesh
 
-NEAR = 0.01  # metres: triangles that reach nearer to the camera are left out
-_LONG = 24  # pixels: from here on a row is filled faster by vectors than one by one
-_EDGE = 1e-9  # pixels: closes the cracks that rounding leaves between neighbouring triangles
+FloatArray = NDArray[np.float64]
+FloatImage = NDArray[np.float32]
+IntArray = NDArray[np.int32]
+
+NEAR = 0.01  # metres; triangles that reach nearer to the camera are left out
+_LONG = 24  # pixels; a row of at least so many is filled faster by vectors than one by one
+_EDGE = 1e-9  # pixels; closes the cracks that rounding leaves between neighbouring triangles
 
 
-def _compiled(function: Callable[..., Any]) -> Callable[..., Any]:
-    return cast(Callable[..., Any], njit(cache=True, nogil=True, boundscheck=False)(function))
-
-
-@_compiled
-def _row_span(u, v, row):
+@compiled
+def _row_span(u: FloatArray, v: FloatArray, row: int) -> tuple[float, float]:
     """Returns where a triangle's edges cross a pixel row: leftmost and rightmost column."""
     left, right = 1e30, -1e30
     for i in range(3):
@@ -38,15 +35,24 @@ def _row_span(u, v, row):
     return left, right
 
 
-@_compiled
-def _fill_long(keys, ids, base, slope, first, lowest, highest, identity):
+@compiled
+def _fill_long(
+    keys: FloatImage,
+    ids: NDArray[np.integer],
+    base: float,
+    slope: float,
+    first: int,
+    lowest: float,
+    highest: float,
+    identity: int,
+) -> None:
     """Keeps the smaller key at each pixel of a row's long part, several pixels at once.
 
     ``base + slope * column`` is the triangle's plane, and ``first`` the part's first column.
     """
     start = np.int32(first)
     for i in range(len(keys)):
-        value = base + slope * np.float64(start + np.int32(i))
+        value: float = base + slope * np.float64(start + np.int32(i))
         value = lowest if value < lowest else value
         value = highest if value > highest else value
         here = np.float32(value)
@@ -55,8 +61,18 @@ def _fill_long(keys, ids, base, slope, first, lowest, highest, identity):
         keys[i] = here if here < keys[i] else keys[i]
 
 
-@_compiled
-def _fill(u, v, key, faces, ids, keys, id_image, only_inside, farthest):
+@compiled
+def _fill(
+    u: FloatArray,
+    v: FloatArray,
+    key: FloatArray,
+    faces: IntArray,
+    ids: NDArray[np.integer],
+    keys: FloatImage,
+    id_image: NDArray[np.integer],
+    only_inside: NDArray[np.bool_],
+    farthest: bool,
+) -> None:
     """Rasterises triangles into ``keys`` and ``id_image``.
 
     With ``farthest`` it keeps the largest key of pixels whose ``id_image`` equals the triangle's id.
@@ -89,15 +105,9 @@ def _fill(u, v, key, faces, ids, keys, id_image, only_inside, farthest):
             first, last = max(0, int(np.ceil(left - _EDGE))), min(width - 1, int(np.floor(right + _EDGE)))
             base = key[a] + slope_v * (row - tv[0]) - slope_u * tu[0]
             if not farthest and last - first >= _LONG:
+                end = last + 1
                 _fill_long(
-                    keys[row, first : last + 1],
-                    id_image[row, first : last + 1],
-                    base,
-                    slope_u,
-                    first,
-                    lowest,
-                    highest,
-                    identity,
+                    keys[row, first:end], id_image[row, first:end], base, slope_u, first, lowest, highest, identity
                 )
                 continue
             for column in range(first, last + 1):
@@ -117,9 +127,9 @@ def rasterise_pinhole(
     """Returns what a pinhole camera sees of triangles.
 
     Args:
-        camera: The camera; its pose is not used.
+        camera: Pinhole camera; its pose is not used.
         vertices: (V, 3) float64, camera frame, metres.
-        faces: (F, 3) int32.
+        faces: (F, 3) int32 vertex indices.
 
     Returns:
         ``depth`` (H, W) float32 metres, 0 = nothing; ``face`` (H, W) int32 index of the face
@@ -137,8 +147,21 @@ def rasterise_pinhole(
     return depth, face
 
 
-@_compiled
-def _paint(rgb, face, first, inverse, vertices, faces, corners, uv, texture, wanted, image, brightness):
+@compiled
+def _paint(
+    rgb: NDArray[np.uint8],
+    face: IntArray,
+    first: int,
+    inverse: FloatArray,
+    vertices: FloatArray,
+    faces: IntArray,
+    corners: FloatImage,
+    uv: FloatImage,
+    texture: NDArray[np.int16],
+    wanted: int,
+    image: NDArray[np.uint8],
+    brightness: FloatArray,
+) -> None:
     """Colours the pixels of an object's faces whose ``texture`` is ``wanted``; see paint_within_faces."""
     height, width = face.shape
     image_height, image_width = image.shape[0], image.shape[1]
@@ -181,13 +204,14 @@ def _paint(rgb, face, first, inverse, vertices, faces, corners, uv, texture, wan
 
 def paint_within_faces(
     rgb: NDArray[np.uint8],
+    face: NDArray[np.int32],
+    mesh: ObjectMesh,
+    *,
+    first: int,
     camera: PinholeCamera,
     vertices: NDArray[np.float64],
     faces: NDArray[np.int32],
-    face: NDArray[np.int32],
     brightness: NDArray[np.float64],
-    first: int,
-    mesh: ObjectMesh,
 ) -> None:
     """Colours one object's pixels with its texture and corner colours, correct in perspective.
 
@@ -195,20 +219,20 @@ def paint_within_faces(
 
     Args:
         rgb: (H, W, 3) uint8, changed in place where the object is seen.
-        camera: The camera; its pose is not used.
-        vertices: (V, 3) float64, camera frame, metres.
-        faces: (F, 3) int32, the whole scene's.
         face: (H, W) int32 index of the face seen, -1 = none.
-        brightness: (F,) float64 light on each face, [0, 1].
+        mesh: Object; nothing is done without corner colours.
         first: Index of the object's first face.
-        mesh: The object, with corner colours.
+        camera: Pinhole camera; its pose is not used.
+        vertices: (V, 3) float64 vertices of the whole scene, camera frame, metres.
+        faces: (F, 3) int32 faces of the whole scene.
+        brightness: (F,) float64 light on each face, [0, 1].
     """
     if mesh.corner_colours is None:
         return
     count = len(mesh.faces)
     uv = np.zeros((0, 3, 2), np.float32) if mesh.uv is None else mesh.uv
     texture = np.full(count, -1, np.int16) if mesh.texture is None else mesh.texture
-    inverse = np.linalg.inv(camera.intrinsics)
+    inverse = np.asarray(np.linalg.inv(camera.intrinsics), np.float64)
     white = np.full((1, 1, 3), 255, np.uint8)
     for wanted in np.unique(texture).tolist():
         image = white if wanted < 0 else mesh.textures[wanted]
@@ -219,17 +243,18 @@ def rasterise_parallel(
     camera: ParallelCamera,
     vertices: NDArray[np.float64],
     faces: NDArray[np.int32],
+    *,
     ids: NDArray[np.uint8],
     back_layer: bool,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.float32] | None]:
     """Returns the parallel depth image of eq. (11), its mask, and the front objects' back surface.
 
     Args:
-        camera: The parallel camera.
-        vertices: (V, 3) float64, pinhole camera frame, metres.
-        faces: (F, 3) int32.
+        camera: Parallel camera.
+        vertices: (V, 3) float64, pinhole camera's frame, metres.
+        faces: (F, 3) int32 vertex indices.
         ids: (F,) uint8 mask value of each face.
-        back_layer: Whether to make the third image.
+        back_layer: Whether the third image is made.
 
     Returns:
         ``depth`` (Hp, Wp) float32 metres, 0 = nothing; ``mask`` (Hp, Wp) uint8; ``back``

@@ -56,10 +56,10 @@ def test_label_speed(benchmark, step, target):
 def make(folder, max_offset):
     """20 scenes of 15 objects, 5 views each, of a seed of its own; returns how long it took."""
     with initialize_config_module("plgp_conf", version_base="1.3"):
-        options = ["dataset=fast", "dataset.scenes=20", "dataset.object_counts=[15]", "dataset.seed=8800"]
-        config = compose("generate", [*options, f"dataset.max_offset={max_offset}"])
+        options = ["recipe=fast", "recipe.scenes=20", "recipe.object_counts=[15]", "recipe.seed=8800"]
+        config = compose("generate", [*options, f"recipe.max_offset={max_offset}"])
     start = time.perf_counter()
-    generate(instantiate(config.dataset, _convert_="all"), folder, workers=2, progress=False)
+    generate(instantiate(config.recipe, _convert_="all"), folder, workers=2, progress=False)
     return time.perf_counter() - start
 
 

@@ -10,6 +10,7 @@ from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.depth_noise import DepthNoise
+from sim.geometry import transform
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
 from sim.physics import World
@@ -29,9 +30,9 @@ def test_parallel_image_with_mask_3000(benchmark, state):
     camera = ParallelCamera()
     inverse = np.linalg.inv(overhead_pose(0.6))
     surface = scene_surface(state)
-    vertices = surface.vertices @ inverse[:3, :3].T + inverse[:3, 3]
-    rasterise_parallel(camera, vertices, surface.faces, surface.ids, False)
-    depth, _, _ = benchmark(rasterise_parallel, camera, vertices, surface.faces, surface.ids, False)
+    vertices = transform(inverse, surface.vertices)
+    rasterise_parallel(camera, vertices, surface.faces, ids=surface.ids, back_layer=False)
+    depth, _, _ = benchmark(rasterise_parallel, camera, vertices, surface.faces, ids=surface.ids, back_layer=False)
     assert depth.shape == (3000, 3000)
     if len(state.models) == 15:
         told = {"what": "parallel depth image with mask, 3000x3000, 15 objects", "to_reach": "<= 0.05 s"}

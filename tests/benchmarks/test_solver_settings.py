@@ -11,6 +11,7 @@ from labeler.oracle import LabelOracle
 from sim.benchmark.grasp_attempt import AttemptSettings, attempt
 from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
+from sim.geometry import make_pose
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
@@ -45,9 +46,7 @@ def test_held_boxes_and_clutter(benchmark, tmp_path, rate, iterations, residual)
         folder.mkdir()
         model = box_model(folder, side)
         for friction, force, _ in itertools.product((0.2, 0.4, 0.6, 0.8, 1.0), (20.0, 30.0, 60.0), range(2)):
-            pose = np.eye(4)
-            pose[:3, :3] = Rotation.from_euler("z", rng.uniform(0, np.pi)).as_matrix()
-            pose[2, 3] = 0.03
+            pose = make_pose(Rotation.from_euler("z", rng.uniform(0, np.pi)).as_matrix(), (0, 0, 0.03))
             tip = np.array([[*rng.uniform(-0.004, 0.004, 2), 0.02]])
             rotation = (pose[:3, :3] @ np.diag([1.0, -1, -1]))[None]
             grasp = GraspPoses(tip, rotation, np.array([0.08]), np.ones(1), "world")

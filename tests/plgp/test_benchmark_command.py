@@ -13,17 +13,17 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from plgp.benchmark import evaluate
-from plgp.train import input_error
 from sim.benchmark import WALL_TIMES
 from sim.benchmark.statistics import SUMMARY_COLUMNS
 from sim.benchmark.store import read_attempts
+from sim.cli import input_error
 
 SMALL = ["limit=1", "frictions=[0.4]", "workers=1", "benchmark.count=3", "benchmark.max_failures=2"]
 
 
 def composed(*overrides):
     with initialize_config_module("plgp_conf", version_base="1.3"):
-        return compose("evaluate", overrides=[*SMALL, *overrides])
+        return compose("benchmark", overrides=[*SMALL, *overrides])
 
 
 @pytest.fixture(scope="module")
@@ -82,9 +82,9 @@ def test_every_choice_of_scenes_and_policy_can_be_made(tmp_path):
         assert list(config.policies) == [name]
         instantiate(config.policies[name], _convert_="all")
     own = composed(
-        "scenes=drop", "objects.first=900", "objects.last=905", "scenes.scenes=1", "scenes.object_counts=[2]"
+        "scene_set=drop", "objects.first=900", "objects.last=905", "scene_set.scenes=1", "scene_set.object_counts=[2]"
     )
-    assert list(instantiate(own.scenes, _convert_="all")) == ["own-2"]
+    assert list(instantiate(own.scene_set, _convert_="all")) == ["own-2"]
 
 
 def line(*arguments):
@@ -105,7 +105,7 @@ def command(*arguments, cwd):
         (["policy=random", "limit=0"], "limit is 0"),
         (["policy=random", "compare=oracle"], "compare=oracle"),
         (["policy=random", "backend=abacus"], "abacus"),
-        (["policy=random", "scenes.path=nowhere.json"], "nowhere.json"),
+        (["policy=random", "scene_set.path=nowhere.json"], "nowhere.json"),
     ],
 )
 def test_bad_choices_end_in_one_sentence(tmp_path, arguments, message):

@@ -3,7 +3,7 @@
 import pytest
 
 import plgp.costs
-from plgp.costs import PAPER, _size, measure, unallocated
+from plgp.costs import PAPER, costs, measure, unallocated
 from plgp.networks.base import parameter_count
 from sim.errors import InputError
 
@@ -81,11 +81,9 @@ def test_unallocated_networks_hold_no_memory():
 
 
 def test_sizes():
-    assert _size([]) == (224, 224)
-    assert _size(["size=480x640"]) == (480, 640)
-    for wrong in (["size=480"], ["big"], ["size=2x2", "more"]):
-        with pytest.raises(InputError, match="size=HEIGHTxWIDTH"):
-            _size(wrong)
+    for wrong in ("480", "bigx2", "2x2x2", ""):
+        with pytest.raises(InputError, match="give HEIGHTxWIDTH"):
+            costs(size=wrong)
     with pytest.raises(InputError, match="stride 32"):
         measure("STDC", 1, (100, 100))
 

@@ -60,7 +60,7 @@ def experiments(heavy):
 
 def check(experiment, bars_folder, folder, *more):
     """Runs an experiment on the bars: two batches, validation, one attempted grasp."""
-    options = [f"experiment={experiment}", "~evaluation", *SMALL, *ONE_ATTEMPT, f"data.folder={bars_folder}"]
+    options = [f"experiment={experiment}", "~final_benchmark", *SMALL, *ONE_ATTEMPT, f"data.folder={bars_folder}"]
     metrics = train(composed(*options, f"output={folder}", *more))
     assert math.isfinite(metrics["val/loss"])
     assert 0 <= metrics["benchmark/AP"] <= 100
@@ -102,7 +102,7 @@ def test_the_experiments_are_the_papers():
     assert rows["baseline"].loss == rows["enhance"].loss != standard.loss
     for row in rows.values():
         assert (row.network._target_, row.modality, row.group) == ("plgp.networks.AFFGANet", "depth", "table3")
-        assert row.evaluation.category == "novel-15"
+        assert row.final_benchmark.category == "novel-15"
 
 
 def test_a_budget_leaves_an_experiment_its_question():
@@ -111,7 +111,7 @@ def test_a_budget_leaves_an_experiment_its_question():
     assert [row.data.enhance for row in rows] == [False, True, False, True]
     assert rows[0].loss == rows[1].loss != rows[2].loss == rows[3].loss
     for row in rows:
-        assert (row.trainer.max_epochs, row.data.samples_per_epoch, row.evaluation.limit) == (8, 500, 10)
+        assert (row.trainer.max_epochs, row.data.samples_per_epoch, row.final_benchmark.limit) == (8, 500, 10)
         row.data.enhance, row.loss, row.name = None, None, None
     assert all(row == rows[0] for row in rows)
 
@@ -184,9 +184,9 @@ def read_wandb_run(folder):
     return found
 
 
-def sweep(bars_folder, folder, *more, evaluation=("~evaluation",), timeout=300):
+def sweep(bars_folder, folder, *more, measures=("~final_benchmark",), timeout=300):
     """Runs table3's four rows on GGCNN2 and the bars; returns the four folders."""
-    quick = ["network=ggcnn2", "callbacks=none", *evaluation, f"data.folder={bars_folder}", *SMALL]
+    quick = ["network=ggcnn2", "callbacks=none", *measures, f"data.folder={bars_folder}", *SMALL]
     where = f"hydra.sweep.dir={folder / 'sweep'}"
     result = run("-m", "experiment=table3", *quick, where, *more, cwd=folder, timeout=timeout)
     assert result.returncode == 0, result.stderr
@@ -210,9 +210,9 @@ def check_runs(folders):
 
 def test_table3_in_one_process(bars_folder, tmp_path):
     """And it ends with one report whose Table III holds the four rows, each measured in simulation."""
-    measured = ["evaluation.category=novel-5", "evaluation.limit=1", "evaluation.frictions=[1.0]"]
-    measured += ["evaluation.workers=1", *ONE_ATTEMPT[1:5]]
-    folders = sweep(bars_folder, tmp_path, evaluation=measured)
+    measured = ["final_benchmark.category=novel-5", "final_benchmark.limit=1", "final_benchmark.frictions=[1.0]"]
+    measured += ["final_benchmark.workers=1", *ONE_ATTEMPT[1:5]]
+    folders = sweep(bars_folder, tmp_path, measures=measured)
     check_runs(folders)
     report = tmp_path / "sweep" / "report"
     table = pd.read_csv(report / "table3.csv")

@@ -136,8 +136,8 @@ def test_command(tmp_path, monkeypatch, capsys):
     ("arguments", "message"),
     [
         (["checkpoint=none.ckpt", "out=model.onnx"], "no checkpoint"),
-        (["checkpoint=none.ckpt"], "out=FILE"),
-        (["checkpoint=none.ckpt", "oot=model.onnx"], "'oot=model.onnx' is not understood"),
+        (["checkpoint=none.ckpt"], "out= is missing"),
+        (["checkpoint=none.ckpt", "oot=model.onnx"], "does not know 'oot=model.onnx'"),
     ],
 )
 def test_command_says_what_is_wrong(arguments, message, monkeypatch, capsys, tmp_path):

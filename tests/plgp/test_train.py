@@ -21,7 +21,8 @@ from omegaconf import OmegaConf
 import labeler.dataset.generate  # noqa: F401
 from plgp.callbacks import BenchmarkCallback, PictureCallback
 from plgp.module import GraspModule, build_network, load_module
-from plgp.train import check_choices, drop_null_choices, train
+from plgp.train import train
+from sim.cli import drop_null_choices
 from sim.errors import InputError
 
 CONF = Path(str(files("plgp_conf")))
@@ -50,7 +51,7 @@ REPOSITORY = Path(__file__).parents[2]
 
 
 GROUPS = ["data", "network", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger"]
-GROUPS += ["dataset", "benchmark", "experiment", "experiment/small", "budget", "debug"]
+GROUPS += ["recipe", "benchmark", "experiment", "experiment/small", "budget", "debug"]
 GROUPS += ["scene", "camera", "gripper", "labeler", "depth_noise", "appearance", "decoder", "workspace"]
 
 
@@ -322,43 +323,15 @@ def test_errors_are_one_line(arguments, message, tmp_path):
 
 def test_the_demo_without_its_callbacks_and_evaluation(bars_folder, tmp_path):
     """Values that an experiment sets for a callback that is left out do no harm."""
-    options = ["experiment=demo", "evaluation=null", "callbacks=null", "logger=null", f"data.folder={bars_folder}"]
+    options = ["experiment=demo", "final_benchmark=null", "callbacks=null", "logger=null", f"data.folder={bars_folder}"]
     result = run(*options, *SMALL, f"hydra.run.dir={tmp_path}", cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert f"wrote {tmp_path}" in result.stdout
-    assert "evaluation" not in OmegaConf.load(tmp_path / "config.yaml")
-
-
-def test_choices_are_checked_early():
-    check_choices(["network=ggcnn2", "-m", "seed=0,1", "experiment=demo", "trainer.max_epochs=3", "logger=csv,none"])
-    check_choices(["experiment=table2/unet_rgb,table3/bfl", "hydra/launcher=basic", "hydra/job_logging=stdout"])
-    for bad in ("trainer=tpu", "loss=paper,papper", "+experiment=dmo", "experiment=table2/ggcnn", "debug=[batch,x]"):
-        with pytest.raises(InputError, match="choose one of"):
-            check_choices([bad])
-    with pytest.raises(InputError, match=r"table3/bfl.*\(did you mean experiment=table2/ggcnn2_depth\?\)"):
-        check_choices(["experiment=table2/ggcn2_depth"])
-
-
-def test_choices_of_ones_own_folder(tmp_path):
-    (tmp_path / "experiment").mkdir()
-    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 3\n")
-    with pytest.raises(InputError, match="unknown experiment 'mine'"):
-        check_choices(["experiment=mine"])
-    check_choices(["experiment=mine", "--config-dir", str(tmp_path)])
-    check_choices(["experiment=mine", f"--config-dir={tmp_path}"])
-
-
-def test_a_missing_launcher_is_named(monkeypatch):
-    monkeypatch.setattr("plgp.train.find_spec", lambda name: None)
-    for launcher in ("cpus", "slurm", "submitit_local"):
-        with pytest.raises(InputError, match="pip install"):
-            check_choices(["-m", f"hydra/launcher={launcher}"])
+    assert "final_benchmark" not in OmegaConf.load(tmp_path / "config.yaml")
 
 
 def test_null_leaves_a_choice_out():
-    line = ["experiment=demo", "evaluation=null", "resume=null", "trainer.max_time=null", "+experiment=null"]
-    assert drop_null_choices(line) == ["experiment=demo", "~evaluation", *line[2:]]
-    for group in ("evaluation", "experiment", "debug"):
+    for group in ("final_benchmark", "experiment", "debug"):
         composed(*drop_null_choices([f"{group}=null"]))
 
 

@@ -1,6 +1,5 @@
 """Jobs on workers: every result once, errors as they are, nothing left running."""
 
-import importlib.util
 import operator
 import os
 import pickle
@@ -8,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,32 +17,32 @@ from sim.jobs import WorkerLost, run_jobs
 
 LOCAL = ("loky", "threading", "multiprocessing")
 CLUSTERS = [
-    pytest.param(name, marks=pytest.mark.skipif(importlib.util.find_spec(name) is None, reason=f"{name} is an extra"))
-    for name in ("dask", "ray")
+    pytest.param(name, marks=[*more, pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is an extra")])
+    for name, more in (("dask", []), ("ray", [pytest.mark.slow]))
 ]
 JOBS = [(i, 7) for i in range(40)]
 
 
 @pytest.mark.parametrize("backend", [*LOCAL, *CLUSTERS])
 def test_every_result_comes_once(backend):
-    assert sorted(run_jobs(operator.mul, iter(JOBS), 2, backend)) == [7 * i for i in range(40)]
-    assert list(run_jobs(operator.mul, [], 2, backend)) == []
+    assert sorted(run_jobs(operator.mul, iter(JOBS), 2, backend=backend)) == [7 * i for i in range(40)]
+    assert list(run_jobs(operator.mul, [], 2, backend=backend)) == []
 
 
 @pytest.mark.parametrize("backend", LOCAL)
 def test_one_worker_runs_here_and_in_order(backend):
     seen = []
-    assert list(run_jobs(seen.append, [(i,) for i in range(5)], 1, backend)) == [None] * 5
+    assert list(run_jobs(seen.append, [(i,) for i in range(5)], 1, backend=backend)) == [None] * 5
     assert seen == [0, 1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("backend", [*LOCAL, *CLUSTERS])
 def test_a_jobs_error_is_the_callers(backend):
     with pytest.raises(ZeroDivisionError):
-        list(run_jobs(operator.floordiv, [(1, 1), (1, 0), (2, 1)], 2, backend))
+        list(run_jobs(operator.floordiv, [(1, 1), (1, 0), (2, 1)], 2, backend=backend))
     # os.mkdir(path) that exists: the errno must survive the way back, generation looks at it.
     with pytest.raises(FileExistsError) as caught:
-        list(run_jobs(os.mkdir, [("/",)] * 3, 2, backend))
+        list(run_jobs(os.mkdir, [("/",)] * 3, 2, backend=backend))
     assert caught.value.errno is not None
 
 
@@ -102,7 +102,7 @@ def test_a_killed_worker_of_a_cluster_costs_only_a_second_try(backend, tmp_path)
     """The job kills its worker the first time that it runs."""
     once = f"open({str(tmp_path / 'ran')!r}, 'x') and __import__('os').kill(__import__('os').getpid(), 9)"
     code = f'exec("try:\\n    {once}\\nexcept FileExistsError:\\n    pass")'
-    assert list(run_jobs(eval, [NAP, (code,), NAP], 2, backend)).count(None) == 1
+    assert list(run_jobs(eval, [NAP, (code,), NAP], 2, backend=backend)).count(None) == 1
 
 
 SCRIPT = """
@@ -110,7 +110,7 @@ import sys, time
 from sim.jobs import run_jobs
 
 if __name__ == "__main__":
-    for pid in run_jobs(eval, [(sys.argv[2],)] * 1000, 2, sys.argv[1]):
+    for pid in run_jobs(eval, [(sys.argv[2],)] * 1000, 2, backend=sys.argv[1]):
         print(pid, flush=True)
 """
 
@@ -138,14 +138,14 @@ def test_ctrl_c_leaves_no_worker(backend, tmp_path):
 @pytest.mark.parametrize(("workers", "backend", "words"), [(0, "loky", "workers is 0"), (2, "abacus", "'abacus'")])
 def test_impossible_choices_are_named_at_once(workers, backend, words):
     with pytest.raises(InputError, match=words):
-        run_jobs(operator.mul, JOBS, workers, backend)
+        run_jobs(operator.mul, JOBS, workers, backend=backend)
 
 
 @pytest.mark.parametrize(("backend", "module"), [("dask", "dask.distributed"), ("ray", "ray")])
 def test_a_missing_package_is_named_with_its_cure(backend, module, monkeypatch):
     monkeypatch.setitem(sys.modules, module, None)  # import now raises ImportError
     with pytest.raises(InputError, match=rf"pip install 'plgp\[{backend}\]'"):
-        run_jobs(operator.mul, JOBS, 2, backend)
+        run_jobs(operator.mul, JOBS, 2, backend=backend)
 
 
 def test_a_dask_scheduler_that_does_not_answer_is_named(monkeypatch):
@@ -153,7 +153,7 @@ def test_a_dask_scheduler_that_does_not_answer_is_named(monkeypatch):
     pytest.importorskip("distributed")
     options = {"scheduler-address": "tcp://127.0.0.1:9", "distributed.comm.timeouts.connect": "300ms"}
     with dask.config.set(options), pytest.raises(InputError, match=r"127\.0\.0\.1:9"):
-        list(run_jobs(operator.mul, JOBS, 2, "dask"))
+        list(run_jobs(operator.mul, JOBS, 2, backend="dask"))
 
 
 def test_a_programs_own_dask_client_is_used_and_kept():
@@ -163,5 +163,5 @@ def test_a_programs_own_dask_client_is_used_and_kept():
         distributed.Client(cluster) as client,
     ):
         (pid,) = client.run(os.getpid).values()
-        assert set(run_jobs(eval, [NAP] * 3, 2, "dask")) == {pid}
+        assert set(run_jobs(eval, [NAP] * 3, 2, backend="dask")) == {pid}
         assert client.submit(operator.mul, 6, 7).result() == 42

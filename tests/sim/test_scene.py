@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.scene import Scene, SceneSettings, SceneState
@@ -60,9 +61,7 @@ def test_what_falls_out_is_dropped_again_and_else_recorded(tmp_path):
 
 def test_objects_stand_on_the_visible_floor():
     _, state = drop(1)
-    lowest = [
-        (m.mesh().vertices @ p[:3, :3].T + p[:3, 3])[:, 2].min() for m, p in zip(state.models, state.poses, strict=True)
-    ]
+    lowest = [transform(p, m.mesh().vertices)[:, 2].min() for m, p in zip(state.models, state.poses, strict=True)]
     assert min(lowest) == pytest.approx(0, abs=1e-3)
 
 

@@ -72,7 +72,9 @@ def test_wrong_input_ends_in_one_sentence(tmp_path, arguments, message):
 
 
 def test_help_is_for_newcomers(tmp_path):
-    done = run(tmp_path, "--help")
+    top = run(tmp_path, "--help")
+    assert (top.returncode, "python -m sim scene-set FILE" in top.stdout) == (0, True)
+    done = run(tmp_path, "objects", "--help")
     assert done.returncode == 0
     for words in ("Shows an object set", "objects=folder objects.path=DIR", "ycb", "limit: 60"):
         assert words in done.stdout

@@ -68,7 +68,9 @@ def test_data_set_is_what_was_asked_for(small_recipe, uninterrupted):
     np.testing.assert_allclose(poses, make_scene(small_recipe(), 1).poses, atol=1e-12)
 
 
-@pytest.mark.parametrize("backend", ["loky", "threading", "multiprocessing", "dask", "ray"])
+@pytest.mark.parametrize(
+    "backend", ["loky", "threading", "multiprocessing", "dask", pytest.param("ray", marks=pytest.mark.slow)]
+)
 def test_two_workers_of_any_kind_write_the_same_bytes_as_one(small_recipe, uninterrupted, tmp_path, backend):
     if backend in ("dask", "ray"):
         pytest.importorskip({"dask": "distributed", "ray": "ray"}[backend])
@@ -296,7 +298,7 @@ def run(*arguments, cwd):
 
 
 def test_command_line_generates_and_explains(tmp_path):
-    small = ["dataset.object_counts=[1]", "dataset.pixels_per_metre=1000", "scenes=1", "views=1", "labeler.angles=4"]
+    small = ["recipe.object_counts=[1]", "recipe.pixels_per_metre=1000", "scenes=1", "views=1", "labeler.angles=4"]
     made = run("generate", "name=tiny", "workers=1", "labeler=paper", *small, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     info = json.loads((tmp_path / "data" / "tiny" / "dataset.json").read_text())
@@ -312,10 +314,10 @@ def test_command_line_generates_and_explains(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["generate", "dataset.views=0"], "views is 0"),
+        (["generate", "recipe.views=0"], "views is 0"),
         (["generate", "objects=folder", "objects.path=/nowhere"], "/nowhere"),
         (["stats", "/nowhere"], "no finished data set"),
-        (["stats"], "takes one data set folder"),
+        (["stats"], "needs DIR"),
         (["dance"], "'dance' is no command"),
     ],
 )

@@ -27,9 +27,9 @@ COMMAND = [
     "import labeler.dataset.generate as g, labeler.__main__ as m; g.SCENES_PER_SHARD = 4; m.main()",
     "generate",
     "name=killed",
-    "dataset=fast",
-    "dataset.pixels_per_metre=1000",
-    "dataset.object_counts=[1,2]",
+    "recipe=fast",
+    "recipe.pixels_per_metre=1000",
+    "recipe.object_counts=[1,2]",
     "labeler.angles=6",
     "camera.width=160",
     "camera.height=120",
@@ -72,8 +72,8 @@ def compose_recipe():
 
     settings = [a for a in COMMAND[4:] if not a.startswith("scenes=")]
     with initialize_config_module("plgp_conf", version_base="1.3"):
-        config = compose("generate", [*settings, f"dataset.scenes={SCENES}"])
-    return instantiate(config.dataset, _convert_="all")
+        config = compose("generate", [*settings, f"recipe.scenes={SCENES}"])
+    return instantiate(config.recipe, _convert_="all")
 
 
 def hash_arrays(folder):

@@ -25,6 +25,7 @@ from plgp.targets import LabelBatch, rasterise
 from sim.camera import PinholeCamera
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
+from sim.geometry import make_pose
 
 ALL = ("rgb", "depth", "depth_noisy", "instance_mask", "objects")
 SCENE1 = Path(__file__).parents[4] / "shared" / "peer" / "scene1.npz"
@@ -145,8 +146,7 @@ def test_it_trains_and_the_guard_never_holds_the_enhancement_back(imported):
 def test_raw_views_bring_camera_masks_and_poses(tmp_path):
     rng = np.random.default_rng(2)
     view, turn = make_view(rng), Rotation.random(random_state=3)
-    pose = np.eye(4)
-    pose[:3, :3], pose[:3, 3] = turn.as_matrix(), (0.1, -0.2, 0.6)
+    pose = make_pose(turn.as_matrix(), (0.1, -0.2, 0.6))
     poses = np.array([[m, *rng.normal(size=3), *Rotation.random(random_state=m).as_quat()] for m in (11, 12, 13)])
     write_raw(tmp_path / "raw", "05_0011_0_0", view, pose, poses)
     assert import_plgp(tmp_path / "raw", tmp_path / "out") == []

@@ -104,4 +104,6 @@ def test_fresh_noise_is_drawn_anew_each_epoch_over_the_clean_depth(bars_folder):
     assert torch.equal(first, again)
     assert not torch.equal(first, later)
     clean = build(bars_folder, crop=320, depth_key="depth").frames(train=False)[0, 0].image
-    assert torch.equal(image(0, DepthNoise(1e9, 2e9, 0.0, sigma=0.0, blurs=0)), clean)
+    assert torch.equal(
+        image(0, DepthNoise(missing_low=1e9, missing_high=2e9, missing_low_probability=0.0, sigma=0.0, blurs=0)), clean
+    )

@@ -247,7 +247,7 @@ def test_other_rules_are_said_and_other_scenes_refused(measured, tmp_path):
         ([], "results= is missing"),
         (["results=x", "per_reason=-1"], "per_reason=-1"),
         (["results=x", "protocol=both"], "give rank or clear"),
-        (["result=x"], "'result=x' is not understood"),
+        (["result=x"], "does not know 'result=x'"),
     ],
 )
 def test_wrong_arguments_end_in_one_sentence(arguments, says, monkeypatch, capsys):
@@ -265,7 +265,7 @@ def test_help_names_every_setting(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["plgp-failures", "--help"])
     failures.main()
     told = capsys.readouterr().out
-    assert all(f"{key}=" in told for key in ("results", "policy", "out", "per_reason", "protocol", "scenes", "seed"))
+    assert all(f"{key}=" in told for key in ("results", "policy", "out", "per_reason", "protocol", "scene_set", "seed"))
 
 
 def test_cause_table_keeps_labels_and_obstacles_apart():

@@ -223,7 +223,7 @@ def test_the_page_stands_by_itself(outputs, tmp_path):
     pictures.mkdir()
     Image.new("RGB", (1500, 700), "teal").save(pictures / "epoch-001-image-00000.png")
     found = gather([outputs])
-    written = write_report(found, tmp_path / "report", "table3", "novel-15")
+    written = write_report(found, tmp_path / "report", ablation="table3", category="novel-15")
     assert {p.name for p in written} == {
         "report.md",
         "report.html",
@@ -238,7 +238,7 @@ def test_the_page_stands_by_itself(outputs, tmp_path):
     assert "http" not in text.replace("data:image", "")
     assert page.cells > 100
     assert "stopped after 1 of 3 epochs" in text
-    again = write_report(gather([outputs]), tmp_path / "again", "table3", "novel-15")
+    again = write_report(gather([outputs]), tmp_path / "again", ablation="table3", category="novel-15")
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(written, again, strict=True))
 
 
@@ -273,9 +273,9 @@ def test_the_commands_errors_are_one_line(tmp_path, monkeypatch, capsys):
         (["runs=nowhere"], "no folder 'nowhere'"),
         ([f"runs={tmp_path / 'empty'}"], "no finished run"),
         (["out=x"], "runs= is missing"),
-        (["run=x"], "'run=x' is not understood"),
+        (["run=x"], "does not know 'run=x'"),
         ([f"runs={whole}", "out=/dev/null/x"], "out=/dev/null/x cannot be made"),
-        (["runs=x", "pictures=maybe"], "pictures=maybe"),
+        (["runs=x", "pictures=maybe"], "pictures is 'maybe'; give true or false"),
     ):
         monkeypatch.setattr(sys, "argv", ["plgp-report", *arguments])
         with pytest.raises(SystemExit) as caught:

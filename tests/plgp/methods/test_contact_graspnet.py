@@ -30,9 +30,9 @@ from plgp.methods.contact_graspnet import (
     read_heads,
 )
 from plgp.policy import Workspace
-from plgp.train import input_error
 from sim.benchmark import Observation
 from sim.camera import PinholeCamera, offset_pose, overhead_pose
+from sim.cli import input_error
 from sim.errors import InputError
 
 CAMERA = PinholeCamera.from_fov(160, 120, pose=overhead_pose(0.6))
@@ -251,7 +251,7 @@ def test_blindness_and_bad_settings(fake):
 def configured(*overrides):
     with initialize_config_module("plgp_conf", version_base="1.3"):
         return compose(
-            "evaluate", overrides=["policy=[contact_graspnet,contact_graspnet_topdown]", *overrides]
+            "benchmark", overrides=["policy=[contact_graspnet,contact_graspnet_topdown]", *overrides]
         ).policies
 
 

@@ -218,11 +218,11 @@ def test_the_shipped_network_grasps_and_is_small():
 def test_the_installed_checkpoint_goes_by_its_name_wherever_a_file_does():
     from hydra import compose, initialize_config_module
 
-    from plgp.benchmark import _policies
+    from plgp.evaluation.evaluate import _policies
 
     with initialize_config_module("plgp_conf", version_base="1.3"):
-        config = compose("evaluate", ["policy=[network,untrained]", "checkpoint=pretrained"])
-        asked = compose("evaluate", ["policy=network", f"checkpoint={pretrained_checkpoint()}"])
+        config = compose("benchmark", ["policy=[network,untrained]", "checkpoint=pretrained"])
+        asked = compose("benchmark", ["policy=network", f"checkpoint={pretrained_checkpoint()}"])
     named, by_file = _policies(config.policies), _policies(asked.policies)
     weights = {k: next(p.network.parameters()) for k, (p, _) in named.items()}
     assert torch.equal(weights["network"], next(NetworkPolicy.pretrained().network.parameters()))

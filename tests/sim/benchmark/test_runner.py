@@ -18,6 +18,7 @@ from sim.benchmark import (
 from sim.benchmark.baselines import RandomPolicy
 from sim.benchmark.statistics import SUMMARY_COLUMNS
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.grasp import GraspPoses
 from sim.objects import ObjectSet
 from sim.view import SceneView
@@ -176,7 +177,7 @@ def test_observation(scenes):
     seen = observe(scenes[0], RULES, [0])
     points, colours = seen.point_cloud()
     assert len(points) == len(colours) == (seen.depth > 0).sum()
-    world = points @ seen.camera.pose[:3, :3].T + seen.camera.pose[:3, 3]
+    world = transform(seen.camera.pose, points)
     assert np.median(world[:, 2]) == pytest.approx(0, abs=0.01)
 
 

@@ -22,6 +22,7 @@ from sim.drawing.replay import (
     write_replays,
 )
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.grasp import GraspPoses
 from sim.objects import ObjectSet
 from sim.physics import World
@@ -201,7 +202,7 @@ def test_the_camera_sees_tray_hand_and_drop_off():
     assert np.linalg.det(camera.pose[:3, :3]) == pytest.approx(1)
     places = [(x, y, 0.05) for x in (-0.23, 0.23) for y in (-0.23, 0.23)]
     places += [(x, y, z) for x in (-0.15, 0.15, 0.40) for y in (-0.15, 0.15) for z in (0.2, 0.31)]
-    seen = (np.array(places) @ to_camera[:3, :3].T + to_camera[:3, 3]) @ camera.intrinsics.T
+    seen = transform(to_camera, np.array(places)) @ camera.intrinsics.T
     cols, rows = (seen[:, :2] / seen[:, 2:]).T
     assert 0 < cols.min() < cols.max() < 319
     assert 17 < rows.min() < rows.max() < 239  # and the line of text hides nothing

@@ -14,8 +14,9 @@ from scipy.spatial.transform import Rotation
 
 from sim.benchmark.authors_scenes import read_pose_scene
 from sim.errors import InputError
+from sim.geometry import make_pose
 from sim.objects import ObjectSet
-from sim.objects.meshes import MeshSettings, box_sides
+from sim.objects.settings import MeshSettings, box_sides
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 
 CONF = Path(__file__).parents[3] / "conf" / "objects"
@@ -267,9 +268,7 @@ def test_a_long_mesh_turns_in_bullet_as_it_should(tmp_path, turn):
     long.export(tmp_path / "long.stl")
     model = ObjectSet.from_folder(tmp_path).models[0]
     assert model.own_inertia
-    pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_rotvec([0.3, -0.5, 0.2]).as_matrix()
-    pose[:3, 3] = 0.1, 0.2, 0.3
+    pose = make_pose(Rotation.from_rotvec([0.3, -0.5, 0.2]).as_matrix(), (0.1, 0.2, 0.3))
     world = World(PhysicsSettings(), TraySettings())
     world.add(model, pose)
     world.add(dataclasses.replace(model, own_inertia=False), pose)
@@ -291,3 +290,12 @@ def test_the_smallest_box_is_turned_with_the_object():
     np.testing.assert_allclose(box_sides(turned), [0.1, 0.2, 0.3], rtol=1e-6)
     with pytest.raises(InputError, match="flat"):
         box_sides(np.linspace([0, 0, 0], [1, 2, 3], 8))
+
+
+@pytest.mark.parametrize("make", [ObjectSet.from_folder, ObjectSet.ycb, ObjectSet.egad, ObjectSet.shapenetsem])
+def test_an_option_that_is_not_known_is_refused(tmp_path, make):
+    put(tmp_path / "002_master_chef_can" / "textured.obj", (0.05, 0.05, 0.1))
+    put(tmp_path / "models" / "mug.obj", (0.05, 0.05, 0.1))
+    put(tmp_path / "A00_0.obj", (3, 4, 10))
+    with pytest.raises(TypeError, match="'colour'"):
+        make(tmp_path, colour="red")

@@ -1,5 +1,6 @@
 """Folders of bare meshes: cleaned, weighed, split into convex parts, cached."""
 
+import importlib.util
 import shutil
 import warnings
 from pathlib import Path
@@ -20,8 +21,8 @@ from sim.drawing.object_sheet import collision_parts
 from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
-from sim.objects import ObjectSet, convex, meshes
-from sim.objects.meshes import MeshSettings, SizeRule
+from sim.objects import ObjectSet, meshes
+from sim.objects.settings import MeshSettings, SizeRule
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 from sim.render import render_view
 from sim.scene import Scene, SceneState
@@ -142,7 +143,7 @@ def test_coacd_splits_as_well(folder):
 
 
 def test_a_missing_coacd_is_said(monkeypatch):
-    monkeypatch.setattr(convex.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(InputError, match=r"pip install 'plgp\[coacd\]'"):
         MeshSettings(method="coacd")
     with pytest.raises(InputError, match="choose vhacd or coacd"):
@@ -223,7 +224,7 @@ def test_the_cache_is_used_mended_and_told_apart(folder, cache, monkeypatch):
     trimesh.creation.box(BOX).export(folder / "box.obj")
     made = []
     real = meshes._write_entry
-    monkeypatch.setattr(meshes, "_write_entry", lambda *a: (made.append(a[0].name), real(*a)))
+    monkeypatch.setattr(meshes, "_write_entry", lambda *a, **k: (made.append(a[0].name), real(*a, **k)))
     first = load(folder).models[0].urdf
     assert first.parent.parent == cache
     assert load(folder).models[0].urdf == first

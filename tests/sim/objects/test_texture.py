@@ -10,6 +10,7 @@ from PIL import Image
 from scipy.spatial.transform import Rotation
 
 from sim.camera import PinholeCamera, offset_pose
+from sim.geometry import make_pose
 from sim.objects import ObjectModel, ObjectSet
 from sim.objects.surfaces import load_surface
 from sim.physics import pybullet
@@ -56,9 +57,7 @@ def colour(rgb):
 
 
 def place(urdf, rotation=(0, 0, 0), position=(0, 0, 0.05)):
-    pose = np.eye(4)
-    pose[:3, :3] = Rotation.from_euler("xyz", rotation).as_matrix()
-    pose[:3, 3] = position
+    pose = make_pose(Rotation.from_euler("xyz", rotation).as_matrix(), position)
     return ObjectModel(str(urdf), urdf), pose
 
 

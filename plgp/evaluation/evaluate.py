@@ -1,0 +1,227 @@
+"""Policies measured side by side: what ``python -m plgp.benchmark`` and the end of a training run do."""
+
+from __future__ import annotations
+
+import hashlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+from rich.console import Console
+from rich.table import Table
+
+from sim.benchmark import BenchmarkSettings, GraspPolicy, attempt_progress, observe, run_benchmark
+from sim.benchmark.scene_sets import SceneSet
+from sim.benchmark.statistics import compare, count_reasons, plot_frictions, summarise
+from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
+from sim.drawing.replay import write_replays
+from sim.drawing.scene_page import write_policy_page
+from sim.errors import InputError
+from sim.render import render_view
+from sim.scene import SceneState
+
+DESCRIPTIONS = "policies.yaml"  # beside the results: what each policy was
+
+
+def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
+    """Measures every policy on the same scenes; prints, writes and draws.
+
+    Args:
+        chosen: The settings of conf/benchmark.yaml, or those of conf/final_benchmark.
+        output: Folder for a Parquet file a policy, category and scene, ``policies.yaml``, ``attempts.csv``,
+            ``summary.csv``, ``reasons.csv``, ``comparison.csv``, ``frictions.png`` and pictures.
+            What is finished there is not measured again.
+
+    Returns:
+        The summary of ``sim.benchmark.statistics.summarise``.
+
+    Raises:
+        InputError: A choice that does not exist, or ``output`` holds results of other settings.
+    """
+    folder = Path(output)
+    policies = _policies(chosen.policies)
+    if chosen.compare is not None and chosen.compare not in policies:
+        raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(policies)})")
+    rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
+    scenes = _scenes(chosen)
+    _describe({name: policy for name, (policy, _) in policies.items()}, folder / DESCRIPTIONS)
+    tables = []
+    with attempt_progress() as progress:
+        for name, (policy, about) in policies.items():
+            for part in scenes.values():
+                rows = run_benchmark(
+                    policy,
+                    part,
+                    chosen.frictions,
+                    rules,
+                    chosen.workers,
+                    progress,
+                    folder,
+                    chosen.backend,
+                    about,
+                    name,
+                )
+                tables.append(rows)
+    attempts = pd.concat(tables, ignore_index=True)
+    summary = summarise(attempts)
+    attempts.to_csv(folder / "attempts.csv", index=False)
+    summary.to_csv(folder / "summary.csv", index=False)
+    count_reasons(attempts).to_csv(folder / "reasons.csv", index=False)
+    print_summary(summary)
+    if chosen.compare is not None and len(policies) > 1:
+        differences = compare(attempts, chosen.compare)
+        differences.to_csv(folder / "comparison.csv", index=False)
+        print_comparison(differences)
+    plot_frictions(attempts, folder / "frictions.png")
+    _draw_all(chosen, {name: p for name, (p, _) in policies.items()}, scenes, attempts, rules, folder)
+    return summary
+
+
+def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
+    """Returns the policies by their names in the configuration, each with what distinguishes it.
+
+    Those that lack a checkpoint are left out.
+    """
+    from plgp.policy import pretrained_checkpoint
+
+    policies: dict[str, tuple[GraspPolicy, str]] = {}
+    for key, entry in configs.items():
+        name = str(key)
+        plain: Any = OmegaConf.to_container(entry, resolve=True)
+        if "path" in plain and plain["path"] is None:
+            print(f"policy '{name}' needs a network: left out (give checkpoint=FILE)")
+            continue
+        if plain.get("path") == "pretrained":
+            plain["path"] = str(pretrained_checkpoint())
+        policy = instantiate(plain, _convert_="all")
+        about = OmegaConf.to_yaml(plain)
+        if "path" in plain:  # a file may change under its name, and be moved without changing
+            about = about.replace(str(plain["path"]), _digest(plain["path"]))
+        elif "weights" in plain:  # as may what is installed
+            about += _digest(pretrained_checkpoint(plain["weights"]))
+        elif plain.get("weights_file"):
+            about += _digest(plain["weights_file"])
+        policies[name] = policy, about
+    if not policies:
+        raise InputError("no policy is left to measure; give a checkpoint, or another policy=")
+    return policies
+
+
+def _describe(policies: dict[str, GraspPolicy], path: Path) -> None:
+    """Writes what each policy is, for ``plgp.report``; what was measured there before stays in the file."""
+    known: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
+    for name, policy in policies.items():
+        described = policy.describe() if hasattr(policy, "describe") else {}
+        known[name] = {"policy": type(policy).__name__, **described}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    OmegaConf.save(OmegaConf.create(known), path)
+
+
+def _digest(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
+def _scenes(chosen: DictConfig) -> SceneSet:
+    """Returns the scenes of the chosen categories, each cut to the limit."""
+    scenes: SceneSet = instantiate(chosen.scene_set, _convert_="all")
+    asked = [chosen.category] if isinstance(chosen.category, str) else list(chosen.category)
+    if asked == ["all"]:
+        asked = list(scenes)
+    unknown = [c for c in asked if c not in scenes]
+    if unknown:
+        raise InputError(f"category '{unknown[0]}' is not in the scene set; choose from {', '.join(scenes)}, or all")
+    if chosen.limit is not None and chosen.limit < 1:
+        raise InputError(f"limit is {chosen.limit}; give at least 1, or null for all scenes")
+    return {category: scenes[category][: chosen.limit] for category in asked}
+
+
+def print_summary(summary: pd.DataFrame) -> None:
+    """Prints a summary as one table: a row a policy and category, SR / PC / AP a friction.
+
+    The last column is the mean's 95 % interval; a star marks privileged policies.
+    """
+    frictions = list(dict.fromkeys(summary.friction))
+    table = Table(title="SR / PC / AP in percent; * privileged: sees the noiseless scene")
+    for head in ("policy", "category"):
+        table.add_column(head, no_wrap=True)
+    for friction in frictions:
+        table.add_column("mean" if friction == "mean" else f"friction {friction}", justify="right")
+    table.add_column("95 % of the mean, over scenes", justify="right")
+    table.add_column("attempts", justify="right")
+    for (policy, category), rows in summary.groupby(["policy", "category"], sort=False):
+        by_friction = rows.set_index("friction")
+        cells = [f"{r.SR:.1f} / {r.PC:.1f} / {r.AP:.1f}" for r in by_friction.loc[frictions].itertuples()]
+        mean = by_friction.loc["mean"]
+        bounds = " / ".join(f"{mean[f'{n}_low']:.0f}-{mean[f'{n}_high']:.0f}" for n in ("SR", "PC", "AP"))
+        bounds = "-" if "nan" in bounds else bounds  # one scene says nothing about others
+        star = "*" if mean.privileged else ""
+        table.add_row(f"{policy}{star}", str(category), *cells, bounds, str(mean.attempts))
+    _print(table)
+
+
+def print_comparison(differences: pd.DataFrame) -> None:
+    """Prints the mean over frictions of paired differences with their 95 % intervals."""
+    table = Table(title=f"difference from {differences.baseline.iloc[0]} on the same scenes, mean over frictions")
+    for head in ("policy", "category"):
+        table.add_column(head, no_wrap=True)
+    for name in ("SR", "PC", "AP"):
+        table.add_column(name, justify="right")
+    for row in differences[differences.friction == "mean"].to_dict("records"):
+        cells = [
+            f"{row[f'{n}_difference']:+.1f} ({row[f'{n}_low']:+.1f} ... {row[f'{n}_high']:+.1f})"
+            for n in ("SR", "PC", "AP")
+        ]
+        cells = [c.replace(" (+nan ... +nan)", "") for c in cells]
+        table.add_row(str(row["policy"]), str(row["category"]), *cells)
+    _print(table)
+
+
+def _print(table: Table) -> None:
+    # In a file or a pipe rich takes 80 columns and folds the table: keep its rows whole.
+    Console(width=None if sys.stdout.isatty() else 180).print(table)
+
+
+def _draw_all(
+    chosen: DictConfig,
+    policies: dict[str, GraspPolicy],
+    scenes: SceneSet,
+    attempts: pd.DataFrame,
+    rules: BenchmarkSettings,
+    folder: Path,
+) -> None:
+    """Draws the first scene, and the films and pages that were asked for."""
+    first = next(iter(scenes.values()))[0]
+    draw(policies, first, rules, folder / "pictures")
+    if chosen.gif.count:
+        for path in write_replays(attempts, scenes, folder / "gifs", rules, chosen.gif.query, chosen.gif.count):
+            print(f"wrote {path}")
+    if chosen.page:
+        for name in policies:
+            path = folder / "pages" / f"{name}.html"
+            write_policy_page(first, attempts[attempts.policy == name], path, rules.gripper)
+            print(f"wrote {path}")
+
+
+def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSettings, folder: Path) -> None:
+    """Draws one scene with its labels, and beside its picture what each network (or constant maps) makes of it."""
+    from labeler.labels import LabelSettings, label_view
+    from labeler.oracle import LabelOracle
+    from plgp.evaluation.map_figures import draw_prediction, draw_view
+    from plgp.policy import MapPolicy
+
+    seen = observe(scene, rules, [rules.seed, 0, 0])
+    camera = PinholeCamera(
+        rules.camera.width, rules.camera.height, rules.camera.intrinsics, overhead_pose(rules.camera_height)
+    )
+    view = render_view(scene, camera, ParallelCamera.covering(rules.pixels_per_metre))
+    settings = next((p.settings for p in policies.values() if isinstance(p, LabelOracle)), LabelSettings())
+    labels = label_view(view, rules.gripper, settings).to_pixel_grasps(settings.angles)
+    draw_view(view, folder / "scene.png", labels, seen.depth)
+    for name, policy in policies.items():
+        if isinstance(policy, MapPolicy):
+            maps, grasps = policy.predict(seen.rgb, seen.depth), policy.pixel_grasps(seen, 10)
+            path = folder / f"{name}.png"
+            draw_prediction(seen, maps, grasps, path, labels, rules.gripper.max_opening)

@@ -1,0 +1,160 @@
+"""Mesh files: read as one mesh, cleaned, and written as the OBJ files of an object."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from trimesh.exchange.obj import export_obj
+
+from sim.errors import InputError
+
+MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".gltf")
+_HOLE = 0.3  # widest hole, as a share of the mesh's largest side; a wider opening belongs to the shape
+
+FloatArray = NDArray[np.float64]
+
+# trimesh's writer of OBJ files, which has no types of its own.
+obj_text: Callable[..., Any] = export_obj
+
+
+def read_mesh(path: Path) -> trimesh.Trimesh:
+    """Returns a mesh file as one mesh, its vertices as they stand in the file.
+
+    Raises:
+        InputError: It is missing, cannot be read, or holds no triangles.
+    """
+    if not path.is_file():
+        raise InputError(f"mesh {path} does not exist")
+    try:
+        mesh = trimesh.load(path, force="mesh", process=False)
+    except Exception as error:  # trimesh's readers raise whatever the broken file makes them raise
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"mesh {path} cannot be read ({reason})") from error
+    if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0 or not np.isfinite(mesh.vertices).all():
+        raise InputError(f"mesh {path} holds no usable triangles")
+    return mesh
+
+
+def face_colours(mesh: trimesh.Trimesh) -> NDArray[np.float32] | None:
+    """Returns the mesh's own colours, (F, 3) float32 RGB in [0, 1]; None if it has none.
+
+    A texture is read at the middle of each face; a corner colour is averaged over the face.
+    """
+    visual: Any = mesh.visual
+    if visual.kind == "texture":
+        material = _simple_material(visual)
+        image = getattr(material, "image", None)
+        if image is not None and visual.uv is not None and len(visual.uv) == len(mesh.vertices):
+            middle = np.asarray(visual.uv, np.float64)[mesh.faces].mean(axis=1)
+            rgba = trimesh.visual.color.uv_to_color(middle, image)
+        elif material is not None:
+            rgba = np.tile(np.asarray(material.main_color), (len(mesh.faces), 1))
+        else:
+            return None
+    elif visual.kind in ("vertex", "face"):
+        corners = visual.kind == "vertex"
+        rgba = np.asarray(visual.vertex_colors)[mesh.faces].mean(axis=1) if corners else visual.face_colors
+    else:
+        return None
+    return np.asarray(rgba, np.float32)[:, :3] / np.float32(255)
+
+
+def _simple_material(visual: Any) -> Any:
+    """Returns a textured visual's material without glTF's extras; None where it has none."""
+    material = visual.material
+    return material.to_simple() if hasattr(material, "to_simple") else material
+
+
+def clean_mesh(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, trimesh.Trimesh]:
+    """Returns a mesh without useless triangles, wound one way, to be seen and to be weighed.
+
+    Returns:
+        The mesh with its colours, and the solid without: its seams and small holes are closed.
+
+    Raises:
+        InputError: Fewer than four triangles are left.
+    """
+    mesh = mesh.copy()
+    mesh.merge_vertices()
+    mesh.update_faces(mesh.nondegenerate_faces() & mesh.unique_faces())
+    mesh.remove_unreferenced_vertices()
+    if len(mesh.faces) < 4:
+        raise InputError("it holds no usable triangles")
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    solid.merge_vertices(merge_tex=True, merge_norm=True)
+    before = solid.faces.copy()
+    repair: Any = trimesh.repair
+    repair.fix_normals(solid)
+    turned = (before != solid.faces).any(axis=1)
+    faces = mesh.faces.copy()
+    faces[turned] = faces[turned][:, ::-1]
+    mesh.faces = faces
+    return mesh, close_holes(solid)
+
+
+def close_holes(solid: trimesh.Trimesh) -> trimesh.Trimesh:
+    """Returns the mesh with its small holes closed by a fan around each hole's middle.
+
+    The inside of a mesh with a hole would count as outside: a shell without weight. Openings wider
+    than 0.3 of the mesh's largest side stay: a bowl without thickness is meant to be hollow.
+    """
+    edges = np.asarray(solid.edges)
+    _, index, count = np.unique(np.sort(edges, axis=1), axis=0, return_inverse=True, return_counts=True)
+    open_edges = edges[count[index.ravel()] == 1]
+    if not len(open_edges):
+        return solid
+    vertices = np.asarray(solid.vertices, np.float64)
+    links = coo_array((np.ones(len(open_edges)), open_edges.T), shape=(len(vertices), len(vertices)))
+    label = connected_components(links, directed=False)[1][open_edges[:, 0]]
+    middles: list[FloatArray] = []
+    fans: list[NDArray[np.int64]] = []
+    for hole in np.unique(label):
+        rim = open_edges[label == hole]
+        corners = vertices[np.unique(rim)]
+        if np.ptp(corners, axis=0).max() > _HOLE * np.ptp(vertices, axis=0).max():
+            continue
+        middle = np.full(len(rim), len(vertices) + len(middles))
+        fans.append(np.stack([rim[:, 1], rim[:, 0], middle], axis=1))
+        middles.append(corners.mean(axis=0))
+    if not fans:
+        return solid
+    return trimesh.Trimesh(np.vstack([vertices, *middles]), np.vstack([solid.faces, *fans]), process=False)
+
+
+def write_visual(mesh: trimesh.Trimesh, folder: Path) -> str:
+    """Writes ``visual.obj`` with texture or corner colours; returns the URDF's <material>, or ""."""
+    visual: Any = mesh.visual
+    material = ""
+    if visual.kind == "face":  # OBJ colours corners: give each face its own
+        colours = np.repeat(visual.face_colors, 3, axis=0)
+        corners = np.arange(3 * len(mesh.faces)).reshape(-1, 3)
+        mesh = trimesh.Trimesh(mesh.triangles.reshape(-1, 3), corners, vertex_colors=colours, process=False)
+    elif visual.kind == "texture" and getattr(_simple_material(visual), "image", None) is None:
+        colour = face_colours(mesh)
+        mesh = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+        if colour is not None:
+            rgb = " ".join(f"{c:.4f}" for c in colour[0])
+            material = f'<material name="own"><color rgba="{rgb} 1"/></material>'
+    text, files = obj_text(mesh, include_normals=False, return_texture=True, header=None, mtl_name="visual.mtl")
+    (folder / "visual.obj").write_text(text)
+    for name, content in files.items():
+        (folder / Path(name).name).write_bytes(content)
+    return material
+
+
+def write_parts(parts: Sequence[trimesh.Trimesh], path: Path) -> None:
+    """Writes one OBJ with an ``o`` for each part: PyBullet makes a compound of convex shapes of it."""
+    lines, start = [], 1
+    for i, part in enumerate(parts):
+        lines.append(f"o part_{i}")
+        lines += [f"v {x:.8f} {y:.8f} {z:.8f}" for x, y, z in part.vertices]
+        lines += [f"f {a} {b} {c}" for a, b, c in part.faces + start]
+        start += len(part.vertices)
+    path.write_text("\n".join(lines) + "\n")

@@ -1,0 +1,119 @@
+"""What the one reader of URDF files takes from a file, and the sentences with which it refuses one."""
+
+import re
+
+import numpy as np
+import pytest
+from scipy.spatial.transform import Rotation
+
+from sim.errors import InputError
+from sim.objects.urdf import mesh_files, read_base_link
+
+WHOLE = """<?xml version="1.0"?>
+<robot name="two links">
+<material name="paint"><color rgba="0.1 0.2 0.3 1"/><texture filename="paint.png"/></material>
+<link name="base">
+  <inertial><origin xyz="0.01 0.02 0.03" rpy="0 0 1.5"/><mass value="1"/></inertial>
+  <visual><origin xyz="1 2 3" rpy="0.1 0.2 0.3"/><geometry><mesh filename="seen/a.obj" scale="0.1 0.2 0.3"/></geometry>
+    <material name="paint"/></visual>
+  <visual><geometry><cylinder radius="0.5" length="2"/></geometry><material><color rgba="1 0 0"/></material></visual>
+  <collision><geometry><mesh filename="b.obj" scale="0.001"/></geometry></collision>
+  <collision/>
+</link>
+<link name="other"><visual><geometry><mesh filename="c.obj" scale="none"/></geometry></visual></link>
+</robot>
+"""
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text):
+        path = tmp_path / "object.urdf"
+        path.write_text(text)
+        return path
+
+    return write
+
+
+def test_the_first_link_is_read(write, tmp_path):
+    link = read_base_link(write(WHOLE))
+    mesh, cylinder = link.visuals
+    np.testing.assert_array_equal(mesh.pose[:3, 3], [1, 2, 3])
+    # roll about the fixed x first, then pitch about y, then yaw about z
+    turn = [Rotation.from_rotvec(np.eye(3)[i] * a).as_matrix() for i, a in enumerate((0.1, 0.2, 0.3))]
+    np.testing.assert_allclose(mesh.pose[:3, :3], turn[2] @ turn[1] @ turn[0], atol=1e-15)
+    assert mesh.shape.kind == "mesh"
+    assert mesh.shape.file == tmp_path / "seen" / "a.obj"
+    np.testing.assert_array_equal(mesh.shape.scale, [0.1, 0.2, 0.3])
+    np.testing.assert_array_equal(mesh.colour, [0.1, 0.2, 0.3])
+    assert mesh.texture == tmp_path / "paint.png"
+    assert (cylinder.shape.kind, cylinder.shape.radius, cylinder.shape.length) == ("cylinder", 0.5, 2.0)
+    assert cylinder.shape.file is None
+    np.testing.assert_array_equal(cylinder.colour, [1, 0, 0])
+    np.testing.assert_array_equal(cylinder.pose, np.eye(4))
+    np.testing.assert_array_equal(link.inertial[:3, 3], [0.01, 0.02, 0.03])
+    np.testing.assert_allclose(link.inertial[:3, 0], [np.cos(1.5), np.sin(1.5), 0], atol=1e-15)
+
+
+def test_one_scale_stands_for_all_axes_and_a_collision_may_be_empty(write):
+    scaled, empty = read_base_link(write(WHOLE)).collisions
+    np.testing.assert_array_equal(scaled.shape.scale, np.full(3, 0.001))
+    assert scaled.colour is None
+    assert empty.shape is None
+
+
+def test_the_inertial_frame_is_the_first_links_own(write):
+    inertial = '<link name="next"><inertial><origin xyz="9 9 9"/></inertial></link>'
+    link = read_base_link(write(f'<robot name="r"><link name="base"/>{inertial}</robot>'))
+    np.testing.assert_array_equal(link.inertial, np.eye(4))
+
+
+def test_a_file_without_links_has_no_parts(write):
+    link = read_base_link(write('<robot name="none"/>'))
+    assert link.visuals == link.collisions == ()
+
+
+def test_meshes_of_every_link_are_named(write, tmp_path):
+    names = mesh_files(write(WHOLE))
+    assert names == {(tmp_path / name).resolve() for name in ("seen/a.obj", "b.obj", "c.obj")}
+
+
+@pytest.mark.parametrize(
+    ("shape", "bounds"),
+    [
+        ('<box size="1 2 3"/>', [[-0.5, -1, -1.5], [0.5, 1, 1.5]]),
+        ('<sphere radius="2"/>', [[-2, -2, -2], [2, 2, 2]]),
+        ('<cylinder radius="1" length="4"/>', [[-1, -1, -2], [1, 1, 2]]),
+    ],
+)
+def test_primitives_have_their_size(write, shape, bounds):
+    link = read_base_link(write(f"<robot><link><visual><geometry>{shape}</geometry></visual></link></robot>"))
+    np.testing.assert_allclose(link.visuals[0].shape.primitive().bounds, bounds, atol=0.01)
+
+
+def test_an_unknown_primitive_is_named(write):
+    link = read_base_link(write("<robot><link><visual><geometry><torus/></geometry></visual></link></robot>"))
+    with pytest.raises(InputError, match="a <torus> shape is not known here"):
+        link.visuals[0].shape.primitive()
+
+
+@pytest.mark.parametrize(
+    ("shape", "sentence"),
+    [
+        ('<box size="1 2"/>', 'size="1 2" of <box> is not 3 numbers; mend or remove it'),
+        ('<sphere radius="wide"/>', 'radius="wide" of <sphere> is not 1 number; mend or remove it'),
+        ('<mesh filename="a.obj" scale="1 2 3 4"/>', 'scale="1 2 3 4" of <mesh> is not 3 numbers; mend or remove it'),
+    ],
+)
+def test_a_number_that_is_none_is_said_in_a_sentence(write, shape, sentence):
+    path = write(f"<robot><link><visual><geometry>{shape}</geometry></visual></link></robot>")
+    with pytest.raises(InputError, match=re.escape(f"object file {path}: {sentence}")):
+        read_base_link(path)
+
+
+def test_a_file_that_is_no_xml_is_said_in_a_sentence(write, tmp_path):
+    for read in (read_base_link, mesh_files):
+        with pytest.raises(InputError, match=r"object\.urdf cannot be read: "):
+            read(write("<robot>"))
+        with pytest.raises(InputError, match=r"missing\.urdf cannot be read: "):
+            read(tmp_path / "missing.urdf")

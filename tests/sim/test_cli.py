@@ -1,0 +1,192 @@
+"""The one way in which a command starts and fails."""
+
+import contextlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sim.cli import FORMER, Command, call, check_choices, conf_folder, dispatch, drop_null_choices, guarded, run_command
+from sim.errors import InputError
+
+
+def measure(
+    dir: Path,
+    out: str,
+    *,
+    count: int = 3,
+    frictions: tuple[float, ...] = (0.4,),
+    clear: bool = False,
+    format: Literal["a", "b"] = "a",
+    objects: Path | None = None,
+    scene_set: str = "plgp-320",
+):
+    measure.seen = (dir, out, count, frictions, clear, format, objects, scene_set)
+    return count
+
+
+def test_words_become_the_types_that_parameters_name():
+    assert call(measure, ["data", "x"], "p") == 3
+    assert measure.seen == (Path("data"), "x", 3, (0.4,), False, "a", None, "plgp-320")
+    words = ["data", "x", "count=0", "frictions=[0.2,1]", "clear=True", "format=b", "objects=o", "scene_set=f=g"]
+    assert call(measure, words, "p") == 0
+    assert measure.seen == (Path("data"), "x", 0, (0.2, 1.0), True, "b", Path("o"), "f=g")
+    call(measure, ["data", "x", "objects=null"], "p")
+    assert measure.seen[6] is None
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["data"], "`p` needs DIR OUT"),
+        (["data", "count=3"], "`p` needs DIR OUT"),
+        (["--out", "x"], "`p` needs DIR OUT"),
+        (["d", "x", "cuont=3"], r"`p` does not know 'cuont=3'; give count=.*\(did you mean count=\?\)"),
+        (["d", "x", "count"], "does not know 'count'"),
+        (["d", "x", "scenes=drop"], r"did you mean scene_set=\?"),
+        (["d", "x", "count=many"], "count is 'many'; give a whole number"),
+        (["d", "x", "frictions=0.2,x"], "frictions is 'x'; give a number, or several with commas"),
+        (["d", "x", "clear=yes"], "clear is 'yes'; give true or false"),
+        (["d", "x", "format=c"], "format is 'c'; give a or b"),
+    ],
+)
+def test_wrong_words_are_named(words, says):
+    with pytest.raises(InputError, match=says):
+        call(measure, words, "p")
+
+
+@given(st.lists(st.text(max_size=12), max_size=5))
+def test_any_words_give_a_result_or_one_sentence(words):
+    with contextlib.suppress(InputError):
+        call(measure, words, "p")
+
+
+def test_a_required_option_is_asked_for():
+    def report(*, runs: tuple[Path, ...]) -> None:
+        report.seen = runs
+
+    with pytest.raises(InputError, match=r"runs= is missing; give runs=\.\.\."):
+        call(report, [], "p")
+    assert call(report, ["runs=a,b"], "p") == 0
+    assert report.seen == (Path("a"), Path("b"))
+
+
+def refuse(dir: Path) -> int:
+    raise InputError(f"{dir} is empty; give another")
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "out", "err"),
+    [
+        ([], None, "usage\n", ""),
+        (["--help"], None, "usage\n", ""),
+        (["refuse", "--help"], None, "help\n", ""),
+        (["refuse", "x"], 2, "", "error: x is empty; give another\n"),
+        (["refuse"], 2, "", "error: `p refuse` needs DIR; `p refuse --help` says more\n"),
+        (["refute"], 2, "", "error: 'refute' is no command; choose from refuse, raw, stop\n"),
+        (["raw", "a=1", "--cfg"], 7, "", ""),
+        (["stop"], 130, "", "stopped\n"),
+    ],
+)
+def test_dispatch_says_what_is_wrong_and_exits(words, status, out, err, monkeypatch, capsys):
+    def stop() -> None:
+        raise KeyboardInterrupt
+
+    commands = {"refuse": Command(run=refuse, help="help\n")}
+    commands["raw"] = Command(run=lambda words: 7 if words == ["a=1", "--cfg"] else 1, raw=True)
+    commands["stop"] = Command(run=stop)
+    monkeypatch.setattr(sys, "argv", ["p", *words])
+    if status is None:
+        dispatch("p", "usage\n", commands)
+    else:
+        with pytest.raises(SystemExit) as ended:
+            dispatch("p", "usage\n", commands, interrupted="stopped")
+        assert ended.value.code == status
+    told = capsys.readouterr()
+    assert (told.out, told.err) == (out, err)
+
+
+def test_a_command_without_subcommands(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["p", "-h"])
+    run_command("p", "usage\n", refuse)
+    assert capsys.readouterr().out == "usage\n"
+    monkeypatch.setattr(sys, "argv", ["p"])
+    with pytest.raises(SystemExit) as ended:
+        run_command("p", "usage\n", refuse)
+    assert ended.value.code == 2
+
+
+def test_what_cannot_be_mended_keeps_its_traceback():
+    with pytest.raises(ZeroDivisionError), guarded():
+        1 / 0  # noqa: B018
+    with pytest.raises(SystemExit), guarded():
+        raise RuntimeError("wrapped") from InputError("mend me")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path):
+    code = "import sys; from sim.cli import guarded\nwith guarded():\n    [print('word') for _ in range(100_000)]\n"
+    (tmp_path / "much.py").write_text(code)
+    line = f"{sys.executable} {tmp_path / 'much.py'} | head -1"
+    done = subprocess.run(line, shell=True, capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("word\n", "")
+
+
+def test_choices_are_checked_early():
+    check_choices(["network=ggcnn2", "-m", "seed=0,1", "experiment=demo", "trainer.max_epochs=3", "logger=csv,none"])
+    check_choices(["experiment=table2/unet_rgb,table3/bfl", "hydra/launcher=basic", "hydra/job_logging=stdout"])
+    for bad in ("trainer=tpu", "loss=paper,papper", "+experiment=dmo", "experiment=table2/ggcnn", "debug=[batch,x]"):
+        with pytest.raises(InputError, match="choose one of"):
+            check_choices([bad])
+    with pytest.raises(InputError, match=r"table3/bfl.*\(did you mean experiment=table2/ggcnn2_depth\?\)"):
+        check_choices(["experiment=table2/ggcn2_depth"])
+
+
+def test_choices_of_ones_own_folder(tmp_path):
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 3\n")
+    with pytest.raises(InputError, match="unknown experiment 'mine'"):
+        check_choices(["experiment=mine"])
+    check_choices(["experiment=mine", "--config-dir", str(tmp_path)])
+    check_choices(["experiment=mine", f"--config-dir={tmp_path}"])
+
+
+def test_a_missing_launcher_is_named(monkeypatch):
+    monkeypatch.setattr("sim.cli.find_spec", lambda name: None)
+    for launcher in ("cpus", "slurm", "submitit_local"):
+        with pytest.raises(InputError, match="pip install"):
+            check_choices(["-m", f"hydra/launcher={launcher}"])
+
+
+def test_null_leaves_a_choice_out():
+    line = ["experiment=demo", "final_benchmark=null", "resume=null", "trainer.max_time=null", "+experiment=null"]
+    assert drop_null_choices(line) == ["experiment=demo", "~final_benchmark", *line[2:]]
+
+
+@pytest.mark.parametrize(
+    ("words", "application", "says"),
+    [
+        (["dataset=fast"], "generate", "'dataset' is called recipe now; write recipe=fast"),
+        (["dataset.object_counts=[5]"], "train", "write recipe.object_counts="),
+        (["~evaluation"], "train", "write ~final_benchmark"),
+        (["evaluation=null"], "train", "'evaluation' is called final_benchmark now; write final_benchmark=null"),
+        (["+evaluation.limit=3"], "train", r"write \+final_benchmark.limit=3"),
+        (["scenes=drop"], "benchmark", "'scenes' is called scene_set now; write scene_set=drop"),
+        (["scenes.seed=1"], "benchmark", "write scene_set.seed=1"),
+        (["scenes=320"], "generate", ""),
+        (["callbacks.benchmark.scenes=1"], "train", ""),
+    ],
+)
+def test_former_names_answer_with_todays(words, application, says):
+    if not says:
+        check_choices(words, application)
+        return
+    with pytest.raises(InputError, match=says):
+        check_choices(words, application)
+
+
+def test_todays_names_exist():
+    assert all((conf_folder() / new).is_dir() and not (conf_folder() / old).exists() for old, new in FORMER.items())
