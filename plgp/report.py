@@ -6,8 +6,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from plgp.evaluation import run_folders
+from plgp.evaluation.ablation_table import table_iii
 from plgp.evaluation.report_page import write_page
-from plgp.evaluation.report_tables import Section, table_ii, table_iii, table_iv, table_of_runs
+from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_runs
 from plgp.evaluation.runs import Gathered, gather
 from sim.cli import run_command
 from sim.errors import InputError
@@ -50,10 +52,10 @@ def write_report(
     """Writes report.md, a CSV a table, and report.html; returns their paths.
 
     Args:
-        found: The runs and results.
-        out: The folder.
-        ablation: See ``table_iii``.
-        category: See ``table_iii``.
+        found: Runs and results.
+        out: Folder that the files go to.
+        ablation: W&B group or tag of the runs that make Table III and are left out of Table II.
+        category: Category that Table III is about; see ``table_iii``.
         pictures: Whether the page shows predictions.
 
     Raises:
@@ -70,7 +72,7 @@ def write_report(
     for section in sections:
         written.append(folder / f"{section.name}.csv")
         section.data.to_csv(written[-1], index=False)
-    return [*written, write_page(found, sections, folder / "report.html", pictures)]
+    return [*written, write_page(found, sections, folder / "report.html", pictures=pictures)]
 
 
 def report(
@@ -83,12 +85,20 @@ def report(
     pictures: bool = True,
 ) -> None:
     """Gathers runs and results below some folders, writes the report and prints its tables."""
-    found = gather(runs, incomplete)
+    found = gather(runs, incomplete=incomplete)
     written = write_report(found, out, ablation=ablation, category=category, pictures=pictures)
     print(written[0].read_text())
     for path, why in found.skipped:
         print(f"left out {path}: {why}", file=sys.stderr)
     print("wrote " + ", ".join(str(p) for p in written))
+
+
+def pack(*, runs: tuple[Path, ...], out: Path, command: str = "") -> None:
+    """Packs the runs and results below some folders into a few files that Git can keep."""
+    done = run_folders.pack(runs, out=out, command=command)
+    for path, why in done.skipped:
+        print(f"left out {path}: {why}", file=sys.stderr)
+    print("wrote " + ", ".join(str(p) for p in done.written))
 
 
 def main() -> None:

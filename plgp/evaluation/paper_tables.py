@@ -1,4 +1,4 @@
-"""What the paper prints: Tables II, III and IV, word for word. The costs of Table II stand in ``plgp.costs``."""
+"""Scores that the paper prints in Tables II, III and IV. The costs of Table II are in ``plgp.costs``."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ AFFGANet      rgbd  85.59 96.20 89.47 78.81 85.78 78.33 84.48 96.80 94.07 70.86 
 
 @dataclass(frozen=True)
 class Scores:
-    """SR, PC and AP in percent."""
+    """Success rate (SR), share of the objects that were cleared (PC) and average precision (AP), percent."""
 
     SR: float
     PC: float
@@ -54,10 +54,11 @@ def _table_ii() -> dict[tuple[str, str], dict[str, Scores]]:
     return table
 
 
-# By network (a class of plgp.networks) and modality, then by category.
+# Scores by network (a class of plgp.networks) and modality, then by category.
 TABLE_II = _table_ii()
 
-# By (enhancement, binary focal loss): AFFGA-Net on 15 novel objects. The text says depth; row 4 is Table II's RGB-D.
+# AFFGA-Net on 15 novel objects, by (enhancement, binary focal loss). The paper's text says depth input, but the last
+# row is Table II's RGB-D.
 TABLE_III = {
     (False, False): Scores(25.28, 17.87, 38.91),
     (True, False): Scores(60.45, 78.13, 82.44),
@@ -65,7 +66,7 @@ TABLE_III = {
     (True, True): Scores(70.86, 84.87, 85.49),
 }
 
-# By method and input: novel objects.
+# Scores on novel objects, by method and input.
 TABLE_IV = {
     ("GQCNN", "depth"): {"novel-5": Scores(36.62, 87.95, 65.29), "novel-15": Scores(48.88, 78.42, 62.62)},
     ("FC-GQCNN", "depth"): {"novel-5": Scores(35.08, 83.45, 69.92), "novel-15": Scores(48.98, 79.92, 72.24)},

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import base64
-import html
 import io
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
+from typing import TYPE_CHECKING
 
 from plgp.evaluation.runs import Gathered, Run
 from sim.benchmark.statistics import friction_figure
+from sim.drawing.figures import COLOURS, panels, to_png
+from sim.drawing.pages import data_url, render, render_page, render_picture
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
     from plgp.evaluation.report_tables import Section
 
-# Okabe and Ito's palette, told apart with any colour vision.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _STYLES = ("-", "--", ":", "-.")
 _PANELS = (
     ("train/loss", "training loss", True),
@@ -32,6 +28,32 @@ _PANELS = (
     ("benchmark/AP", "AP of the benchmark at epoch ends, %", False),
 )
 _PICTURE_WIDTH = 1100  # pixels
+_BODY = """
+<h1>plgp: measured beside the paper</h1>
+{% for section in sections %}
+<h2>{{ section.title }}</h2>
+<p class="note">{{ section.note }}</p>
+{% if section.rows %}
+<div class="wide"><table><thead><tr>{% for head in section.heads %}<th>{{ head }}</th>{% endfor %}</tr></thead><tbody>
+{% for row in section.rows %}
+<tr{% if row[0].startswith("paper") %} class="paper"{% endif %}>
+{%- for text in row %}{% set scores, interval = cell(text) %}
+<td>{{ scores }}{% if interval %}<br><small>{{ interval }}</small>{% endif %}</td>
+{%- endfor %}</tr>
+{% endfor %}
+</tbody></table></div>
+{% endif %}
+{% endfor %}
+{% if curves %}<h2>Learning curves</h2>
+{{ curves }}{% endif %}
+{% if frictions %}<h2>Frictions (the paper's Fig. 10)</h2>
+{% for picture in frictions %}{{ picture }}{% endfor %}{% endif %}
+{% if seen %}<h2>What the networks see</h2>
+{% for picture in seen %}{{ picture }}{% endfor %}{% endif %}
+{% if skipped %}
+<h2>Left out</h2><ul>{% for folder, why in skipped %}<li><code>{{ folder }}</code>: {{ why }}</li>{% endfor %}</ul>
+{% endif %}
+"""
 _STYLE = """
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff }
 body { max-width: 1280px; margin: 2em auto; padding: 0 1em }
@@ -52,9 +74,7 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
     columns = min(3, max(1, len(shown)))
     lines = -(-max(1, len(shown)) // columns)
     legend = 0.24 * -(-len(runs) // 3) + 0.2
-    figure = Figure(figsize=(12, 2.9 * lines + legend), layout="constrained")
-    FigureCanvasAgg(figure)
-    grid: Any = figure.subplots(lines, columns, squeeze=False)
+    figure, grid = panels(lines, columns, (12, 2.9 * lines + legend))
     for axes in grid.flat[len(shown) :]:
         axes.axis("off")
     for axes, (column, title, logarithmic) in zip(grid.flat, shown, strict=False):
@@ -75,18 +95,11 @@ def _draw_curve(axes: Axes, run: Run, column: str, number: int) -> None:
     if column not in run.curves:
         return
     rows = run.curves[["step", column]].dropna().drop_duplicates("step", keep="last")
-    style = _STYLES[number // len(_COLOURS) % len(_STYLES)]
+    style = _STYLES[number // len(COLOURS) % len(_STYLES)]
     marker = "o" if len(rows) < 30 else ""
     label = f"{run.name}, {run.network} {run.modality}, seed {run.seed}"
-    colour = _COLOURS[number % len(_COLOURS)]
+    colour = COLOURS[number % len(COLOURS)]
     axes.plot(rows.step, rows[column], style, color=colour, marker=marker, markersize=3, linewidth=1.3, label=label)
-
-
-def _embedded(figure: Figure) -> str:
-    """Returns a figure as a data URL."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=100, metadata={"Software": None})
-    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _picture(path: Path) -> str | None:
@@ -101,35 +114,13 @@ def _picture(path: Path) -> str | None:
     small.thumbnail((_PICTURE_WIDTH, _PICTURE_WIDTH))
     buffer = io.BytesIO()
     small.save(buffer, format="JPEG", quality=85)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
+    return data_url(buffer.getvalue(), "jpeg")
 
 
-def _figure_html(source: str, caption: str) -> str:
-    text = html.escape(caption)
-    return f'<figure><img src="{source}" alt="{text}"><figcaption>{text}</figcaption></figure>'
-
-
-def _table_html(section: Section) -> str:
-    """Returns a section with its heading, note and table."""
-    parts = [f"<h2>{html.escape(section.title)}</h2>", f'<p class="note">{html.escape(section.note)}</p>']
-    if section.rows:
-        head = "".join(f"<th>{html.escape(h)}</th>" for h in section.heads)
-        lines = []
-        for row in section.rows:
-            kind = ' class="paper"' if row[0].startswith("paper") else ""
-            lines.append(f"<tr{kind}>" + "".join(f"<td>{_cell_html(c)}</td>" for c in row) + "</tr>")
-        parts.append(
-            f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{"".join(lines)}</tbody></table></div>'
-        )
-    return "\n".join(parts)
-
-
-def _cell_html(text: str) -> str:
-    """Returns a cell; scores' intervals stand below them, or the table would be twice as wide."""
+def _cell(text: str) -> tuple[str, str]:
+    """Returns a cell's two lines: scores' intervals stand below them, or the table would be twice as wide."""
     scores, bracket, rest = text.partition(" (")
-    if bracket and " / " in scores:
-        return f"{html.escape(scores)}<br><small>({html.escape(rest)}</small>"
-    return html.escape(text)
+    return (scores, f"({rest}") if bracket and " / " in scores else (text, "")
 
 
 def predictions(run: Run) -> list[Path]:
@@ -139,36 +130,34 @@ def predictions(run: Run) -> list[Path]:
     return epochs[-1:] + [p for p in (folder / "network.png",) if p.is_file()]
 
 
-def write_page(found: Gathered, sections: Sequence[Section], path: Path, pictures: bool = True) -> Path:
+def write_page(found: Gathered, sections: Sequence[Section], path: Path, *, pictures: bool = True) -> Path:
     """Writes the page; returns its path.
 
     Args:
-        found: The runs and results.
-        sections: The tables.
-        path: Where it goes.
-        pictures: Whether it shows each run's predictions.
+        found: Runs and results.
+        sections: Tables of the report.
+        path: File that is written.
+        pictures: Whether the page shows each run's predictions.
     """
-    parts = [_table_html(section) for section in sections]
-    if found.runs:
-        parts += ["<h2>Learning curves</h2>", _figure_html(_embedded(learning_curves(found.runs)), "A line a run.")]
-    if found.results:
-        parts.append("<h2>Frictions (the paper's Fig. 10)</h2>")
-    for results in found.results:
-        source = _embedded(friction_figure(results.summary))
-        parts.append(_figure_html(source, f"{results.folder}: bands are 95 % intervals over scenes."))
-    shown = [(run, p) for run in found.runs for p in predictions(run)] if pictures else []
-    if shown:
-        parts.append("<h2>What the networks see</h2>")
-    for run, picture in shown:
-        encoded = _picture(picture)
-        if encoded is not None:
-            parts.append(_figure_html(encoded, f"{run.name}, seed {run.seed}: {picture.name}"))
-    if found.skipped:
-        lines = "".join(f"<li><code>{html.escape(str(p))}</code>: {html.escape(why)}</li>" for p, why in found.skipped)
-        parts.append(f"<h2>Left out</h2><ul>{lines}</ul>")
-    head = '<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>plgp report</title>'
-    body = "\n".join(["<h1>plgp: measured beside the paper</h1>", *parts])
-    path.write_text(
-        f'<!DOCTYPE html>\n<html lang="en"><head>{head}<style>{_STYLE}</style></head>\n<body>{body}</body></html>\n'
+    curves = render_picture(_embedded(learning_curves(found.runs)), "A line a run.") if found.runs else ""
+    frictions = [
+        render_picture(_embedded(friction_figure(r.summary)), f"{r.folder}: bands are 95 % intervals over scenes.")
+        for r in found.results
+    ]
+    shown = [(run, p, _picture(p)) for run in found.runs for p in predictions(run)] if pictures else []
+    seen = [render_picture(source, f"{r.name}, seed {r.seed}: {p.name}") for r, p, source in shown if source]
+    body = render(
+        _BODY,
+        sections=sections,
+        cell=_cell,
+        curves=curves,
+        frictions=frictions,
+        seen=seen,
+        skipped=found.skipped,
     )
+    path.write_text(render_page("plgp report", body, style=_STYLE))
     return path
+
+
+def _embedded(figure: Figure) -> str:
+    return data_url(to_png(figure, dpi=100))

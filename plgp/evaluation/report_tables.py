@@ -1,4 +1,7 @@
-"""The report's tables: this project's runs in the shape of Tables II, III and IV, the paper's numbers beside them."""
+"""The report's tables: this project's runs in the shape of Tables II and IV, the paper's numbers beside them.
+
+Table III is in ``plgp.evaluation.ablation_table``.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,10 @@ from dataclasses import dataclass
 import pandas as pd
 
 from plgp import costs
-from plgp.evaluation.paper_tables import CATEGORIES, METRICS, TABLE_II, TABLE_III, TABLE_IV, Scores
-from plgp.evaluation.runs import TRAINED, Gathered, Results, Run
+from plgp.evaluation.paper_tables import CATEGORIES, METRICS, TABLE_II, TABLE_IV, Scores
+from plgp.evaluation.runs import TRAINED, Gathered, Results
 
 MODALITIES = {"depth": "depth", "rgb": "RGB", "rgbd": "RGB-D"}
-_ROWS = [(False, False), (True, False), (False, True), (True, True)]  # Table III: enhancement, focal loss
 
 
 @dataclass(frozen=True)
@@ -22,12 +24,12 @@ class Section:
     """One table of the report.
 
     Attributes:
-        name: Of its CSV file.
-        title: Heading.
-        note: What its numbers are.
-        heads: Column heads.
-        rows: Cells as text; the paper's rows start with "paper".
-        data: The same numbers for a CSV, in percent, unrounded.
+        name: Name of its CSV file, without the suffix.
+        title: Heading of the table.
+        note: Sentences that say what the numbers are.
+        heads: Heads of the columns.
+        rows: Cells as text, a list a row; the paper's rows start with "paper".
+        data: Same numbers for a CSV, in percent, unrounded.
     """
 
     name: str
@@ -40,12 +42,25 @@ class Section:
 
 @dataclass(frozen=True)
 class _Entry:
-    """One measured network: where, how, its rows of means by category."""
+    """One measurement of a trained network.
+
+    Attributes:
+        network: Class of the network.
+        modality: Input of the network: "depth", "rgb" or "rgbd".
+        label: Name of the measurement in the table.
+        seed: Seed of the training; None where plgp.benchmark measured a checkpoint, which knows no training.
+        parameters: Number of parameters, None if unknown.
+        macs: Multiply-adds of a 224x224 image, None if unknown.
+        means: Means over the frictions, indexed by category.
+        frictions: Frictions that the means are over, with commas between.
+        source: Folder of the measurement.
+        settings: What was trained, as text; runs of one text are seeds of one row.
+    """
 
     network: str
     modality: str
     label: str
-    seed: int | None  # None: measured by plgp.benchmark, which knows no training
+    seed: int | None
     parameters: int | None
     macs: int | None
     means: pd.DataFrame
@@ -55,13 +70,14 @@ class _Entry:
 
 
 def table_ii(found: Gathered, ablation: str = "") -> Section:
-    """Returns Table II's shape: a row a network, input and recipe, and below those of one the paper's row.
+    """Returns the networks in the shape of Table II.
 
+    There is a row for each network, input and recipe. The paper's row stands below those of its network and input.
     Runs count as seeds of one row where their settings and the benchmark's frictions are the same.
 
     Args:
-        found: The runs and results.
-        ablation: W&B group or tag of runs that are left to Table III.
+        found: Runs and results.
+        ablation: W&B group or tag of the runs that are left to Table III.
     """
     groups = _grouped(_entries(found, ablation))
     order = {name: i for i, name in enumerate(costs.PAPER)}
@@ -86,7 +102,7 @@ def table_ii(found: Gathered, ablation: str = "") -> Section:
 
 
 def _grouped(entries: Sequence[_Entry]) -> dict[tuple[str, str, str], list[_Entry]]:
-    """Returns the entries of each row, by network, input and label; the folder tells equal labels apart."""
+    """Returns the entries of each row by network, input and label. Equal labels are told apart by the folder."""
     alike: dict[tuple[str, str, str], dict[tuple[str, str], list[_Entry]]] = {}
     for entry in entries:
         key = (entry.network, entry.modality, entry.label)
@@ -100,7 +116,7 @@ def _grouped(entries: Sequence[_Entry]) -> dict[tuple[str, str, str], list[_Entr
 
 
 def _entries(found: Gathered, ablation: str) -> list[_Entry]:
-    """Returns every measurement of a trained network: at the end of a run, or by plgp.benchmark."""
+    """Returns every measurement of a trained network, at the end of a run or by plgp.benchmark."""
     entries = []
     trainings = {run.folder for run in found.runs}
     for run in found.runs:
@@ -123,13 +139,13 @@ def _entries(found: Gathered, ablation: str) -> list[_Entry]:
 
 
 def _is_trained(policy: str, results: Results) -> bool:
-    """Returns whether a policy is a network whose row belongs in Table II: on its scenes, not the untrained control."""
+    """Returns whether a policy belongs in Table II: a trained network, measured on its categories."""
     known = {"network", "modality"} <= set(results.policies.get(policy) or {})
     return known and not policy.startswith("untrained") and bool(results.of(policy).index.isin(CATEGORIES).any())
 
 
 def _cost(network: str, modality: str, results: Results, policy: str = TRAINED) -> tuple[int | None, int | None]:
-    """Returns parameters and multiply-adds at 224x224, None where nothing tells them."""
+    """Returns the numbers of parameters and of multiply-adds at 224x224, None where they are unknown."""
     if network in costs.PAPER:
         cost = costs.measure(network, list(costs.INPUTS.values())[list(MODALITIES).index(modality)])
         return cost.parameters, cost.macs
@@ -151,8 +167,8 @@ def _network_record(key: tuple[str, str, str], entries: Sequence[_Entry], catego
         by_seed: dict[int | None, list[float]] = {}
         for e in there:
             by_seed.setdefault(e.seed, []).append(float(e.means[metric][category]))
-        values = [_mean(some) for some in by_seed.values()]
-        record |= {metric: _mean(values), f"{metric}_sd": _spread(values)}
+        values = [mean(some) for some in by_seed.values()]
+        record |= {metric: mean(values), f"{metric}_sd": spread(values)}
         for end in ("low", "high"):
             record[f"{metric}_{end}"] = (
                 float(there[0].means[f"{metric}_{end}"][category]) if len(there) == 1 else math.nan
@@ -192,17 +208,18 @@ def _paper_row(network: str, modality: str) -> list[str]:
         MODALITIES[modality],
         "Table II",
         *cost,
-        *(_scores(scores[c], 2) for c in CATEGORIES),
+        *(scores_text(scores[c], 2) for c in CATEGORIES),
         "0.2-1.0; 80",
     ]
 
 
-def _scores(scores: Scores | None, digits: int = 1) -> str:
+def scores_text(scores: Scores | None, digits: int = 1) -> str:
+    """Returns "SR / PC / AP", or "-" where there are none."""
     return "-" if scores is None else " / ".join(f"{getattr(scores, m):.{digits}f}" for m in METRICS)
 
 
 def _cell(record: dict[str, object]) -> str:
-    """Returns SR / PC / AP with their spread over seeds, or their intervals over scenes."""
+    """Returns SR / PC / AP with their spread over seeds, or with their intervals over scenes."""
     if not record["runs"]:
         return "-"
     numbers = {name: float(str(record[name])) for name in record if name.startswith(METRICS)}
@@ -214,133 +231,18 @@ def _cell(record: dict[str, object]) -> str:
     return text
 
 
-def _mean(values: Sequence[float]) -> float:
+def mean(values: Sequence[float]) -> float:
+    """Returns the mean, NaN of no value."""
     return statistics.fmean(values) if values else math.nan
 
 
-def _spread(values: Sequence[float]) -> float:
+def spread(values: Sequence[float]) -> float:
     """Returns the sample standard deviation, NaN of fewer than two values."""
     return statistics.stdev(values) if len(values) > 1 else math.nan
 
 
-def table_iii(found: Gathered, ablation: str, category: str) -> Section:
-    """Returns Table III's shape: enhancement x focal loss, mean over seeds, its spread, differences.
-
-    Networks, inputs, frictions and whatever else two trainings differ in are never averaged: each has its four rows.
-
-    Args:
-        found: The runs.
-        ablation: W&B group or tag of those that count.
-        category: What they were measured on; where not all were, another category that all were measured on counts,
-            and where there is none, the benchmark at epoch ends.
-    """
-    runs = [r for r in found.runs if ablation in r.groups]
-    shared = [c for c in (category, *reversed(CATEGORIES)) if runs and all(r.scores(c) is not None for r in runs)]
-    category, final = (shared or [category])[0], bool(shared)
-    scored = [(r, r.scores(category) if final else r.validation()) for r in runs]
-    rows: list[list[str]] = []
-    data: list[dict[str, object]] = []
-    orders: list[str] = []
-    for net, some in _ablations(scored, final).items():
-        groups: _Groups = {row: [(r, s) for r, s in some if (r.enhance, r.focal) == row] for row in _ROWS}
-        orders.append(f"{net}: {_order(groups)}")
-        for row in (r for r in _ROWS if groups[r]):
-            record = {"network": net, **_ablation_record(row, groups)}
-            data.append({**record, "measured_on": category if final else "validation"})
-            rows.append(_ablation_row(row, record))
-            printed = _scores(TABLE_III[row], 2), _paper_difference(row)
-            rows.append(["paper", "AFFGA-Net", *_marks(row), "", *printed])
-    measured = f"the last benchmark, {category}" if final else "the benchmark at epoch ends, best epoch (seen objects)"
-    note = (
-        f"Measured by {measured}. SR / PC / AP in percent, mean over seeds ± standard deviation; "
-        "differences from the first row, of the same seeds where there are such. The paper: AFFGA-Net on novel-15. "
-        + " ".join(orders)
-        if runs
-        else f"No run has the group or tag '{ablation}'."
-    )
-    heads = ["", "network", "enhance", "BFL", "seeds", "SR / PC / AP", "difference from the baseline"]
-    return Section(
-        "table3", "Enhancement and focal loss (the paper's Table III)", note, heads, rows, pd.DataFrame(data)
-    )
-
-
-_Groups = dict[tuple[bool, bool], list[tuple[Run, Scores]]]
-
-
-def _ablations(scored: Sequence[tuple[Run, Scores | None]], final: bool) -> dict[str, list[tuple[Run, Scores]]]:
-    """Returns the scored runs that differ in nothing but seed, enhancement and focal loss, by their network."""
-    alike: dict[tuple[str, str, str], list[tuple[Run, Scores]]] = {}
-    for run, scores in scored:
-        if scores is not None:
-            frictions = run.results.frictions(TRAINED) if final and run.results is not None else ""
-            net = f"{run.network} {MODALITIES[run.modality]}"
-            alike.setdefault((net, frictions, run.settings(ablated=True)), []).append((run, scores))
-    names = [net for net, _, _ in alike]
-    return {
-        net if names.count(net) == 1 else f"{net} ({some[0][0].folder} ...)": some
-        for (net, _, _), some in alike.items()
-    }
-
-
-def _values(group: Sequence[tuple[Run, Scores]], metric: str) -> dict[int, float]:
-    """Returns a metric by seed; runs of one seed are averaged."""
-    by_seed: dict[int, list[float]] = {}
-    for run, scores in group:
-        by_seed.setdefault(run.seed, []).append(getattr(scores, metric))
-    return {seed: _mean(values) for seed, values in by_seed.items()}
-
-
-def _ablation_record(row: tuple[bool, bool], groups: _Groups) -> dict[str, object]:
-    """Returns one line of table3.csv."""
-    record: dict[str, object] = {"enhance": row[0], "focal": row[1], "runs": len(groups[row])}
-    record["seeds"] = " ".join(str(s) for s in sorted({r.seed for r, _ in groups[row]}))
-    for metric in METRICS:
-        ours, base = _values(groups[row], metric), _values(groups[_ROWS[0]], metric)
-        shared = sorted(set(ours) & set(base))
-        paired = [ours[s] - base[s] for s in shared]
-        difference = _mean(paired) if paired else _mean([*ours.values()]) - _mean([*base.values()])
-        record |= {metric: _mean([*ours.values()]), f"{metric}_sd": _spread([*ours.values()])}
-        record |= {f"{metric}_difference": difference, f"{metric}_difference_sd": _spread(paired)}
-        record[f"paper_{metric}"] = getattr(TABLE_III[row], metric)
-    return record
-
-
-def _ablation_row(row: tuple[bool, bool], record: dict[str, object]) -> list[str]:
-    cells = []
-    for metric in METRICS:
-        spread = float(str(record[f"{metric}_sd"]))
-        cells.append(f"{record[metric]:.1f}" + ("" if math.isnan(spread) else f" ± {spread:.1f}"))
-    apart = [float(str(record[f"{m}_difference"])) for m in METRICS]
-    known = row != _ROWS[0] and not math.isnan(apart[0])
-    difference = " / ".join(f"{d:+.1f}" for d in apart) if known else "-"
-    return ["ours", str(record["network"]), *_marks(row), str(record["seeds"]), " / ".join(cells), difference]
-
-
-def _marks(row: tuple[bool, bool]) -> list[str]:
-    return ["yes" if on else "no" for on in row]
-
-
-def _paper_difference(row: tuple[bool, bool]) -> str:
-    if row == _ROWS[0]:
-        return "-"
-    base = TABLE_III[_ROWS[0]]
-    return " / ".join(f"{getattr(TABLE_III[row], m) - getattr(base, m):+.2f}" for m in METRICS)
-
-
-def _order(groups: _Groups) -> str:
-    """Returns whether the paper's order of APs holds, as a sentence."""
-    means = {row: _mean([*_values(group, "AP").values()]) for row, group in groups.items() if group}
-    if len(means) < len(_ROWS):
-        return f"{len(means)} of the four rows were measured."
-    base, enhance, focal, both = (means[row] for row in _ROWS)
-    holds = both > max(enhance, focal) and min(enhance, focal) > base
-    verdict = "holds" if holds else "does not hold"
-    numbers = f"{base:.1f}, {enhance:.1f} (enhancement), {focal:.1f} (focal loss), {both:.1f} (both)"
-    return f"The paper's order on AP (both > either alone > baseline) {verdict}: {numbers}."
-
-
 def table_iv(found: Gathered) -> Section:
-    """Returns Table IV's shape: the methods that were not trained here, controls included, on novel objects."""
+    """Returns the methods that were not trained here, controls included, in the shape of Table IV."""
     rows: list[list[str]] = []
     data: list[dict[str, object]] = []
     trainings = {run.folder for run in found.runs}
@@ -351,19 +253,11 @@ def table_iv(found: Gathered) -> Section:
                 continue
             if not means.index.isin(CATEGORIES).any():  # measured on other scenes alone
                 continue
-            star = " (privileged)" if bool(means.privileged.any()) else ""
-            cells = [
-                _cell({"runs": 1, "AP_sd": math.nan, **{str(k): v for k, v in means.loc[c].items()}})
-                if c in means.index
-                else "-"
-                for c in CATEGORIES
-            ]
-            about = f"{results.frictions(policy)}; {_scene_counts({str(c): int(n) for c, n in means.scenes.items()})}"
-            rows.append([f"{policy}{star}", results.folder.name, *cells, about])
+            rows.append(_method_row(policy, results, means))
             kept = means.reset_index().assign(source=str(results.folder), frictions=results.frictions(policy))
             data += [{str(k): v for k, v in r.items()} for r in kept.drop(columns="friction").to_dict("records")]
     for (method, modality), scores in TABLE_IV.items():
-        cells = [_scores(scores.get(c), 2) for c in CATEGORIES]
+        cells = [scores_text(scores.get(c), 2) for c in CATEGORIES]
         rows.append([f"paper: {method}", MODALITIES.get(modality, modality), *cells, "0.2-1.0; 80"])
     heads = ["method", "measured in, or input", *CATEGORIES, "frictions; scenes"]
     note = (
@@ -375,19 +269,34 @@ def table_iv(found: Gathered) -> Section:
     )
 
 
+def _method_row(policy: str, results: Results, means: pd.DataFrame) -> list[str]:
+    star = " (privileged)" if bool(means.privileged.any()) else ""
+    single = {"runs": 1, "AP_sd": math.nan}  # one run: intervals over scenes, no spread over seeds
+    cells = [
+        _cell({**single, **{str(k): v for k, v in means.loc[c].items()}}) if c in means.index else "-"
+        for c in CATEGORIES
+    ]
+    about = f"{results.frictions(policy)}; {_scene_counts({str(c): int(n) for c, n in means.scenes.items()})}"
+    return [f"{policy}{star}", results.folder.name, *cells, about]
+
+
 def table_of_runs(found: Gathered) -> Section:
-    """Returns what was trained: the recipe of each run."""
+    """Returns the trainings, a row a run: what was trained, how, and how well it did in validation."""
     heads = ["run", "network", "input", "recipe", "seed", "epochs", "batch", "validation AP", "folder"]
     rows, data = [], []
     for run in found.runs:
         best = run.validation()
-        batch = str(run.config.data.get("batch_size", "-"))
-        recipe, score = run.recipe() or "the paper's", "-" if best is None else f"{best.AP:.1f}"
-        network, numbers = (
+        row = [
+            run.name,
             costs.PAPER[run.network].title if run.network in costs.PAPER else run.network,
-            (run.seed, run.epochs),
-        )
-        row = [run.name, network, MODALITIES[run.modality], recipe, *map(str, numbers), batch, score, str(run.folder)]
+            MODALITIES[run.modality],
+            run.recipe() or "the paper's",
+            str(run.seed),
+            str(run.epochs),
+            str(run.config.data.get("batch_size", "-")),
+            "-" if best is None else f"{best.AP:.1f}",
+            str(run.folder),
+        ]
         rows.append(row)
         data.append(dict(zip(heads, row, strict=True)))
     note = (

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,23 +14,23 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from plgp.evaluation.paper_tables import METRICS, Scores
+from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_curves, read_settings
 from plgp.networks.smp import title
 from sim.benchmark.statistics import summarise
 from sim.benchmark.store import read_attempts
 from sim.errors import InputError
 
-_DEPTH = 4  # folders below a root that are looked into
 TRAINED = "network"  # what evaluations call the network that was trained
 
 
 @dataclass(frozen=True)
 class Results:
-    """What a folder of finished benchmark scenes says.
+    """Results of a benchmark.
 
     Attributes:
-        folder: Where it lies.
-        summary: Rows of ``sim.benchmark.statistics.summarise``, of all its policies, categories and frictions.
-        policies: By policy, what ``plgp.benchmark`` wrote of it: network, modality, parameters, macs.
+        folder: Folder of the results.
+        summary: Rows of ``sim.benchmark.statistics.summarise`` for all policies, categories and frictions.
+        policies: What ``plgp.benchmark`` wrote of each policy: network, modality, parameters, macs.
     """
 
     folder: Path
@@ -38,12 +38,12 @@ class Results:
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def of(self, policy: str) -> pd.DataFrame:
-        """Returns one policy's rows of means over the frictions, indexed by category."""
+        """Returns a policy's means over the frictions, a row a category, indexed by category."""
         rows = self.summary[(self.summary.policy == policy) & (self.summary.friction == "mean")]
         return rows.set_index("category")
 
     def frictions(self, policy: str) -> str:
-        """Returns which frictions a policy's means are over."""
+        """Returns the frictions that a policy's means are over, with commas between."""
         rows = self.summary[(self.summary.policy == policy) & (self.summary.friction != "mean")]
         return ", ".join(sorted(set(rows.friction), key=float))
 
@@ -53,10 +53,10 @@ class Run:
     """One training.
 
     Attributes:
-        folder: Where it lies.
-        config: The settings it ran with.
+        folder: Folder of the run.
+        config: Configuration that it ran with.
         curves: Rows of its metrics.csv.
-        results: Of the benchmark at its end, or None.
+        results: Results of the benchmark at its end, or None.
     """
 
     folder: Path
@@ -66,17 +66,17 @@ class Run:
 
     @property
     def name(self) -> str:
-        """Its name in the configuration."""
+        """Name of the run in its configuration."""
         return str(self.config.get("name", self.folder.name))
 
     @property
     def seed(self) -> int:
-        """Its seed."""
+        """Seed of the training."""
         return int(self.config.get("seed", 0))
 
     @property
     def network(self) -> str:
-        """The network's title: its class, or of ``SMPNetwork`` architecture and encoder."""
+        """Title of the network: its class, or architecture and encoder of an ``SMPNetwork``."""
         chosen = self.config.module.network
         name = str(chosen["_target_"]).rsplit(".", 1)[-1]
         parts = {k: str(chosen[k]) for k in ("architecture", "encoder") if k in chosen}
@@ -84,7 +84,7 @@ class Run:
 
     @property
     def modality(self) -> str:
-        """Its input: depth, rgb or rgbd."""
+        """Input of the network: "depth", "rgb" or "rgbd"."""
         return str(self.config.module.modality)
 
     @property
@@ -100,28 +100,28 @@ class Run:
 
     @property
     def groups(self) -> set[str]:
-        """Its W&B group and tags."""
+        """W&B group and tags of the run."""
         tags = self.config.get("tags") or []
         return {str(self.config.get("group")), *(str(t) for t in tags)}
 
     @property
     def epochs(self) -> int:
-        """Epochs that were validated."""
+        """Number of epochs that were validated."""
         validated = self.curves.dropna(subset=["val/loss"])
         return int(validated.epoch.max()) + 1 if len(validated) else 0
 
     def recipe(self) -> str:
-        """Returns how targets and loss differ from the paper's, "" if they do not."""
+        """Returns how targets and loss differ from the paper's, or "" if they do not."""
         bins = OmegaConf.select(self.config, "module.loss.bin_weight", default=0) or 0
         parts = [] if self.enhance else ["no enhancement"]
         parts += [] if self.focal else ["no focal loss"]
         return ", ".join([*parts, f"angle term {bins:g}"] if bins else parts)
 
-    def settings(self, ablated: bool = False) -> str:
-        """Returns what was trained, on what and for how long, as text: runs of one text are seeds of one row.
+    def settings(self, *, ablated: bool = False) -> str:
+        """Returns what was trained, on what and for how long, as text. Runs of one text are seeds of one row.
 
         Args:
-            ablated: Leaves out what Table III varies: the enhancement and the loss of one map.
+            ablated: Whether to leave out what Table III varies: the enhancement and the loss of one map.
         """
         module: Any = OmegaConf.to_container(self.config.module)
         data: Any = OmegaConf.to_container(self.config.data) if self.config.get("data") else {}
@@ -133,14 +133,14 @@ class Run:
         return json.dumps([module, data, epochs], sort_keys=True, default=str)
 
     def scores(self, category: str) -> Scores | None:
-        """Returns the trained network's mean scores on a category, or None where it was not measured."""
+        """Returns the trained network's scores on a category, means over frictions; None where it was not measured."""
         if self.results is None or category not in self.results.of(TRAINED).index:
             return None
         rows = self.results.of(TRAINED)
         return Scores(*(float(rows[m][category]) for m in METRICS))
 
     def validation(self) -> Scores | None:
-        """Returns the scores of the benchmark at epoch ends, of the epoch with the best AP, or None."""
+        """Returns the scores of the benchmark at epoch ends in the epoch of the best AP, or None without such."""
         columns = [f"benchmark/{m}" for m in METRICS]
         if not set(columns) <= set(self.curves.columns) or self.curves["benchmark/AP"].isna().all():
             return None
@@ -150,11 +150,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Gathered:
-    """What was found below some folders.
+    """Runs and results found below some folders.
 
     Attributes:
         runs: Trainings, in order of their folders.
-        results: Benchmark results, those of the trainings included.
+        results: Benchmark results, including those of the trainings.
         skipped: Folders that were left out, each with the reason.
     """
 
@@ -163,11 +163,11 @@ class Gathered:
     skipped: list[tuple[Path, str]]
 
 
-def gather(roots: Iterable[str | Path], incomplete: bool = False) -> Gathered:
+def gather(roots: Iterable[str | Path], *, incomplete: bool = False) -> Gathered:
     """Returns the runs and results in some folders and below them.
 
     Args:
-        roots: Folders: a run, a multirun, a result folder, or one that holds several.
+        roots: Folders as for ``find_runs``: a run, a multirun, a packed folder, or one that holds several.
         incomplete: Whether trainings that stopped before their last epoch count too.
 
     Raises:
@@ -175,9 +175,7 @@ def gather(roots: Iterable[str | Path], incomplete: bool = False) -> Gathered:
     """
     found = Gathered([], [], [])
     for root in dict.fromkeys(Path(r) for r in roots):
-        if not root.is_dir():
-            raise InputError(f"no folder '{root}'; give runs=FOLDER, or several with commas between")
-        for folder in _folders(root):
+        for folder in find_runs(root):
             _take(folder, incomplete, found)
     if not found.runs and not found.results:
         reasons = "; ".join(f"{p}: {why}" for p, why in found.skipped)
@@ -185,74 +183,47 @@ def gather(roots: Iterable[str | Path], incomplete: bool = False) -> Gathered:
     return found
 
 
-def _folders(root: Path, depth: int = _DEPTH) -> Iterator[Path]:
-    """Yields a folder and, unless it is a run or result itself, those below it; hidden ones left out."""
-    if _is_training(root) or _has_scenes(root):
-        yield root
-        return
-    if depth:
-        for path in sorted(p for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")):
-            yield from _folders(path, depth - 1)
-
-
-def _is_training(folder: Path) -> bool:
-    return (folder / "config.yaml").is_file()
-
-
-def _has_scenes(folder: Path) -> bool:
-    return next(folder.glob("*/*/scene-*.parquet"), None) is not None
-
-
 def _take(folder: Path, incomplete: bool, found: Gathered) -> None:
-    """Adds what a folder holds, or the reason why it is left out."""
+    """Adds what a folder holds, or the reason why it is left out, to ``found``."""
     results = None
-    if _has_scenes(folder):
+    if has_scenes(folder):
         try:
             results = read_results(folder)
             found.results.append(results)
         except InputError as error:
             found.skipped.append((folder, f"benchmark results: {error}"))
-    if _is_training(folder):
+    if has_config(folder):
         try:
-            found.runs.append(read_run(folder, results, incomplete))
+            found.runs.append(read_run(folder, results, incomplete=incomplete))
         except InputError as error:
             found.skipped.append((folder, f"training: {error}"))
 
 
 def read_results(folder: Path) -> Results:
-    """Returns a folder of finished scenes. Raises InputError where it is broken or of another shape."""
-    summary = summarise(read_attempts(folder))
-    path = folder / "policies.yaml"
-    known: Any = {}
-    try:
-        known = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
-    except Exception as error:  # whatever YAML's parser raises
-        raise InputError(f"{path} is broken; remove it") from error
-    return Results(folder, summary, {str(k): v for k, v in known.items()} if isinstance(known, dict) else {})
+    """Returns the benchmark results of a run's folder, packed or not.
+
+    Raises:
+        InputError: There are none, or a file is broken.
+    """
+    return Results(folder, summarise(read_attempts(folder)), read_settings(folder, "policies") or {})
 
 
-def read_run(folder: Path, results: Results | None = None, incomplete: bool = False) -> Run:
-    """Returns a training's folder. Raises InputError where it is broken, of another shape or incomplete.
+def read_run(folder: Path, results: Results | None = None, *, incomplete: bool = False) -> Run:
+    """Returns a training from its folder, packed or not.
 
     Args:
-        folder: The run's folder.
-        results: What its last benchmark gave.
-        incomplete: Whether one that stopped before its last epoch will do.
+        folder: Folder of the run.
+        results: Results of the benchmark at its end.
+        incomplete: Whether a training that stopped before its last epoch counts too.
+
+    Raises:
+        InputError: A file is missing, broken or not of ``train.py``, or the training stopped early.
     """
-    try:
-        config = OmegaConf.load(folder / "config.yaml")
-    except Exception as error:  # whatever YAML's parser raises
-        raise InputError("its config.yaml is broken") from error
-    target = OmegaConf.select(config, "module.network._target_") if isinstance(config, DictConfig) else None
-    if not isinstance(config, DictConfig) or target is None or OmegaConf.select(config, "module.modality") is None:
+    config = OmegaConf.create(read_settings(folder, "config") or {})
+    target = OmegaConf.select(config, "module.network._target_")
+    if target is None or OmegaConf.select(config, "module.modality") is None:
         raise InputError("its config.yaml is not one of train.py")
-    path = folder / "csv" / "metrics.csv"
-    if not path.is_file():
-        raise InputError("it has no csv/metrics.csv: nothing was logged (logger=csv or csv_wandb)")
-    try:
-        curves = pd.read_csv(path)
-    except (ValueError, OSError) as error:
-        raise InputError("its csv/metrics.csv is empty or broken") from error
+    curves = read_curves(folder)
     if not {"epoch", "step", "val/loss"} <= set(curves.columns):
         raise InputError("its csv/metrics.csv has no finished epoch (columns epoch, step, val/loss)")
     curves = curves.replace([np.inf, -np.inf], np.nan)

@@ -6,7 +6,7 @@ import errno
 import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sim.benchmark import packed
 from sim.errors import InputError
 from sim.scene import SceneState
 
@@ -80,7 +81,7 @@ def read(folder: Path, policy: str, category: str, number: int, known: dict[str,
         InputError: They were made with other settings.
     """
     path = _file(folder, policy, category, number)
-    found = _load(path)
+    found = _load(path) or next(packed.read_scenes(folder, only=(policy, category, number)), None)
     if found is None:
         return None
     attempts, made = found
@@ -105,18 +106,31 @@ def _load(path: Path) -> tuple[pd.DataFrame, dict[str, str]] | None:
         return None
 
 
+def finished_scenes(folder: str | Path) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
+    """Yields the rows and the identity of every finished scene below a folder, packed ones first.
+
+    Raises:
+        InputError: A file is broken.
+    """
+    yield from packed.read_scenes(folder)
+    for path in sorted(Path(folder).glob("*/*/scene-*.parquet")):
+        found = _load(path)
+        if found is None:
+            raise InputError(f"{path} is broken; remove it and run the same command again")
+        yield found
+
+
 def read_attempts(folder: str | Path) -> pd.DataFrame:
     """Returns the rows of every finished scene below a folder, of all its policies and categories.
 
     Raises:
         InputError: There is none, or a file is broken.
     """
-    tables = []
-    for path in sorted(Path(folder).glob("*/*/scene-*.parquet")):
-        found = _load(path)
-        if found is None:
-            raise InputError(f"{path} is broken; remove it and run the same command again")
-        tables.append(found[0])
-    if not tables:
+    tables = [attempts for attempts, _ in finished_scenes(folder)]
+    if tables:
+        return pd.concat(tables, ignore_index=True)
+    kept = packed.find_packed(folder)
+    if kept is None:
         raise InputError(f"no finished benchmark scene in {folder}")
-    return pd.concat(tables, ignore_index=True)
+    names = ", ".join(str(kept[0].parent / run) for run in packed.runs_of(kept[0]))
+    raise InputError(f"no finished benchmark scene in {folder}; {kept[0]} has those of {names}")

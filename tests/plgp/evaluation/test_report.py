@@ -5,56 +5,19 @@ import sys
 from html.parser import HTMLParser
 
 import numpy as np
-import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+from plgp.evaluation.ablation_table import table_iii
 from plgp.evaluation.paper_tables import TABLE_II, TABLE_III, TABLE_IV
-from plgp.evaluation.report_tables import table_ii, table_iii, table_iv, table_of_runs
+from plgp.evaluation.report_tables import table_ii, table_iv, table_of_runs
 from plgp.evaluation.runs import gather
 from plgp.report import markdown, write_report
-from sim.benchmark import COLUMNS, store
 from sim.errors import InputError
-
-LOSSES = {True: "plgp.losses.BinaryFocalLoss", False: "plgp.losses.BinaryCrossEntropy"}
-
-
-def write_scenes(folder, policy, category, successes, scenes=2, privileged=False):
-    """Finished scenes of 4 ranked and 4 clearing attempts; ``successes`` of each four hold."""
-    for scene in range(scenes):
-        rows = []
-        for protocol in ("rank", "clear"):
-            for attempt in range(4):
-                row = dict.fromkeys(COLUMNS, 0.0)
-                held = attempt < successes
-                row |= {"policy": policy, "privileged": privileged, "category": category, "scene": scene, "objects": 5}
-                row |= {"friction": 0.4, "protocol": protocol, "attempt": attempt, "success": held, "object": ""}
-                rows.append(row | {"reason": "" if held else "slipped", "lifted": int(held)})
-        store.write(pd.DataFrame(rows, columns=COLUMNS), folder, policy, category, scene, {})
-
-
-def write_run(
-    folder, name, seed=0, enhance=True, focal=True, successes=None, ap=50.0, group=None, epochs=3, wanted=3, **module
-):
-    """A training's folder, with a benchmark at its end if ``successes`` is given."""
-    (folder / "csv").mkdir(parents=True)
-    loss = {"_target_": "plgp.losses.GraspLoss", "element": {"_target_": LOSSES[focal]}}
-    module = {"network": {"_target_": "plgp.networks.GGCNN2"}, "modality": "depth", "loss": loss} | module
-    config = {"name": name, "group": group, "tags": [], "seed": seed, "module": module}
-    config |= {"data": {"enhance": enhance, "batch_size": 8}, "trainer": {"max_epochs": wanted, "max_time": None}}
-    OmegaConf.save(OmegaConf.create(config), folder / "config.yaml")
-    rows = [{"epoch": e, "step": 10 * e, "train/loss": 1 / (e + 1)} for e in range(epochs)]
-    for e in range(epochs):
-        scores = {f"benchmark/{m}": ap - 10 * (e != 1) for m in ("SR", "PC", "AP")}
-        rows.append({"epoch": e, "step": 10 * e + 9, "val/loss": 2 / (e + 1), **scores})
-    pd.DataFrame(rows).to_csv(folder / "csv" / "metrics.csv", index=False)
-    if successes is not None:
-        write_scenes(folder, "network", "novel-15", successes)
-    return folder
 
 
 @pytest.fixture
-def outputs(tmp_path):
+def outputs(tmp_path, write_run, write_scenes):
     """Four rows of Table III with two seeds, a table of baselines, and four folders that will not do."""
     root = tmp_path / "outputs"
     for i, (enhance, focal, good) in enumerate(
@@ -95,12 +58,12 @@ def test_it_gathers_what_is_whole_and_names_the_rest(outputs):
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
-        ("csv/metrics.csv", None, "no csv/metrics.csv"),
+        ("csv/metrics.csv", None, "there is no .*csv/metrics.csv"),
         ("csv/metrics.csv", "", "empty or broken"),
         ("csv/metrics.csv", "epoch,step\n0,1\n", "no finished epoch"),
     ],
 )
-def test_runs_without_curves_are_refused(tmp_path, name, text, message):
+def test_runs_without_curves_are_refused(tmp_path, name, text, message, write_run):
     folder = write_run(tmp_path / "run", "run")
     (folder / name).unlink()
     if text is not None:
@@ -132,7 +95,7 @@ def test_table_iii_takes_the_category_that_all_its_runs_were_measured_on(outputs
     assert section.data.AP.tolist() == table_iii(gather([outputs]), "table3", "novel-15").data.AP.tolist()
 
 
-def test_without_a_last_benchmark_table_iii_takes_the_one_at_epoch_ends(tmp_path):
+def test_without_a_last_benchmark_table_iii_takes_the_one_at_epoch_ends(tmp_path, write_run):
     for i, (enhance, focal) in enumerate([(False, False), (True, False), (False, True), (True, True)]):
         ap = [40.0, 60.0, 50.0, 45.0][i]
         write_run(tmp_path / str(i), f"row{i}", 0, enhance, focal, ap=ap, group="mine")
@@ -160,7 +123,7 @@ def test_table_ii_keeps_recipes_apart_and_puts_the_paper_beside(outputs):
     assert last.scenes == 2
 
 
-def test_other_settings_are_no_other_seeds(tmp_path):
+def test_other_settings_are_no_other_seeds(tmp_path, write_run):
     """A sweep of the learning rate under one name, one of its runs twice: two rows, no spread over seeds."""
     for folder, lr, successes in (("a/0", 1e-3, 1), ("b/0", 1e-2, 3), ("c/0", 1e-2, 2)):
         write_run(tmp_path / folder, "train", successes=successes, group="sweep", optimizer={"lr": lr})
@@ -172,7 +135,7 @@ def test_other_settings_are_no_other_seeds(tmp_path):
     assert section.data.AP.tolist() == [25, 62.5]
 
 
-def test_table_iii_never_averages_over_networks(tmp_path):
+def test_table_iii_never_averages_over_networks(tmp_path, write_run):
     for name, successes in (("GGCNN2", 1), ("AFFGANet", 3)):
         network = {"_target_": f"plgp.networks.{name}"}
         write_run(tmp_path / name, name, successes=successes, group="table3", network=network)
@@ -264,7 +227,7 @@ def test_the_command(outputs, tmp_path):
     assert (tmp_path / "out" / "report.html").is_file()
 
 
-def test_the_commands_errors_are_one_line(tmp_path, monkeypatch, capsys):
+def test_the_commands_errors_are_one_line(tmp_path, monkeypatch, capsys, write_run):
     from plgp.report import main
 
     (tmp_path / "empty").mkdir()

@@ -1,0 +1,112 @@
+"""W&B's offline files read back as tables, without an account and without a network.
+
+A file ``run-<id>.wandb`` is a log in LevelDB's format: a header of 7 bytes, then blocks of 32 KiB. A block holds
+chunks, each of a checksum (4 bytes), a length (2 bytes), a kind (1 byte: whole, first, middle or last part of a
+record) and its content. Where fewer than 7 bytes of a block are left, they are padding. A record is a message of
+``wandb.proto``, little-endian throughout.
+"""
+
+from __future__ import annotations
+
+import json
+import struct
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from sim.errors import InputError
+
+_MAGIC = b":W&B"
+_HEADER = 7  # bytes before the first chunk, and bytes of a chunk before its content
+_BLOCK = 32768
+_WHOLE, _LAST = 1, 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfflineRun:
+    """A run as its offline file tells it.
+
+    Attributes:
+        name: Name of the run.
+        group: Group of the run, "" if it has none.
+        tags: Tags of the run.
+        config: Configuration that was logged, nested as it was.
+        history: Logged metrics, a row a step, in order; columns are the metrics' names.
+    """
+
+    name: str
+    group: str
+    tags: tuple[str, ...]
+    config: dict[str, Any]
+    history: pd.DataFrame
+
+
+def read_offline_runs(folder: str | Path) -> list[OfflineRun]:
+    """Returns the runs of all offline files below a folder, in order of their paths.
+
+    Raises:
+        InputError: There is none, or a file is none of W&B's.
+    """
+    paths = sorted(Path(folder).rglob("run-*.wandb"))
+    if not paths:
+        raise InputError(f"no offline run of W&B (run-*.wandb) below {folder}; train with logger=csv_wandb")
+    return [read_offline_run(path) for path in paths]
+
+
+def read_offline_run(path: str | Path) -> OfflineRun:
+    """Returns the run of one offline file. A run that was killed is read up to its last whole record.
+
+    Raises:
+        InputError: The file is missing, or none of W&B's.
+    """
+    messages: Any = import_module("wandb.proto.wandb_internal_pb2")  # its names are made when it is imported
+    name, group, tags = "", "", ()
+    config: dict[str, Any] = {}
+    history: list[dict[str, Any]] = []
+    for content in _records(Path(path)):
+        record = messages.Record.FromString(content)
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            name, group = record.run.display_name, record.run.run_group
+            tags = tuple(record.run.tags)
+            config |= _values(record.run.config.update)
+        elif kind == "config":
+            config |= _values(record.config.update)
+        elif kind == "history":
+            history.append(_values(record.history.item))
+    config.pop("_wandb", None)
+    return OfflineRun(name=name, group=group, tags=tags, config=config, history=pd.DataFrame(history))
+
+
+def _records(path: Path) -> Iterator[bytes]:
+    """Yields the content of the log's records."""
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}); give a run-*.wandb file") from error
+    if content[:4] != _MAGIC:
+        raise InputError(f"{path} is no offline file of W&B; give a run-*.wandb file")
+    place, record = _HEADER, b""
+    while place + _HEADER <= len(content):
+        left = _BLOCK - place % _BLOCK
+        if left < _HEADER:
+            place += left
+            continue
+        _, length, kind = struct.unpack_from("<IHB", content, place)
+        place += _HEADER
+        if place + length > len(content):
+            return
+        record += content[place : place + length]
+        place += length
+        if kind in (_WHOLE, _LAST):
+            yield record
+            record = b""
+
+
+def _values(entries: Iterable[Any]) -> dict[str, Any]:
+    """Returns what W&B's key and JSON pairs say; the parts of a nested key are joined by "/"."""
+    return {entry.key or "/".join(entry.nested_key): json.loads(entry.value_json) for entry in entries}
