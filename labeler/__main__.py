@@ -51,11 +51,11 @@ def _summary(folder: Path) -> str:
     from labeler.shards import DataSet
 
     data = DataSet(folder)
-    counts = data.info["counts"]
-    size = sum((folder / line["file"]).stat().st_size for line in data.info["shards"])
+    counts = data.manifest.counts
+    size = sum((folder / line.file).stat().st_size for line in data.manifest.shards)
     return (
-        f"{folder}: {counts['images']} images of {counts['scenes']} scenes ({counts['failed_scenes']} failed), "
-        f"{counts['grasps']} grasps, {counts['grasps'] / counts['images']:.0f} an image, {size / 1e6:.0f} MB"
+        f"{folder}: {counts.images} images of {counts.scenes} scenes ({counts.failed_scenes} failed), "
+        f"{counts.grasps} grasps, {counts.grasps / counts.images:.0f} an image, {size / 1e6:.0f} MB"
     )
 
 
@@ -104,21 +104,22 @@ def verify(
 ) -> None:
     """Executes random labels, and random grasps, in physics; prints what lifts and keeps the figures."""
     from labeler.shards import DataSet
+    from labeler.truth.execution import check_arguments
     from labeler.truth.recall import describe_recall, measure_recall
-    from labeler.truth.verify import check_arguments, describe_tilts, describe_truth
+    from labeler.truth.verify import describe_tilts, describe_truth
     from labeler.truth.verify import verify as execute
 
     shared: dict[str, Any] = {"seed": seed, "workers": workers, "objects": objects}
     for mu in friction:  # what is wrong shows before the first long run
-        check_arguments("verify", {"grasps": grasps, "workers": workers}, seed, mu)
+        check_arguments("verify", {"grasps": grasps, "workers": workers}, seed=seed, friction=mu)
     for mu in friction:
         if attempts or not recall:
             done = execute(dir, attempts=attempts, friction=mu, **shared, progress=True)
             print(describe_truth(done, mu, seed))
         if recall:
             measure_recall(dir, grasps=grasps, friction=mu, **shared, progress=True)
-            print(describe_recall(DataSet(dir).info["recall"][f"{mu:g}"], mu))
-    truth = DataSet(dir).info.get("truth", {})
+            print(describe_recall(DataSet(dir).manifest.recall[f"{mu:g}"], mu))
+    truth = DataSet(dir).manifest.truth
     if len(truth) > 1:
         print(describe_tilts(truth))
 

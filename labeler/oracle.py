@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler.labels import GraspLabels, LabelSettings, label_view
+from labeler.labels import GraspLabels, label_view
+from labeler.settings import LabelSettings
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.view import SceneView
@@ -15,8 +16,8 @@ class LabelOracle:
     """A privileged policy: it is handed the noiseless SceneView, labels it and ranks the labels.
 
     Attributes:
-        name: What tables call it.
-        privileged: True: the benchmark hands over the SceneView, and says so in its rows.
+        name: Name of the policy in tables.
+        privileged: Whether the benchmark hands over the SceneView, and says so in its rows; True.
     """
 
     name = "oracle"
@@ -33,7 +34,7 @@ class LabelOracle:
         Args:
             gripper: The gripper; default GripperGeometry().
             settings: The label settings; default preset ``truest``.
-            spacing: Grasps nearer to each other than this are tried only after all others, metres.
+            spacing: Distance within which a grasp is tried only after all others, metres.
         """
         self.gripper, self.settings, self.spacing = gripper or GripperGeometry(), settings or LabelSettings(), spacing
 
@@ -42,30 +43,33 @@ class LabelOracle:
 
         Args:
             view: The view.
-            count: How many at most; fewer only where there are fewer labels.
+            count: Greatest number of grasps; fewer only where there are fewer labels.
         """
         labels = label_view(view, self.gripper, self.settings)
         if not len(labels):
             return GraspPoses.empty()
         points = view.camera.deproject(labels.row, labels.col, view.depth[labels.row, labels.col])
-        chosen = labels[rank_labels(labels, points, count, self.spacing)]
+        chosen = labels[rank_labels(labels, points, count, spacing=self.spacing)]
         poses = chosen.to_pixel_grasps(self.settings.angles).to_poses(view.depth, view.camera)
         # Later rounds may hold better scores than the end of earlier ones: the ranking is what counts.
         quality = np.minimum.accumulate(poses.quality)
         return GraspPoses(poses.translation, poses.rotation, poses.width, quality, poses.frame)
 
 
-def rank_labels(labels: GraspLabels, points: NDArray[np.float64], count: int, spacing: float) -> NDArray[np.int64]:
+def rank_labels(labels: GraspLabels, points: NDArray[np.float64], count: int, *, spacing: float) -> NDArray[np.int64]:
     """Returns the indices of the best labels: rounds of non-maximum suppression.
 
     In each round the best label left is taken and its neighbours wait for the next round, so that
     all places are visited once before any is visited twice.
 
     Args:
-        labels: The labels.
-        points: (N, 3) float64 their surface points, metres.
-        count: How many at most.
-        spacing: Metres.
+        labels: N labels.
+        points: (N, 3) float64, surface points of the labels, metres.
+        count: Greatest number of indices.
+        spacing: Distance within which labels are neighbours, metres.
+
+    Returns:
+        (M,) int64, best first.
     """
     order = np.lexsort((np.arange(len(labels)), -labels.score))
     result: list[int] = []

@@ -11,7 +11,7 @@ from sim.errors import InputError
 
 _STEEPEST = 1.2  # radians: greatest max_normal_angle
 
-# What an object is labelled with on which no check of the preset ``truest`` leaves anything; see labeler/README.md.
+# Thresholds of the second pass, for objects on which those of the preset ``truest`` leave no label.
 _RELAXED = {
     "max_asymmetry": 0.006,
     "friction": 0.3,
@@ -22,32 +22,32 @@ _RELAXED = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LabelSettings:
-    """Every threshold of PDG-Generation; metres and radians. The defaults are the preset ``truest``.
+    """Every threshold of PDG-Generation; lengths in metres, angles in radians. The defaults are the preset ``truest``.
 
     Attributes:
-        angles: K, number of angle bins in [0, pi).
-        depth_step: g, distance between the depths that are tried.
-        width_tolerance: Added to the opening at first contact.
+        angles: Number of angle bins in [0, pi), K.
+        depth_step: Distance between the depths that are tried, g.
+        width_tolerance: Width added to the opening at first contact.
         max_width: Greatest label width, tolerance included; the gripper's opening limits it too.
-        finger_margin: Kept free on every side of a finger.
+        finger_margin: Free space that is kept on every side of a finger.
         max_asymmetry: Greatest difference of the two contacts' distances from the pixel.
-        friction: mu of the friction cone down the wall: the wall rises by ``engagement`` within
+        friction: Coefficient mu of the friction cone down the wall: the wall rises by ``engagement`` within
             ``friction * engagement`` behind the contact edge.
-        engagement: Least height of wall above the finger tips.
+        engagement: Least height of the wall above the finger tips.
         min_coverage: Least share of a finger's rows on which an edge of the object is found.
         max_normal_angle: Greatest angle between closing direction and contact edge's normal.
         max_wedge_angle: Greatest angle between the two contact edges.
-        max_flatness: Greatest mean squared distance of the contact points from their line along
-            the closing direction, square metres; eq. (14) as meant.
+        max_flatness: Greatest mean squared distance of the contact points from their line along the closing
+            direction, square metres; eq. (14), with the square that its print lacks.
         min_wall_share: Least share of the contact rows whose wall is steep and high enough.
-        undercut: Take the hollow under an overhanging wall off its height, where the view has a
+        undercut: Whether the hollow under an overhanging wall is taken off the wall's height, where the view has a
             back layer.
-        row_step: Distance of the rows on which a contact is examined.
-        relaxed: Thresholds that differ in a second pass over the objects that got no label in a view.
-            Empty: no second pass.
-        relaxed_labels: An object keeps at most so many labels of the second pass, and at most the
+        row_step: Distance between the rows on which a contact is examined.
+        relaxed: Thresholds that differ in a second pass over the objects that got no label in a view; no second
+            pass if empty.
+        relaxed_labels: Greatest number of labels that an object keeps of the second pass; it keeps at most the
             better half of them, by score.
     """
 

@@ -1,17 +1,21 @@
-"""The HDF5 shard format (design section 5): write, read, and a folder of shards as one data set.
+"""The HDF5 shard format: write, read, and a folder of shards as one data set.
 
-A file that bears its final name is whole: everything is written under a temporary name, synced
-and renamed. Files are opened on first use in each process, never before a fork or a pickle.
+A shard of N images holds ``rgb`` (N, H, W, 3) uint8, ``depth`` and ``depth_noisy`` (N, H, W) uint16 in 0.1 mm (0 =
+missing), ``instance_mask`` (N, H, W) uint8 (0 = background, else ``objects/mask_value``), ``camera/intrinsics``
+(N, 3, 3) and ``camera/pose`` (N, 4, 4), the camera in the world, ``scene`` and ``view`` (N,). Labels and objects are
+flat arrays: those of image i are [offsets[i], offsets[i + 1]) of ``grasps/*`` and of ``objects/*``.
+
+A file that bears its final name is whole: everything is written under a temporary name, synced and renamed. Files are
+opened on first use in each process, never before a fork or a pickle.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypedDict
@@ -21,11 +25,12 @@ import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
+from labeler.dataset.manifest import CURE, SCHEMA_VERSION, ShardLine, read_manifest
 from labeler.labels import GraspLabels
 from sim.errors import InputError
+from sim.files import atomic_path, checksum
 from sim.view import ViewObject
 
-SCHEMA_VERSION = 1
 DEPTH_UNIT = 1e-4  # metres per step of the stored depth
 IMAGES = {
     "rgb": (np.uint8, 3),
@@ -35,8 +40,7 @@ IMAGES = {
 }
 _GRASPS = {"row": np.uint16, "col": np.uint16, "angle_bin": np.uint8, "depth": np.float32, "width": np.float32}
 _SMALL = ("grasps/offsets", "camera/intrinsics", "camera/pose", "objects/offsets", "scene", "view")
-DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)  # what h5py says of broken files
-_CURE = "delete it and generate the data set again with the same command; whatever is whole is kept"
+DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)  # what h5py raises on broken files
 
 
 class Frame(TypedDict, total=False):
@@ -69,40 +73,6 @@ def encode_depth(depth: NDArray[np.floating]) -> NDArray[np.uint16]:
 def decode_depth(steps: NDArray[np.uint16]) -> NDArray[np.float32]:
     """Returns uint16 steps of 0.1 mm as float32 metres."""
     return steps.astype(np.float32) * np.float32(DEPTH_UNIT)
-
-
-def checksum(path: Path) -> str:
-    """Returns the SHA-256 of a file's bytes, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
-@contextlib.contextmanager
-def atomic_path(path: Path) -> Iterator[Path]:
-    """Yields a temporary name beside ``path``; syncs and renames what was written there, or removes it."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield temporary
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-        folder = os.open(path.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
-        raise
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
-    """Writes a JSON file whole or not at all."""
-    with atomic_path(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
 class ShardWriter:
@@ -139,7 +109,11 @@ class ShardWriter:
         self._file.attrs[name] = json.dumps(note)
 
     def add(self, frame: Frame) -> None:
-        """Appends one image; ``frame`` must hold every key of Frame."""
+        """Appends one image.
+
+        Args:
+            frame: The image; it holds every key of Frame.
+        """
         for name in IMAGES:
             image = encode_depth(frame[name]) if name.startswith("depth") else frame[name]  # type: ignore[literal-required]
             self._image_set(name, image.shape)[self._images] = image
@@ -241,17 +215,17 @@ class ShardReader:
         """The open file; raises InputError if it is missing, truncated or of another schema."""
         if self._file is None or self._process != os.getpid():
             if not self.path.is_file():
-                raise InputError(f"shard {self.path} does not exist; {_CURE}")
+                raise InputError(f"shard {self.path} does not exist; {CURE}")
             try:
                 file = h5py.File(self.path, "r")
             except OSError as error:
-                raise InputError(f"shard {self.path} is truncated or not an HDF5 file; {_CURE}") from error
+                raise InputError(f"shard {self.path} is truncated or not an HDF5 file; {CURE}") from error
             try:
                 self._small = self._check(file)
             except InputError:
                 raise
             except DAMAGE as error:
-                raise InputError(f"shard {self.path} is damaged; {_CURE}") from error
+                raise InputError(f"shard {self.path} is damaged; {CURE}") from error
             self._file, self._process = file, os.getpid()
         return self._file
 
@@ -263,7 +237,7 @@ class ShardReader:
             missing = [name for name in IMAGES if name not in file]
         if version != SCHEMA_VERSION or missing:
             what = f"lacks {', '.join(missing)}" if missing else f"has schema {version}, not {SCHEMA_VERSION}"
-            raise InputError(f"shard {self.path} {what}; it was made by another version: {_CURE}")
+            raise InputError(f"shard {self.path} {what}; it was made by another version: {CURE}")
         return {name: file[name][...] for name in _SMALL}
 
     def note(self, name: str) -> Any:
@@ -302,8 +276,19 @@ class ShardReader:
                 image = file[key][index]
                 frame[key] = decode_depth(image) if key.startswith("depth") else image  # type: ignore[literal-required]
         except DAMAGE as error:
-            raise InputError(f"shard {self.path} is damaged at image {index}; {_CURE}") from error
+            raise InputError(f"shard {self.path} is damaged at image {index}; {CURE}") from error
         return frame
+
+    def describe(self) -> ShardLine:
+        """Returns the shard's line of ``dataset.json``."""
+        scenes, images = np.unique(self.file["scene"][...], return_counts=True)
+        return ShardLine(
+            file=self.path.name,
+            sha256=checksum(self.path),
+            images=int(images.sum()),
+            grasps=int(self.file["grasps/offsets"][-1]),
+            scenes=tuple((int(s), int(n)) for s, n in zip(scenes, images, strict=True)),
+        )
 
     def close(self) -> None:
         """Closes the file; the next read opens it again."""
@@ -334,18 +319,10 @@ class DataSet:
     def __init__(self, folder: str | Path) -> None:
         """Reads dataset.json; raises InputError if the folder holds no finished data set."""
         self.folder = Path(folder)
-        path = self.folder / "dataset.json"
-        if not path.is_file():
-            raise InputError(f"{folder} holds no finished data set (no dataset.json); run `python -m labeler generate`")
-        try:
-            self.info: dict[str, Any] = json.loads(path.read_text())
-            lines = self.info["shards"]
-            scenes = [np.repeat(*np.array(line["scenes"], np.int64).reshape(-1, 2).T) for line in lines]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{path} cannot be read ({error}); {_CURE}") from error
-        if self.info.get("schema_version") != SCHEMA_VERSION:
-            raise InputError(f"{path} has schema {self.info.get('schema_version')}, not {SCHEMA_VERSION}; {_CURE}")
-        self._readers = [ShardReader(self.folder / line["file"]) for line in lines]
+        self.manifest = read_manifest(self.folder)
+        lines = self.manifest.shards
+        scenes = [np.repeat(*np.array(line.scenes, np.int64).reshape(-1, 2).T) for line in lines]
+        self._readers = [ShardReader(self.folder / line.file) for line in lines]
         self._ends = np.cumsum([len(s) for s in scenes], dtype=np.int64)
         self.scenes: NDArray[np.int64] = np.concatenate([np.zeros(0, np.int64), *scenes])
 
@@ -356,7 +333,7 @@ class DataSet:
     @property
     def hash(self) -> str:
         """The recipe's hash."""
-        return str(self.info["hash"])
+        return self.manifest.hash
 
     def read(self, index: int, keys: Sequence[str] = ("rgb", "depth_noisy")) -> Frame:
         """Returns image ``index`` with the images named in ``keys``; raises InputError if damaged."""
@@ -372,10 +349,15 @@ class DataSet:
     def splits(self, train: float = 0.8, val: float = 0.1, test: float = 0.1) -> tuple[list[int], list[int], list[int]]:
         """Returns the image indices of three parts; a scene's views stay together.
 
+        A validation or test part whose share is positive gets at least one scene where there are enough.
+
         Args:
-            train: Share of the scenes.
-            val: Likewise; at least one scene where the share is positive and there are enough.
-            test: Likewise. The three add up to at most 1.
+            train: Share of the scenes for training.
+            val: Share of the scenes for validation.
+            test: Share of the scenes for testing. The three shares add up to at most 1.
+
+        Raises:
+            InputError: A share is negative, or they add up to more than 1.
         """
         if min(train, val, test) < 0 or train + val + test > 1 + 1e-9:
             raise InputError(f"shares {train}, {val}, {test} must not be negative nor add up to more than 1")
@@ -389,5 +371,8 @@ class DataSet:
 
     def verify_checksums(self) -> list[str]:
         """Returns the names of the shards whose bytes are not those that were written."""
-        lines = self.info["shards"]
-        return [n["file"] for n in lines if not (p := self.folder / n["file"]).is_file() or checksum(p) != n["sha256"]]
+        return [
+            line.file
+            for line in self.manifest.shards
+            if not (path := self.folder / line.file).is_file() or checksum(path) != line.sha256
+        ]

@@ -1,12 +1,11 @@
 """Data sets on their way: to the Hugging Face Hub and back, or to a folder (a cluster's share, a USB disk).
 
-Whatever the way, ``dataset.json`` arrives last, so that what has broken off is never taken for a data
-set; the same command goes on with what is missing; and a pulled data set is validated byte by byte.
+Whatever the way, ``dataset.json`` arrives last, so that what has broken off is never taken for a data set. The same
+command goes on with what is missing. A pulled data set is validated byte by byte.
 """
 
 from __future__ import annotations
 
-import errno
 import re
 import shutil
 import tempfile
@@ -20,11 +19,13 @@ from rich.console import Console
 from rich.progress import track
 
 from labeler.dataset.card import write_card
+from labeler.dataset.manifest import MANIFEST, STAKE, find_hash, stake
 from labeler.dataset.validate import find_problems
-from labeler.shards import DataSet, atomic_path, checksum, write_json
+from labeler.shards import DataSet
 from sim.errors import InputError
+from sim.files import atomic_path, checksum, write_error
 
-_BESIDE = ("README.md", "stats.json", "stats.png", "preview.png")  # what goes along where it is there
+_BESIDE = ("README.md", "stats.json", "stats.png", "preview.png")  # files that go along where they exist
 _PLACES = "give USER/NAME for the Hugging Face Hub, or a folder as /PATH, ./PATH, ~/PATH or file:///PATH"
 
 
@@ -48,18 +49,20 @@ def local_folder(place: str) -> Path | None:
     raise InputError(f"'{place}' is no place for a data set; {_PLACES}")
 
 
-def push(folder: str | Path, place: str, licence: str = "other", private: bool = True, progress: bool = False) -> str:
+def push(
+    folder: str | Path, place: str, *, licence: str = "other", private: bool = True, progress: bool = False
+) -> str:
     """Writes the data set's card and sends the data set somewhere.
 
     Args:
-        folder: A finished, whole data set; README.md, stats.json and stats.png are written into it.
+        folder: Folder of a finished, whole data set; README.md, stats.json and stats.png are written into it.
         place: ``USER/NAME`` on the Hub, made if it does not exist, or a folder (see ``local_folder``).
-        licence: See ``write_card``.
+        licence: Short name of the licence (see ``write_card``).
         private: Whether a repository made on the Hub can be seen by its owner only.
         progress: Whether to show progress bars.
 
     Returns:
-        Where it is now.
+        The place where the data set is now, a URL or a path.
 
     Raises:
         InputError: The data set is damaged, the place holds another one, or it cannot be reached.
@@ -70,11 +73,11 @@ def push(folder: str | Path, place: str, licence: str = "other", private: bool =
         raise InputError(f"{data.folder} is damaged ({', '.join(damaged)}); `python -m labeler validate` says more")
     if target is not None:
         _check_target(data, target)
-    write_card(data.folder, licence, progress)
+    write_card(data.folder, licence, progress=progress)
     if target is not None:
         copy_data_set(data.folder, target, progress)
         return str(target)
-    names = [*_names(data), *(n for n in _BESIDE if (data.folder / n).is_file()), "dataset.json"]
+    names = [*_names(data), *(n for n in _BESIDE if (data.folder / n).is_file()), MANIFEST]
 
     def upload(api: Any) -> str:
         api.create_repo(repo_id=place, repo_type="dataset", private=private, exist_ok=True)
@@ -97,7 +100,7 @@ def pull(place: str, folder: str | Path, progress: bool = False) -> Path:
 
     Args:
         place: ``USER/NAME`` on the Hub, or a folder (see ``local_folder``).
-        folder: Where it goes; empty, or with the beginnings of the same data set.
+        folder: Folder that it goes into; empty, or with the beginnings of the same data set.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -128,83 +131,74 @@ def copy_data_set(source: str | Path, target: str | Path, progress: bool = False
     console = Console(stderr=True, quiet=not progress)
     with _room_in(target):
         _stake(data, target)
-        for line in track(data.info["shards"], "shards", console=console, transient=True):
-            path = target / line["file"]
-            if path.is_file() and checksum(path) == line["sha256"]:
+        for line in track(data.manifest.shards, "shards", console=console, transient=True):
+            path = target / line.file
+            if path.is_file() and checksum(path) == line.sha256:
                 continue
-            if not (data.folder / line["file"]).is_file():
-                raise InputError(f"{data.folder / line['file']} is missing; generate or pull that data set again")
+            if not (data.folder / line.file).is_file():
+                raise InputError(f"{data.folder / line.file} is missing; generate or pull that data set again")
             with atomic_path(path) as temporary:
-                shutil.copyfile(data.folder / line["file"], temporary)
-                if checksum(temporary) != line["sha256"]:
-                    raise InputError(f"{line['file']} is damaged in {data.folder}, or by the way to {target}")
-        for name in (n for n in (*_BESIDE, "dataset.json") if (data.folder / n).is_file()):
+                shutil.copyfile(data.folder / line.file, temporary)
+                if checksum(temporary) != line.sha256:
+                    raise InputError(f"{line.file} is damaged in {data.folder}, or by the way to {target}")
+        for name in (n for n in (*_BESIDE, MANIFEST) if (data.folder / n).is_file()):
             with atomic_path(target / name) as temporary:
                 shutil.copyfile(data.folder / name, temporary)
 
 
 def _names(data: DataSet) -> list[str]:
     """Returns the shards' names, with the recipe's where it stands in a file."""
-    stake = ["recipe.json"] if (data.folder / "recipe.json").is_file() else []
-    return [*stake, *(line["file"] for line in data.info["shards"])]
+    recipe = [STAKE] if (data.folder / STAKE).is_file() else []
+    return [*recipe, *(line.file for line in data.manifest.shards)]
 
 
 def _check_target(data: DataSet, target: Path) -> None:
     """Raises InputError unless the folder is missing, empty, or holds (the beginnings of) the same data set."""
-    import json
-
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; give a folder")
     if not target.exists() or not any(target.iterdir()):
         return
-    stakes = [target / n for n in ("dataset.json", "recipe.json") if (target / n).is_file()]
-    if not stakes:
+    found = {find_hash(target, file) for file in (MANIFEST, STAKE)} - {None}
+    if not found:
         raise InputError(f"{target} is not empty and holds no data set; give a folder of its own")
-    for stake in stakes:
-        try:
-            found = json.loads(stake.read_text())["hash"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise InputError(f"{stake} cannot be read ({error}); give another folder") from error
-        if found != data.hash:
-            raise InputError(f"{target} holds another data set; give another folder, or delete it")
+    if found != {data.hash}:
+        raise InputError(f"{target} holds another data set; give another folder, or delete it")
 
 
 def _stake(data: DataSet, target: Path) -> None:
     """Makes the folder and marks it as this data set's; until all is there it is none."""
     _check_target(data, target)
     target.mkdir(parents=True, exist_ok=True)
-    (target / "dataset.json").unlink(missing_ok=True)
+    (target / MANIFEST).unlink(missing_ok=True)
     for leftover in target.glob(".*.part"):
         leftover.unlink(missing_ok=True)
-    write_json(target / "recipe.json", {"hash": data.hash, "recipe": data.info["recipe"]})
+    stake(target, data.hash, data.manifest.recipe)
 
 
 @contextmanager
 def _room_in(target: Path) -> Iterator[None]:
-    """Turns what a disk refuses into one sentence."""
+    """Turns whatever the disk refuses into one sentence."""
     try:
         yield
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise InputError(f"no space left for {target}; make room and run the same command again") from error
-        raise InputError(f"{target} cannot be written ({error.strerror or error}); give another folder") from error
+        raise write_error(target, error) from error
 
 
 def _download(api: Any, repo: str, folder: Path) -> None:
     with tempfile.TemporaryDirectory() as scratch:
-        api.hf_hub_download(repo_id=repo, filename="dataset.json", repo_type="dataset", local_dir=scratch)
+        api.hf_hub_download(repo_id=repo, filename=MANIFEST, repo_type="dataset", local_dir=scratch)
         data = DataSet(scratch)
         with _room_in(folder):
             _stake(data, folder)
-        names = [*(line["file"] for line in data.info["shards"]), *_BESIDE]
+        names = [*(line.file for line in data.manifest.shards), *_BESIDE]
         # It goes on where it broke off: the library keeps its notes in folder/.cache.
         api.snapshot_download(repo_id=repo, repo_type="dataset", local_dir=folder, allow_patterns=names)
-        for line in data.info["shards"]:
-            path = folder / line["file"]
-            if not path.is_file() or checksum(path) != line["sha256"]:
+        for line in data.manifest.shards:
+            path = folder / line.file
+            if not path.is_file() or checksum(path) != line.sha256:
                 raise InputError(f"{path} did not arrive whole; delete it and run the same command again")
-        with _room_in(folder), atomic_path(folder / "dataset.json") as temporary:
-            shutil.copyfile(Path(scratch) / "dataset.json", temporary)
+        with _room_in(folder), atomic_path(folder / MANIFEST) as temporary:
+            shutil.copyfile(Path(scratch) / MANIFEST, temporary)
 
 
 def _ask_hub(repo: str, verb: str, question: Callable[[Any], Any]) -> Any:

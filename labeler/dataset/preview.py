@@ -15,20 +15,20 @@ from sim.errors import InputError
 from sim.grasp import bin_to_angle
 
 _COLUMNS = 4
-_INCHES = 4.0  # width of one image
+_INCHES = 4.0  # width of one image, inches
 
 
-def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, seed: int = 0) -> Figure:
+def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, *, seed: int = 0) -> Figure:
     """Draws random images of a data set with random ones of their labels.
 
     A green point is the label's pixel; the red line runs along the closing direction and is as long
     as the opening.
 
     Args:
-        folder: A finished data set.
-        images: How many images, spread over the scenes; all if the data set has fewer.
-        grasps: How many labels an image at most.
-        seed: Picks images and labels.
+        folder: Folder of a finished data set.
+        images: Number of images, spread over the scenes; all if the data set has fewer.
+        grasps: Greatest number of labels drawn in an image.
+        seed: Seed of the choice of images and labels.
 
     Returns:
         The figure, drawn off screen.
@@ -57,11 +57,11 @@ def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, seed: i
     for axes in grid.flat:
         axes.set_axis_off()
     for axes, frame in zip(figure.axes, frames, strict=False):
-        _draw_image(axes, frame, grasps, int(data.info["recipe"]["labels"]["angles"]), rng)
+        _draw_image(axes, frame, grasps, angles=data.manifest.angles, rng=rng)
     return figure
 
 
-def _draw_image(axes: Axes, frame: Frame, count: int, angles: int, rng: np.random.Generator) -> None:
+def _draw_image(axes: Axes, frame: Frame, count: int, *, angles: int, rng: np.random.Generator) -> None:
     labels = frame["grasps"]
     axes.imshow(frame["rgb"])
     axes.set_title(f"scene {frame['scene']}, view {frame['view']}: {len(labels)} labels", fontsize=8)

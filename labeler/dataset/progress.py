@@ -1,4 +1,4 @@
-"""What generation shows while it runs: images per second, time left, failures."""
+"""The progress of a generation: images per second, time left, failures."""
 
 from __future__ import annotations
 
@@ -7,14 +7,21 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
-_LINE_SECONDS = 30  # between progress lines where there is no terminal
+_LINE_SECONDS = 30  # seconds between progress lines where there is no terminal
 
 
 class SceneProgress:
     """A bar with images per second and time left; plain lines now and then where there is no terminal."""
 
-    def __init__(self, name: str, scenes: int, done: int, console: Console) -> None:
-        """``done`` of the ``scenes`` are there already."""
+    def __init__(self, name: str, scenes: int, done: int, *, console: Console) -> None:
+        """Sets the bar up.
+
+        Args:
+            name: Name of the data set.
+            scenes: Number of its scenes.
+            done: Number of scenes that are there already.
+            console: Where the progress is shown.
+        """
         self.console, self.scenes, self.found = console, scenes, done
         self.made, self.images, self.labels = 0, 0, 0
         self.start = self.last_line = time.monotonic()

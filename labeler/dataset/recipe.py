@@ -7,8 +7,8 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from labeler.labels import LabelSettings
-from labeler.shards import SCHEMA_VERSION
+from labeler.dataset.manifest import SCHEMA_VERSION
+from labeler.settings import LabelSettings
 from sim.camera import PinholeCamera
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
@@ -26,27 +26,27 @@ def digest_objects(objects: ObjectSet) -> str:
     return hashlib.sha256(json.dumps(models).encode()).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataSetRecipe:
     """What a data set is made from; its contents are a function of this alone.
 
     Attributes:
-        objects: The objects that scenes pick from.
-        scene: Tray, physics, dropping.
-        camera: The pinhole camera; its pose is replaced by the views'.
-        pixels_per_metre: eta, scale of the parallel image.
-        gripper: The gripper that the labels are for.
-        labels: The label thresholds.
-        depth_noise: What spoils ``depth_noisy``.
+        objects: Objects that scenes pick from.
+        scene: Tray, physics and dropping.
+        camera: Pinhole camera; its pose is replaced by the views'.
+        pixels_per_metre: Scale of the parallel image, eta.
+        gripper: Gripper that the labels are for.
+        labels: Label thresholds.
+        depth_noise: Noise of ``depth_noisy``.
         appearance: Light and colours of ``rgb``; a random one is drawn for every view.
         scenes: Number of scenes.
-        views: Views of each scene.
-        object_counts: Objects a scene, taken in turn.
+        views: Number of views of each scene.
+        object_counts: Numbers of objects a scene, taken in turn.
         camera_height: Height of the camera over the tray's floor, metres.
-        max_offset: l of eq. (3): views are shifted by up to this along the camera's x and y, metres.
+        max_offset: Greatest shift of a view along the camera's x and y, metres; l of eq. (3).
         parallel_side: Side of the square that the parallel image covers, metres.
-        seed: Of everything random; scene i draws from ``default_rng([seed, i])``.
-        name: What tables call the data set; not part of the hash.
+        seed: Seed of everything random; scene i draws from ``default_rng([seed, i])``.
+        name: Name of the data set in tables; not part of the hash.
     """
 
     objects: ObjectSet = field(default_factory=ObjectSet.pybullet)

@@ -50,24 +50,24 @@ _STEP = 0.002  # metres, bin of the depth and width histograms
 _NEIGHBOURS = tuple((i, j) for i in (-1, 0, 1) for j in (-1, 0, 1) if (i, j) != (0, 0))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DataSetStats:
     """Figures of a data set.
 
     Attributes:
-        name: The data set's.
+        name: Name of the data set.
         images: Number of images.
         scenes: Number of scenes.
         grasps: Number of labels.
         objects: Number of different objects; 0 where the data set does not name them.
-        objects_per_image: The numbers of objects that scenes hold, ascending; empty if unknown.
+        objects_per_image: Numbers of objects that scenes hold, ascending; empty if unknown.
         grasps_per_image: ``mean``, ``least``, ``median``, ``most`` labels of an image.
         labelled_objects: Share of the objects seen (at least one mask pixel) that have a label.
         labelled_pixels: Share of the mask's object pixels that have a label.
-        negatives_per_positive: Cells without per cell with a positive, counted as the paper counts
+        negatives_per_positive: Number of negative cells per positive one, counted as the paper counts
             (crops of 320 x 320 x K cells, labels of whole images): ``before`` the enhancement, and after
             it by the variants ``guarded``, ``plain``, ``angles`` (see ``VARIANTS``).
-        in_crop: The same with the labels inside the centre crop only.
+        in_crop: Number of negative cells per positive one, labels inside the centre crop only.
         angle: Labels per angle bin; K numbers.
         depth: Labels per 2 mm of depth, from 0.
         width: Labels per 2 mm of width, from 0.
@@ -105,16 +105,17 @@ def enhanced_cells(
     labels: GraspLabels,
     shape: tuple[int, int],
     bins: int,
+    *,
     instance_mask: NDArray[np.integer] | None = None,
     beside: bool = False,
 ) -> NDArray[np.int64]:
     """Returns the cells that are positive after the 8-neighbourhood enhancement of section IV-B.
 
     Args:
-        labels: The labels of one image, all inside it.
-        shape: (H, W) of the image.
-        bins: K.
-        instance_mask: (H, W), or None. With it a label spreads over its own object only, as in
+        labels: Labels of one image, all inside it.
+        shape: Height and width of the image, pixels.
+        bins: K, number of angle bins.
+        instance_mask: (H, W) integer, 0 = background, or None. With it a label spreads over its own object only, as in
             ``plgp.targets``; without it, over whatever lies beside it.
         beside: Whether a label also spreads to the two angle bins beside its own (K - 1 and 0 are
             neighbours) at its own pixel. The paper's text does not say so, its authors' code does it
@@ -144,7 +145,7 @@ def count_positives(labels: GraspLabels, instance_mask: NDArray[np.integer], bin
     cells = (labels.row.astype(np.int64) * shape[1] + labels.col) * bins + labels.angle_bin
     return {
         "before": len(np.unique(cells)),
-        "guarded": len(enhanced_cells(labels, shape, bins, instance_mask)),
+        "guarded": len(enhanced_cells(labels, shape, bins, instance_mask=instance_mask)),
         "plain": len(enhanced_cells(labels, shape, bins)),
         "angles": len(enhanced_cells(labels, shape, bins, beside=True)),
     }
@@ -168,7 +169,7 @@ def measure(folder: str | Path, progress: bool = False) -> DataSetStats:
     """Reads a data set's masks and labels and returns its figures.
 
     Args:
-        folder: A finished data set, generated or imported.
+        folder: Folder of a finished data set, generated or imported.
         progress: Whether to show a progress bar.
 
     Raises:
@@ -177,16 +178,16 @@ def measure(folder: str | Path, progress: bool = False) -> DataSetStats:
     data = DataSet(folder)
     if not len(data):
         raise InputError(f"{data.folder} holds no images; there is nothing to count")
-    bins = int(data.info["recipe"]["labels"]["angles"])
+    bins = data.manifest.angles
     tally = _Tally(bins)
     console = Console(stderr=True, quiet=not progress)
     for index in track(range(len(data)), "images", console=console, transient=True):
         tally.add(data.read(index, ("instance_mask", "objects")))
-    declared = data.info.get("imported", {}).get("objects_per_image", [])
+    declared = data.manifest.imported.objects_per_image if data.manifest.imported else ()
     per_image = np.array(tally.of_images)
     cells = CROP * CROP * bins
     return DataSetStats(
-        name=str(data.info.get("name", data.folder.name)),
+        name=data.manifest.name,
         images=len(data),
         scenes=len(np.unique(data.scenes)),
         grasps=int(per_image.sum()),

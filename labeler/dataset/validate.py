@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from labeler.dataset.manifest import Manifest, ShardLine
 from labeler.shards import DAMAGE, IMAGES, DataSet, Frame, ShardReader
 from sim.errors import InputError
 
@@ -15,37 +15,36 @@ def find_problems(folder: str | Path) -> list[str]:
     """Returns one sentence per problem of a data set; none if it is whole.
 
     Args:
-        folder: The data set.
+        folder: Folder of the data set.
 
     Raises:
         InputError: The folder holds no finished data set.
     """
     data = DataSet(folder)
-    recipe = data.info["recipe"]
     damaged = data.verify_checksums()
     problems = [f"{name}: its bytes are not those that were written" for name in damaged]
-    for line in data.info["shards"]:
-        reader = ShardReader(data.folder / line["file"])
+    for line in data.manifest.shards:
+        reader = ShardReader(data.folder / line.file)
         try:
-            found = _shard_problems(reader, line) or _frame_problems(reader, recipe)
-            problems += [f"{line['file']}: {problem}" for problem in found]
+            found = _shard_problems(reader, line) or _frame_problems(reader, data.manifest)
+            problems += [f"{line.file}: {problem}" for problem in found]
         except InputError as error:
             problems.append(str(error))
         except DAMAGE as error:
-            problems.append(f"{line['file']}: is damaged ({error})")
+            problems.append(f"{line.file}: is damaged ({error})")
         finally:
             reader.close()
     return problems
 
 
-def _shard_problems(reader: ShardReader, line: dict[str, Any]) -> list[str]:
-    """Looks at what belongs to the shard as a whole."""
+def _shard_problems(reader: ShardReader, line: ShardLine) -> list[str]:
+    """Returns what is wrong with the shard as a whole."""
     file, images = reader.file, len(reader)
     problems = []
-    if images != line["images"]:
-        problems.append(f"holds {images} images, dataset.json says {line['images']}")
+    if images != line.images:
+        problems.append(f"holds {images} images, dataset.json says {line.images}")
     scenes, counts = np.unique(file["scene"][...], return_counts=True)
-    if np.stack([scenes, counts], axis=1).tolist() != line["scenes"]:
+    if list(zip(scenes.tolist(), counts.tolist(), strict=True)) != list(line.scenes):
         problems.append("holds other scenes than dataset.json says")
     for name in (*(IMAGES if images else ()), "camera/intrinsics", "camera/pose", "view"):
         if len(file[name]) != images:
@@ -58,11 +57,11 @@ def _shard_problems(reader: ShardReader, line: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _frame_problems(reader: ShardReader, recipe: dict[str, Any]) -> list[str]:
+def _frame_problems(reader: ShardReader, manifest: Manifest) -> list[str]:
     problems = []
     for index in range(len(reader)):
         frame = reader.read(index, (*IMAGES, "objects"))
-        found = _image_problems(frame) + (_grasp_problems(frame, recipe) if len(frame["grasps"]) else [])
+        found = _image_problems(frame) + (_grasp_problems(frame, manifest) if len(frame["grasps"]) else [])
         problems += [f"image {index}: {problem}" for problem in found]
     return problems
 
@@ -80,16 +79,16 @@ def _image_problems(frame: Frame) -> list[str]:
     return problems
 
 
-def _grasp_problems(frame: Frame, recipe: dict[str, Any]) -> list[str]:
+def _grasp_problems(frame: Frame, manifest: Manifest) -> list[str]:
     problems = []
     grasps, mask = frame["grasps"], frame["instance_mask"]
     if grasps.row.max() >= mask.shape[0] or grasps.col.max() >= mask.shape[1]:
         problems.append("a grasp lies outside the image")
     elif (mask[grasps.row, grasps.col] == 0).any():
         problems.append("a grasp lies on the background")
-    if grasps.angle_bin.max() >= recipe["labels"]["angles"]:
+    if grasps.angle_bin.max() >= manifest.angles:
         problems.append("an angle bin is out of range")
-    limits = {"width": recipe["gripper"]["max_opening"], "depth": recipe["gripper"]["finger_length"]}
+    limits = {"width": manifest.gripper.max_opening, "depth": manifest.gripper.finger_length}
     for name, limit in limits.items():
         values = getattr(grasps, name)
         if not (np.isfinite(values).all() and values.min() >= 0 and values.max() <= limit + 1e-6):

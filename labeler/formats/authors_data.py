@@ -1,29 +1,44 @@
-"""The authors' data as a data set of shards; what is read, and how, stands in ``authors_files``."""
+"""The authors' data as a data set of shards; ``labeler.formats.authors_files`` reads their files."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from rich.console import Console
 from rich.progress import track
 
+from labeler.dataset.manifest import (
+    SCHEMA_VERSION,
+    STAKE,
+    Counts,
+    Import,
+    Manifest,
+    ShardLine,
+    SkippedView,
+    find_hash,
+    parse,
+    stake,
+    write_manifest,
+)
 from labeler.formats.authors_files import ANGLES, VIEW_NAME, ViewFiles, find_views, read_view
-from labeler.shards import SCHEMA_VERSION, ShardReader, ShardWriter, checksum, write_json
+from labeler.shards import ShardReader, ShardWriter
 from sim.camera import PinholeCamera
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
+from sim.files import write_error
 from sim.gripper import GripperGeometry
 
 SCENES_PER_SHARD = 100
 
 
 def import_plgp(
-    source: str | Path, folder: str | Path, noise: DepthNoise | None = None, seed: int = 0, progress: bool = False
+    source: str | Path, folder: str | Path, noise: DepthNoise | None = None, *, seed: int = 0, progress: bool = False
 ) -> list[str]:
     """Writes a data set of shards from the authors' files.
 
@@ -33,11 +48,11 @@ def import_plgp(
     paper's does. ``dataset.json`` says so under "imported". An interrupted import goes on where it stopped.
 
     Args:
-        source: A folder with raw folders or packed files in it, at any depth.
-        folder: Where the shards go; made if it does not exist.
-        noise: Makes ``depth_noisy`` (the authors store clean depth and add noise while training); None
+        source: Folder with raw folders or packed files in it, at any depth.
+        folder: Folder that the shards go into; made if it does not exist.
+        noise: Noise of ``depth_noisy`` (the authors store clean depth and add noise while training); None
             copies the depth.
-        seed: Of the noise: image i of scene s draws from ``default_rng([seed, s, i])``.
+        seed: Seed of the noise; image i of scene s draws from ``default_rng([seed, s, i])``.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -51,64 +66,40 @@ def import_plgp(
     recipe = _recipe(source, scenes, noise, seed)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     _stake(folder, recipe, digest)
-    lines: list[dict[str, Any]] = []
-    skipped: list[dict[str, str]] = []
-    defaults: set[str] = set()
+    console, shards = Console(stderr=True, quiet=not progress), list[_Shard]()
     starts = range(0, len(scenes), SCENES_PER_SHARD)
-    console = Console(stderr=True, quiet=not progress)
     for number, start in enumerate(track(starts, f"shards of {SCENES_PER_SHARD} scenes", console=console)):
         path = folder / f"shard-{number:05d}.h5"
         if not path.is_file():
-            _write_shard(path, scenes[start : start + SCENES_PER_SHARD], start, noise, seed)
-        line, notes = _describe_shard(path)
-        lines.append(line)
-        skipped += notes["skipped"]
-        defaults |= set(notes["defaults"])
-    sentences = [f"{s['view']}: {s['reason']}" for s in skipped]
-    if not any(line["images"] for line in lines):
+            _write_shard(path, scenes[start : start + SCENES_PER_SHARD], start, noise=noise, seed=seed)
+        shards.append(_read_notes(path))
+    lines = tuple(shard.line for shard in shards)
+    skipped = tuple(view for shard in shards for view in shard.skipped)
+    sentences = [f"{s.view}: {s.reason}" for s in skipped]
+    if not any(line.images for line in lines):
         for line in lines:  # nothing worth keeping: the next import starts afresh
-            (folder / line["file"]).unlink()
+            (folder / line.file).unlink()
         raise InputError(f"none of the {len(sentences)} views in {source} could be read; the first: {sentences[0]}")
-    imported = {
-        "from": "PLGP-Dataset, files of github.com/dexin-wang/ODG-Generation",
-        "objects_per_image": sorted({int(m[1]) for s in scenes if (m := VIEW_NAME.fullmatch(s[0].name))}),
-        "defaults": sorted(defaults),
-        "skipped": skipped,
-    }
-    _finish(folder, source.resolve().name, recipe, digest, lines, imported)
+    imported = Import(
+        source="PLGP-Dataset, files of github.com/dexin-wang/ODG-Generation",
+        objects_per_image=tuple(sorted({int(m[1]) for s in scenes if (m := VIEW_NAME.fullmatch(s[0].name))})),
+        defaults=tuple(sorted({sentence for shard in shards for sentence in shard.defaults})),
+        skipped=skipped,
+    )
+    manifest = Manifest(
+        name=source.resolve().name,
+        hash=digest,
+        recipe=recipe,
+        seed=seed,
+        counts=Counts.of(lines),
+        imported=imported,
+        shards=lines,
+    )
+    write_manifest(folder, manifest)
     return sentences
 
 
-def _finish(
-    folder: Path,
-    name: str,
-    recipe: dict[str, Any],
-    digest: str,
-    lines: list[dict[str, Any]],
-    imported: dict[str, Any],
-) -> None:
-    """Writes dataset.json: from here on the data set is whole."""
-    counts = {
-        "images": sum(line["images"] for line in lines),
-        "scenes": sum(len(line["scenes"]) for line in lines),
-        "grasps": sum(line["grasps"] for line in lines),
-        "failed_scenes": 0,
-    }
-    info = {
-        "name": name,
-        "schema_version": SCHEMA_VERSION,
-        "hash": digest,
-        "recipe": recipe,
-        "seed": recipe["seed"],
-        "counts": counts,
-        "failed_scenes": [],
-        "imported": imported,
-        "shards": lines,
-    }
-    write_json(folder / "dataset.json", info)
-
-
-def _group(views: list[ViewFiles]) -> list[list[ViewFiles]]:
+def _group(views: Sequence[ViewFiles]) -> list[list[ViewFiles]]:
     """Returns the views of each scene: names that agree but for the last number, in one folder."""
     scenes: dict[tuple[str, str], list[ViewFiles]] = {}
     for view in views:
@@ -141,22 +132,23 @@ def _recipe(source: Path, scenes: list[list[ViewFiles]], noise: DepthNoise | Non
 
 def _stake(folder: Path, recipe: dict[str, Any], digest: str) -> None:
     """Makes the folder; raises InputError if it holds anything but the beginnings of the same import."""
-    path = folder / "recipe.json"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        found = json.loads(path.read_text()).get("hash") if path.is_file() else None
-    except (OSError, ValueError, AttributeError) as error:
-        raise InputError(f"{folder} cannot be used ({error}); choose another folder") from error
+    except OSError as error:
+        raise write_error(folder, error, cure="choose another folder") from error
+    found = find_hash(folder, STAKE)
     if found is None and any(folder.iterdir()):
         raise InputError(f"{folder} is not empty; choose another folder for the imported data set")
     if found not in (None, digest):
         raise InputError(f"{folder} holds another data set; choose another folder, or delete it")
-    write_json(path, {"hash": digest, "recipe": recipe})
+    stake(folder, digest, recipe)
     for leftover in folder.glob(".*.part"):
         leftover.unlink(missing_ok=True)
 
 
-def _write_shard(path: Path, scenes: list[list[ViewFiles]], first: int, noise: DepthNoise | None, seed: int) -> None:
+def _write_shard(
+    path: Path, scenes: Sequence[Sequence[ViewFiles]], first: int, *, noise: DepthNoise | None, seed: int
+) -> None:
     """Writes one shard; what could not be read, and what was filled in, become its notes."""
     skipped: list[dict[str, str]] = []
     defaults: set[str] = set()
@@ -179,17 +171,18 @@ def _write_shard(path: Path, scenes: list[list[ViewFiles]], first: int, noise: D
         writer.set_note("defaults", sorted(defaults))
 
 
-def _describe_shard(path: Path) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Returns a shard's line for dataset.json, and its notes."""
+class _Shard(NamedTuple):
+    """What a written shard says of itself: its line of dataset.json, and its notes."""
+
+    line: ShardLine
+    skipped: tuple[SkippedView, ...]
+    defaults: tuple[str, ...]
+
+
+def _read_notes(path: Path) -> _Shard:
     reader = ShardReader(path)
-    scenes, images = np.unique(reader.file["scene"][...], return_counts=True)
-    line = {
-        "file": path.name,
-        "sha256": checksum(path),
-        "images": int(images.sum()),
-        "grasps": int(reader.file["grasps/offsets"][-1]),
-        "scenes": [[int(s), int(n)] for s, n in zip(scenes, images, strict=True)],
-    }
-    notes = {name: reader.note(name) for name in ("skipped", "defaults")}
+    skipped = parse(tuple[SkippedView, ...], reader.note("skipped"), f"{path}: skipped")
+    defaults = parse(tuple[str, ...], reader.note("defaults"), f"{path}: defaults")
+    shard = _Shard(reader.describe(), skipped, defaults)
     reader.close()
-    return line, notes
+    return shard

@@ -44,18 +44,18 @@ VIEW_NAME = re.compile(r"(\d+)_(\d+)_(\d+)_(\d+)")  # objects, first model, drop
 _FIRST_OBJECT = 2  # PyBullet's numbers below are tray and plane
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ViewFiles:
     """Files of one view.
 
     Attributes:
-        name: ``objects_first-model_drop_view`` where the authors named it.
-        labels: ``graspLabel.txt`` or ``NAME_grasp.txt``.
-        rgb: The PNG.
-        depth: The MATLAB file.
-        mask: ``camera_mask.mat``; None in packed data, as are the next two.
-        camera: ``cameraPos.mat``.
-        poses: ``objsPose.mat``.
+        name: Name of the view, ``objects_first-model_drop_view`` where the authors named it.
+        labels: Text file of the labels, ``graspLabel.txt`` or ``NAME_grasp.txt``.
+        rgb: PNG file of the colour image.
+        depth: MATLAB file of the depth image.
+        mask: File ``camera_mask.mat``; None in packed data.
+        camera: File ``cameraPos.mat``; None in packed data.
+        poses: File ``objsPose.mat``; None in packed data.
     """
 
     name: str
@@ -77,29 +77,32 @@ def find_views(source: Path) -> list[ViewFiles]:
         raise InputError(f"{source} is no folder; give the one that holds the authors' views")
     raw = [
         ViewFiles(
-            p.parent.name,
-            p,
-            *(p.with_name(n) for n in ("camera_rgb.png", "camera_depth.mat")),
-            *(p.with_name(n) for n in ("camera_mask.mat", "cameraPos.mat", "objsPose.mat")),
+            name=p.parent.name,
+            labels=p,
+            rgb=p.with_name("camera_rgb.png"),
+            depth=p.with_name("camera_depth.mat"),
+            mask=p.with_name("camera_mask.mat"),
+            camera=p.with_name("cameraPos.mat"),
+            poses=p.with_name("objsPose.mat"),
         )
         for p in source.rglob("graspLabel.txt")
     ]
     packed = [
-        ViewFiles(stem, p, *(p.with_name(stem + end) for end in ("_rgb.png", "_depth.mat")))
+        ViewFiles(name=stem, labels=p, rgb=p.with_name(f"{stem}_rgb.png"), depth=p.with_name(f"{stem}_depth.mat"))
         for p in source.rglob("*_grasp.txt")
         for stem in [p.name.removesuffix("_grasp.txt")]
     ]
     if not raw and not packed:
         raise InputError(f"{source} holds no graspLabel.txt and no *_grasp.txt; give the folder of the authors' data")
-    return sorted(raw + packed, key=lambda s: (s.name, str(s.labels)))
+    return sorted(raw + packed, key=lambda view: (view.name, str(view.labels)))
 
 
 def read_labels(path: str | Path, shape: tuple[int, int] = (480, 640)) -> tuple[GraspLabels, bool]:
     """Returns the labels of a ``graspLabel.txt`` or of the first block of a ``*_grasp.txt``.
 
     Args:
-        path: The file.
-        shape: (H, W) of its image.
+        path: The text file.
+        shape: Height and width of its image, pixels.
 
     Returns:
         The labels, and whether the file holds depths; where it does not, they are 0.
@@ -144,7 +147,7 @@ def read_view(view: ViewFiles) -> tuple[Frame, list[str]]:
     """Reads one view.
 
     Args:
-        view: Its files.
+        view: Files of the view.
 
     Returns:
         The frame without ``scene``, ``view`` and ``depth_noisy``, and one sentence for each thing that

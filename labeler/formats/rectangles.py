@@ -27,8 +27,9 @@ from rich.console import Console
 from rich.progress import track
 
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, Frame, atomic_path
+from labeler.shards import DataSet, Frame
 from sim.errors import InputError
+from sim.files import atomic_path
 from sim.grasp import bin_to_angle
 
 _PER_FOLDER = 100  # images in each of Cornell's folders
@@ -40,11 +41,11 @@ class GraspRectangles:
     """N grasps of one image as rectangles; all arrays (N,) float64.
 
     Attributes:
-        x: Centre, columns.
-        y: Centre, rows.
-        angle: Of the closing direction in the image, radians, counter-clockwise as seen, in [0, pi).
-        opening: Along the closing direction, pixels.
-        jaw: Across it, pixels.
+        x: Columns of the centres, pixels.
+        y: Rows of the centres, pixels.
+        angle: Angles of the closing direction in the image, radians, counter-clockwise as seen, in [0, pi).
+        opening: Extents along the closing direction, pixels.
+        jaw: Extents across the closing direction, pixels.
     """
 
     x: NDArray[np.float64]
@@ -69,20 +70,21 @@ def rectangles_of(
     labels: GraspLabels,
     depth: NDArray[np.floating],
     intrinsics: NDArray[np.float64],
+    *,
     angles: int,
     finger_width: float,
 ) -> tuple[GraspRectangles, NDArray[np.bool_]]:
-    """Returns labels as rectangles: lengths as the surface at the label's pixel is far.
+    """Returns labels as rectangles; lengths are those that the image shows at the depth of the label's pixel.
 
     Args:
-        labels: Of one image.
+        labels: N labels of one image.
         depth: (H, W) floating, metres, 0 = missing.
-        intrinsics: (3, 3) float64, pixels.
-        angles: K.
-        finger_width: L1, metres: the jaw's size.
+        intrinsics: (3, 3) float64, matrix of eq. (1), pixels.
+        angles: K, number of angle bins.
+        finger_width: Width of a finger, L1, which becomes the jaw's size, metres.
 
     Returns:
-        The rectangles of the labels whose pixel has a depth, and (N,) bool which labels those are.
+        The rectangles of the labels whose pixel has a depth, and which labels those are, (N,) bool.
     """
     surface = depth[labels.row, labels.col].astype(np.float64)
     seen = surface > 0
@@ -142,6 +144,7 @@ def export_rectangles(
     folder: str | Path,
     out: str | Path,
     format: str = "cornell",
+    *,
     per_image: int = 100,
     seed: int = 0,
     side: int = 0,
@@ -150,13 +153,13 @@ def export_rectangles(
     """Writes a data set's images and labels in the Cornell or the Jacquard format.
 
     Args:
-        folder: A finished data set.
-        out: Where the files go; made if it does not exist, must be empty.
-        format: "cornell" or "jacquard".
-        per_image: So many labels of an image at most, drawn without replacement; 0 for all.
-        seed: Draws them: image i from ``default_rng([seed, i])``.
-        side: 0 keeps the images; else the centre square is cut out and scaled to so many pixels, and labels
-            outside it are left out. Jacquard's readers expect 1024.
+        folder: Folder of a finished data set.
+        out: Folder that the files go into; made if it does not exist, must be empty.
+        format: Name of the format, "cornell" or "jacquard".
+        per_image: Greatest number of labels of an image, drawn without replacement; 0 for all.
+        seed: Seed of the draw; image i draws from ``default_rng([seed, i])``.
+        side: Side that the centre square is scaled to, pixels; labels outside the square are left out. 0 keeps the
+            images as they are. Jacquard's readers expect 1024.
         progress: Whether to show a progress bar.
 
     Returns:
@@ -174,14 +177,15 @@ def export_rectangles(
     data, out = DataSet(folder), Path(out)
     if out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InputError(f"{out} is there already and not empty; give another folder")
-    recipe = data.info["recipe"]
-    angles, finger = int(recipe["labels"]["angles"]), float(recipe["gripper"]["finger_width"])
+    angles, finger = data.manifest.angles, data.manifest.gripper.finger_width
     counts = dict.fromkeys(("images", "grasps", "unseen", "outside"), 0)
     write = _write_cornell if format == "cornell" else _write_jacquard
     console = Console(stderr=True, quiet=not progress)
     for index in track(range(len(data)), "images", console=console, transient=True):
         frame = data.read(index, ("rgb", "depth", "depth_noisy", "instance_mask"))
-        rectangles, seen = rectangles_of(frame["grasps"], frame["depth"], frame["intrinsics"], angles, finger)
+        rectangles, seen = rectangles_of(
+            frame["grasps"], frame["depth"], frame["intrinsics"], angles=angles, finger_width=finger
+        )
         counts["unseen"] += int((~seen).sum())
         if side:
             before = len(rectangles)

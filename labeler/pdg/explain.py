@@ -13,9 +13,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
-from labeler.labels import LabelSettings, Prepared, find_candidates, label_width, prepare
+from labeler.pdg.candidates import Prepared, find_candidates, label_width, prepare
 from labeler.pdg.kernels import PALM, REASONS, VALID, check_clearance, check_surfaces, find_contacts, palm_top
 from labeler.pdg.relief import Turn
+from labeler.settings import LabelSettings
 from sim.drawing.figures import panels
 from sim.errors import InputError
 from sim.grasp import bin_to_angle
@@ -27,20 +28,20 @@ _COLOURS = ("0.3", "0.6", "0.8", "#e41a1c", "#ff7f00", "#984ea3", "#377eb8", "#1
 _PALM_HEIGHT = 0.010  # metres of the palm that are drawn
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """What the checks say of one pixel.
+    """Answers of the checks for one pixel.
 
     Attributes:
-        row: The camera pixel.
-        col: The camera pixel.
-        depths: (L,) float64, metres of the finger tips below the surface at the pixel.
-        reasons: (K, L) text: the check that said no (labeler.pdg.kernels.REASONS), "valid", or "hidden"
+        row: Row of the camera pixel.
+        col: Column of the camera pixel.
+        depths: (L,) float64, depths of the finger tips below the surface at the pixel, metres.
+        reasons: (K, L) text, the check that said no (labeler.pdg.kernels.REASONS), "valid", or "hidden"
             where the parallel image shows another object, or nothing, at the pixel's point.
-        widths: (K, L) float64, metres; NaN where the fingers find no place.
-        view: The view.
-        gripper: The gripper.
-        settings: The thresholds.
+        widths: (K, L) float64, openings, metres; NaN where the fingers find no place.
+        view: View that the pixel belongs to.
+        gripper: Gripper that was checked.
+        settings: Thresholds of the checks.
     """
 
     row: int
@@ -63,7 +64,7 @@ class Explanation:
         return found
 
     def __str__(self) -> str:
-        """One line per angle: which check said no from which depth to which (mm)."""
+        """Returns one line per angle: which check said no, and from which depth to which, millimetres."""
         lines = [f"row {self.row}, col {self.col}: {len(self.labels())} labels"]
         millimetres = np.rint(self.depths * 1e3).astype(int).tolist()
         for angle_bin, answers in enumerate(self.reasons):
@@ -86,8 +87,8 @@ class Explanation:
         """Draws all answers, the profile along one closing direction with the gripper in it, and the place.
 
         Args:
-            angle_bin: Which angle; default: the one that got furthest.
-            depth: Of the tips, metres; default: the depth that got furthest at that angle.
+            angle_bin: Number of the angle; default: the one that got furthest.
+            depth: Depth of the tips, metres; default: the depth that got furthest at that angle.
 
         Returns:
             The figure, drawn off screen: ``figure.savefig("why.png")``.
@@ -190,6 +191,7 @@ def explain_pixel(
     view: SceneView,
     row: int,
     col: int,
+    *,
     gripper: GripperGeometry | None = None,
     settings: LabelSettings | None = None,
 ) -> Explanation:
@@ -197,11 +199,11 @@ def explain_pixel(
 
     Args:
         view: The view.
-        row: The camera pixel.
-        col: The camera pixel.
+        row: Row of the camera pixel.
+        col: Column of the camera pixel.
         gripper: The gripper; default GripperGeometry().
-        settings: The thresholds, of one pass; default preset ``truest``. What the second pass says of an object
-            without labels: give ``settings.second_pass()``.
+        settings: The thresholds of one pass; default preset ``truest``. With ``settings.second_pass()`` the answers
+            are those of the second pass, for an object without labels.
 
     Raises:
         InputError: The pixel lies outside the image or shows no object.
@@ -221,18 +223,34 @@ def explain_pixel(
         this = np.flatnonzero((rows == row) & (cols == col))
         for angle_bin in range(settings.angles) if len(this) else ():
             angle = float(bin_to_angle(angle_bin, settings.angles))
-            place = (crop_rows[this], crop_cols[this], int(surfaces[this[0]]), int(view.instance_mask[row, col]))
-            answers, contacts = _explain_angle(prepared, angle, *place)
+            answers, contacts = _explain_angle(
+                prepared,
+                angle,
+                crop_rows=crop_rows[this],
+                crop_cols=crop_cols[this],
+                surface=int(surfaces[this[0]]),
+                value=int(view.instance_mask[row, col]),
+            )
             reasons[angle_bin] = [REASONS[answer] for answer in answers]
             found = contacts > 0
             widths[angle_bin, found] = label_width(contacts[found], view.parallel_camera.pixels_per_metre, settings)
     depths = np.arange(levels, dtype=np.float64) * settings.depth_step
-    return Explanation(row, col, depths, reasons, widths, view, gripper, settings)
+    return Explanation(
+        row=row,
+        col=col,
+        depths=depths,
+        reasons=reasons,
+        widths=widths,
+        view=view,
+        gripper=gripper,
+        settings=settings,
+    )
 
 
 def _explain_angle(
     prepared: Prepared,
     angle: float,
+    *,
     crop_rows: NDArray[np.float64],
     crop_cols: NDArray[np.float64],
     surface: int,
@@ -240,7 +258,7 @@ def _explain_angle(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Returns, per level, the answer (number in REASONS) and the greater contact distance (0: none)."""
     limits, relief = prepared.limits, prepared.relief
-    turn = Turn.around(relief, angle, crop_rows, crop_cols, prepared.reach)
+    turn = Turn.around(relief, angle, rows=crop_rows, cols=crop_cols, reach=prepared.reach)
     images, lookup = prepared.images(turn, np.empty((3, turn.height * turn.width), np.uint16))
     turned, eroded, standing = images
     v, u = (int(x[0]) for x in turn.place(relief, crop_rows, crop_cols))

@@ -7,10 +7,9 @@ and -1 for the one on the left. A "level" is the depth of the finger tips.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
+from labeler.pdg.limits import Image, Levels, Limits, Lookup, Results, Rows
 from sim.compiled import compiled
 
 # The furthest check that any depth of a (pixel, angle) reached; VALID is a label.
@@ -29,64 +28,10 @@ REASONS = (
 CONTACT, SYMMETRY, SWEEP, PALM, COVERAGE, NORMAL, FLATNESS, WALL, WEDGE, VALID = range(len(REASONS))
 
 
-class Limits(NamedTuple):
-    """Label settings and gripper in pixels and steps.
-
-    Attributes:
-        levels: Number of depth levels.
-        level_step: Steps between levels.
-        farthest: Greatest distance of a contact from the pixel.
-        footprint: Columns that a finger needs from its contact outwards.
-        asymmetry: Greatest difference of the two contacts' distances.
-        band: How far behind the first contact a row's edge may lie.
-        wall: How far behind a row's edge the wall is measured.
-        engagement: Least height of that wall above the tips, steps.
-        finger_length: L3, steps.
-        palm_half: Half of the palm's length.
-        normal: Greatest slope (tangent) of a contact edge.
-        wedge: Greatest angle between the two contact edges, radians.
-        flatness: Greatest mean squared distance from the edge's line, square pixels.
-        coverage: Least share of rows with an edge.
-        wall_share: Least share of those rows with a wall.
-        undercut: Whether the back layer is used.
-        clearance: Columns of free space beyond the footprint worth a full score.
-    """
-
-    levels: int
-    level_step: int
-    farthest: int
-    footprint: int
-    asymmetry: int
-    band: int
-    wall: int
-    engagement: int
-    finger_length: int
-    palm_half: int
-    normal: float
-    wedge: float
-    flatness: float
-    coverage: float
-    wall_share: float
-    undercut: bool
-    clearance: int
-
-
-class Lookup(NamedTuple):
-    """What the kernels need to look a turned pixel up in the crop: see labeler.pdg.relief.Turn."""
-
-    mask: np.ndarray
-    back: np.ndarray
-    quarter: bool
-    cosine: float
-    sine: float
-    pivot_row: float
-    pivot_col: float
-    left: int
-    top: int
-
-
 @compiled
-def find_contacts(standing, row, col, side, surface, limits, contacts):
+def find_contacts(
+    standing: Image, row: int, col: int, side: int, surface: int, limits: Limits, contacts: Levels
+) -> int:
     """Fills in, per level, the nearest column outwards from which a finger can stand.
 
     Deeper tips only ever move the contact outwards, so one walk answers all levels.
@@ -120,7 +65,9 @@ def find_contacts(standing, row, col, side, surface, limits, contacts):
 
 
 @compiled
-def sweep_is_free(standing, row, col, side, near, far, tips, limits):
+def sweep_is_free(
+    standing: Image, row: int, col: int, side: int, near: int, far: int, tips: int, limits: Limits
+) -> bool:
     """Tells whether a finger with its tips at ``tips`` can travel from distance ``far`` in to ``near``."""
     shift = 0 if side > 0 else 1 - limits.footprint
     for distance in range(near, far + 1):  # noqa: SIM110 (numba compiles loops, not generators)
@@ -130,7 +77,7 @@ def sweep_is_free(standing, row, col, side, near, far, tips, limits):
 
 
 @compiled
-def palm_top(eroded, palm_rows, row, col, limits):
+def palm_top(eroded: Image, palm_rows: Rows, row: int, col: int, limits: Limits) -> np.uint16:
     """Returns the nearest surface under the palm; the eroded ``palm_rows`` together cover its thickness."""
     top = np.uint16(65535)
     for shift in palm_rows:
@@ -141,20 +88,20 @@ def palm_top(eroded, palm_rows, row, col, limits):
 
 
 @compiled
-def _wall_height(turned, lookup, row, col, tips, undercut):
+def _wall_height(turned: Image, lookup: Lookup, row: int, col: int, tips: int, undercut: bool) -> int:
     """Returns the height of material above the tips in one pixel, steps; the undercut hollow taken off."""
     front = np.int64(turned[row, col])
     if front == 0:
-        return np.int64(0)
+        return np.int64(0)  # type: ignore[return-value]  # 64 bits whatever the platform
     bottom = np.int64(tips)
     if undercut:
         r, c = source_pixel(lookup, row, col)
         bottom = min(bottom, np.int64(lookup.back[r, c]))
-    return bottom - front
+    return bottom - front  # type: ignore[return-value]
 
 
 @compiled
-def source_pixel(lookup, row, col):
+def source_pixel(lookup: Lookup, row: int, col: int) -> tuple[int, int]:
     """Returns the crop's (row, col) that a turned pixel shows, the nearest one if it lies outside."""
     u, v = col - lookup.left, row - lookup.top
     r = int(lookup.pivot_row - u * lookup.sine + v * lookup.cosine + 0.5)
@@ -165,7 +112,18 @@ def source_pixel(lookup, row, col):
 
 
 @compiled
-def contact_edge(turned, lookup, offsets, row, col, side, contact, tips, value, limits):
+def contact_edge(
+    turned: Image,
+    lookup: Lookup,
+    offsets: Rows,
+    row: int,
+    col: int,
+    side: int,
+    contact: int,
+    tips: int,
+    value: int,
+    limits: Limits,
+) -> tuple[int, float, float, float]:
     """Examines one finger's contact: coverage, edge normal, flatness (eq. (14)) and wall.
 
     On each of the finger's rows the edge is the outermost pixel of the object that stands above
@@ -213,13 +171,14 @@ def contact_edge(turned, lookup, offsets, row, col, side, contact, tips, value, 
 
 
 @compiled
-def _owned(lookup, row, col, value):
+def _owned(lookup: Lookup, row: int, col: int, value: int) -> bool:
     r, c = source_pixel(lookup, row, col)
-    return lookup.mask[r, c] == value
+    owned: bool = lookup.mask[r, c] == value
+    return owned
 
 
 @compiled
-def check_clearance(standing, row, col, near, far, tips, limits):
+def check_clearance(standing: Image, row: int, col: int, near: int, far: int, tips: int, limits: Limits) -> int:
     """Checks symmetry, width's lower end and the closing sweep of both fingers; a check's number."""
     if abs(near - far) > limits.asymmetry or min(near, far) < 1:
         return SYMMETRY
@@ -232,7 +191,19 @@ def check_clearance(standing, row, col, near, far, tips, limits):
 
 
 @compiled
-def check_surfaces(turned, eroded, lookup, offsets, row, col, near, far, tips, value, limits):
+def check_surfaces(
+    turned: Image,
+    eroded: Image,
+    lookup: Lookup,
+    offsets: Rows,
+    row: int,
+    col: int,
+    near: int,
+    far: int,
+    tips: int,
+    value: int,
+    limits: Limits,
+) -> tuple[int, float]:
     """Checks both contacts and how they face each other.
 
     Args:
@@ -270,7 +241,7 @@ def check_surfaces(turned, eroded, lookup, offsets, row, col, near, far, tips, v
 
 
 @compiled
-def free_room(eroded, row, col, widest, tips, limits):
+def free_room(eroded: Image, row: int, col: int, widest: int, tips: int, limits: Limits) -> float:
     """Returns the free space beyond both footprints, 0 none, 1 at least ``clearance`` columns."""
     outer = widest + limits.footprint
     for extra in range(limits.clearance):
@@ -280,7 +251,19 @@ def free_room(eroded, row, col, widest, tips, limits):
 
 
 @compiled
-def deepest_label(images, lookup, offsets, palm_rows, row, col, surface, value, limits, near, far):
+def deepest_label(
+    images: tuple[Image, Image, Image],
+    lookup: Lookup,
+    offsets: Rows,
+    palm_rows: Rows,
+    row: int,
+    col: int,
+    surface: int,
+    value: int,
+    limits: Limits,
+    near: Levels,
+    far: Levels,
+) -> tuple[int, int, int, float]:
     """Returns the deepest valid level of one pixel and angle.
 
     Args:
@@ -325,7 +308,18 @@ def deepest_label(images, lookup, offsets, palm_rows, row, col, surface, value, 
 
 
 @compiled
-def label_angle(images, lookup, offsets, palm_rows, rows, cols, surfaces, values, limits, results):
+def label_angle(
+    images: tuple[Image, Image, Image],
+    lookup: Lookup,
+    offsets: Rows,
+    palm_rows: Rows,
+    rows: Rows,
+    cols: Rows,
+    surfaces: Rows,
+    values: Image,
+    limits: Limits,
+    results: Results,
+) -> None:
     """Labels all candidates at one angle: each keeps its deepest valid level.
 
     Args:

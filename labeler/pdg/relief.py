@@ -32,13 +32,13 @@ class Relief:
 
     Attributes:
         front: (H, W) uint16, steps of ``unit`` beyond ``nearest``, plus 1; 0 = unknown.
-        front_quarter: (W, H) uint16: ``front`` turned clockwise by a quarter.
+        front_quarter: (W, H) uint16, ``front`` turned clockwise by 90 degrees.
         back: (H, W) uint16, the back layer in the same steps, or (1, 1) if the view has none.
-        mask: (H, W) uint16, mask values.
-        row0: First row of the crop in the parallel image.
-        col0: First column of the crop in the parallel image.
+        mask: (H, W) uint16, mask values; 0 = background.
+        row0: First row of the crop in the parallel image, pixels.
+        col0: First column of the crop in the parallel image, pixels.
         nearest: Depth of step 1, metres.
-        unit: Metres per step.
+        unit: Length of a step, metres.
     """
 
     front: NDArray[np.uint16]
@@ -56,7 +56,7 @@ def make_relief(view: SceneView, reach: float) -> Relief | None:
 
     Args:
         view: The view.
-        reach: How far the gripper can reach beyond an object's pixel, metres.
+        reach: Greatest reach of the gripper beyond an object's pixel, metres.
     """
     eta = view.parallel_camera.pixels_per_metre
     rows = np.flatnonzero(view.parallel_mask.any(axis=1))
@@ -89,14 +89,14 @@ class Turn:
 
     Attributes:
         quarter: Whether the quarter-turned crop is the source.
-        cosine: Of the rest of the angle, which lies in [-45, 45] degrees.
-        sine: Likewise.
-        pivot_row: Pixels, in the source; whole, so that 0 and 90 degrees resample nothing.
-        pivot_col: Likewise.
-        left: Pixels.
-        top: Pixels.
-        height: Rows of the turned image.
-        width: Columns of the turned image.
+        cosine: Cosine of the rest of the angle, which lies in [-45, 45] degrees.
+        sine: Sine of the rest of the angle.
+        pivot_row: Row of the source that stays in place, pixels; whole, so that 0 and 90 degrees resample nothing.
+        pivot_col: Column of the source that stays in place, pixels; whole.
+        left: Column of the turned image that shows the pivot.
+        top: Row of the turned image that shows the pivot.
+        height: Number of rows of the turned image.
+        width: Number of columns of the turned image.
     """
 
     quarter: bool
@@ -111,15 +111,21 @@ class Turn:
 
     @classmethod
     def around(
-        cls, relief: Relief, angle: float, rows: NDArray[np.float64], cols: NDArray[np.float64], reach: tuple[int, int]
+        cls,
+        relief: Relief,
+        angle: float,
+        *,
+        rows: NDArray[np.float64],
+        cols: NDArray[np.float64],
+        reach: tuple[int, int],
     ) -> Turn:
         """Returns the turn whose image covers the candidates and the gripper's reach around them.
 
         Args:
             relief: The relief.
-            angle: theta, radians in [0, pi).
-            rows: (N,) candidates' rows in the crop, pixels.
-            cols: (N,) candidates' columns in the crop, pixels.
+            angle: Angle theta, radians in [0, pi).
+            rows: (N,) float64, rows of the candidates in the crop, pixels.
+            cols: (N,) float64, columns of the candidates in the crop, pixels.
             reach: Pixels needed around a candidate along and across the closing direction.
         """
         # Half a turn leaves a parallel gripper as it was: angles beyond 135 degrees turn the other way.
@@ -135,7 +141,16 @@ class Turn:
     def place(
         self, relief: Relief, rows: NDArray[np.float64], cols: NDArray[np.float64]
     ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Returns where points of the crop fall in the turned image: ``rows``, ``cols``, nearest pixels."""
+        """Returns the pixels of the turned image that points of the crop fall on.
+
+        Args:
+            relief: The relief.
+            rows: (N,) float64, rows of the points in the crop, pixels.
+            cols: (N,) float64, columns of the points in the crop, pixels.
+
+        Returns:
+            Rows and columns, (N,) int64 each.
+        """
         r, c = (cols, relief.front.shape[0] - 1 - rows) if self.quarter else (rows, cols)
         r, c = r - self.pivot_row, c - self.pivot_col
         v, u = c * self.sine + r * self.cosine, c * self.cosine - r * self.sine
@@ -143,7 +158,7 @@ class Turn:
 
 
 @compiled
-def _depth_range(depth):
+def _depth_range(depth: NDArray[np.float32]) -> tuple[float, float]:
     nearest, farthest = np.inf, 0.0
     for i in range(depth.shape[0]):
         for j in range(depth.shape[1]):
@@ -154,7 +169,7 @@ def _depth_range(depth):
 
 
 @compiled
-def _quantise(depth, nearest, unit):
+def _quantise(depth: NDArray[np.float32], nearest: float, unit: float) -> NDArray[np.uint16]:
     result = np.empty(depth.shape, np.uint16)
     for i in range(depth.shape[0]):
         for j in range(depth.shape[1]):
@@ -165,7 +180,7 @@ def _quantise(depth, nearest, unit):
 
 
 @compiled
-def _turn_quarter(image):
+def _turn_quarter(image: NDArray[np.uint16]) -> NDArray[np.uint16]:
     """Returns the image turned clockwise by 90 degrees: (r, c) goes to (c, H - 1 - r)."""
     height, width = image.shape
     result = np.empty((width, height), image.dtype)
@@ -178,7 +193,7 @@ def _turn_quarter(image):
 
 
 @compiled
-def _inside(start, step, first, last, size):
+def _inside(start: float, step: float, first: int, last: int, size: int) -> tuple[int, int]:
     """Returns the part of [first, last) where 0 <= int(start + step i) < size, a little inside."""
     if abs(step) < 1e-12:
         return (first, last) if 0 <= start < size else (first, first)
@@ -187,7 +202,16 @@ def _inside(start, step, first, last, size):
 
 
 @compiled
-def turn_image(source, cosine, sine, pivot_row, pivot_col, left, top, result):
+def turn_image(
+    source: NDArray[np.uint16],
+    cosine: float,
+    sine: float,
+    pivot_row: float,
+    pivot_col: float,
+    left: int,
+    top: int,
+    result: NDArray[np.uint16],
+) -> None:
     """Fills ``result`` (h, w) uint16 with the nearest pixels of the turned ``source``; 0 outside of it."""
     height, width = result.shape
     for band in range((height + _TILE - 1) // _TILE):
@@ -209,7 +233,7 @@ def turn_image(source, cosine, sine, pivot_row, pivot_col, left, top, result):
 
 
 @compiled
-def erode_rows(image, half, result):
+def erode_rows(image: NDArray[np.uint16], half: int, result: NDArray[np.uint16]) -> None:
     """Fills ``result`` with the minimum over rows i - half ... i + half, for rows that have them all.
 
     Van Herk's running minimum: three comparisons a pixel, whatever the window.
@@ -241,7 +265,9 @@ def erode_rows(image, half, result):
 
 
 @compiled
-def erode_ahead(image, first_row, last_row, length, result):
+def erode_ahead(
+    image: NDArray[np.uint16], first_row: int, last_row: int, length: int, result: NDArray[np.uint16]
+) -> None:
     """Fills ``result`` with the minimum over columns j ... j + length - 1 of rows [first_row, last_row).
 
     By doubling windows; the last ``length - 1`` columns take what is left of the row.

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from labeler.dataset.manifest import Recall, keep_figures
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, Frame, write_json
-from labeler.truth.verify import Job, check_arguments, execute_all, find_objects, make_job
+from labeler.shards import DataSet, Frame
+from labeler.truth.execution import Job, check_arguments, execute_all, find_objects, make_job
 from sim.benchmark.baselines.random_grasps import random_grasps
 from sim.benchmark.bootstrap import share_interval
 from sim.camera import PinholeCamera
 from sim.grasp import angle_to_bin
-from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
 
 RADIUS_PX = 5.0  # a label stands for the grasps so near to it,
@@ -28,6 +27,7 @@ def measure_recall(
     folder: str | Path,
     grasps: int = 200,
     friction: float = 0.4,
+    *,
     seed: int = 0,
     workers: int = 1,
     objects: str | Path | None = None,
@@ -35,56 +35,77 @@ def measure_recall(
 ) -> pd.DataFrame:
     """Executes random grasps on a data set's objects and keeps the figures in dataset.json.
 
-    They stand under "recall" and the friction; the recipe and its hash stay as they are.
+    The figures stand under "recall" and the friction; the recipe and its hash stay as they are.
 
     Args:
-        folder: A finished data set.
-        grasps: Of each scene, spread evenly over its views.
-        friction: Of the fingertips.
-        seed: Draws the grasps and the bootstrap.
-        workers: Processes; the result does not depend on them.
-        objects: The folder of URDFs that the data set was made from, where they are not PyBullet's.
+        folder: Folder of a finished data set.
+        grasps: Number of grasps in each scene, spread evenly over its views.
+        friction: Friction of the fingertips.
+        seed: Seed of the grasps and of the bootstrap.
+        workers: Number of processes; the result does not depend on it.
+        objects: Folder of the URDFs that the data set was made from, where they are not PyBullet's.
         progress: Whether to show a progress bar.
 
     Returns:
-        One row per grasp: ``image, scene, row, col, angle`` (radians)``, angle_bin, depth, width``
+        One row per grasp: ``image, scene, row, col, angle`` (radians), ``angle_bin, depth, width``
         (metres), ``tilt`` (degrees), ``object`` (name, of the pixel), ``success, reason``, ``held``
         (name of the object that was lifted, "" if none), ``labelled`` (whether a label stands for it).
 
     Raises:
         InputError: An argument is out of range, or the data set's objects are not found.
     """
-    check_arguments("recall", {"grasps": grasps, "workers": workers}, seed, friction)
+    check_arguments("recall", {"grasps": grasps, "workers": workers}, seed=seed, friction=friction)
     data = DataSet(folder)
-    frame = execute_random(data, find_objects(data, objects), grasps, friction, seed, workers, progress)
-    frame["labelled"] = False
+    models = find_objects(data, objects)
+    rows = execute_random(data, models, grasps, friction=friction, seed=seed, workers=workers, progress=progress)
+    rows["labelled"] = False
     carriers = []
-    for image, index in frame.groupby("image").groups.items():
-        view = data.read(int(image), ("instance_mask", "objects"))  # type: ignore[call-overload]
-        frame.loc[index, "labelled"] = match_labels(frame.loc[index], view, data.info["recipe"]["labels"]["angles"])
     for image in range(len(data)):
-        carriers.append(label_carriers(data.read(image, ("instance_mask", "objects")), image))
-    figures = summarise_recall(frame, pd.concat(carriers, ignore_index=True), seed)
-    recall = {**data.info.get("recall", {}), f"{friction:g}": {**figures, "seed": seed}}
-    write_json(data.folder / "dataset.json", {**data.info, "recall": recall})
-    return frame
+        frame = data.read(image, ("instance_mask", "objects"))
+        own = rows.index[rows.image == image]
+        rows.loc[own, "labelled"] = match_labels(rows.loc[own], frame, data.manifest.angles)
+        carriers.append(label_carriers(frame, image))
+    keep_figures(data.folder, friction, summarise_recall(rows, pd.concat(carriers, ignore_index=True), seed))
+    return rows
 
 
 def execute_random(
-    data: DataSet, models: ObjectSet, grasps: int, friction: float, seed: int, workers: int, progress: bool = False
+    data: DataSet,
+    models: ObjectSet,
+    grasps: int,
+    *,
+    friction: float,
+    seed: int,
+    workers: int,
+    progress: bool = False,
 ) -> pd.DataFrame:
-    """Returns the rows of ``measure_recall`` without ``labelled``; a function of (data set, grasps, friction, seed)."""
+    """Executes random grasps on a data set's objects.
+
+    Args:
+        data: The data set.
+        models: Objects of the data set.
+        grasps: Number of grasps in each scene, spread evenly over its views.
+        friction: Friction of the fingertips.
+        seed: Seed of the grasps.
+        workers: Number of processes; the result does not depend on it.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The rows of ``measure_recall`` without ``labelled``.
+    """
     views = pd.Series(data.scenes).groupby(data.scenes).cumcount().to_numpy()
     counts = np.bincount(data.scenes)[data.scenes]
     # The first views of a scene take what an even split leaves over.
     shares = grasps // counts + (views < grasps % counts)
-    frame = execute_all(_jobs(data, models, shares, seed), friction, workers, int((shares > 0).sum()), progress)
-    return frame.sort_values(["image", "row", "col", "angle"], ignore_index=True)
+    jobs = _jobs(data, models, shares, seed=seed)
+    rows = execute_all(jobs, friction, workers, count=int((shares > 0).sum()), progress=progress)
+    return rows.sort_values(["image", "row", "col", "angle"], ignore_index=True)
 
 
 def find_labels(
     labels: GraspLabels,
     mask: NDArray[np.integer],
+    *,
     row: ArrayLike,
     col: ArrayLike,
     angle_bin: ArrayLike,
@@ -93,12 +114,12 @@ def find_labels(
     """Tells for which grasps a label stands: on the same object, within 5 px and one angle bin, cyclic.
 
     Args:
-        labels: Of one image.
-        mask: (H, W) integer, its instance mask.
-        row: (N,) integer pixels.
-        col: (N,) integer pixels.
-        angle_bin: (N,) integer.
-        angles: K.
+        labels: Labels of one image.
+        mask: (H, W) integer, instance mask of the image.
+        row: (N,) integer, rows of the grasps, pixels.
+        col: (N,) integer, columns of the grasps, pixels.
+        angle_bin: (N,) integer, angle bins of the grasps.
+        angles: K, number of angle bins.
 
     Returns:
         (N,) bool.
@@ -117,8 +138,8 @@ def find_labels(
 
 def match_labels(grasps: pd.DataFrame, frame: Frame, angles: int) -> NDArray[np.bool_]:
     """Returns ``find_labels`` for rows of one image; ``frame`` holds ``grasps`` and ``instance_mask``."""
-    row, col, angle_bin = (grasps[name].to_numpy() for name in ("row", "col", "angle_bin"))
-    return find_labels(frame["grasps"], frame["instance_mask"], row, col, angle_bin, angles)
+    places = {name: grasps[name].to_numpy() for name in ("row", "col", "angle_bin")}
+    return find_labels(frame["grasps"], frame["instance_mask"], **places, angles=angles)
 
 
 def label_carriers(frame: Frame, image: int) -> pd.DataFrame:
@@ -128,74 +149,78 @@ def label_carriers(frame: Frame, image: int) -> pd.DataFrame:
     return pd.DataFrame({"image": image, "scene": frame["scene"], "object": [names[int(v)] for v in values]})
 
 
-def summarise_recall(grasps: pd.DataFrame, carriers: pd.DataFrame, seed: int = 0) -> dict[str, Any]:
-    """Returns the figures of executed random grasps as JSON can hold them.
+def summarise_recall(grasps: pd.DataFrame, carriers: pd.DataFrame, seed: int = 0) -> Recall:
+    """Returns the figures of executed random grasps.
 
     Args:
         grasps: Rows of ``measure_recall``.
         carriers: Rows of ``label_carriers``, all images.
-        seed: Of the bootstrap.
-
-    Returns:
-        ``attempts, scenes, lifted_grasps`` (counts); ``lifted`` (share); ``recall``: of the grasps
-        that lift, the share for which a label stands; ``objects``: how many (scene, object) any
-        grasp lifts; ``coverage``: the share of them with at least one label in a view of the scene;
-        ``coverage_by_image``: the same of (image, object), both in one image; ``interval`` and
-        ``coverage_interval`` (95 %, scenes resampled). None for a share of nothing.
+        seed: Seed of the bootstrap.
     """
     lifted = grasps[grasps.success]
-    figures: dict[str, Any] = {
-        "attempts": len(grasps),
-        "scenes": int(grasps.scene.nunique()),
-        "lifted_grasps": len(lifted),
-        "lifted": float(grasps.success.mean()) if len(grasps) else None,
-        "recall": float(lifted.labelled.mean()) if len(lifted) else None,
-        "interval": share_interval(lifted.scene, lifted.labelled, seed),
-    }
-    for name, key in (("coverage", "scene"), ("coverage_by_image", "image")):
-        pairs = lifted[["scene", "image", "held"]].drop_duplicates([key, "held"])
-        labelled = set(zip(carriers[key], carriers.object, strict=True))
-        covered = np.array([pair in labelled for pair in zip(pairs[key], pairs.held, strict=True)], bool)
-        figures[name] = float(covered.mean()) if len(covered) else None
-        if key == "scene":
-            figures["objects"] = len(pairs)
-            figures["coverage_interval"] = share_interval(pairs.scene, covered, seed)
-    return figures
+    in_scene, in_image = (_covered(lifted, carriers, key) for key in ("scene", "image"))
+    return Recall(
+        attempts=len(grasps),
+        scenes=int(grasps.scene.nunique()),
+        lifted_grasps=len(lifted),
+        lifted=float(grasps.success.mean()) if len(grasps) else None,
+        recall=float(lifted.labelled.mean()) if len(lifted) else None,
+        interval=_interval(lifted.scene, lifted.labelled, seed),
+        objects=len(in_scene),
+        coverage=float(in_scene.covered.mean()) if len(in_scene) else None,
+        coverage_interval=_interval(in_scene.scene, in_scene.covered, seed),
+        coverage_by_image=float(in_image.covered.mean()) if len(in_image) else None,
+        seed=seed,
+    )
 
 
-def describe_recall(figures: dict[str, Any], friction: float) -> str:
+def _covered(lifted: pd.DataFrame, carriers: pd.DataFrame, key: str) -> pd.DataFrame:
+    """Returns the pairs of (``key``, object) that a grasp lifts, and whether each is among the carriers."""
+    pairs = lifted[["scene", "image", "held"]].drop_duplicates([key, "held"])
+    labelled = set(zip(carriers[key], carriers.object, strict=True))
+    covered = [pair in labelled for pair in zip(pairs[key], pairs.held, strict=True)]
+    return pairs.assign(covered=np.array(covered, bool))
+
+
+def _interval(scene: ArrayLike, success: ArrayLike, seed: int) -> tuple[float, float] | None:
+    limits = share_interval(scene, success, seed)
+    return None if limits is None else (limits[0], limits[1])
+
+
+def describe_recall(figures: Recall, friction: float) -> str:
     """Returns what the command prints of ``summarise_recall``'s figures."""
-    if not figures["lifted_grasps"]:
-        return f"none of {figures['attempts']} random grasps lifts at friction {friction:g}: no recall to tell"
+    if not figures.lifted_grasps:
+        return f"none of {figures.attempts} random grasps lifts at friction {friction:g}: no recall to tell"
 
-    def interval(name: str) -> str:
-        limits = figures[name]
-        return "one scene only" if limits is None else "{:.1f} to {:.1f} %".format(*(100 * x for x in limits))
+    def percent(share: float | None) -> str:
+        return f"{100 * (share or 0):.1f} %"
+
+    def ends(interval: tuple[float, float] | None) -> str:
+        return "one scene only" if interval is None else "{:.1f} to {:.1f} %".format(*(100 * x for x in interval))
 
     return "\n".join(
         [
-            f"{figures['lifted_grasps']} of {figures['attempts']} random grasps on objects lift at friction "
-            f"{friction:g}: {100 * figures['lifted']:.1f} % ({figures['scenes']} scenes)",
-            f"a label stands for {100 * figures['recall']:.1f} % of them, same object, within {RADIUS_PX:g} px and "
-            f"{BINS} bin (95 % interval over scenes: {interval('interval')})",
-            f"of {figures['objects']} objects that they lift, {100 * figures['coverage']:.1f} % carry a label in a "
-            f"view of their scene (95 % interval over scenes: {interval('coverage_interval')}); "
-            f"in the same image {100 * figures['coverage_by_image']:.1f} %",
+            f"{figures.lifted_grasps} of {figures.attempts} random grasps on objects lift at friction "
+            f"{friction:g}: {percent(figures.lifted)} ({figures.scenes} scenes)",
+            f"a label stands for {percent(figures.recall)} of them, same object, within {RADIUS_PX:g} px and "
+            f"{BINS} bin (95 % interval over scenes: {ends(figures.interval)})",
+            f"of {figures.objects} objects that they lift, {percent(figures.coverage)} carry a label in a "
+            f"view of their scene (95 % interval over scenes: {ends(figures.coverage_interval)}); "
+            f"in the same image {percent(figures.coverage_by_image)}",
         ]
     )
 
 
-def _jobs(data: DataSet, models: ObjectSet, shares: NDArray[np.int64], seed: int) -> Iterator[Job]:
+def _jobs(data: DataSet, models: ObjectSet, shares: NDArray[np.int64], *, seed: int) -> Iterator[Job]:
     """Yields, per image, the rebuilt scene, its random grasps and their rows' heads."""
-    recipe = data.info["recipe"]
-    gripper = GripperGeometry(**recipe["gripper"])
+    recipe, gripper, angles = data.manifest.recipe, data.manifest.gripper, data.manifest.angles
     for image in np.flatnonzero(shares).tolist():
         frame = data.read(image, ("depth", "instance_mask", "objects"))
         depth, mask = frame["depth"], frame["instance_mask"]
         camera = PinholeCamera(depth.shape[1], depth.shape[0], frame["intrinsics"], frame["pose"])
         rng, on_objects = np.random.default_rng([seed, image]), (mask > 0) & (depth > 0)
         grasps, _ = random_grasps(depth, camera, gripper, where=on_objects, count=int(shares[image]), rng=rng)
-        bins = angle_to_bin(grasps.angle, recipe["labels"]["angles"])
+        bins = angle_to_bin(grasps.angle, angles)
         columns = {"row": grasps.row, "col": grasps.col, "angle": grasps.angle, "angle_bin": bins}
         heads = pd.DataFrame({**columns, "depth": grasps.depth, "width": grasps.width})
-        yield make_job(recipe, models, frame, image, grasps, heads)
+        yield make_job(recipe, models, frame, image=image, grasps=grasps, heads=heads)

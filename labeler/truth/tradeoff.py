@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -18,10 +18,11 @@ from rich.console import Console
 from rich.progress import track
 from yaml import YAMLError
 
-from labeler.labels import GraspLabels, LabelSettings, label_view
+from labeler.dataset.manifest import Manifest
+from labeler.labels import GraspLabels, label_view
+from labeler.settings import LabelSettings
 from labeler.shards import DataSet, Frame
-from labeler.truth.recall import execute_random, label_carriers, match_labels, summarise_recall
-from labeler.truth.verify import (
+from labeler.truth.execution import (
     Job,
     check_arguments,
     draw_labels,
@@ -29,12 +30,12 @@ from labeler.truth.verify import (
     find_objects,
     make_label_job,
     rebuild_scene,
-    summarise_truth,
 )
+from labeler.truth.recall import execute_random, label_carriers, match_labels, summarise_recall
+from labeler.truth.verify import summarise_truth
 from sim.camera import ParallelCamera, PinholeCamera
 from sim.drawing.figures import panels
 from sim.errors import InputError
-from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
 from sim.render import render_view
 
@@ -43,8 +44,8 @@ def load_settings(path: str | Path | None = None) -> dict[str, LabelSettings]:
     """Returns named label settings from a YAML such as conf/tradeoff.yaml.
 
     Args:
-        path: A mapping of names to what each changes in its ``preset`` (default ``truest``); default
-            conf/tradeoff.yaml.
+        path: YAML file with a mapping of names to what each changes in its ``preset`` (default ``truest``);
+            default conf/tradeoff.yaml.
 
     Raises:
         InputError: The file is not readable, names no preset or setting that exists, or is out of range.
@@ -70,8 +71,9 @@ def load_settings(path: str | Path | None = None) -> dict[str, LabelSettings]:
 
 def measure_tradeoff(
     folder: str | Path,
-    settings: dict[str, LabelSettings],
+    settings: Mapping[str, LabelSettings],
     attempts: int = 120,
+    *,
     frictions: tuple[float, ...] = (0.4, 0.2),
     grasps: int = 100,
     seed: int = 0,
@@ -82,14 +84,14 @@ def measure_tradeoff(
     """Labels a data set's views anew with each of several settings, and measures truth and coverage.
 
     Args:
-        folder: A finished data set; it is left as it is.
-        settings: Name and label settings.
-        attempts: Random labels executed of each setting, at each friction.
-        frictions: Of the fingertips; the random grasps are executed at the first.
-        grasps: Random grasps on objects that are executed of each scene (once for all settings).
-        seed: Draws labels and grasps.
-        workers: Processes; the result does not depend on them.
-        objects: The folder of URDFs that the data set was made from, where they are not PyBullet's.
+        folder: Folder of a finished data set; it is left as it is.
+        settings: Label settings by their names.
+        attempts: Number of random labels executed per setting and friction.
+        frictions: Frictions of the fingertips; the random grasps are executed at the first.
+        grasps: Number of random grasps on objects executed per scene, once for all settings.
+        seed: Seed of labels, grasps and bootstrap.
+        workers: Number of processes; the result does not depend on it.
+        objects: Folder of the URDFs that the data set was made from, where they are not PyBullet's.
         progress: Whether to show progress bars.
 
     Returns:
@@ -101,29 +103,30 @@ def measure_tradeoff(
     Raises:
         InputError: An argument is out of range, or the data set's objects are not found.
     """
+    counts = {"attempts": attempts, "grasps": grasps, "workers": workers}
     for friction in frictions:
-        check_arguments("tradeoff", {"attempts": attempts, "grasps": grasps, "workers": workers}, seed, friction)
+        check_arguments("tradeoff", counts, seed=seed, friction=friction)
     if len({s.angles for s in settings.values()}) > 1:
         raise InputError("tradeoff: give all settings the same number of angles")
     data = DataSet(folder)
     models = find_objects(data, objects)
-    recipe = data.info["recipe"]
-    views = [data.read(i, ("depth", "instance_mask", "objects")) for i in range(len(data))]
-    calls = (joblib.delayed(_relabel)(recipe, models, frame, list(settings.values())) for frame in views)
+    frames = [data.read(i, ("depth", "instance_mask", "objects")) for i in range(len(data))]
+    calls = (joblib.delayed(_relabel)(data.manifest, models, frame, list(settings.values())) for frame in frames)
     parts = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
     console = Console(stderr=True, quiet=not progress)
-    labels = list(track(parts, "views labelled", len(views), console=console))
-    random = execute_random(data, models, grasps, frictions[0], seed, workers, progress)
+    labels = list(track(parts, "views labelled", len(frames), console=console))
+    shared: dict[str, Any] = {"workers": workers, "progress": progress}
+    random = execute_random(data, models, grasps, friction=frictions[0], seed=seed, **shared)
     rows = []
     for number, (name, chosen) in enumerate(settings.items()):
         own = [part[number] for part in labels]
         row = {"setting": name, "labels": float(np.mean([len(part) for part in own]))}
-        row |= _coverage(views, own, random, chosen.angles, seed)
+        row |= _coverage(frames, own, random, angles=chosen.angles, seed=seed)
         picked = draw_labels(np.array([len(part) for part in own]), attempts, seed)
         for friction in frictions if picked else ():
-            jobs = _jobs(recipe, models, views, own, picked, chosen.angles)
-            truth = summarise_truth(execute_all(jobs, friction, workers, len(picked), progress), seed)
-            row |= _share(f"truth_{friction:g}", truth["lifted"], truth["interval"])
+            jobs = _jobs(data.manifest, models, frames, labels=own, picked=picked, angles=chosen.angles)
+            truth = summarise_truth(execute_all(jobs, friction, count=len(picked), **shared), seed)
+            row |= _share(f"truth_{friction:g}", truth.lifted, truth.interval)
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -133,7 +136,7 @@ def draw_tradeoff(table: pd.DataFrame, title: str = "") -> Figure:
 
     Args:
         table: Rows of ``measure_tradeoff``.
-        title: Over the picture.
+        title: Title of the picture.
 
     Returns:
         The figure, drawn off screen.
@@ -171,43 +174,47 @@ def describe_tradeoff(table: pd.DataFrame) -> str:
 
 
 def _relabel(
-    recipe: dict[str, Any], models: ObjectSet, frame: Frame, settings: list[LabelSettings]
+    manifest: Manifest, models: ObjectSet, frame: Frame, settings: Sequence[LabelSettings]
 ) -> list[GraspLabels]:
     """Returns one view's labels by each of the settings; runs in a worker."""
+    recipe = manifest.recipe
     height, width = frame["instance_mask"].shape
     camera = PinholeCamera(width, height, frame["intrinsics"], frame["pose"])
     parallel = ParallelCamera.covering(recipe["pixels_per_metre"], recipe["parallel_side"])
     view = render_view(rebuild_scene(recipe, models, frame), camera, parallel, rgb=False)
-    gripper = GripperGeometry(**recipe["gripper"])
-    return [label_view(view, gripper, chosen) for chosen in settings]
+    return [label_view(view, manifest.gripper, chosen) for chosen in settings]
 
 
 def _coverage(
-    views: list[Frame], labels: list[GraspLabels], random: pd.DataFrame, angles: int, seed: int
+    frames: Sequence[Frame], labels: Sequence[GraspLabels], random: pd.DataFrame, *, angles: int, seed: int
 ) -> dict[str, Any]:
     """Returns the columns of coverage and recall of one setting's labels."""
-    frames: list[Frame] = [{**view, "grasps": own} for view, own in zip(views, labels, strict=True)]
     labelled = np.zeros(len(random), bool)
-    for image, places in random.groupby("image").indices.items():
-        labelled[places] = match_labels(random.iloc[places], frames[int(image)], angles)  # type: ignore[call-overload]
-    carriers = pd.concat([label_carriers(frame, i) for i, frame in enumerate(frames)], ignore_index=True)
-    figures = summarise_recall(random.assign(labelled=labelled), carriers, seed)
-    return {**_share("coverage", figures["coverage"], figures["coverage_interval"]), "recall": figures["recall"]}
+    carriers = []
+    for image, (frame, own) in enumerate(zip(frames, labels, strict=True)):
+        relabelled: Frame = {**frame, "grasps": own}
+        places = np.flatnonzero(random.image == image)
+        labelled[places] = match_labels(random.iloc[places], relabelled, angles)
+        carriers.append(label_carriers(relabelled, image))
+    figures = summarise_recall(random.assign(labelled=labelled), pd.concat(carriers, ignore_index=True), seed)
+    return {**_share("coverage", figures.coverage, figures.coverage_interval), "recall": figures.recall}
 
 
-def _share(name: str, share: float | None, interval: list[float] | None) -> dict[str, float]:
+def _share(name: str, share: float | None, interval: tuple[float, float] | None) -> dict[str, float]:
     low, high = (np.nan, np.nan) if interval is None else interval
     return {name: np.nan if share is None else share, f"{name}_low": low, f"{name}_high": high}
 
 
 def _jobs(
-    recipe: dict[str, Any],
+    manifest: Manifest,
     models: ObjectSet,
-    views: list[Frame],
-    labels: list[GraspLabels],
-    picked: dict[int, NDArray[np.int64]],
+    frames: Sequence[Frame],
+    *,
+    labels: Sequence[GraspLabels],
+    picked: Mapping[int, NDArray[np.int64]],
     angles: int,
 ) -> Iterator[Job]:
     """Yields, per image, the labels that were drawn, ready to be executed."""
     for image, index in picked.items():
-        yield make_label_job(recipe, models, views[image], image, labels[image][index], angles)
+        drawn = labels[image][index]
+        yield make_label_job(manifest.recipe, models, frames[image], image=image, labels=drawn, angles=angles)

@@ -146,7 +146,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         """Opens the data set and splits it by scene."""
         if self.source is None:
             self.source = DataSet(self.folder)
-            recipe = self.source.info.get("recipe") or {}
+            recipe = self.source.manifest.recipe
             angles = recipe.get("labels", {}).get("angles", self.bins)
             if angles != self.bins:
                 raise InputError(f"data set '{self.folder}' has labels of {angles} angles, bins is {self.bins}")

@@ -1,13 +1,19 @@
-"""Synthetic scenes for the labeler's tests: height fields seen by a small camera; the labels' slow twins."""
+"""Synthetic scenes for the labels' tests, seen by a small camera; the labels' slow twins; a small data set."""
 
 import importlib.util
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
+from labeler.dataset.generate import generate
+from labeler.dataset.recipe import DataSetRecipe
+from labeler.settings import LabelSettings
 from sim.camera import ParallelCamera, PinholeCamera
+from sim.objects import ObjectSet
 from sim.view import SceneView
 
 FLOOR = 0.6
@@ -153,3 +159,34 @@ def synthetic():
     result.grid, result.make_view, result.turned_box, result.scatter = grid, make_view, turned_box, scatter
     result.floor, result.eta, result.size = FLOOR, ETA, SIZE
     return result
+
+
+@pytest.fixture(scope="session")
+def small_recipe():
+    """Returns a function: a recipe whose data set takes seconds, with the changes that are asked for."""
+    recipe = DataSetRecipe(
+        objects=ObjectSet.pybullet(0, 20),
+        camera=PinholeCamera.from_fov(160, 120),
+        pixels_per_metre=1000.0,
+        labels=LabelSettings(angles=6),
+        scenes=4,
+        views=2,
+        object_counts=(1, 2),
+        seed=5,
+    )
+    return lambda **changes: replace(recipe, **changes)
+
+
+@pytest.fixture(scope="session")
+def made_once(small_recipe, tmp_path_factory):
+    """Two scenes of two or three objects, two views each."""
+    recipe = small_recipe(scenes=2, object_counts=(2, 3))
+    return generate(recipe, tmp_path_factory.mktemp("data") / "tiny", progress=False)
+
+
+@pytest.fixture(scope="module")
+def data_set(made_once, tmp_path_factory):
+    """The module's own copy: figures that it keeps in the manifest are its own."""
+    folder = tmp_path_factory.mktemp("data") / "tiny"
+    shutil.copytree(made_once, folder)
+    return folder

@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from labeler.labels import GraspLabels, LabelSettings, label_view
+from labeler.labels import GraspLabels, label_view
 from labeler.oracle import LabelOracle, rank_labels
+from labeler.settings import LabelSettings
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
@@ -45,7 +46,7 @@ def test_oracle_gives_all_labels_if_asked_for_more(view):
     labels = label_view(view)
     assert len(LabelOracle()(view, 10**6)) == len(labels)
     points = np.zeros((len(labels), 3))
-    order = rank_labels(labels, points, 10**6, 0.01)
+    order = rank_labels(labels, points, 10**6, spacing=0.01)
     assert sorted(order.tolist()) == list(range(len(labels)))
 
 
@@ -53,7 +54,7 @@ def test_oracle_on_a_scene_without_labels(synthetic):
     x, _ = synthetic.grid()
     view = synthetic.make_view(np.zeros(x.shape), np.zeros(x.shape, int))
     assert len(LabelOracle()(view, 5)) == 0
-    assert len(rank_labels(GraspLabels.empty(), np.zeros((0, 3)), 5, 0.01)) == 0
+    assert len(rank_labels(GraspLabels.empty(), np.zeros((0, 3)), 5, spacing=0.01)) == 0
 
 
 def test_oracle_takes_gripper_and_settings(view):
@@ -69,7 +70,7 @@ def test_labels_lift_their_object():
     from sim.benchmark.grasp_attempt import attempt
     from sim.physics import PhysicsSettings, World
 
-    scenes = make_scenes(ObjectSet.pybullet(0, 899), "seen-15", 4, count=15, seed=7001)
+    scenes = make_scenes(ObjectSet.pybullet(0, 899), "seen-15", 4, 15, 7001)
     lifted, rng, camera = [], np.random.default_rng(0), PinholeCamera.from_fov(pose=overhead_pose(0.6))
     for state in scenes:
         view = render_view(state, camera, ParallelCamera.covering(2500), rgb=False)

@@ -13,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, ShardReader, ShardWriter, checksum, decode_depth, encode_depth, write_json
+from labeler.shards import DataSet, ShardReader, ShardWriter, decode_depth, encode_depth
 from sim.errors import InputError
+from sim.files import checksum, write_json
 from sim.view import ViewObject
 
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from labeler.dataset.generate import DataSetRecipe, make_frames
-from labeler.labels import LabelSettings
+from labeler.settings import LabelSettings
 from sim.camera import PinholeCamera
 from sim.objects import ObjectSet
 from sim.render.appearance import Appearance, RandomAppearance

@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers Blosc)
@@ -15,30 +14,17 @@ import numpy as np
 import pytest
 from rich.console import Console
 
+import labeler.dataset.frames as frames
 import labeler.dataset.generate as generation
-from labeler.dataset.generate import DataSetRecipe, generate, make_scene
+import labeler.dataset.staging as staging
+from labeler.dataset.generate import generate, make_scene
 from labeler.dataset.progress import SceneProgress, format_seconds
 from labeler.dataset.validate import find_problems
-from labeler.labels import LabelSettings
-from labeler.shards import DataSet, checksum
-from sim.camera import PinholeCamera
+from labeler.settings import LabelSettings
+from labeler.shards import DataSet
 from sim.errors import InputError
-from sim.objects import ObjectSet
+from sim.files import checksum
 from sim.scene import SceneSettings
-
-
-def small_recipe(**changes):
-    recipe = DataSetRecipe(
-        objects=ObjectSet.pybullet(0, 20),
-        camera=PinholeCamera.from_fov(160, 120),
-        pixels_per_metre=1000.0,
-        labels=LabelSettings(angles=6),
-        scenes=4,
-        views=2,
-        object_counts=(1, 2),
-        seed=5,
-    )
-    return replace(recipe, **changes)
 
 
 @pytest.fixture(autouse=True)
@@ -47,7 +33,7 @@ def two_scenes_a_shard(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def uninterrupted(tmp_path_factory):
+def uninterrupted(small_recipe, tmp_path_factory):
     """The small recipe's data set, made in one go by one process."""
     folder = tmp_path_factory.mktemp("data") / "one"
     with pytest.MonkeyPatch.context() as patch:
@@ -60,11 +46,11 @@ def contents(folder):
     return {p.name: p.read_bytes() for p in sorted(folder.iterdir())}
 
 
-def test_data_set_is_what_was_asked_for(uninterrupted):
+def test_data_set_is_what_was_asked_for(small_recipe, uninterrupted):
     data = DataSet(uninterrupted)
     assert len(data) == 8
     assert data.scenes.tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
-    assert data.info["counts"]["grasps"] > 0
+    assert data.manifest.counts.grasps > 0
     assert sorted(p.name for p in uninterrupted.iterdir()) == [
         "dataset.json",
         "recipe.json",
@@ -85,7 +71,7 @@ def test_data_set_is_what_was_asked_for(uninterrupted):
 @pytest.mark.parametrize(
     "backend", ["loky", "threading", "multiprocessing", "dask", pytest.param("ray", marks=pytest.mark.slow)]
 )
-def test_two_workers_of_any_kind_write_the_same_bytes_as_one(uninterrupted, tmp_path, backend):
+def test_two_workers_of_any_kind_write_the_same_bytes_as_one(small_recipe, uninterrupted, tmp_path, backend):
     if backend in ("dask", "ray"):
         pytest.importorskip({"dask": "distributed", "ray": "ray"}[backend])
     folder = generate(small_recipe(), tmp_path / "two", workers=2, progress=False, backend=backend)
@@ -95,12 +81,12 @@ def test_two_workers_of_any_kind_write_the_same_bytes_as_one(uninterrupted, tmp_
 @pytest.mark.parametrize(
     ("change", "words"), [({"backend": "abacus"}, "'abacus' is not known"), ({"workers": 0}, "workers is 0")]
 )
-def test_impossible_workers_are_named(tmp_path, change, words):
+def test_impossible_workers_are_named(small_recipe, tmp_path, change, words):
     with pytest.raises(InputError, match=words):
         generate(small_recipe(), tmp_path / "data", progress=False, **change)
 
 
-def stage_some(folder, monkeypatch, scenes):
+def stage_some(small_recipe, folder, monkeypatch, scenes):
     """Runs until so many scenes are staged; the disk is full then, for the next one's file."""
     synced = []
     real = os.fsync
@@ -113,14 +99,14 @@ def stage_some(folder, monkeypatch, scenes):
         real(file)
 
     with monkeypatch.context() as patch:
-        patch.setattr("labeler.shards.os.fsync", fsync)
+        patch.setattr("sim.files.os.fsync", fsync)
         with pytest.raises(InputError, match=r"no space left for .* make room and run the same command again"):
             generate(small_recipe(), folder, progress=False)
     return folder
 
 
-def test_full_disk_loses_nothing_finished(uninterrupted, tmp_path, monkeypatch, capsys):
-    folder = stage_some(tmp_path / "full", monkeypatch, 1)
+def test_full_disk_loses_nothing_finished(small_recipe, uninterrupted, tmp_path, monkeypatch, capsys):
+    folder = stage_some(small_recipe, tmp_path / "full", monkeypatch, 1)
     assert not [*folder.rglob("*.part")]
     kept = {p: p.stat().st_mtime_ns for p in [*folder.glob("staging/scene-*.h5"), *folder.glob("shard-*.h5")]}
     assert kept
@@ -130,8 +116,8 @@ def test_full_disk_loses_nothing_finished(uninterrupted, tmp_path, monkeypatch, 
 
 
 @pytest.mark.parametrize("damage", ["truncated", "empty", "schema"])
-def test_broken_staged_file_is_made_again(uninterrupted, tmp_path, monkeypatch, damage):
-    folder = stage_some(tmp_path / "broken", monkeypatch, 1)
+def test_broken_staged_file_is_made_again(small_recipe, uninterrupted, tmp_path, monkeypatch, damage):
+    folder = stage_some(small_recipe, tmp_path / "broken", monkeypatch, 1)
     (path,) = folder.glob("staging/scene-*.h5")
     if damage == "schema":
         with h5py.File(path, "a") as file:
@@ -142,7 +128,7 @@ def test_broken_staged_file_is_made_again(uninterrupted, tmp_path, monkeypatch, 
     assert contents(folder) == contents(uninterrupted)
 
 
-def test_broken_shard_of_an_unfinished_run_is_named_and_can_be_made_again(uninterrupted, tmp_path):
+def test_broken_shard_of_an_unfinished_run_is_named_and_can_be_made_again(small_recipe, uninterrupted, tmp_path):
     folder = generate(small_recipe(), tmp_path / "broken", progress=False)
     (folder / "dataset.json").unlink()
     path = folder / "shard-00000.h5"
@@ -154,61 +140,61 @@ def test_broken_shard_of_an_unfinished_run_is_named_and_can_be_made_again(uninte
     assert contents(folder) == contents(uninterrupted)
 
 
-def test_lost_shard_is_made_again(uninterrupted, tmp_path):
+def test_lost_shard_is_made_again(small_recipe, uninterrupted, tmp_path):
     folder = generate(small_recipe(), tmp_path / "lost", progress=False)
     (folder / "shard-00001.h5").unlink()
     generate(small_recipe(), folder, progress=False)
     assert contents(folder) == contents(uninterrupted)
 
 
-def test_finished_data_set_is_returned_at_once(uninterrupted, monkeypatch):
-    monkeypatch.setattr(generation, "_stage_scene", None)
+def test_finished_data_set_is_returned_at_once(small_recipe, uninterrupted, monkeypatch):
+    monkeypatch.setattr(staging, "_stage_scene", None)
     assert generate(small_recipe(), uninterrupted, progress=False) == uninterrupted
 
 
-def test_another_recipe_is_never_used_silently(uninterrupted):
+def test_another_recipe_is_never_used_silently(small_recipe, uninterrupted):
     for change in ({"seed": 6}, {"labels": LabelSettings(angles=6, max_width=0.08)}, {"views": 3}):
         with pytest.raises(InputError, match="another recipe"):
             generate(small_recipe(**change), uninterrupted, progress=False)
     assert small_recipe(name="other").hash == small_recipe().hash
 
 
-def test_failing_scene_is_reported_and_skipped(tmp_path, monkeypatch, capsys):
-    real = generation.make_frames
+def test_failing_scene_is_reported_and_skipped(small_recipe, tmp_path, monkeypatch, capsys):
+    real = staging.make_frames
 
     def make_frames(recipe, scene):
         if scene == 1:
             raise RuntimeError("the roof fell in")
         return real(recipe, scene)
 
-    monkeypatch.setattr(generation, "make_frames", make_frames)
+    monkeypatch.setattr(staging, "make_frames", make_frames)
     folder = generate(small_recipe(scenes=3), tmp_path / "data")
     shown = " ".join(capsys.readouterr().err.split())
     assert "scene 1 (seed [5, 1]) skipped" in shown
     assert "the roof fell in" in shown
     data = DataSet(folder)
     assert data.scenes.tolist() == [0, 0, 2, 2]
-    assert data.info["counts"]["failed_scenes"] == 1
+    assert data.manifest.counts.failed_scenes == 1
     assert find_problems(folder) == []
 
 
-def test_scene_that_does_not_come_to_rest_is_skipped(tmp_path, monkeypatch, capsys):
+def test_scene_that_does_not_come_to_rest_is_skipped(small_recipe, tmp_path, monkeypatch, capsys):
     """Six objects dropped over a field three times the tray's: some always fall beside it."""
-    monkeypatch.setattr(generation, "_TRIES", 4)
+    monkeypatch.setattr(frames, "_TRIES", 4)
     wide = SceneSettings(drop_area=0.35, drops=0)
     recipe = small_recipe(scene=wide, object_counts=(1, 6), scenes=2, views=1)
     data = DataSet(generate(recipe, tmp_path / "data"))
     shown = " ".join(capsys.readouterr().err.split())
     assert "scene 1 (seed [5, 1]) skipped: InputError: scene 1 (seed 5) never came to rest in the tray" in shown
     assert data.scenes.tolist() == [0]
-    assert data.info["failed_scenes"][0]["scene"] == 1
+    assert data.manifest.failed_scenes[0].scene == 1
 
 
 def test_progress_tells_speed_and_time_left(monkeypatch):
     now = [100.0]
     monkeypatch.setattr("labeler.dataset.progress.time.monotonic", lambda: now[0])
     shown = io.StringIO()
-    with SceneProgress("name", 10, 4, Console(file=shown, width=120)) as display:
+    with SceneProgress("name", 10, 4, console=Console(file=shown, width=120)) as display:
         for _ in range(2):
             now[0] += 40.0
             display.show(5, 1000)
@@ -223,16 +209,16 @@ def test_progress_tells_speed_and_time_left(monkeypatch):
     assert format_seconds(3599.6) == "1:00:00"
 
 
-def test_no_scene_at_all_is_an_error(tmp_path, monkeypatch):
+def test_no_scene_at_all_is_an_error(small_recipe, tmp_path, monkeypatch):
     def make_frames(recipe, scene):
         raise RuntimeError("no roof")
 
-    monkeypatch.setattr(generation, "make_frames", make_frames)
+    monkeypatch.setattr(staging, "make_frames", make_frames)
     with pytest.raises(InputError, match="none of the 2 scenes"):
         generate(small_recipe(scenes=2), tmp_path / "data", progress=False)
 
 
-def test_damaged_shard_is_named(tmp_path):
+def test_damaged_shard_is_named(small_recipe, tmp_path):
     folder = generate(small_recipe(scenes=2), tmp_path / "data", progress=False)
     path = folder / "shard-00000.h5"
     path.write_bytes(path.read_bytes()[:-1000])
@@ -301,7 +287,7 @@ def test_wrong_contents_are_named(uninterrupted, tmp_path, change, words):
         ({"seed": -1}, "seed"),
     ],
 )
-def test_impossible_recipes_are_named(change, words):
+def test_impossible_recipes_are_named(small_recipe, change, words):
     with pytest.raises(InputError, match=words):
         small_recipe(**change)
 

@@ -19,8 +19,9 @@ from labeler.__main__ import main
 from labeler.dataset.hub import copy_data_set, local_folder, pull, push
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, ShardWriter, checksum, write_json
+from labeler.shards import DataSet, ShardWriter
 from sim.errors import InputError
+from sim.files import checksum, write_json
 
 FILES = ["README.md", "dataset.json", "recipe.json", "shard-00000.h5", "shard-00001.h5", "stats.json", "stats.png"]
 
@@ -56,7 +57,7 @@ def write_data_set(folder, name="tiny", seed=0):
         "hash": recipe.hash,
         "recipe": recipe.describe(),
         "counts": {"images": 2, "scenes": 2, "grasps": 6, "failed_scenes": 0},
-        "truth": {"0.4": {"lifted": 0.985, "attempts": 200}},
+        "truth": {"0.4": {"lifted": 0.985, "attempts": 200, "scenes": 2, "objects": 5, "macro": 0.97, "seed": 0}},
         "shards": lines,
     }
     write_json(folder / "dataset.json", info)
@@ -107,7 +108,7 @@ def test_to_a_folder_and_back(data_set, tmp_path):
     back = pull(str(disk), tmp_path / "back")
     assert names(back) == FILES
     assert_same_shards(data_set, back)
-    assert DataSet(back).info == DataSet(data_set).info
+    assert DataSet(back).manifest == DataSet(data_set).manifest
     assert pull(str(disk), tmp_path / "back") == back  # once more changes nothing
     assert names(back) == FILES
 

@@ -233,7 +233,7 @@ def test_a_killed_worker_costs_nothing(uninterrupted, tmp_path):
 
 
 DEADLY = (
-    "import os, labeler.dataset.generate as g\n"
+    "import os, labeler.dataset.staging as g\n"
     "real = g.make_frames\n"
     "def make_frames(recipe, scene):\n"
     "    os._exit(9) if scene == 2 else None\n"
@@ -259,7 +259,7 @@ def test_a_scene_that_kills_its_process_is_skipped_and_reported(tmp_path):
     assert "scene 2 (seed [5, 2]) skipped: its process died 3 times" in shown
     data = DataSet(folder)
     assert data.scenes.tolist() == [0, 1, 3, 4]
-    assert [line["scene"] for line in data.info["failed_scenes"]] == [2]
+    assert [failed.scene for failed in data.manifest.failed_scenes] == [2]
     assert find_problems(folder) == []
 
 

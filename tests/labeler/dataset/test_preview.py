@@ -9,8 +9,9 @@ import pytest
 from labeler.dataset.preview import draw_preview
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import GraspLabels
-from labeler.shards import ShardWriter, checksum, write_json
+from labeler.shards import ShardWriter
 from sim.errors import InputError
+from sim.files import checksum, write_json
 
 
 def write_data_set(folder, scenes=3, views=2, depth=None):

@@ -16,9 +16,10 @@ from labeler.dataset.card import write_stats
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.dataset.stats import CROP, crop_labels, enhanced_cells, measure, print_stats, ratio_rows, table_row
 from labeler.labels import GraspLabels
-from labeler.shards import ShardWriter, checksum, write_json
+from labeler.shards import ShardWriter
 from plgp.targets import LabelBatch, rasterise
 from sim.errors import InputError
+from sim.files import checksum, write_json
 from sim.view import ViewObject
 
 BINS = 6
@@ -53,7 +54,7 @@ def test_enhancement_is_the_one_of_the_training_targets(places, seed, guarded):
     guard = torch.from_numpy(mask)[None] if guarded else None
     maps = rasterise(batch, (1, *SHAPE), BINS, instance_mask=guard)
     wanted = np.flatnonzero(maps.angle[0].permute(1, 2, 0).numpy())
-    np.testing.assert_array_equal(enhanced_cells(labels, SHAPE, BINS, mask if guarded else None), wanted)
+    np.testing.assert_array_equal(enhanced_cells(labels, SHAPE, BINS, instance_mask=mask if guarded else None), wanted)
 
 
 @given(cells)

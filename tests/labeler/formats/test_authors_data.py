@@ -114,9 +114,9 @@ def test_packed_views_come_back(packed, imported):
         np.testing.assert_array_equal(frame["pose"], np.eye(4))
         assert frame["objects"] == ()
     assert find_problems(imported) == []
-    note = data.info["imported"]
-    assert note["objects_per_image"] == [5, 15]
-    assert [text.split(":")[0] for text in note["defaults"]] == [
+    note = data.manifest.imported
+    assert note.objects_per_image == (5, 15)
+    assert [text.split(":")[0] for text in note.defaults] == [
         "camera",
         "depth of grasps",
         "instance_mask",
@@ -174,7 +174,7 @@ def test_hidden_object_leaves_the_poses_out(tmp_path):
     import_plgp(tmp_path / "raw", tmp_path / "out")
     data = DataSet(tmp_path / "out")
     assert data.read(0, ALL)["objects"] == ()
-    assert any(text.startswith("objects: none") for text in data.info["imported"]["defaults"])
+    assert any(text.startswith("objects: none") for text in data.manifest.imported.defaults)
 
 
 def spoil(kind, here):
@@ -225,7 +225,7 @@ def test_bad_view_is_named_and_skipped(tmp_path, kind, words):
     assert words in sentence
     data = DataSet(tmp_path / "out")
     assert [data.read(i)["view"] for i in range(len(data))] == [1]
-    assert data.info["imported"]["skipped"][0]["view"] == "05_0000_0_0"
+    assert data.manifest.imported.skipped[0].view == "05_0000_0_0"
     assert find_problems(tmp_path / "out") == []
 
 
@@ -251,11 +251,11 @@ def test_interrupted_import_goes_on(packed, tmp_path, monkeypatch):
     import_plgp(packed[0], tmp_path / "whole", noise, seed=4)
     write, calls = imports._write_shard, []
 
-    def breaking(path, *rest):
+    def breaking(path, *rest, **settings):
         calls.append(path.name)
         if len(calls) == 3:
             raise KeyboardInterrupt
-        write(path, *rest)
+        write(path, *rest, **settings)
 
     monkeypatch.setattr(imports, "_write_shard", breaking)
     with pytest.raises(KeyboardInterrupt):

@@ -20,8 +20,9 @@ from labeler.formats.rectangles import (
     rectangles_of,
 )
 from labeler.labels import GraspLabels
-from labeler.shards import ShardWriter, checksum, write_json
+from labeler.shards import ShardWriter
 from sim.errors import InputError
+from sim.files import checksum, write_json
 
 SIZE = (48, 80)
 FORMATS = {"cornell": (cornell_text, parse_cornell), "jacquard": (jacquard_text, parse_jacquard)}
@@ -36,7 +37,7 @@ def make_labels(row, col, angle_bin, width):
 
 def one(row, col, angle_bin, width=0.05, distance=0.5, intrinsics=INTRINSICS):
     depth = np.full(SIZE, distance, np.float32)
-    return rectangles_of(make_labels(row, col, angle_bin, width), depth, intrinsics, 18, 0.017)[0]
+    return rectangles_of(make_labels(row, col, angle_bin, width), depth, intrinsics, angles=18, finger_width=0.017)[0]
 
 
 def test_grasp_along_the_columns():

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from labeler import explain_pixel
-from labeler.labels import LabelSettings, count_rejections, label_view
+from labeler.labels import count_rejections, label_view
 from labeler.pdg.kernels import REASONS
+from labeler.settings import LabelSettings
 from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
@@ -44,7 +45,7 @@ def assert_agrees(view, settings, count, seed=0, gripper=None):
     without = np.array(sorted(set(zip(rows, cols, strict=True)) - set(map(tuple, labelled.tolist()))))
     for pixels in (labelled, without):
         for row, col in pixels[rng.permutation(len(pixels))[:count]].tolist():
-            explanation = explain_pixel(view, row, col, gripper, settings)
+            explanation = explain_pixel(view, row, col, gripper=gripper, settings=settings)
             here = labels[(labels.row == row) & (labels.col == col)]
             expected = [
                 (int(k), pytest.approx(float(d), abs=1e-6), pytest.approx(float(w), abs=1e-6))
@@ -86,7 +87,7 @@ def test_counts_add_up_to_those_of_the_view(pile, gripper, settings):
     )
     counts = dict.fromkeys(REASONS, 0)
     for row, col in zip(*np.nonzero(view.instance_mask), strict=True):
-        for answers in explain_pixel(view, int(row), int(col), gripper, settings).reasons.tolist():
+        for answers in explain_pixel(view, int(row), int(col), gripper=gripper, settings=settings).reasons.tolist():
             if answers[0] != "hidden":
                 counts[max(answers, key=REASONS.index)] += 1
     assert counts == count_rejections(view, gripper, settings)
@@ -139,7 +140,7 @@ def test_says_which_check_a_neighbour_fails(synthetic, name):
 
 def test_reasons_cover_every_angle_and_depth_of_the_gripper(pile):
     labels = label_view(pile, FRANKA)
-    explanation = explain_pixel(pile, int(labels.row[0]), int(labels.col[0]), FRANKA)
+    explanation = explain_pixel(pile, int(labels.row[0]), int(labels.col[0]), gripper=FRANKA)
     assert explanation.reasons.shape == explanation.widths.shape == (18, 23)
     assert explanation.depths.tolist() == pytest.approx(np.arange(0, 0.046, 0.002).tolist())
     assert set(explanation.reasons.ravel()) <= set(REASONS)
@@ -200,7 +201,7 @@ def test_picture_shows_the_palm_in_the_tower_that_it_would_meet(synthetic):
     tower = (x > 0.098) & (x < 0.108) & (np.abs(y) < 0.01)
     height = np.where(box, 0.02, np.where(tower, 0.066, 0))
     back = np.where(height > 0, synthetic.floor, 0)
-    explanation = explain_pixel(synthetic.make_view(height, box + 2 * tower, back), 79, 79, FRANKA)
+    explanation = explain_pixel(synthetic.make_view(height, box + 2 * tower, back), 79, 79, gripper=FRANKA)
     profile = explanation.draw(0, 0.01).axes[1]
     assert profile.get_title().endswith(": palm")
     palm = max(profile.patches, key=lambda patch: patch.get_width())

@@ -8,7 +8,8 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeler.labels import GraspLabels, LabelSettings, count_rejections, label_view
+from labeler.labels import GraspLabels, count_rejections, label_view
+from labeler.settings import LabelSettings
 from sim.camera import ParallelCamera, PinholeCamera
 from sim.errors import InputError
 from sim.gripper import GripperGeometry

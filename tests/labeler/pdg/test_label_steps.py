@@ -7,17 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeler.labels import (
-    LabelSettings,
-    find_candidates,
-    finger_rows,
-    label_width,
-    limits_in_pixels,
-    palm_rows,
-    prepare,
-)
 from labeler.pdg import kernels
+from labeler.pdg.candidates import find_candidates, finger_rows, label_width, limits_in_pixels, palm_rows, prepare
+from labeler.pdg.limits import Limits, Lookup
 from labeler.pdg.relief import Turn, erode_ahead, erode_rows, make_relief, turn_image
+from labeler.settings import LabelSettings
 from sim.gripper import GripperGeometry
 from sim.view import SceneView
 
@@ -60,7 +54,7 @@ def scene(twins, seed, **changes):
     values |= {"coverage": 0.6, "walls": 0.6, "undercut": bool(rng.random() < 0.5), "half": 5, "palm_across": 11}
     values |= {"rows": np.arange(-4, 5)}
     n = SimpleNamespace(**values | changes)
-    limits = kernels.Limits(
+    limits = Limits(
         levels=n.levels,
         level_step=n.step,
         farthest=n.farthest,
@@ -84,7 +78,7 @@ def scene(twins, seed, **changes):
     eroded, standing = np.zeros_like(turned), np.zeros_like(turned)
     erode_rows(turned, n.half, eroded)
     erode_ahead(eroded, n.half, SHAPE[0] - n.half, n.footprint, standing)
-    lookup = kernels.Lookup(mask.astype(np.uint16), back.astype(np.uint16), False, 1.0, 0.0, 0, 0, 0, 0)
+    lookup = Lookup(mask.astype(np.uint16), back.astype(np.uint16), False, 1.0, 0.0, 0, 0, 0, 0)
     surface = int(front[MIDDLE]) or 3000
     met = twins.met_by_finger(front, MIDDLE[0], n.half)
     return SimpleNamespace(**locals(), images=(turned, eroded, standing), value=int(mask[MIDDLE]))
@@ -151,7 +145,7 @@ def test_turned_image_shows_the_nearest_pixels(twins, seed, degrees):
     relief = SimpleNamespace(front=image, front_quarter=np.rot90(image, -1))
     theta = np.radians(degrees)
     points = rng.uniform(0, 1, (2, 5)) * np.array(image.shape)[:, None]
-    turn = Turn.around(relief, theta, *points, (30, 10))
+    turn = Turn.around(relief, theta, rows=points[0], cols=points[1], reach=(30, 10))
     source = np.ascontiguousarray(relief.front_quarter if turn.quarter else image).astype(np.uint16)
     # As in Prepared.images, more memory follows.
     memory = np.full(turn.height * turn.width + 20_000, 7, np.uint16)

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from labeler.labels import LabelSettings, label_view
+from labeler.labels import label_view
+from labeler.settings import LabelSettings
 from sim.view import SceneView
 
 

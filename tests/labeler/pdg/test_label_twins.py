@@ -13,9 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeler.labels import LabelSettings, find_candidates, label_view, prepare
+from labeler.labels import label_view
+from labeler.pdg.candidates import find_candidates, prepare
 from labeler.pdg.explain import explain_pixel
 from labeler.pdg.relief import Turn
+from labeler.settings import LabelSettings
 from sim.gripper import GripperGeometry
 
 GRIPPERS = {
@@ -37,7 +39,7 @@ def pivots(view, gripper, s):
     _, _, rows, cols, _ = find_candidates(view, relief)
     points = []
     for k in range(s.angles):
-        turn = Turn.around(relief, k * np.pi / s.angles, rows, cols, prepared.reach)
+        turn = Turn.around(relief, k * np.pi / s.angles, rows=rows, cols=cols, reach=prepared.reach)
         row, col = turn.pivot_row, turn.pivot_col
         if turn.quarter:
             row, col = relief.front.shape[0] - 1 - col, row
@@ -121,7 +123,7 @@ def test_twin_gives_the_same_answer_at_every_depth(synthetic, twins, back):
         gripper = GripperGeometry()
         twin, points = twins.ViewTwin(view, gripper, s), pivots(view, gripper, s)
         for row, col in sample_pixels(view, label_view(view, gripper, s), np.random.default_rng(seed), 16):
-            explanation = explain_pixel(view, row, col, gripper, s)
+            explanation = explain_pixel(view, row, col, gripper=gripper, settings=s)
             if twin.place(row, col) is None:
                 assert (explanation.reasons == "hidden").all()
                 continue

@@ -12,7 +12,7 @@ import pytest
 pytestmark = pytest.mark.slow
 
 ROOT = Path(__file__).resolve().parents[3]
-TESTS = ROOT / "tests" / "labeler"
+TESTS = ROOT / "tests" / "labeler" / "pdg"
 
 # The copy must be what is tested: the working tree stands on sys.path through the editable install.
 RUN = """
@@ -44,7 +44,7 @@ BOX_TWIN = "test_label_twins.py::test_twin_agrees_about_labels_of_every_kind_of_
 # relief's mutations come first: while kernels.py is as it was, its compiled code is taken from the cache.
 MUTATIONS = {
     "angle seam": Mutation(
-        "relief.py",
+        "pdg/relief.py",
         "rest = angle - np.pi / 2 if quarter else angle - np.pi * (angle > np.pi / 2)",
         "rest = angle - np.pi / 2 if quarter else abs(angle - np.pi * (angle > np.pi / 2))",
         (
@@ -54,7 +54,7 @@ MUTATIONS = {
         ),
     ),
     "min for max under a finger": Mutation(
-        "relief.py",
+        "pdg/relief.py",
         "result[start + k + half, first + j] = a if a < b else b",
         "result[start + k + half, first + j] = a if a > b else b",
         (
@@ -64,19 +64,19 @@ MUTATIONS = {
         ),
     ),
     "sign": Mutation(
-        "kernels.py",
+        "pdg/kernels.py",
         "return VALID, side * slope, height / n, coverage",
         "return VALID, slope, height / n, coverage",
         (BOX_TWIN,),
     ),
     "palm": Mutation(
-        "kernels.py",
+        "pdg/kernels.py",
         "if top < tips - limits.finger_length:",
         "if top < tips - 2 * limits.finger_length:",
         ("test_label_shapes.py::test_palm_meets_a_tower_just_below_its_end_not_beyond[paper]",),
     ),
     "order of depths": Mutation(
-        "kernels.py",
+        "pdg/kernels.py",
         "for level in range(found - 1, -1, -1):",
         "for level in range(found):",
         (

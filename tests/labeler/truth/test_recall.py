@@ -1,6 +1,5 @@
 """What labels miss, measured with random grasps; and settings compared by truth and coverage."""
 
-import json
 import sys
 import zlib
 from dataclasses import replace
@@ -12,12 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import labeler.truth.verify as verification
+import labeler.truth.execution as execution
 from labeler.__main__ import main
-from labeler.dataset.generate import generate
-from labeler.dataset.recipe import DataSetRecipe
-from labeler.labels import GraspLabels, LabelSettings
+from labeler.labels import GraspLabels
+from labeler.settings import LabelSettings
 from labeler.shards import DataSet
+from labeler.truth.execution import draw_labels, find_objects
 from labeler.truth.recall import (
     describe_recall,
     execute_random,
@@ -27,7 +26,6 @@ from labeler.truth.recall import (
     summarise_recall,
 )
 from labeler.truth.tradeoff import describe_tradeoff, draw_tradeoff, load_settings, measure_tradeoff
-from labeler.truth.verify import draw_labels, find_objects
 from sim.benchmark import Observation
 from sim.benchmark.baselines import RandomPolicy, random_grasps
 from sim.benchmark.grasp_attempt import AttemptResult
@@ -35,23 +33,6 @@ from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.grasp import deepest_free_depth
 from sim.gripper import GripperGeometry
-from sim.objects import ObjectSet
-
-RECIPE = DataSetRecipe(
-    objects=ObjectSet.pybullet(0, 20),
-    camera=PinholeCamera.from_fov(160, 120),
-    pixels_per_metre=1000.0,
-    labels=LabelSettings(angles=6),
-    scenes=2,
-    views=2,
-    object_counts=(2, 3),
-    seed=5,
-)
-
-
-@pytest.fixture(scope="module")
-def data_set(tmp_path_factory):
-    return generate(RECIPE, tmp_path_factory.mktemp("data") / "tiny", progress=False)
 
 
 def make_labels(rows):
@@ -76,7 +57,8 @@ def test_lookup_agrees_with_its_slow_twin(seed, angles, count):
     mask = rng.integers(1, 3, (24, 24))
     labels = make_labels(np.column_stack([rng.integers(24, size=(count, 2)), rng.integers(angles, size=count)]))
     places = np.column_stack([rng.integers(24, size=(30, 2)), rng.integers(angles, size=30)])
-    found = find_labels(labels, mask, *places.T, angles)
+    row, col, angle_bin = places.T
+    found = find_labels(labels, mask, row=row, col=col, angle_bin=angle_bin, angles=angles)
     assert found.tolist() == [slow_find(labels, mask, *place, angles) for place in places.tolist()]
 
 
@@ -98,7 +80,7 @@ def test_lookup_agrees_with_its_slow_twin(seed, angles, count):
 )
 def test_a_label_stands_for_grasps_near_it(label, stands):
     mask = np.where(np.arange(40) < 19, 1, 2) * np.ones((40, 1), int)
-    assert find_labels(make_labels([label]), mask, 20, 20, 0, 18).tolist() == [stands]
+    assert find_labels(make_labels([label]), mask, row=20, col=20, angle_bin=0, angles=18).tolist() == [stands]
 
 
 def test_random_grasps_follow_the_shared_rule(data_set):
@@ -160,16 +142,15 @@ def test_figures():
     )
     carriers = pd.DataFrame({"image": [0, 2], "scene": [0, 1], "object": ["mug", "mug"]})
     figures = summarise_recall(grasps, carriers)
-    assert figures["attempts"] == 8
-    assert figures["lifted_grasps"] == 5
-    assert figures["lifted"] == pytest.approx(5 / 8)
-    assert figures["recall"] == pytest.approx(2 / 5)  # a label beside a grasp that fails counts for nothing
-    assert figures["interval"] == pytest.approx([1 / 4, 1.0])
-    assert figures["objects"] == 3  # the mug and the jar of scene 0, the mug of scene 1
-    assert figures["coverage"] == pytest.approx(2 / 3)
-    assert figures["coverage_interval"] == pytest.approx([1 / 2, 1.0])
-    assert figures["coverage_by_image"] == pytest.approx(2 / 4)  # image 1 has no label on its mug
-    json.dumps(figures)
+    assert figures.attempts == 8
+    assert figures.lifted_grasps == 5
+    assert figures.lifted == pytest.approx(5 / 8)
+    assert figures.recall == pytest.approx(2 / 5)  # a label beside a grasp that fails counts for nothing
+    assert figures.interval == pytest.approx([1 / 4, 1.0])
+    assert figures.objects == 3  # the mug and the jar of scene 0, the mug of scene 1
+    assert figures.coverage == pytest.approx(2 / 3)
+    assert figures.coverage_interval == pytest.approx([1 / 2, 1.0])
+    assert figures.coverage_by_image == pytest.approx(2 / 4)  # image 1 has no label on its mug
     text = describe_recall(figures, 0.4)
     assert "5 of 8 random grasps on objects lift at friction 0.4: 62.5 %" in text
     assert "a label stands for 40.0 % of them" in text
@@ -178,19 +159,19 @@ def test_figures():
 
 def test_nothing_lifts():
     figures = summarise_recall(outcome([(0, 0, "", 0)]), pd.DataFrame(columns=["image", "scene", "object"]))
-    assert figures["recall"] is figures["coverage"] is figures["interval"] is None
+    assert figures.recall is figures.coverage is figures.interval is None
     assert "none of 1 random grasps lifts" in describe_recall(figures, 0.4)
 
 
 def test_a_scenes_grasps_are_spread_over_its_views(data_set):
     """The first view takes what is left over; the same grasps whatever the friction and the processes."""
     data = DataSet(data_set)
-    rows = execute_random(data, find_objects(data), 3, 0.4, seed=1, workers=1)
+    rows = execute_random(data, find_objects(data), 3, friction=0.4, seed=1, workers=1)
     assert rows.groupby(["scene", "image"]).size().tolist() == [2, 1, 2, 1]
     columns = ["image", "row", "col", "angle", "depth", "width", "object"]
-    again = execute_random(data, find_objects(data), 3, 0.2, seed=1, workers=2)
+    again = execute_random(data, find_objects(data), 3, friction=0.2, seed=1, workers=2)
     pd.testing.assert_frame_equal(rows[columns], again[columns])
-    other = execute_random(data, find_objects(data), 3, 0.2, seed=2, workers=1)
+    other = execute_random(data, find_objects(data), 3, friction=0.2, seed=2, workers=1)
     assert not rows[columns].equals(other[columns])
 
 
@@ -201,9 +182,9 @@ def test_recall_is_kept_beside_the_truth(data_set):
     assert (rows.held != "").tolist() == rows.success.tolist()
     after = DataSet(data_set)
     assert after.hash == before.hash
-    figures = after.info["recall"]["0.8"]
-    assert figures["seed"] == 1
-    assert figures["lifted_grasps"] == rows.success.sum() > 0
+    figures = after.manifest.recall["0.8"]
+    assert figures.seed == 1
+    assert figures.lifted_grasps == rows.success.sum() > 0
     for row in rows.itertuples():
         frame = before.read(row.image, ("instance_mask", "objects"))
         names = {o.mask_value: o.name for o in frame["objects"]}
@@ -214,7 +195,7 @@ def test_recall_is_kept_beside_the_truth(data_set):
         )
     carried = {(row.scene, row.object) for image in range(4) for row in _carriers(before, image)}
     lifted = {(row.scene, row.held) for row in rows[rows.success].itertuples()}
-    assert figures["coverage"] == pytest.approx(len(lifted & carried) / len(lifted))
+    assert figures.coverage == pytest.approx(len(lifted & carried) / len(lifted))
 
 
 def _carriers(data, image):
@@ -241,7 +222,7 @@ def test_settings_are_compared(data_set, monkeypatch):
         wide = bool(grasp.width[0] > 0.03)
         return AttemptResult(wide, "" if wide else "slipped", 0 if wide else -1, (), 0.0, state.poses, 0.0)
 
-    monkeypatch.setattr(verification, "attempt", record)
+    monkeypatch.setattr(execution, "attempt", record)
     small = LabelSettings(angles=6)
     settings = {
         "as made": small,
@@ -301,8 +282,8 @@ def test_commands(data_set, tmp_path, monkeypatch, capsys):
     recall = ("attempts=0", "recall=true", "grasps=2", "workers=1", "friction=0.4,0.9")
     assert run(monkeypatch, "verify", data_set, *recall) == 0
     assert capsys.readouterr().out.count("random grasps") == 2
-    assert {"0.4", "0.9"} <= DataSet(data_set).info["recall"].keys()
-    assert "truth" not in DataSet(data_set).info
+    assert {"0.4", "0.9"} <= DataSet(data_set).manifest.recall.keys()
+    assert not DataSet(data_set).manifest.truth
     settings = tmp_path / "two.yaml"
     settings.write_text('"a": {angles: 6}\n"b": {angles: 6, max_width: 0.05}\n')
     options = ("attempts=2", "grasps=2", "friction=0.4", "workers=1", f"settings={settings}", f"out={tmp_path}/curve")

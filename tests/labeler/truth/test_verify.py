@@ -1,6 +1,5 @@
 """Labels executed in physics, and the figure that is kept of them."""
 
-import json
 import subprocess
 import sys
 from dataclasses import replace
@@ -9,34 +8,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-import labeler.truth.verify as verification
+import labeler.truth.execution as execution
 from labeler.__main__ import main
 from labeler.dataset.generate import generate
-from labeler.dataset.recipe import DataSetRecipe
+from labeler.dataset.manifest import TiltTruth
 from labeler.dataset.validate import find_problems
-from labeler.labels import LabelSettings
+from labeler.settings import LabelSettings
 from labeler.shards import DataSet
-from labeler.truth.verify import describe_tilts, describe_truth, find_objects, summarise_truth, verify
+from labeler.truth.execution import find_objects
+from labeler.truth.verify import describe_tilts, describe_truth, summarise_truth, verify
 from sim.benchmark.grasp_attempt import AttemptResult
-from sim.camera import PinholeCamera
 from sim.errors import InputError
-from sim.objects import ObjectSet
-
-RECIPE = DataSetRecipe(
-    objects=ObjectSet.pybullet(0, 20),
-    camera=PinholeCamera.from_fov(160, 120),
-    pixels_per_metre=1000.0,
-    labels=LabelSettings(angles=6),
-    scenes=2,
-    views=2,
-    object_counts=(2, 3),
-    seed=5,
-)
 
 
 @pytest.fixture(scope="module")
-def data_set(tmp_path_factory):
-    return generate(RECIPE, tmp_path_factory.mktemp("data") / "tiny", progress=False)
+def recipe(small_recipe):
+    return small_recipe(scenes=2, object_counts=(2, 3))
 
 
 def rows(success, scene=None, name=None):
@@ -56,20 +43,21 @@ def rows(success, scene=None, name=None):
     )
 
 
-def test_labels_lift_and_the_figure_is_kept(data_set):
+def test_labels_lift_and_the_figure_is_kept(data_set, recipe):
     before = DataSet(data_set)
     shards = {p.name: p.read_bytes() for p in data_set.glob("*.h5")}
     attempts = verify(data_set, attempts=12, friction=0.4, seed=3)
     assert len(attempts) == 12
     assert attempts.success.mean() > 0.7
     after = DataSet(data_set)
-    assert after.hash == before.hash == RECIPE.hash
-    truth = after.info["truth"]["0.4"]
-    assert truth["lifted"] == pytest.approx(attempts.success.mean())
-    assert truth["attempts"] == 12
+    assert after.hash == before.hash == recipe.hash
+    truth = after.manifest.truth["0.4"]
+    assert truth.lifted == pytest.approx(attempts.success.mean())
+    assert truth.attempts == 12
+    assert truth.seed == 3
     assert {p.name: p.read_bytes() for p in data_set.glob("*.h5")} == shards
     assert find_problems(data_set) == []
-    assert generate(RECIPE, data_set, progress=False) == data_set  # still this recipe's finished data
+    assert generate(recipe, data_set, progress=False) == data_set  # still this recipe's finished data
     for image, group in attempts.groupby("image"):
         frame = before.read(int(image), ("instance_mask", "objects"))
         labels = set(zip(frame["grasps"].row.tolist(), frame["grasps"].col.tolist(), strict=True))
@@ -85,11 +73,11 @@ def test_two_processes_find_the_same_and_another_friction_stands_beside_it(data_
     two = verify(data_set, attempts=4, friction=0.2, seed=1, workers=2)
     columns = ["image", "row", "col", "angle_bin", "depth", "width", "tilt", "object"]
     pd.testing.assert_frame_equal(one[columns], two[columns])
-    assert {"0.2", "0.3"} <= DataSet(data_set).info["truth"].keys()
+    assert {"0.2", "0.3"} <= DataSet(data_set).manifest.truth.keys()
     pd.testing.assert_frame_equal(two, verify(data_set, attempts=4, friction=0.2, seed=1, workers=1))
 
 
-def test_what_is_executed_is_the_label(data_set, monkeypatch):
+def test_what_is_executed_is_the_label(data_set, recipe, monkeypatch):
     """The tips' middle lies on the pixel's ray, ``depth`` below its surface, with the label's width."""
     seen = []
 
@@ -97,7 +85,7 @@ def test_what_is_executed_is_the_label(data_set, monkeypatch):
         seen.append((state, grasp, gripper, friction))
         return AttemptResult(True, "", 0, (), 0.0, state.poses, 0.0)
 
-    monkeypatch.setattr(verification, "attempt", record)
+    monkeypatch.setattr(execution, "attempt", record)
     attempts = verify(data_set, attempts=10, friction=0.25)
     assert len(seen) == 10
     expected = []
@@ -108,19 +96,18 @@ def test_what_is_executed_is_the_label(data_set, monkeypatch):
         expected.append((frame["pose"] @ [*ray, 1])[:3])
     assert np.allclose(sorted(map(tuple, expected)), sorted(tuple(g.translation[0]) for _, g, _, _ in seen))
     assert sorted(g.width[0] for _, g, _, _ in seen) == pytest.approx(sorted(attempts.width))
-    assert all(f == 0.25 and g == RECIPE.gripper for _, _, g, f in seen)
+    assert all(f == 0.25 and g == recipe.gripper for _, _, g, f in seen)
     assert {len(s.models) for s, *_ in seen} <= {2, 3}
 
 
 def test_figures():
     attempts = rows([1, 1, 1, 0, 1, 1], [0, 0, 0, 1, 1, 1], ["a", "a", "a", "a", "b", "c"])
     figures = summarise_truth(attempts)
-    assert figures["lifted"] == pytest.approx(5 / 6)
-    assert figures["macro"] == pytest.approx((0.75 + 1 + 1) / 3)
-    assert figures["interval"] == pytest.approx([2 / 3, 1.0])
-    assert (figures["scenes"], figures["objects"]) == (2, 3)
-    assert summarise_truth(rows([1, 0]))["interval"] is None
-    json.dumps(figures)
+    assert figures.lifted == pytest.approx(5 / 6)
+    assert figures.macro == pytest.approx((0.75 + 1 + 1) / 3)
+    assert figures.interval == pytest.approx([2 / 3, 1.0])
+    assert (figures.scenes, figures.objects) == (2, 3)
+    assert summarise_truth(rows([1, 0])).interval is None
     text = describe_truth(attempts, 0.4)
     assert "5 of 6 labels lift at friction 0.4: 83.3 %" in text
     assert "1 slipped" in text
@@ -132,27 +119,28 @@ def test_figures():
 def test_by_tilt_and_friction():
     attempts = rows([1, 0, 1, 1])
     attempts["tilt"] = [-1e-9, 4.9, 5.0, 26.0]
-    tilts = summarise_truth(attempts)["by_tilt"]
+    figures = summarise_truth(attempts)
+    tilts = figures.by_tilt
     assert tilts == {
-        "0-5": {"lifted": 0.5, "attempts": 2},
-        "5-10": {"lifted": 1.0, "attempts": 1},
-        "20-": {"lifted": 1.0, "attempts": 1},
+        "0-5": TiltTruth(lifted=0.5, attempts=2),
+        "5-10": TiltTruth(lifted=1.0, attempts=1),
+        "20-": TiltTruth(lifted=1.0, attempts=1),
     }
-    older = {"lifted": 0.9}  # a figure kept before tilts were
-    table = describe_tilts({"0.4": {"by_tilt": tilts}, "0.2": {"by_tilt": {"10-15": tilts["0-5"]}}, "0.3": older})
+    other, older = replace(figures, by_tilt={"10-15": tilts["0-5"]}), replace(figures, by_tilt={})
+    table = describe_tilts({"0.4": figures, "0.2": other, "0.3": older})
     lines = [line.split() for line in table.splitlines()]
     assert lines[0] == ["friction", "0.2", "friction", "0.3", "friction", "0.4"]
     assert lines[2] == ["0-5", "-", "-", "50.0", "%", "of", "2"]
     assert [line[0] for line in lines[2:]] == ["0-5", "5-10", "10-15", "20-"]
 
 
-def test_objects_must_be_the_same(data_set, tmp_path):
+def test_objects_must_be_the_same(data_set, recipe, tmp_path):
     data = DataSet(data_set)
-    assert find_objects(data).names == RECIPE.objects.names
+    assert find_objects(data).names == recipe.objects.names
     (tmp_path / "other.urdf").write_text("<robot name='other'/>")
     with pytest.raises(InputError, match="are not the 21"):
         find_objects(data, tmp_path)
-    data.info["recipe"]["objects"]["name"] = "mugs"
+    data.manifest.recipe["objects"]["name"] = "mugs"
     with pytest.raises(InputError, match="'mugs'; give their folder"):
         find_objects(data)
 
@@ -165,11 +153,11 @@ def test_arguments_out_of_range(data_set, wrong):
         verify(data_set, **wrong)
 
 
-def test_no_data_set_no_labels(tmp_path, data_set):
+def test_no_data_set_no_labels(tmp_path, recipe):
     with pytest.raises(InputError, match="holds no finished data set"):
         verify(tmp_path)
     settings = LabelSettings(angles=6, engagement=0.049, min_wall_share=1.0, relaxed={})
-    empty = generate(replace(RECIPE, labels=settings, scenes=1), tmp_path / "empty", progress=False)
+    empty = generate(replace(recipe, labels=settings, scenes=1), tmp_path / "empty", progress=False)
     with pytest.raises(InputError, match="holds no labels"):
         verify(empty)
 

@@ -1,0 +1,218 @@
+"""The executing of grasps in physics: the place where a label's truth is measured.
+
+``python -m labeler verify``, its recall and ``tradeoff`` draw grasps, labels or random ones, on the images of a data
+set. Here each image's scene is rebuilt from its shard, and every grasp is executed in the scene as it was, by the very
+attempt of the benchmark (``sim.benchmark``).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import joblib
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.progress import track
+
+from labeler.dataset.recipe import digest_objects
+from labeler.labels import GraspLabels
+from labeler.shards import DataSet, Frame
+from sim.benchmark.grasp_attempt import attempt
+from sim.camera import PinholeCamera
+from sim.errors import InputError
+from sim.grasp import GraspPoses, PixelGrasps
+from sim.gripper import GripperGeometry
+from sim.objects import ObjectSet
+from sim.physics import PhysicsSettings, TraySettings, World
+from sim.scene import SceneState
+
+
+def check_arguments(command: str, counts: Mapping[str, int], *, seed: int, friction: float) -> None:
+    """Checks what the commands of this room share.
+
+    Args:
+        command: Name of the command, for the message.
+        counts: Numbers that must be at least 1, by their names.
+        seed: Seed, at least 0.
+        friction: Friction of the fingertips, positive.
+
+    Raises:
+        InputError: One of them is out of range.
+    """
+    for name, value, least in (*((name, value, 1) for name, value in counts.items()), ("seed", seed, 0)):
+        if value < least:
+            raise InputError(f"{command}: {name} is {value}; give at least {least}")
+    if not (np.isfinite(friction) and friction > 0):
+        raise InputError(f"{command}: friction is {friction}; give a positive number")
+
+
+def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
+    """Returns the object set that a data set was made from.
+
+    Args:
+        data: The data set.
+        folder: Folder of its URDFs; not needed for PyBullet's objects.
+
+    Raises:
+        InputError: They are not found, or are not the same files.
+    """
+    recipe = data.manifest.recipe["objects"]
+    if data.manifest.imported is not None:
+        raise InputError(f"{data.folder} was imported: its objects are not known, so its scenes cannot be rebuilt")
+    name = str(recipe["name"])
+    if folder is not None:
+        found = ObjectSet.from_folder(folder, scale=data.read(0, ("objects",))["objects"][0].scale)
+    elif match := re.fullmatch(r"pybullet-(\d+)-(\d+)", name):
+        found = ObjectSet.pybullet(int(match[1]), int(match[2]))
+    else:
+        raise InputError(f"{data.folder} was made from the objects '{name}'; give their folder: objects=FOLDER")
+    if digest_objects(found) != recipe["sha256"]:
+        raise InputError(
+            f"the {len(found)} objects of '{found.name}' are not the {recipe['count']} that {data.folder} was made "
+            f"from ('{name}'): files, names or scale differ; give the folder that it was made from: objects=FOLDER"
+        )
+    return found
+
+
+def draw_labels(counts: NDArray[np.int64], attempts: int, seed: int) -> dict[int, NDArray[np.int64]]:
+    """Returns, per image, which of its labels are drawn; all labels of all images are equally likely.
+
+    Args:
+        counts: (N,) int64 numbers of labels of the images.
+        attempts: Number of labels to draw, without replacement; all if there are fewer.
+        seed: Seed of the draw.
+    """
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    drawn = np.sort(np.random.default_rng(seed).choice(total, min(attempts, total), replace=False))
+    images = np.searchsorted(ends, drawn, side="right")
+    starts = np.concatenate([[0], ends[:-1]])
+    return {int(image): drawn[images == image] - starts[image] for image in np.unique(images)}
+
+
+class Job(NamedTuple):
+    """Grasps of one image, to be executed in its scene.
+
+    Attributes:
+        state: Scene rebuilt from the shard.
+        physics: Physics of the scene.
+        gripper: Gripper that executes them.
+        grasps: N grasps in the world frame.
+        heads: N rows with what is known of each grasp before it is executed.
+        names: Names of the objects, in the state's order.
+    """
+
+    state: SceneState
+    physics: PhysicsSettings
+    gripper: GripperGeometry
+    grasps: GraspPoses
+    heads: pd.DataFrame
+    names: list[str]
+
+
+def rebuild_scene(recipe: Mapping[str, Any], objects: ObjectSet, frame: Frame) -> SceneState:
+    """Returns the scene of an image.
+
+    Args:
+        recipe: Recipe in the data set's manifest.
+        objects: Objects of the data set.
+        frame: The image, read with ``objects``.
+    """
+    models = tuple(replace(objects.model(o.name), scale=o.scale) for o in frame["objects"])
+    poses = np.array([o.pose_world for o in frame["objects"]])
+    return SceneState(models, poses, TraySettings(**recipe["scene"]["tray"]))
+
+
+def make_job(
+    recipe: Mapping[str, Any],
+    objects: ObjectSet,
+    frame: Frame,
+    *,
+    image: int,
+    grasps: PixelGrasps,
+    heads: pd.DataFrame,
+) -> Job:
+    """Returns grasps of one image as a job; its heads get ``image, scene, tilt, object``.
+
+    Args:
+        recipe: Recipe in the data set's manifest.
+        objects: Objects of the data set.
+        frame: The image, read with ``depth``, ``instance_mask`` and ``objects``.
+        image: Number of the image in the data set.
+        grasps: N grasps on object pixels of the image.
+        heads: N rows of whatever else is known of the grasps.
+    """
+    depth = frame["depth"]
+    camera = PinholeCamera(depth.shape[1], depth.shape[0], frame["intrinsics"], frame["pose"])
+    poses = grasps.to_poses(depth, camera).transform(frame["pose"], "world")
+    names = {o.mask_value: o.name for o in frame["objects"]}
+    owners = frame["instance_mask"][grasps.row, grasps.col]
+    heads = heads.assign(
+        image=image,
+        scene=frame["scene"],
+        tilt=np.degrees(np.arccos(np.clip(-poses.rotation[:, 2, 2], -1, 1))),
+        object=[names[int(value)] for value in owners],
+    )
+    state = rebuild_scene(recipe, objects, frame)
+    physics, gripper = PhysicsSettings(**recipe["scene"]["physics"]), GripperGeometry(**recipe["gripper"])
+    return Job(state, physics, gripper, poses, heads, [o.name for o in frame["objects"]])
+
+
+def make_label_job(
+    recipe: Mapping[str, Any], objects: ObjectSet, frame: Frame, *, image: int, labels: GraspLabels, angles: int
+) -> Job:
+    """Returns labels of one image as a job: ``make_job`` with the labels as heads.
+
+    Args:
+        recipe: Recipe in the data set's manifest.
+        objects: Objects of the data set.
+        frame: The image, read with ``depth``, ``instance_mask`` and ``objects``.
+        image: Number of the image in the data set.
+        labels: Labels of the image.
+        angles: K, number of the labels' angle bins.
+    """
+    heads = pd.DataFrame({name: getattr(labels, name) for name in ("row", "col", "angle_bin", "depth", "width")})
+    return make_job(recipe, objects, frame, image=image, grasps=labels.to_pixel_grasps(angles), heads=heads)
+
+
+def execute_all(
+    jobs: Iterable[Job], friction: float, workers: int, *, count: int, progress: bool = False
+) -> pd.DataFrame:
+    """Executes jobs in processes.
+
+    Args:
+        jobs: The jobs.
+        friction: Friction of the fingertips.
+        workers: Number of processes; the rows do not depend on it, their order may.
+        count: Number of jobs, for the progress bar.
+        progress: Whether to show a progress bar.
+
+    Returns:
+        The jobs' heads with ``success, reason, held`` (name of the object that was lifted, "" if none).
+    """
+    calls = (joblib.delayed(_execute)(job, friction) for job in jobs)
+    parts = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
+    console = Console(stderr=True, quiet=not progress)
+    rows: pd.DataFrame = pd.concat(list(track(parts, "attempts by image", count, console=console)), ignore_index=True)
+    return rows
+
+
+def _execute(job: Job, friction: float) -> pd.DataFrame:
+    """Executes grasps of one scene, each in the scene as it was; runs in a worker."""
+    world = World(job.physics, job.state.tray)
+    try:
+        results = [attempt(world, job.state, job.grasps[i], job.gripper, friction) for i in range(len(job.grasps))]
+    finally:
+        world.close()
+    rows: pd.DataFrame = job.heads.assign(
+        success=[r.success for r in results],
+        reason=[r.reason for r in results],
+        held=[job.names[r.object_index] if r.success else "" for r in results],
+    )
+    return rows
