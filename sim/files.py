@@ -13,7 +13,7 @@ from typing import Any
 
 from sim.errors import InputError
 
-FULL = (errno.ENOSPC, errno.EDQUOT)  # what a full disk or a used-up quota says
+FULL = (errno.ENOSPC, errno.EDQUOT)  # errors of a full disk and of a used-up quota
 
 
 def checksum(path: str | Path) -> str:
@@ -50,13 +50,13 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
-def write_error(path: Path, error: OSError, *, cure: str = "give another folder") -> InputError:
-    """Returns the sentence for a file that cannot be written: a full disk, or whatever the system says.
+def write_error(path: str | Path, error: OSError, *, cure: str = "give another folder") -> InputError:
+    """Returns the sentence for a file that cannot be written: a full disk, or the system's own words.
 
     Args:
-        path: The file or folder.
-        error: What the system raised.
-        cure: What helps where the disk is not full.
+        path: File or folder.
+        error: Error that the system raised.
+        cure: Advice where the disk is not full.
     """
     if error.errno in FULL:
         return InputError(f"no space left for {path}; make room and run the same command again")
@@ -70,8 +70,8 @@ def locked(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterato
     The lock ends with its process. On a file system without locks nothing is held, and two processes may collide.
 
     Args:
-        path: The lock's file, made if it is not there.
-        waiting: Called once if another process holds the lock.
+        path: File of the lock, made if it is not there.
+        waiting: Function that is called once if another process holds the lock.
     """
     from filelock import FileLock, Timeout
 

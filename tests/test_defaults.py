@@ -7,6 +7,7 @@ import yaml
 from hydra.utils import get_object
 
 from sim.cli import conf_folder
+from sim.objects.object_set import load_models
 
 OURS = ("sim.", "labeler.", "plgp.", "robot.")
 # Presets differ from the class's defaults: that is what they are for.
@@ -58,9 +59,15 @@ PAIRS = [
 ]
 
 
+def parameters_of(target):
+    """What a class or function takes by name, each with its default; object sets share some as ``**options``."""
+    found = dict(inspect.signature(get_object(target)).parameters)
+    return {**inspect.signature(load_models).parameters, **found} if "options" in found else found
+
+
 @pytest.mark.parametrize(("name", "target", "key", "value"), PAIRS, ids=[f"{n}-{k}" for n, _, k, _ in PAIRS])
 def test_yaml_and_class_agree(name, target, key, value):
-    parameters = inspect.signature(get_object(target)).parameters
+    parameters = parameters_of(target)
     assert key in parameters, f"{name}: {target} has no {key}"
     default = parameters[key].default
     if default is inspect.Parameter.empty:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from sim.benchmark import make_scenes
 from sim.camera import ParallelCamera, PinholeCamera, offset_pose, overhead_pose
 from sim.depth_noise import DepthNoise
+from sim.drawing.frame_figures import draw_frames, draw_rays
 from sim.objects import ObjectSet
 from sim.render import render_depth, render_view
 from sim.scene import SceneState
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 _TITLE = 15  # points
 _TEXT = 12  # points
-_DPI = 67  # keeps either picture under 300 kB
+_DPI = 67  # keeps each picture under 300 kB
 
 
 def _figure(rows: int, columns: int, size: tuple[float, float]) -> tuple[Figure, NDArray[Any]]:
@@ -100,12 +101,24 @@ def draw_views(state: SceneState, offset: tuple[float, float] = (0.2, -0.15)) ->
 
 
 def write_world_figures(folder: str | Path) -> list[Path]:
-    """Draws both pictures of one scene of 15 novel objects into a folder; returns their paths."""
+    """Draws the documentation's pictures of the world into a folder; returns their paths.
+
+    Two of them show one scene of 15 novel objects; two are drawings of frames and rays.
+
+    Args:
+        folder: Folder, made where it is missing.
+    """
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
     state = make_scenes(ObjectSet.pybullet(900, 999), "novel-15", 1, 15, seed=11)[0]
+    figures = {
+        "depth_noise.png": draw_noise(state, DepthNoise()),
+        "views.png": draw_views(state),
+        "frames.png": draw_frames(),
+        "rays.png": draw_rays(),
+    }
     written = []
-    for name, figure in (("depth_noise.png", draw_noise(state, DepthNoise())), ("views.png", draw_views(state))):
+    for name, figure in figures.items():
         written.append(target / name)
         figure.savefig(written[-1], dpi=_DPI, pil_kwargs={"optimize": True})
     return written

@@ -92,8 +92,11 @@ def shapenetsem_files(
         ids: Ids of the models to take; None for all.
 
     Raises:
-        InputError: There are no models, or none of what is asked, or the metadata cannot be read.
+        InputError: There are no models, or none of what is asked, the metadata cannot be read, or the unit is no
+            length.
     """
+    if not 0 < unit < float("inf"):
+        raise InputError(f"objects.unit is {unit}; give a positive number of metres")
     places = [folder / "models-OBJ" / "models", folder / "models", folder]
     models = next((p for p in places if p.is_dir() and any(p.glob("*.obj"))), None)
     if models is None:

@@ -13,7 +13,7 @@ from sim.errors import InputError
 from sim.objects import collections
 from sim.objects.mesh_file import MESH_SUFFIXES
 from sim.objects.meshes import prepare_meshes
-from sim.objects.settings import LoadOptions, MeshSettings, SizeRule
+from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
 from sim.objects.urdf import mesh_files
 
@@ -137,7 +137,7 @@ class ObjectSet:
         folder = collections.check_folder(path)
         found = _find_objects(folder, pattern)
         named = dict(zip(collections.object_names(folder, found), found, strict=True))
-        return cls(folder.name or folder.resolve().name, tuple(_load(folder, named, **options).values()))
+        return cls(folder.name or folder.resolve().name, tuple(load_models(folder, named, **options).values()))
 
     @classmethod
     def ycb(
@@ -162,30 +162,38 @@ class ObjectSet:
         """
         folder = collections.check_folder(path)
         found, lacking = collections.ycb_files(folder, versions)
-        return cls("ycb", tuple(_load(folder, found, lacking=lacking, **options).values()))
+        return cls("ycb", tuple(load_models(folder, found, lacking=lacking, **options).values()))
 
     @classmethod
-    def egad(cls, path: str | Path, *, split: str = "all", **options: Unpack[LoadOptions]) -> ObjectSet:
+    def egad(
+        cls,
+        path: str | Path,
+        *,
+        split: str = "all",
+        length: float | None = 0.1,
+        fit: float | None = 0.08,
+        **options: Unpack[MeshOptions],
+    ) -> ObjectSet:
         """Returns EGAD's objects: ``egad_train_set/*.obj``, ``egad_eval_set/*.obj``, or the folder of both.
 
         EGAD's meshes have no unit. Its own tool (scripts/prepare_meshes.py) makes each as long as the gripper
         opens, then smaller until its smallest side is 0.8 of that. The defaults here do so for an opening of
-        0.1 m, ``length=0.1`` and ``fit=0.08``, with the second-smallest side, which is the stricter rule.
+        0.1 m, with the second-smallest side, which is the stricter rule.
         Meshes that were given a size already need ``length=None``, ``fit=None`` and ``scale``.
 
         Args:
             path: Folder of the objects.
             split: Part of a folder that holds both sets: "train", "eval" or "all".
+            length: Length that every object gets, metres; None keeps their own.
+            fit: Largest second-smallest side of an object, metres; None keeps sizes.
             **options: See ``from_folder``.
 
         Raises:
             InputError: The folder is missing or holds no usable object, or the split is not known.
         """
         folder = collections.check_folder(path)
-        options.setdefault("length", 0.1)
-        options.setdefault("fit", 0.08)
         found = collections.egad_files(folder, split)
-        return cls(f"egad-{split}", tuple(_load(folder, found, **options).values()))
+        return cls(f"egad-{split}", tuple(load_models(folder, found, length=length, fit=fit, **options).values()))
 
     @classmethod
     def shapenetsem(
@@ -195,12 +203,13 @@ class ObjectSet:
         categories: Sequence[str] | None = None,
         ids: Sequence[str] | None = None,
         unit: float = 0.0254,
-        **options: Unpack[LoadOptions],
+        fit: float | None = 0.08,
+        **options: Unpack[MeshOptions],
     ) -> ObjectSet:
         """Returns ShapeNetSem's models, ``models-OBJ/models/<id>.obj``, called by their ids.
 
         ``metadata.csv`` says how many metres a unit of each model is. By default larger models are made to fit
-        the gripper, ``fit=0.08``: among the 12,000 are cars and beds.
+        the gripper: among the 12,000 are cars and beds.
 
         Args:
             path: Folder of ``models-OBJ`` and ``metadata.csv``.
@@ -208,15 +217,15 @@ class ObjectSet:
             ids: Ids of the models to take; None for all.
             unit: Metres in a unit of the models of which the metadata says nothing: the inch, in which most
                 were drawn.
+            fit: Largest second-smallest side of a model, metres; None keeps sizes.
             **options: See ``from_folder``; ``scale`` comes on top of the unit.
 
         Raises:
             InputError: The folder is missing, or holds none of what is asked or nothing usable.
         """
         folder = collections.check_folder(path)
-        options.setdefault("fit", 0.08)
         found, units, lacking = collections.shapenetsem_files(folder, unit=unit, categories=categories, ids=ids)
-        models = _load(folder, found, units=units, lacking=lacking, **options)
+        models = load_models(folder, found, units=units, lacking=lacking, fit=fit, **options)
         return cls("shapenetsem", tuple(models.values()))
 
     @classmethod
@@ -241,13 +250,13 @@ class ObjectSet:
         lacking = {line: "there is no such file" for line, file in lines if line and file is None}
         files = list(dict.fromkeys(file for _, file in lines if file is not None))
         named = dict(zip(collections.object_names(folder, files), files, strict=True))
-        models = _load(folder, named, lacking=lacking, **options)
+        models = load_models(folder, named, lacking=lacking, **options)
         names = {file: name for name, file in named.items() if name in models}
         listed = tuple(None if file is None else names.get(file) for _, file in lines)
         return cls(source.stem, tuple(models.values()), listed)
 
 
-def _load(
+def load_models(
     folder: Path,
     found: Mapping[str, Path],
     *,
@@ -267,12 +276,12 @@ def _load(
         found: URDF or mesh of each object.
         units: Metres in a unit of each mesh; 1 where left out.
         lacking: Reasons why objects have no file at all, by name.
-        scale: See ``LoadOptions``, as for the rest.
-        length: See ``LoadOptions``.
-        fit: See ``LoadOptions``.
-        meshes: See ``LoadOptions``.
-        cache: See ``LoadOptions``.
-        workers: See ``LoadOptions``.
+        scale: Factor on all lengths, see ``LoadOptions``.
+        length: Length of every object, see ``LoadOptions``.
+        fit: Largest second-smallest side, see ``LoadOptions``.
+        meshes: Mass and convex parts, see ``LoadOptions``.
+        cache: Folder of the objects, see ``LoadOptions``.
+        workers: Number of meshes at a time, see ``LoadOptions``.
 
     Raises:
         InputError: Nothing usable is left, or a number is out of range.

@@ -133,22 +133,30 @@ def box_sides(vertices: FloatArray) -> FloatArray:
     return sides
 
 
-class LoadOptions(TypedDict, total=False):
-    """Keyword arguments that every ``ObjectSet`` made of files takes.
+class MeshOptions(TypedDict, total=False):
+    """Keyword arguments that every ``ObjectSet`` made of files takes; ``load_models`` has their defaults.
 
     Attributes:
-        scale: Factor on all lengths, 1 where left out; 0.001 for meshes in millimetres.
-        length: Length that every object gets, see ``SizeRule``.
-        fit: Largest second-smallest side of an object, see ``SizeRule``.
+        scale: Factor on all lengths; 0.001 for meshes in millimetres.
         meshes: Mass and convex parts of bare meshes.
-        cache: Folder of the objects made of bare meshes; ``$XDG_CACHE_HOME/plgp/meshes`` where left out, or
+        cache: Folder of the objects made of bare meshes; None for ``$XDG_CACHE_HOME/plgp/meshes``, or
             ``~/.cache/plgp/meshes``.
-        workers: Number of meshes prepared at a time; one per core, -1, where left out.
+        workers: Number of meshes prepared at a time; -1 for one per core.
     """
 
     scale: float
-    length: float | None
-    fit: float | None
     meshes: MeshSettings | None
     cache: str | Path | None
     workers: int
+
+
+class LoadOptions(MeshOptions, total=False):
+    """Keyword arguments of an ``ObjectSet`` whose objects keep their size by default.
+
+    Attributes:
+        length: Length that every object gets, see ``SizeRule``.
+        fit: Largest second-smallest side of an object, see ``SizeRule``.
+    """
+
+    length: float | None
+    fit: float | None

@@ -299,3 +299,9 @@ def test_an_option_that_is_not_known_is_refused(tmp_path, make):
     put(tmp_path / "A00_0.obj", (3, 4, 10))
     with pytest.raises(TypeError, match="'colour'"):
         make(tmp_path, colour="red")
+
+
+@pytest.mark.parametrize("unit", [0, -0.0254, float("nan"), float("inf")])
+def test_a_unit_that_is_no_length_is_said_first(tmp_path, unit):
+    with pytest.raises(InputError, match=r"objects\.unit is .*; give a positive number of metres"):
+        ObjectSet.shapenetsem(tmp_path, unit=unit)

@@ -1,0 +1,93 @@
+"""Files that are whole or not there, their checksums, and locks between processes."""
+
+import errno
+import hashlib
+import json
+import os
+import threading
+
+import pytest
+
+from sim.files import atomic_path, checksum, locked, write_error, write_json
+
+
+def test_the_checksum_is_sha_256_of_all_bytes(tmp_path):
+    content = os.urandom((1 << 20) + 17)  # more than one block
+    (tmp_path / "file").write_bytes(content)
+    assert checksum(tmp_path / "file") == hashlib.sha256(content).hexdigest()
+
+
+def test_a_file_is_seen_only_when_it_is_whole(tmp_path):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with atomic_path(path) as temporary:
+        temporary.write_text("new")
+        assert path.read_text() == "old"
+        assert temporary.parent == tmp_path  # a rename between file systems would not be atomic
+    assert path.read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def write_half(path, error):
+    with atomic_path(path) as temporary:
+        temporary.write_text("half")
+        raise error
+
+
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt])
+def test_a_write_that_fails_leaves_what_was_there(tmp_path, error):
+    path = tmp_path / "file"
+    path.write_text("old")
+    with pytest.raises(error):
+        write_half(path, error)
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_block_that_writes_nothing_is_an_error(tmp_path):
+    with pytest.raises(FileNotFoundError), atomic_path(tmp_path / "file"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
+def test_json_has_one_form_whatever_the_order_of_keys(tmp_path):
+    write_json(tmp_path / "a.json", {"b": 1, "a": [2]})
+    write_json(tmp_path / "b.json", {"a": [2], "b": 1})
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
+    assert json.loads((tmp_path / "a.json").read_text()) == {"a": [2], "b": 1}
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence"),
+    [
+        (errno.ENOSPC, "no space left for out; make room and run the same command again"),
+        (errno.EDQUOT, "no space left for out; make room and run the same command again"),
+        (errno.EACCES, "out cannot be written (Permission denied); give a folder of your own"),
+    ],
+)
+def test_what_stops_a_write_is_said_with_its_cure(number, sentence):
+    error = write_error("out", OSError(number, os.strerror(number)), cure="give a folder of your own")
+    assert str(error) == sentence
+
+
+def test_a_second_holder_waits_and_says_so(tmp_path):
+    events, waiting = [], threading.Event()
+
+    def second():
+        with locked(tmp_path / "lock", waiting=waiting.set):
+            events.append("second")
+
+    thread = threading.Thread(target=second)
+    with locked(tmp_path / "lock", waiting=lambda: pytest.fail("nobody holds the lock")):
+        thread.start()
+        assert waiting.wait(10)
+        events.append("first")
+    thread.join(10)
+    assert events == ["first", "second"]
+
+
+def test_a_lock_ends_with_an_error_in_its_block(tmp_path):
+    with pytest.raises(RuntimeError), locked(tmp_path / "lock"):
+        raise RuntimeError
+    with locked(tmp_path / "lock", waiting=lambda: pytest.fail("nobody holds the lock")):
+        pass
