@@ -180,7 +180,8 @@ def pack(roots: Sequence[str | Path], *, out: str | Path, command: str = "") -> 
     """
     found: dict[str, _Content] = {}
     skipped = []
-    for name, folder in _named(roots).items():
+    target = Path(out)
+    for name, folder in _named(roots, target).items():
         try:
             found[name] = _content(folder)
         except InputError as error:
@@ -188,7 +189,6 @@ def pack(roots: Sequence[str | Path], *, out: str | Path, command: str = "") -> 
     if not found:
         reasons = "; ".join(f"{folder}: {why}" for folder, why in skipped)
         raise InputError(f"no whole run in {', '.join(map(str, roots))}" + (f" ({reasons})" if reasons else ""))
-    target = Path(out)
     try:
         target.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -226,11 +226,13 @@ def _write_tables(found: dict[str, _Content], target: Path) -> list[Path]:
     return written
 
 
-def _named(roots: Sequence[str | Path]) -> dict[str, Path]:
-    """Returns the folders of all runs by their names in the packed folder."""
+def _named(roots: Sequence[str | Path], target: Path) -> dict[str, Path]:
+    """Returns the folders of all runs by their names in the packed folder; what it held before is no run to pack."""
     runs: dict[str, Path] = {}
     for root in dict.fromkeys(Path(r) for r in roots):
         for folder in find_runs(root):
+            if root != target and target in (folder, *folder.parents):
+                continue
             name = (Path(root.name if len(roots) > 1 else "") / folder.relative_to(root)).as_posix()
             if name in runs:
                 raise InputError(f"{runs[name]} and {folder} would have one name, '{name}'; pack them one by one")

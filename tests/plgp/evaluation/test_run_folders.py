@@ -103,6 +103,15 @@ def test_a_run_that_is_its_own_root_keeps_the_folders_name(outputs, tmp_path):
     assert found.policies["network"]["network"] == "GGCNN2"
 
 
+def test_packing_again_beside_the_runs_takes_each_once(outputs, capsys):
+    from plgp.report import pack as command
+
+    for _ in range(2):
+        command(runs=(outputs,), out=outputs / "kept", command="make demo")
+        assert f"wrote {outputs / 'kept' / 'attempts.parquet'}" in capsys.readouterr().out
+    assert len(find_runs(outputs / "kept")) == 3
+
+
 def test_broken_runs_are_left_out_with_the_reason(outputs, tmp_path):
     (outputs / "ablation" / "1" / "csv" / "metrics.csv").write_text("")
     done = pack([outputs], out=tmp_path / "packed")
