@@ -11,7 +11,7 @@ from plgp.evaluation.ablation_table import table_iii
 from plgp.evaluation.report_page import write_page
 from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_runs
 from plgp.evaluation.runs import Gathered, gather
-from sim.cli import run_command
+from sim.cli import Command, run_command
 from sim.errors import InputError
 
 USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, CSV and one HTML page.
@@ -24,6 +24,15 @@ USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, 
   category=novel-15   the category that Table III is about; another one where not all its runs were measured on it
   incomplete=false    true: trainings that stopped before their last epoch count too
   pictures=true       false: no pictures of predictions in the page
+
+`python -m plgp.report pack --help` says how runs are packed into a few files that Git can keep.
+"""
+PACK_HELP = """python -m plgp.report pack runs=FOLDER[,FOLDER ...] out=FOLDER [command="..."]
+
+Packs runs and results of benchmarks into a few files: a table's attempts in one Parquet file, its runs' settings and
+curves beside it. `python -m plgp.report runs=FOLDER` makes the same tables of them.
+
+  command=""   the command that made the runs, kept with them for readers
 """
 
 
@@ -103,7 +112,8 @@ def pack(*, runs: tuple[Path, ...], out: Path, command: str = "") -> None:
 
 def main() -> None:
     """Runs the command line."""
-    run_command("python -m plgp.report", USAGE, report)
+    subcommands = {"pack": Command(run=pack, help=PACK_HELP)}
+    run_command("python -m plgp.report", USAGE, report, subcommands=subcommands)
 
 
 if __name__ == "__main__":

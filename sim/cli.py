@@ -73,15 +73,25 @@ def dispatch(program: str, usage: str, commands: Mapping[str, Command], *, inter
         sys.exit(command.run(words[1:]) if command.raw else call(command.run, words[1:], f"{program} {words[0]}"))
 
 
-def run_command(program: str, usage: str, function: Callable[..., int | None]) -> None:
-    """Runs a command that has no subcommands; exits where its status is not 0.
+def run_command(
+    program: str,
+    usage: str,
+    function: Callable[..., int | None],
+    *,
+    subcommands: Mapping[str, Command] | None = None,
+) -> None:
+    """Runs a command that does its work without a subcommand's name; exits where its status is not 0.
 
     Args:
         program: The program as its user types it, ``python -m plgp.report``.
         usage: The text that ``--help`` prints.
         function: See ``call``.
+        subcommands: Other things that the command does, by their names.
     """
     words = sys.argv[1:]
+    if words and words[0] in (subcommands or {}):
+        dispatch(program, usage, subcommands or {})
+        return
     if words and words[0] in _HELP:
         print(usage, end="")
         return

@@ -21,6 +21,7 @@ LINES, FUNCTION, MODULES, POSITIONAL, TWICE = 400, 60, 14, 3, 10
 POSITIONAL_BY_CONTRACT = {
     *("attempt", "run_benchmark", "deepest_free_depth", "deproject", "rasterise", "render_view"),
     *("from_fov", "from_folder"),
+    "forward",  # of torch
 }
 
 

@@ -110,7 +110,11 @@ def test_dispatch_says_what_is_wrong_and_exits(words, status, out, err, monkeypa
     assert (told.out, told.err) == (out, err)
 
 
-def test_a_command_without_subcommands(monkeypatch, capsys):
+def pack(*, count: int) -> int:
+    return count
+
+
+def test_a_command_that_needs_no_subcommand(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["p", "-h"])
     run_command("p", "usage\n", refuse)
     assert capsys.readouterr().out == "usage\n"
@@ -118,6 +122,10 @@ def test_a_command_without_subcommands(monkeypatch, capsys):
     with pytest.raises(SystemExit) as ended:
         run_command("p", "usage\n", refuse)
     assert ended.value.code == 2
+    monkeypatch.setattr(sys, "argv", ["p", "pack", "count=7"])
+    with pytest.raises(SystemExit) as ended:
+        run_command("p", "usage\n", refuse, subcommands={"pack": Command(run=pack)})
+    assert ended.value.code == 7
 
 
 def test_what_cannot_be_mended_keeps_its_traceback():
