@@ -103,6 +103,7 @@ def _make_missing(
         _finish(recipe, folder)
     except OSError as error:
         if error.errno in FULL:
+            clear_leftovers(folder, staging)  # a worker that was ended while it wrote left its part
             raise write_error(folder, error) from error
         raise
 
