@@ -104,19 +104,25 @@ def run_command(
 @contextmanager
 def guarded(*, interrupted: str = "interrupted") -> Iterator[None]:
     """Turns what a user can mend into ``error: ...`` and exit status 2, and Ctrl-C into a sentence and 130."""
+    status, sentence = 0, ""
     try:
         yield
     except KeyboardInterrupt:
-        print(interrupted, file=sys.stderr)
-        raise SystemExit(130) from None
+        status, sentence = 130, interrupted
     except Exception as error:
         if isinstance(error, BrokenPipeError) and _reader_is_gone():
-            raise SystemExit(128 + 13) from None
-        sentence = mendable(error)
-        if sentence is None:
-            raise
-        print(f"error: {sentence}", file=sys.stderr)
-        raise SystemExit(2) from None
+            status = 128 + 13
+        else:
+            found = mendable(error)
+            if found is None:
+                raise
+            status, sentence = 2, f"error: {found}"
+    # Here the exception is gone, and with it the files that its frames held open: HDF5 crashes where it has to close
+    # a file on a full disk while the interpreter ends.
+    if sentence:
+        print(sentence, file=sys.stderr)
+    if status:
+        raise SystemExit(status)
 
 
 def _reader_is_gone() -> bool:
@@ -248,15 +254,16 @@ class HydraTask:
         """Runs the function; on a launcher's other machine, what can be mended is raised for the launcher to tell."""
         from hydra.core.hydra_config import HydraConfig
 
-        try:
+        if str(HydraConfig.get().launcher._target_).endswith("BasicLauncher"):
             with guarded(interrupted=self.interrupted):
                 return self.function(config)
-        except SystemExit as end:
-            launcher = str(HydraConfig.get().launcher._target_)
-            if not launcher.endswith("BasicLauncher"):  # elsewhere an exit would only say that a worker died
-                cause = input_error(end.__context__)
-                raise cause or end from None
-            raise
+        try:
+            return self.function(config)
+        except Exception as error:  # elsewhere an exit would only say that a worker died
+            cause = input_error(error)
+            if cause is None:
+                raise
+            raise cause from None
 
 
 def run_hydra(
