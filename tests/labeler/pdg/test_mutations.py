@@ -59,7 +59,7 @@ MUTATIONS = {
         "result[start + k + half, first + j] = a if a > b else b",
         (
             "test_label_steps.py::test_finger_meets_the_nearest_surface_of_its_footprint",
-            "test_label_shapes.py::test_opened_fingers_of_a_label_meet_nothing[paper-true]",
+            "test_label_shapes.py::test_opened_fingers_of_a_label_meet_nothing[paper-truest]",
             BOX_TWIN,
         ),
     ),
