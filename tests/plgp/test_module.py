@@ -104,6 +104,7 @@ def test_bad_checkpoints_are_clear(fitted, tmp_path):
         load_module(tmp_path / "unknown.ckpt")
 
 
+@pytest.mark.slow
 def test_ggcnn2_overfits_a_few_crops(bars_folder):
     """Far below the best constant prediction, and the best grasps lie on labels."""
     torch.manual_seed(0)
