@@ -70,7 +70,7 @@ def test_labels_lift_their_object():
     from sim.benchmark.grasp_attempt import attempt
     from sim.physics import PhysicsSettings, World
 
-    scenes = make_scenes(ObjectSet.pybullet(0, 899), "seen-15", 4, 15, 7001)
+    scenes = make_scenes(ObjectSet.pybullet(0, 899), "seen-15", 4, count=15, seed=7001)
     lifted, rng, camera = [], np.random.default_rng(0), PinholeCamera.from_fov(pose=overhead_pose(0.6))
     for state in scenes:
         view = render_view(state, camera, ParallelCamera.covering(2500), rgb=False)
