@@ -5,12 +5,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from plgp.evaluation.evaluate import evaluate
+from plgp.evaluation.evaluate import evaluate, write_observations
 from sim.cli import run_hydra
 
 
 def benchmark(config: Any) -> None:
     """Measures as conf/benchmark.yaml says. Raises InputError where a choice does not exist or does not fit."""
+    if config.observations is not None:
+        print(f"wrote {write_observations(config, config.observations)} observations to {config.observations}")
+        return
     evaluate(config, config.out)
     print(f"wrote {config.out}")
 

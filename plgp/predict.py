@@ -6,12 +6,13 @@ import glob
 import json
 import re
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 from rich.table import Table
@@ -24,17 +25,20 @@ from plgp.policy.workspace import allowed_pixels
 from sim.cli import run_hydra
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
+from sim.gripper import GripperGeometry
+from sim.interchange.grasp_files import FORMATS, write_grasps
+from sim.interchange.hand_frames import frame_of_grasp, read_pose, to_frame
 from sim.view import Observation
 
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
 # Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
-_FREE_TEXT |= {"workspace": "region", "out": "out"}
+_FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose"}
 FRAMES = {
     "camera": "optical frame: x right, y down, z forward",
     "grasp": "origin in the middle between the finger tips; x closing direction, y = z cross x, z approach",
-    "translation": "origin of the grasp frame in the camera frame",
-    "rotation": "3x3, columns are the grasp frame's axes in the camera frame",
+    "translation": "origin of the hand's frame (hand_frame) in the reference frame (reference)",
+    "rotation": "3x3, columns are the axes of the hand's frame in the reference frame",
     "angle": "of the closing direction in the image, counter-clockwise as the image is seen, in [0, pi)",
     "depth": "how far the finger tips go below the surface at (row, col)",
     "width": "opening between the inner finger faces when the gripper comes down",
@@ -71,7 +75,13 @@ def read_image(
 
 
 def grasp_record(
-    policy: NetworkPolicy, seen: Observation, grasps: PixelGrasps, *, poses: GraspPoses, sources: dict[str, str]
+    policy: NetworkPolicy,
+    seen: Observation,
+    grasps: PixelGrasps,
+    *,
+    poses: GraspPoses,
+    sources: dict[str, str],
+    hand_frame: str = "grasp",
 ) -> dict[str, Any]:
     """Returns what the JSON file holds: grasps best first, frames, units, camera, gripper, sources.
 
@@ -79,10 +89,15 @@ def grasp_record(
         policy: The policy; the widths are for its gripper.
         seen: The image.
         grasps: The grasps, as pixels.
-        poses: The same grasps in the camera frame.
+        poses: The same grasps in the reference frame, "camera" or "world".
         sources: Names of the files that were read.
+        hand_frame: Frame of the hand whose poses the record gives; see ``sim.interchange.frame_of_grasp``.
+
+    Raises:
+        InputError: The gripper has no such frame.
     """
-    quaternions = Rotation.from_matrix(poses.rotation).as_quat() if len(poses) else np.zeros((0, 4))
+    given = to_frame(poses, hand_frame, policy.gripper)
+    quaternions = Rotation.from_matrix(given[:, :3, :3]).as_quat() if len(poses) else np.zeros((0, 4))
     rows = [
         {
             "rank": i + 1,
@@ -92,8 +107,8 @@ def grasp_record(
             "angle": float(grasps.angle[i]),
             "depth": float(grasps.depth[i]),
             "width": float(poses.width[i]),
-            "translation": poses.translation[i].tolist(),
-            "rotation": poses.rotation[i].tolist(),
+            "translation": given[i, :3, 3].tolist(),
+            "rotation": given[i, :3, :3].tolist(),
             "quaternion_xyzw": quaternions[i].tolist(),
         }
         for i in range(len(poses))
@@ -103,8 +118,11 @@ def grasp_record(
         "height": seen.camera.height,
         "intrinsics": seen.camera.intrinsics.tolist(),
     }
+    if poses.frame == "world":
+        camera["pose"] = seen.camera.pose.tolist()
+    frames = {"reference": poses.frame, "hand_frame": hand_frame}
     known = {"sources": sources, "camera": camera, "gripper": asdict(policy.gripper), "modality": modality(policy)}
-    return {**known, "frames": FRAMES, "units": UNITS, "grasps": rows}
+    return {**known, **frames, "frames": FRAMES, "units": UNITS, "grasps": rows}
 
 
 def modality(policy: NetworkPolicy) -> str:
@@ -114,7 +132,9 @@ def modality(policy: NetworkPolicy) -> str:
 
 def grasp_table(record: dict[str, Any], shown: int) -> Table:
     """Returns the first ``shown`` grasps of a record as a table, in millimetres and degrees."""
-    title = f"{Path(record['sources']['depth']).name}: {len(record['grasps'])} grasps, camera frame"
+    title = f"{Path(record['sources']['depth']).name}: {len(record['grasps'])} grasps, {record['reference']} frame"
+    if record["hand_frame"] != "grasp":
+        title += f", poses of the hand's '{record['hand_frame']}'"
     table = Table(title=title)
     for head in ("rank", "score", "row", "col", "angle, deg", "width, mm", "depth, mm", "x, mm", "y, mm", "z, mm"):
         table.add_column(head, justify="right")
@@ -173,30 +193,82 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
     pairs = _pairs(config)
     path = str(config.checkpoint)
     decoder: DecoderSettings = instantiate(config.decoder)
-    policy = NetworkPolicy.from_checkpoint(path, device=config.device, decoder=decoder)
+    gripper: GripperGeometry | None = instantiate(config.get("gripper"))
+    policy = NetworkPolicy.from_checkpoint(path, gripper, config.device, decoder=decoder)
+    policy.gripper = policy.gripper if gripper is None else gripper  # the same lengths, and the hand's frames
+    hand_frame, camera_pose = _frames(config, policy.gripper)
     folder = Path(config.out)
     records = []
     for depth, rgb, name in pairs:
         seen = read_image(depth, config.intrinsics, rgb, depth_scale=config.depth_scale)
         if seen.rgb is None and modality(policy) != "depth":
             raise InputError(f"checkpoint '{path}' looks at {modality(policy)}; give rgb=FILE besides the depth")
+        if camera_pose is not None:
+            seen = Observation(seen.rgb, seen.depth, replace(seen.camera, pose=camera_pose))
         policy.workspace = read_workspace(config.region, seen.depth.shape)
         sources = {"checkpoint": path, "depth": str(depth), "rgb": "" if rgb is None else str(rgb)}
         sources |= {"intrinsics": str(config.intrinsics), "workspace": str(config.region or "none")}
-        records.append(_predict_one(policy, seen, config, sources=sources, target=folder / name))
+        target = folder / name
+        records.append(_predict_one(policy, seen, config, sources=sources, target=target, hand_frame=hand_frame))
     return records
 
 
+def _frames(config: DictConfig, gripper: GripperGeometry) -> tuple[str, NDArray[np.float64] | None]:
+    """Returns the hand's frame that is asked for, and the camera's pose or None; raises InputError.
+
+    ``frame`` names the hand's frame; "camera" and "world" name the frame of reference instead.
+    """
+    text = None if config.camera_pose is None else str(config.camera_pose)
+    pose = None if text is None else read_pose(_numbers_of(text), "camera_pose")
+    frame = str(config.frame)
+    if frame == "world" and pose is None:
+        raise InputError("frame=world needs camera_pose=, T_world_camera: 16 numbers, x,y,z,qx,qy,qz,qw, or a file")
+    hand_frame = "grasp" if frame in ("camera", "world") else frame
+    frame_of_grasp(hand_frame, gripper)
+    for name in config.write:
+        if name not in FORMATS:
+            raise InputError(f"write has '{name}'; choose of {', '.join(FORMATS)}")
+    return hand_frame, None if frame == "camera" else pose
+
+
+def _numbers_of(text: str) -> str | NDArray[np.float64]:
+    """Returns the numbers of a pose: of its file, if it is one (npy, JSON, or numbers as text), or the text."""
+    path = Path(text)
+    if not path.is_file():
+        return text
+    try:
+        if path.suffix == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False), np.float64)
+        if path.suffix == ".json":
+            content = json.loads(path.read_text())
+            content = content.get("pose", content.get("T_world_camera")) if isinstance(content, dict) else content
+            return np.asarray(content, np.float64)
+        return path.read_text()
+    except (OSError, ValueError, TypeError, EOFError) as error:
+        raise InputError(f"camera_pose '{path}' cannot be read ({error}); give npy, JSON, or numbers as text") from None
+
+
 def _predict_one(
-    policy: NetworkPolicy, seen: Observation, config: DictConfig, *, sources: dict[str, str], target: Path
+    policy: NetworkPolicy,
+    seen: Observation,
+    config: DictConfig,
+    *,
+    sources: dict[str, str],
+    target: Path,
+    hand_frame: str,
 ) -> dict[str, Any]:
     """Returns one image's record after it was printed, saved and drawn beside ``target``."""
     grasps = policy.pixel_grasps(seen, config.count)
     poses = grasps.to_poses(seen.depth, seen.camera)
-    record = grasp_record(policy, seen, grasps, poses=poses, sources=sources)
+    if config.camera_pose is not None and config.frame != "camera":
+        poses = poses.transform(seen.camera.pose, "world")
+    record = grasp_record(policy, seen, grasps, poses=poses, sources=sources, hand_frame=hand_frame)
     target.parent.mkdir(parents=True, exist_ok=True)
     written = [target.with_name(target.name + ".json")]
     written[0].write_text(json.dumps(record, indent=1) + "\n")
+    for name in config.write:
+        path = target.with_name(target.name + FORMATS[name])
+        written.append(write_grasps(poses, path, policy.gripper, format=name, hand_frame=hand_frame))
     if config.picture:
         from plgp.evaluation.map_figures import draw_prediction
 

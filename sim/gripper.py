@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import InitVar, asdict, dataclass
+from typing import Any
 
 import numpy as np
 
 from sim.errors import InputError
+
+Origin = tuple[tuple[float, float, float], tuple[float, float, float]]  # xyz in metres, rpy in radians
 
 
 @dataclass(frozen=True)
@@ -23,6 +27,10 @@ class GripperGeometry:
         max_opening: Greatest distance L4 between the inner finger faces.
         palm_width: Extent of the palm along x.
         palm_thickness: Extent of the palm along y.
+        frames: Pose of the grasp frame in each frame that the hand's maker or driver names ("flange" and others), as
+            the origin of a URDF gives it: ``{"xyz": [x, y, z], "rpy": [roll, pitch, yaw]}``, metres and radians. They
+            are where other programs want grasps (``sim.interchange``). They change no label and no attempt, so they
+            are no part of the gripper's identity: neither ``==`` nor ``asdict`` looks at them.
     """
 
     finger_width: float = 0.017
@@ -31,9 +39,31 @@ class GripperGeometry:
     max_opening: float = 0.100
     palm_width: float = 0.130
     palm_thickness: float = 0.030
+    frames: InitVar[Mapping[str, Any] | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, frames: Mapping[str, Any] | None) -> None:
         """Checks that all lengths are positive and finite; raises InputError."""
+        object.__setattr__(self, "frames", {str(name): _origin(name, value) for name, value in (frames or {}).items()})
         for name, value in asdict(self).items():
             if not (np.isfinite(value) and value > 0):
                 raise InputError(f"gripper.{name} is {value}; give a positive length in metres")
+
+    @property
+    def frame_origins(self) -> dict[str, Origin]:
+        """Checked ``frames``: name -> (xyz in metres, rpy in radians) of the grasp frame in it."""
+        origins: dict[str, Origin] = self.__dict__["frames"]  # an InitVar's value is no field, and so has no type
+        return origins
+
+
+def _origin(name: str, value: Any) -> Origin:
+    """Returns one of ``frames`` as numbers, from a mapping of xyz and rpy or from a pair; raises InputError."""
+    try:
+        xyz, rpy = (value["xyz"], value["rpy"]) if isinstance(value, Mapping) else value
+        six = [float(v) for v in (*xyz, *rpy)]
+    except (TypeError, ValueError, KeyError):
+        six = []
+    if len(six) != 6 or not np.isfinite(six).all():
+        raise InputError(
+            f"gripper.frames.{name} is {value}; give xyz: [x, y, z] in metres and rpy: [r, p, y] in radians"
+        )
+    return (six[0], six[1], six[2]), (six[3], six[4], six[5])

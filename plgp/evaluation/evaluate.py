@@ -22,6 +22,7 @@ from sim.drawing.friction_figure import plot_frictions
 from sim.drawing.replay import write_replays
 from sim.drawing.scene_page import write_policy_page
 from sim.errors import InputError
+from sim.interchange.observation_files import write_observation
 from sim.scene import SceneState
 
 DESCRIPTIONS = "policies.yaml"  # beside the results: what each policy was
@@ -79,6 +80,23 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     plot_frictions(attempts, folder / "frictions.png")
     _draw_all(chosen, {name: p for name, (p, _) in policies.items()}, scenes, attempts, rules, folder)
     return summary
+
+
+def write_observations(chosen: DictConfig, folder: str | Path) -> int:
+    """Writes every chosen scene's first observation, whose grasps AP ranks, for another program.
+
+    Args:
+        chosen: The settings of conf/benchmark.yaml.
+        folder: Folder of the observations; see ``sim.interchange.write_observation``.
+
+    Returns:
+        Number of observations.
+    """
+    rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
+    states = [(number, state) for part in _scenes(chosen).values() for number, state in enumerate(part)]
+    for number, state in states:
+        write_observation(observe(state, rules, [rules.seed, number, 0]), folder)
+    return len(states)
 
 
 def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
@@ -154,7 +172,9 @@ def print_summary(summary: pd.DataFrame) -> None:
     table.add_column("attempts", justify="right")
     for (policy, category), rows in summary.groupby(["policy", "category"], sort=False):
         by_friction = rows.set_index("friction")
-        cells = [f"{r.SR:.1f} / {r.PC:.1f} / {r.AP:.1f}" for r in by_friction.loc[frictions].itertuples()]
+        cells = [
+            f"{r.SR:.1f} / {r.PC:.1f} / {r.AP:.1f}".replace("nan", "-") for r in by_friction.loc[frictions].itertuples()
+        ]
         mean = by_friction.loc["mean"]
         bounds = " / ".join(f"{mean[f'{n}_low']:.0f}-{mean[f'{n}_high']:.0f}" for n in ("SR", "PC", "AP"))
         bounds = "-" if "nan" in bounds else bounds  # one scene says nothing about others

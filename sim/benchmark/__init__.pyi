@@ -6,6 +6,7 @@ from .observation import observe as observe
 from .protocol import AttemptSettings as AttemptSettings
 from .protocol import BenchmarkSettings as BenchmarkSettings
 from .protocol import GraspPolicy as GraspPolicy
+from .protocol import NoAnswerYet as NoAnswerYet
 from .protocol import Observation as Observation
 from .runner import attempt_progress as attempt_progress
 from .runner import run_benchmark as run_benchmark

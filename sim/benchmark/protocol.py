@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from sim.camera import PinholeCamera
 from sim.depth_noise import DepthNoise
+from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.physics import PhysicsSettings
@@ -21,7 +22,7 @@ class GraspPolicy(Protocol):
     """Anything that turns an observation into grasps.
 
     A policy with an attribute ``privileged = True`` is handed the noiseless ``SceneView`` instead, and every result
-    says so.
+    says so. One with ``ranks_only = True`` is asked once a scene: its AP is measured, its SR and PC are not.
     """
 
     @property
@@ -32,6 +33,13 @@ class GraspPolicy(Protocol):
     def __call__(self, observation: Any, count: int) -> GraspPoses:
         """Returns up to ``count`` grasps in the camera frame, best first."""
         ...
+
+
+class NoAnswerYet(InputError):
+    """What a policy raises that cannot answer before somebody else has done something.
+
+    Any other exception costs a policy the attempt. This one ends the run with its sentence; what was finished is kept.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,7 +18,7 @@ from sim.benchmark.attempt_outcome import AttemptResult
 from sim.benchmark.attempt_table import GRASP, make_table, record_grasp, recorded_grasp, sort_attempts
 from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.observation import noiseless_view, observe
-from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy, Observation
+from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy, NoAnswerYet, Observation
 from sim.benchmark.store import SceneKey, read_scene, scene_identity, write_scene
 from sim.errors import InputError
 from sim.grasp import GraspPoses
@@ -157,7 +157,7 @@ def _run_scene(job: _Job) -> list[dict[str, Any]]:
     try:
         answer = _ask(job, state, asked=0, count=count)
         ranked = [_try(job, world, state, answer=answer, rank=rank)[0] for rank in range(count)]
-        cleared = _clear(job, world)
+        cleared = [] if getattr(job.policy, "ranks_only", False) else _clear(job, world)
     finally:
         world.close()
     rows = [{**head, "protocol": "rank", "attempt": i, **row} for i, row in enumerate(ranked)]
@@ -208,7 +208,7 @@ class _Answer:
 
 
 def _ask(job: _Job, state: SceneState, *, asked: int, count: int) -> _Answer:
-    """Asks the policy; its failure costs it the attempt, never the run.
+    """Asks the policy; its failure costs it the attempt, not the run, but for ``NoAnswerYet``.
 
     Args:
         job: Policy and settings.
@@ -229,6 +229,8 @@ def _ask(job: _Job, state: SceneState, *, asked: int, count: int) -> _Answer:
             grasps, problem = GraspPoses.empty("camera"), f"grasps in frame '{grasps.frame}'"
         given = len(grasps)
         usable = grasps[:count].transform(seen.camera.pose, "world")
+    except NoAnswerYet:
+        raise
     except Exception as error:  # anyone's code runs here: whatever it raises is its own failure
         problem = f"policy raised {type(error).__name__}: {' '.join(str(error).split())}"
         given, usable = 0, GraspPoses.empty("world")

@@ -81,7 +81,7 @@ def _count(rows: pd.DataFrame) -> _Counts:
         counts = series.reindex(cells, fill_value=0).to_numpy(np.float64)
         return counts.reshape(len(scenes), len(frictions))
 
-    present = rows.groupby(keys).objects.first()
+    present = rows.groupby(keys).objects.first()[clear.size().index]  # where nothing was cleared, PC is unknown
     hits = [table(s) for s in (clear.success.sum(), clear.lifted.sum(), rank.success.sum())]
     totals = [table(s) for s in (clear.size(), present, rank.size())]
     return _Counts(np.stack(hits), np.stack(totals), [int(s) for s in scenes], [float(f) for f in frictions])

@@ -8,7 +8,9 @@ from dataclasses import asdict
 import lightning
 import numpy as np
 import pytest
+import yaml
 from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
 from PIL import Image
 
 from labeler.shards import DataSet
@@ -16,8 +18,12 @@ from plgp.module import GraspModule
 from plgp.policy import NetworkPolicy
 from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
 from plgp.predict import find_files, predict, quoted, read_image
+from sim.cli import conf_folder
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
+from sim.interchange.grasp_files import read_grasps
+
+GRIPPERS = {p.stem: instantiate(yaml.safe_load(p.read_text())) for p in sorted(conf_folder().glob("gripper/*.yaml"))}
 
 
 def save_checkpoint(path, modality="depth"):
@@ -295,3 +301,45 @@ def test_the_policy_itself_takes_a_camera_image(camera_folder):
     assert seen.rgb is None
     poses = NetworkPolicy.from_checkpoint(camera_folder / "network.ckpt")(seen, 4)
     assert len(poses) == 4
+
+
+POSE = "0.4,0.1,0.6,1,0,0,0"  # T_world_camera: 0.6 m up, half a turn about x, so that it looks straight down
+
+
+def test_poses_of_the_flange_in_the_world_and_in_other_programs_files(camera_folder, tmp_path):
+    files = [f"depth={camera_folder}/depth.png", f"intrinsics={camera_folder}/camera.json", f"out={tmp_path}"]
+    files += [f"checkpoint={camera_folder}/network.ckpt", "picture=false", "count=5"]
+    tips = predict(settings(*files))[0]
+    write = "write=[graspnet,contact_graspnet,moveit]"
+    flange = predict(settings(*files, "frame=flange", f"camera_pose={POSE}", "gripper=paper", write))[0]
+    assert (tips["reference"], tips["hand_frame"]) == ("camera", "grasp")
+    assert (flange["reference"], flange["hand_frame"]) == ("world", "flange")
+    for own, other in zip(tips["grasps"], flange["grasps"], strict=True):
+        x, y, z = own["translation"]
+        # The paper's hand: its flange lies 50 mm behind the tips, so 50 mm above them, straight up.
+        assert np.allclose(other["translation"], (0.4 + x, 0.1 - y, 0.6 - z + 0.05), atol=1e-9)
+    stem = tmp_path / "depth"
+    for suffix in ("_graspnet.npy", "_contact_graspnet.npz", "_moveit.yaml"):
+        found = read_grasps(stem.with_name(stem.name + suffix), GRIPPERS["paper"])
+        assert np.allclose(found.translation[:, 2], [0.6 - g["translation"][2] for g in tips["grasps"]], atol=1e-6)
+    back = read_grasps(stem.with_name("depth.json"), GRIPPERS["paper"])
+    assert back.frame == "world"
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("frame=world", "needs camera_pose"),
+        ("frame=wrist", "no frame 'wrist'"),
+        ("frame=panda_hand", "no frame 'panda_hand'"),
+        ("gripper=franka", "trained for another gripper"),
+        ("write=[ros]", "write has 'ros'"),
+        ("camera_pose=1,2", "2 numbers"),
+        ("camera_pose=/nope.npy", "camera_pose"),
+    ],
+)
+def test_frames_that_do_not_fit_are_said_before_anything_is_written(camera_folder, tmp_path, override, words):
+    files = [f"depth={camera_folder}/depth.png", f"intrinsics={camera_folder}/camera.json", f"out={tmp_path}/o"]
+    with pytest.raises(InputError, match=words):
+        predict(settings(*files, f"checkpoint={camera_folder}/network.ckpt", override))
+    assert not (tmp_path / "o").exists()

@@ -1,4 +1,4 @@
-"""Policies that need no learning: random grasps, and antipodal ones on the depth's edges."""
+"""Policies that need no learning: random grasps, antipodal ones on the depth's edges, and other programs'."""
 
 from sim.lazy import attach_names
 

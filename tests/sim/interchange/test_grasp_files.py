@@ -1,0 +1,180 @@
+"""Grasp files: round trips, what other programs write, and bytes that are none."""
+
+import json
+import pickle
+
+import numpy as np
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from sim.errors import InputError
+from sim.grasp import GraspPoses
+from sim.gripper import GripperGeometry
+from sim.interchange.grasp_files import FORMATS, read_grasps, write_grasps
+
+HAND = GripperGeometry(frames={"flange": {"xyz": [0, 0, 0.12], "rpy": [0, 0, 0.7]}})
+
+
+def grasps(n=6, seed=0, frame="camera"):
+    rng = np.random.default_rng(seed)
+    turn = Rotation.random(n, random_state=seed).as_matrix() if n else np.zeros((0, 3, 3))
+    quality = np.sort(rng.uniform(size=n))[::-1]
+    return GraspPoses(rng.normal(size=(n, 3)), turn, rng.uniform(0.01, 0.1, n), quality, frame)
+
+
+def assert_same(first, second):
+    assert first.frame == second.frame
+    for name in ("translation", "rotation", "width", "quality"):
+        assert np.allclose(getattr(first, name), getattr(second, name), atol=1e-6), name
+
+
+@pytest.mark.parametrize("format", FORMATS)
+@pytest.mark.parametrize("n", [0, 1, 6])
+def test_round_trip(tmp_path, format, n):
+    some = grasps(n)
+    path = write_grasps(some, tmp_path / f"a{FORMATS[format]}", HAND, format=format)
+    assert_same(read_grasps(path, HAND), some)
+
+
+def test_moveit_in_the_flanges_frame_and_in_the_world(tmp_path):
+    some = grasps(frame="world")
+    path = write_grasps(some, tmp_path / "a.yaml", HAND, format="moveit", hand_frame="flange")
+    assert_same(read_grasps(path, HAND), some)
+    message = yaml.safe_load(path.read_text())["grasps"][0]
+    assert message["grasp_pose"]["header"]["frame_id"] == "world"
+    assert message["pre_grasp_approach"]["direction"]["header"]["frame_id"] == "flange"
+    position = np.array([message["grasp_pose"]["pose"]["position"][k] for k in "xyz"])
+    assert np.allclose(position, some.translation[0] - 0.12 * some.rotation[0][:, 2])
+
+
+def test_contact_graspnets_own_files(tmp_path):
+    """As its inference writes them: dictionaries of segments, pickled into the archive; no openings in older ones."""
+    some = grasps(5)
+    base = np.tile(np.eye(4), (5, 1, 1))
+    base[:, :3, :3] = some.rotation
+    base[:, :3, 3] = some.translation - 0.112204 * some.rotation[:, :, 2]
+    parts = {1.0: slice(0, 2), 2.0: slice(2, 5)}
+    np.savez(
+        tmp_path / "p.npz",
+        pc_full=np.zeros((4, 3)),
+        pred_grasps_cam={k: base[s] for k, s in parts.items()},
+        scores={k: some.quality[s] for k, s in parts.items()},
+        contact_pts={k: np.zeros((3, 3)) for k in parts},
+        pc_colors=None,
+    )
+    found = read_grasps(tmp_path / "p.npz", HAND)
+    assert np.allclose(found.translation, some.translation, atol=1e-6)
+    assert (found.width == HAND.max_opening).all()
+
+
+def test_what_contact_graspnets_tools_read(tmp_path):
+    path = write_grasps(grasps(), tmp_path / "p.npz", HAND, format="contact_graspnet")
+    with np.load(path, allow_pickle=True) as arrays:  # as its visualisation does
+        poses = arrays["pred_grasps_cam"].item()
+        scores = arrays["scores"].item()
+    assert {k: v.shape for k, v in poses.items()} == {-1: (6, 4, 4)}
+    assert scores[-1].shape == (6,)
+
+
+class Evil:
+    def __reduce__(self):
+        return eval, ("1/0",)
+
+
+def test_no_archive_runs_code(tmp_path):
+    np.savez(tmp_path / "p.npz", pred_grasps_cam=np.array(Evil(), dtype=object), scores=np.zeros(1))
+    with pytest.raises(InputError, match=r"builtins\.eval"):
+        read_grasps(tmp_path / "p.npz", HAND)
+
+
+def test_plain_poses_in_an_npy_file_rank_in_their_order(tmp_path):
+    poses = np.tile(np.eye(4), (3, 1, 1))
+    poses[:, 2, 3] = 0.1, 0.2, 0.3
+    np.save(tmp_path / "a.npy", poses)
+    found = read_grasps(tmp_path / "a.npy", HAND)
+    assert found.translation[:, 2].tolist() == [0.1, 0.2, 0.3]
+
+
+def test_bad_files_are_one_sentence(tmp_path):
+    def refused(name, words):
+        with pytest.raises(InputError, match=words):
+            read_grasps(tmp_path / name, HAND)
+
+    refused("none.npy", "no grasp file")
+    (tmp_path / "a.txt").write_text("1 2 3")
+    refused("a.txt", "no grasp file that is known")
+    np.save(tmp_path / "a.npy", np.zeros((3, 16)))
+    refused("a.npy", r"\(3, 16\)")
+    rows = grasps().to_graspnet()
+    rows[2, 5] = np.nan
+    np.save(tmp_path / "b.npy", rows)
+    refused("b.npy", "grasp 2 is not finite")
+    rows = grasps().to_graspnet()
+    rows[:, 13:16] *= 1000
+    np.save(tmp_path / "c.npy", rows)
+    refused("c.npy", "millimetres")
+    rows = grasps().to_graspnet()
+    rows[1, 4:13] = 0
+    np.save(tmp_path / "d.npy", rows)
+    refused("d.npy", "rotation of grasp 1")
+    (tmp_path / "a.yaml").write_text("- grasp_pose: {pose: {}}")
+    refused("a.yaml", "no list of MoveIt grasps")
+    (tmp_path / "a.json").write_text(json.dumps({"grasps": [{"translation": [0, 0, 0]}]}))
+    refused("a.json", "rotation")
+    with pytest.raises(InputError, match="format is 'ros'"):
+        write_grasps(grasps(), tmp_path / "a.ros", HAND, format="ros")
+
+
+def gives_grasps_or_one_sentence(path):
+    """Nothing but an InputError may come out of a file's reading; its message is one line."""
+    try:
+        found = read_grasps(path, HAND)
+    except InputError as error:
+        return "\n" not in str(error)
+    return isinstance(found, GraspPoses)
+
+
+STARTS = [
+    b"",
+    b"\x93NUMPY\x01\x00",
+    b"PK\x03\x04",
+    b"grasps:\n- grasp_pose:",
+    b'{"grasps": [',
+    b"{[",
+    pickle.dumps([1]),
+]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.sampled_from(STARTS), st.binary(max_size=60), st.sampled_from([".json", ".npy", ".npz", ".yaml"]))
+def test_any_bytes_give_grasps_or_one_sentence(tmp_path_factory, start, rest, suffix):
+    path = tmp_path_factory.getbasetemp() / f"fuzz{suffix}"
+    path.write_bytes(start + rest)
+    assert gives_grasps_or_one_sentence(path)
+
+
+numbers = st.one_of(st.floats(), st.integers(), st.none(), st.text(max_size=3), st.lists(st.floats(), max_size=4))
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.dictionaries(st.sampled_from(["translation", "rotation", "width", "quality"]), numbers), st.booleans())
+def test_any_record_gives_grasps_or_one_sentence(tmp_path_factory, values, listed):
+    path = tmp_path_factory.getbasetemp() / "fuzz_record.json"
+    path.write_text(json.dumps({"grasps": [values] if listed else values}))
+    assert gives_grasps_or_one_sentence(path)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32), st.floats(0, 1))
+def test_a_damaged_file_gives_grasps_or_one_sentence(tmp_path_factory, seed, place):
+    folder = tmp_path_factory.getbasetemp()
+    format = list(FORMATS)[seed % len(FORMATS)]
+    path = write_grasps(grasps(2), folder / f"whole{FORMATS[format]}", HAND, format=format)
+    content = bytearray(path.read_bytes())
+    content[int(place * (len(content) - 1))] ^= 1 + seed % 255
+    damaged = folder / f"damaged{path.suffix}"
+    damaged.write_bytes(content[: len(content) - seed % 3])
+    assert gives_grasps_or_one_sentence(damaged)
