@@ -18,8 +18,8 @@ from lightning.pytorch.loggers import WandbLogger
 from plgp.data.datamodule import PLGPDataModule
 from plgp.evaluation.map_figures import attempt_picture, draw_prediction
 from plgp.module import GraspModule
-from plgp.policy.decoder import DecoderSettings
 from plgp.policy.network import NetworkPolicy
+from plgp.policy.settings import DecoderSettings
 from plgp.policy.workspace import Workspace
 from sim.benchmark.attempt_table import recorded_grasp
 from sim.benchmark.observation import observe

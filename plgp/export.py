@@ -88,6 +88,7 @@ def describe(module: GraspModule) -> dict[str, Any]:
         "window": form.window,
         "gripper": asdict(module.gripper),
         "network": module.hparams["network"],
+        "trained_view": None if module.trained_view is None else module.trained_view.to_dict(),
     }
 
 

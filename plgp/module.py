@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import zipfile
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,16 @@ from torch import Tensor, nn
 
 from plgp.data.batch import Batch
 from plgp.data.input_format import InputFormat
+from plgp.data.trained_view import TrainedView
 from plgp.losses import GraspLoss, LossTerms
 from plgp.metrics import GraspMetrics
 from plgp.networks.base import GraspNetwork, select_memory
-from plgp.targets import GraspMaps
+from plgp.targets import GraspMaps, LabelBatch, rasterise
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 
+log = logging.getLogger(__name__)
+VIEW = "trained_view"  # a checkpoint's key
 ADAM = {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
 
 
@@ -101,6 +105,7 @@ class GraspModule(lightning.LightningModule):
             }
         )
         self.network = build_network(_plain(network), self.input_format.channels, bins)
+        self.trained_view: TrainedView | None = None
         self.loss: nn.Module = instantiate(_plain(loss)) if loss else GraspLoss()
         self.metrics = GraspMetrics(
             max_opening=self.gripper.max_opening,
@@ -110,6 +115,39 @@ class GraspModule(lightning.LightningModule):
             rectangle_angle=float(rectangle_angle),
             rectangle_iou=float(rectangle_iou),
         )
+
+    def setup(self, stage: str) -> None:
+        """Takes the data's ``TrainedView``. Raises InputError where the data feed another input than the module's."""
+        data = getattr(self.trainer, "datamodule", None)
+        view = getattr(data, "trained_view", None)
+        if isinstance(view, TrainedView):
+            own = replace(view, input_format=self.input_format, gripper=self.gripper, bins=self.network.bins)
+            differences = view.differences(own)
+            if differences:
+                raise InputError(
+                    f"data and network must agree, or it would train on one input and predict on another: the data say "
+                    f"and the module says {'; '.join(differences)}; set it once for both, as python train.py does"
+                )
+            self.trained_view = view
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Saves the trained view."""
+        if self.trained_view is not None:
+            checkpoint[VIEW] = self.trained_view.to_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Compares the trained view of a run that is resumed with the present data's; raises InputError."""
+        if self.trained_view is None or VIEW not in checkpoint:
+            return
+        before = TrainedView.from_dict(checkpoint[VIEW], "resume")
+        differences = before.differences(self.trained_view)
+        if differences:
+            raise InputError(
+                f"the run to resume was trained with other data: {'; '.join(differences)}; start a new run"
+            )
+        if before.recipe_hash and before.recipe_hash != self.trained_view.recipe_hash:
+            names = f"'{before.data_set}' and goes on with '{self.trained_view.data_set}'"
+            log.warning("the run to resume was trained on %s: another recipe", names)
 
     def on_fit_start(self) -> None:
         """Keeps the seed that ``lightning.seed_everything`` left."""
@@ -136,19 +174,28 @@ class GraspModule(lightning.LightningModule):
         return terms.total
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
-        """Updates the metrics."""
+        """Updates the metrics, with the images that count: under DDP the last round repeats some.
+
+        The metrics' truth are the labels alone, whatever the targets of the loss were enhanced to.
+        """
         assert batch.target is not None
-        logits, target = self.network(batch.image), GraspMaps(*batch.target)
-        self.log(
-            "val/loss",
-            self.loss(logits, target).total,
-            prog_bar=True,
-            batch_size=len(batch.image_index),
-            sync_dist=True,
+        logits = self.network(batch.image)
+        counted = batch.image_index >= 0
+        size = int(counted.sum())
+        truth = rasterise(
+            LabelBatch(*batch.labels),
+            (len(counted), *batch.image.shape[2:]),
+            bins=self.network.bins,
+            max_opening=self.gripper.max_opening,
+            enhance=False,
         )
-        self.metrics.update(logits, target, batch.pixels_per_metre)
+        logits, target, truth = (GraspMaps(*(m[counted] for m in maps)) for maps in (logits, batch.target, truth))
+        loss = self.loss(logits, target).total if size else torch.zeros((), device=counted.device)
+        self.log("val/loss", loss, prog_bar=True, batch_size=size, sync_dist=True)
+        if size:
+            self.metrics.update(logits, truth, batch.pixels_per_metre[counted])
         for name, metric in self.metrics.items().items():
-            self.log(f"val/{name}", metric, on_step=False, on_epoch=True, batch_size=len(batch.image_index))
+            self.log(f"val/{name}", metric, on_step=False, on_epoch=True, batch_size=size)
 
     def configure_optimizers(self) -> Any:
         """Returns the optimizer, with its schedule if there is one."""
@@ -224,4 +271,21 @@ def load_module(path: str | Path, weights: bool = True) -> GraspModule:
             module.network.load_state_dict({k.removeprefix("network."): v for k, v in own.items()})
     except (TypeError, RuntimeError, AttributeError) as error:
         raise InputError(f"checkpoint '{path}' does not fit this version of plgp: {error}") from error
+    module.trained_view = _saved_view(checkpoint, module, path)
     return module.eval()
+
+
+def _saved_view(checkpoint: Mapping[str, Any], module: GraspModule, path: Path) -> TrainedView:
+    """Returns a checkpoint's trained view; of an old one without, the paper's world. Raises InputError."""
+    if VIEW not in checkpoint:
+        log.warning(
+            "checkpoint '%s' does not say what it was trained on; taken: the paper's camera, 640x480 from 0.6 m", path
+        )
+        gripper, bins = module.gripper, module.network.bins
+        return TrainedView(input_format=module.input_format, gripper=gripper, bins=bins)
+    view = TrainedView.from_dict(checkpoint[VIEW], str(path))
+    own = replace(view, input_format=module.input_format, gripper=module.gripper, bins=module.network.bins)
+    differences = view.differences(own)
+    if differences:
+        raise InputError(f"checkpoint '{path}' contradicts itself: {'; '.join(differences)}; train it again")
+    return view

@@ -19,8 +19,8 @@ from rich.table import Table
 from scipy.spatial.transform import Rotation
 
 from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
-from plgp.policy.decoder import DecoderSettings
 from plgp.policy.network import NetworkPolicy
+from plgp.policy.settings import DecoderSettings
 from plgp.policy.workspace import allowed_pixels
 from sim.cli import run_hydra
 from sim.errors import InputError
@@ -121,7 +121,14 @@ def grasp_record(
     if poses.frame == "world":
         camera["pose"] = seen.camera.pose.tolist()
     frames = {"reference": poses.frame, "hand_frame": hand_frame}
-    known = {"sources": sources, "camera": camera, "gripper": asdict(policy.gripper), "modality": modality(policy)}
+    known: dict[str, Any] = {
+        "sources": sources,
+        "camera": camera,
+        "gripper": asdict(policy.gripper),
+        "modality": modality(policy),
+    }
+    if policy.trained_view is not None:
+        known["trained_view"] = policy.trained_view.to_dict()
     return {**known, **frames, "frames": FRAMES, "units": UNITS, "grasps": rows}
 
 
@@ -258,6 +265,9 @@ def _predict_one(
     hand_frame: str,
 ) -> dict[str, Any]:
     """Returns one image's record after it was printed, saved and drawn beside ``target``."""
+    unlike = "" if policy.trained_view is None else policy.trained_view.unlike(seen)
+    if unlike:
+        print(f"{sources['depth']}: {unlike}", file=sys.stderr)
     grasps = policy.pixel_grasps(seen, config.count)
     poses = grasps.to_poses(seen.depth, seen.camera)
     if config.camera_pose is not None and config.frame != "camera":

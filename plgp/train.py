@@ -76,6 +76,8 @@ def train(config: DictConfig) -> dict[str, float]:
         if first and config.data.get("recipe") is not None:
             data.prepare_data()  # Lightning would do it in fit; here its time counts by itself
             clock.lap("data")
+        elif config.data.get("recipe") is None:
+            _take_gripper(config, data)
         module = instantiate(config.module)
         loggers = [instantiate(c) for c in (config.get("logger") or {}).values() if c is not None]
         trainer = instantiate(config.trainer, callbacks=_callbacks(config, bool(loggers)), logger=loggers or False)
@@ -92,6 +94,25 @@ def train(config: DictConfig) -> dict[str, float]:
         if trainer.is_global_zero:
             print(f"wall time: {clock}", flush=True)
         return metrics
+
+
+def _take_gripper(config: DictConfig, data: Any) -> None:
+    """Puts the gripper that the data set was made for into the configuration; says so where it was another.
+
+    The network, the benchmark and the final table all take theirs from there.
+    """
+    from dataclasses import asdict
+
+    data.setup("fit")
+    own = asdict(data.trained_view.gripper)
+    asked = {name: config.gripper.get(name) for name in own}
+    if all(isinstance(asked[n], int | float) and abs(asked[n] - own[n]) < 1e-6 for n in own):
+        return
+    text = ", ".join(f"{name} {own[name]}" for name in own if asked[name] != own[name])
+    print(f"gripper: the one that the data set was made for ({text}), not the one of gripper=", file=sys.stderr)
+    for name, value in own.items():
+        OmegaConf.update(config, f"gripper.{name}", value)
+    OmegaConf.save(config, Path(config.output) / "config.yaml", resolve=True)
 
 
 def _callbacks(config: DictConfig, logged: bool) -> list[Any]:

@@ -9,3 +9,4 @@ from .datamodule import PLGPDataModule as PLGPDataModule
 from .frames import GraspFrames as GraspFrames
 from .input_format import InputFormat as InputFormat
 from .sampler import EpochSampler as EpochSampler
+from .trained_view import TrainedView as TrainedView

@@ -20,7 +20,7 @@ class Sample(NamedTuple):
         image: (C, H, W) float32, normalised.
         grasps: The grasps within the image.
         instance_mask: (H, W) uint8, 0 = background.
-        image_index: Index of the image in the data set.
+        image_index: Index of the image in the data set; -1 for one that is repeated and does not count.
         pixels_per_metre: Scale of the image at the distance of the tray's centre (the world's origin).
     """
 
@@ -38,7 +38,7 @@ class Batch(NamedTuple):
         image: (B, C, H, W) float32, normalised.
         labels: Ragged labels.
         instance_mask: (B, H, W) uint8, 0 = background.
-        image_index: (B,) int64, indices of the images in the data set.
+        image_index: (B,) int64, indices of the images in the data set; -1 for those that do not count.
         pixels_per_metre: (B,) float32, scale of each image at the distance of the tray's centre.
         target: Dense targets; None until the batch is on its device.
     """

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from plgp.data.batch import Batch, collate
 from plgp.data.frames import GraspFrames
 from plgp.data.input_format import InputFormat
 from plgp.data.sampler import EpochSampler
+from plgp.data.trained_view import TrainedView
 from plgp.targets import LabelBatch, rasterise
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
@@ -64,7 +66,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         jitter: Colour jitter of RGB; see ``AugmentationSettings``.
         fresh_noise: Noise drawn anew in each epoch over the clean depth, in place of ``depth_key``'s images.
         bins: Number of angle bins, K.
-        max_opening: L4, the unit of the width targets, metres.
+        max_opening: L4, the unit of the width targets, metres; None is that of the data set's gripper, and no other
+            fits.
         enhance: Whether labels are copied to their neighbours.
         neighbour_quality: Quality of those copies, in (0, 1].
         guard: Whether the copies stay on the label's own object; the paper's enhancement has no guard.
@@ -82,6 +85,7 @@ class PLGPDataModule(lightning.LightningDataModule):
     """
 
     source: DataSet | None
+    _trained_view: TrainedView
 
     def __init__(
         self,
@@ -100,7 +104,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         jitter: float = 0.0,
         fresh_noise: DepthNoise | None = None,
         bins: int = 18,
-        max_opening: float = 0.1,
+        max_opening: float | None = None,
         enhance: bool = True,
         neighbour_quality: float = 0.9,
         guard: bool = True,
@@ -124,7 +128,7 @@ class PLGPDataModule(lightning.LightningDataModule):
             crop=crop, translate_px=translate_px, rotate_deg=float(rotate_deg), flip=flip, jitter=float(jitter)
         )
         self.fresh_noise = fresh_noise
-        self.depth_key, self.bins, self.max_opening = depth_key, bins, float(max_opening)
+        self.depth_key, self.bins, self.max_opening = depth_key, bins, max_opening
         self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.samples_per_epoch, self.val_samples = samples_per_epoch, val_samples
@@ -143,13 +147,27 @@ class PLGPDataModule(lightning.LightningDataModule):
         generate(self.recipe, self.folder, workers=self.generate_workers)
 
     def setup(self, stage: str | None = None) -> None:
-        """Opens the data set and splits it by scene."""
+        """Opens the data set and splits it by scene.
+
+        Raises:
+            InputError: The data set has other bins, another gripper, or too few scenes.
+        """
         if self.source is None:
             self.source = DataSet(self.folder)
             recipe = self.source.manifest.recipe
             angles = recipe.get("labels", {}).get("angles", self.bins)
             if angles != self.bins:
                 raise InputError(f"data set '{self.folder}' has labels of {angles} angles, bins is {self.bins}")
+            key = self.depth_key if self.fresh_noise is None else "depth"
+            view = TrainedView.of_data_set(self.source.manifest, self.input_format, depth_key=key)
+            if self.fresh_noise is not None:
+                view = replace(view, depth_noise=asdict(self.fresh_noise))
+            self._trained_view, opening = view, view.gripper.max_opening
+            if self.max_opening is not None and abs(self.max_opening - opening) > 1e-6:
+                raise InputError(
+                    f"data.max_opening is {self.max_opening} m, but the labels of '{self.folder}' are for a gripper "
+                    f"that opens {opening} m; leave data.max_opening out"
+                )
             self.indices = dict(zip(("train", "val", "test"), self.source.splits(*self.splits), strict=True))
             if not self.indices["train"]:
                 raise InputError(
@@ -158,6 +176,12 @@ class PLGPDataModule(lightning.LightningDataModule):
             if self.overfit is not None:
                 few = self.indices["train"][: self.overfit]
                 self.indices |= {"train": few, "val": few}
+
+    @property
+    def trained_view(self) -> TrainedView:
+        """What a network's world is that trains on this data; after ``setup``."""
+        assert self.source is not None, "setup() comes first"
+        return self._trained_view
 
     def frames(self, train: bool) -> GraspFrames:
         """Returns the images as training (augmented) or evaluation (centre crop) sees them."""
@@ -209,7 +233,7 @@ class PLGPDataModule(lightning.LightningDataModule):
             LabelBatch(*batch.labels),
             shape,
             bins=self.bins,
-            max_opening=self.max_opening,
+            max_opening=self.trained_view.gripper.max_opening,
             enhance=self.enhance,
             neighbour_quality=self.neighbour_quality,
             instance_mask=batch.instance_mask if self.guard else None,

@@ -13,7 +13,7 @@ from torch.utils.data import Dataset
 from plgp.data.augmentation import Augmentation, GraspArrays, LabelledImage
 from plgp.data.batch import Sample
 from plgp.data.input_format import InputFormat
-from plgp.data.sampler import Key
+from plgp.data.sampler import REPEATED, Key
 from sim.depth_noise import DepthNoise
 
 
@@ -46,8 +46,8 @@ class GraspFrames(Dataset[Sample]):
     fresh_noise: DepthNoise | None = None
 
     def __getitem__(self, key: Key) -> Sample:
-        """Returns the sample of image ``index`` as epoch ``epoch`` sees it."""
-        epoch, index = key
+        """Returns the sample of image ``index`` as epoch ``epoch`` sees it; a repeated one has the index -1."""
+        epoch, index = max(key[0], 0), key[1]
         depth_key = self.depth_key if self.fresh_noise is None else "depth"
         use_rgb, use_depth = self.input_format.uses_rgb, self.input_format.uses_depth
         read = self.source.read(index, ["instance_mask"] + ["rgb"] * use_rgb + [depth_key] * use_depth)
@@ -67,5 +67,6 @@ class GraspFrames(Dataset[Sample]):
         mask = labelled.instance_mask
         assert mask is not None
         image = torch.from_numpy(self.input_format(labelled.rgb, labelled.depth))
+        shown = REPEATED if key[0] == REPEATED else index
         scale = float(read["intrinsics"][0, 0] / np.linalg.norm(read["pose"][:3, 3]))
-        return Sample(image, labelled.grasps, torch.from_numpy(np.ascontiguousarray(mask)), index, scale)
+        return Sample(image, labelled.grasps, torch.from_numpy(np.ascontiguousarray(mask)), shown, scale)

@@ -9,12 +9,15 @@ import torch
 from torch.utils.data import Sampler
 
 Key = tuple[int, int]  # (epoch, index of the image)
+REPEATED = -1  # in place of the epoch: the image is there to fill a round, and does not count
 
 
 class EpochSampler(Sampler[Key]):
     """Yields (epoch, index), so that loader workers that outlive an epoch still learn which one it is.
 
-    Under torch.distributed each rank takes its share; all shares have the same length.
+    Under torch.distributed each rank takes its share; all shares have the same length. Where images are visited in
+    fixed order, those that are visited again to fill the last round carry ``REPEATED`` in place of the epoch: a
+    validation counts every image once.
     """
 
     def __init__(
@@ -52,8 +55,9 @@ class EpochSampler(Sampler[Key]):
         while len(order) < wanted:
             part = rng.permutation(self.indices).tolist() if self.shuffle else self.indices
             order.extend(part)
-        for index in order[rank:wanted:ranks]:
-            yield (self.epoch if self.shuffle else 0, index)
+        for place in range(rank, wanted, ranks):
+            fixed = REPEATED if place >= self.total else 0
+            yield (self.epoch if self.shuffle else fixed, order[place])
 
 
 def _rank_and_ranks() -> tuple[int, int]:

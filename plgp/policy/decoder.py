@@ -1,59 +1,38 @@
-"""From dense maps to ranked grasps that a gripper can execute: local maxima, and the shared depth rule."""
+"""From dense maps to ranked grasps that a gripper can execute: one score, and the shared depth rule."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from typing import NamedTuple
 
 import numpy as np
-import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor
 
+from plgp.policy.candidates import Candidates
+from plgp.policy.peaks import best_peaks, shuffle
+from plgp.policy.settings import DecoderSettings
 from plgp.targets import GraspMaps
 from sim.camera import PinholeCamera
-from sim.compiled import compiled
-from sim.errors import InputError
-from sim.grasp import PixelGrasps, bin_to_angle, deepest_free_depth
+from sim.grasp import PixelGrasps
 from sim.gripper import GripperGeometry
 
-# A score of 0 would not be told from a forbidden pixel's.
-_LEAST_SCORE = 1e-12
 _WIDENINGS = (0.02, 0.04, 0.06, 0.08)  # metres
-_ACROSS = np.array([-0.9, 0.0, 0.9])  # probes over half of a finger's width ...
-_ALONG = np.array([0.1, 0.5, 0.9])  # ... and over its thickness
+_BATCH = 256  # candidates that are tried at once
 
 
-@dataclass(frozen=True, kw_only=True)
-class DecoderSettings:
-    """How maps become grasps; lengths in metres unless they end in _px.
+class _Way(NamedTuple):
+    """A way of going down for a grasp that is tried.
 
     Attributes:
-        smoothing_px: Standard deviation of a Gaussian over the quality map; 0 leaves the map alone.
-        suppression_px: Distance (half a square window) within which only the best grasp is kept. Where too few
-            grasps remain, the distance is halved, and halved again down to 0.
-        extra_opening: Opening beyond the predicted width, up to the gripper's L4. Wider openings are tried only
-            where too few grasps remain even without suppression.
-        min_depth: Least depth that a grasp must be able to go to.
-        margin: Space kept free on every side of a finger; the labels' own is 2.5 mm.
-        depth_margin: Space kept free under fingers and palm, because the depth is noisy; at most half of the
-            free way.
-        pool: Greatest number of candidates that are tried for each distance, best first.
+        widening: Opening beyond the usual one, metres.
+        close: Whether the fingers pass closer: without margin beside them and with a seventh of that below.
+        factor: Factor on the score: the way is less sure.
     """
 
-    smoothing_px: float = 0.0
-    suppression_px: int = 4
-    extra_opening: float = 0.010
-    min_depth: float = 0.005
-    margin: float = 0.0025
-    depth_margin: float = 0.007
-    pool: int = 10_000
-
-    def __post_init__(self) -> None:
-        """Checks ranges; raises InputError."""
-        for f in fields(self):
-            if not getattr(self, f.name) >= 0:
-                raise InputError(f"decoder.{f.name} is {getattr(self, f.name)}; give a number that is not negative")
+    widening: float
+    close: bool
+    factor: float
 
 
 def decode(
@@ -66,14 +45,19 @@ def decode(
     settings: DecoderSettings | None = None,
     allowed: NDArray[np.bool_] | None = None,
     logits: bool = False,
+    weight: NDArray[np.float32] | None = None,
 ) -> PixelGrasps:
-    """Returns up to ``count`` executable grasps, best first.
+    """Returns up to ``count`` executable grasps, best first; a shorter list is the beginning of a longer one.
 
-    A pixel's score is its quality times its best angle's; its width is that angle's. Candidates are local maxima
-    of the score; among equal scores, those that a fixed shuffle of the pixels puts first. ``deepest_free_depth``
-    says how deep each can go. Candidates without a known depth, or with too little, are dropped. Where fewer than
-    ``count`` are found, others are tried that lie closer to each other or open wider than predicted. One of those
-    may be the best, so a longer list can begin with another grasp.
+    One score ranks them: quality x angle's quality x min(1, d / full_depth) / (1 + (e / edge_spread)^2), where d is
+    the depth that ``deepest_free_depth`` allows and e the spread of the object's edges under the fingers
+    (``edge_spread``): an edge that is not straight across the closing direction lets the object slip. The formula was
+    chosen on scenes of seen objects. The next grasp is always the one of the greatest score, after each chosen grasp
+    has lowered those near it by ``repeat``. So distinct places come first, near neighbours of a good grasp before
+    far places that are worse, and flat objects last, but not never.
+
+    A pixel's angle is its best one, and its width is that angle's. Among equal scores, a fixed shuffle of the pixels
+    decides. Candidates without a known depth, or with too little, are dropped.
 
     Args:
         maps: One image's maps: (1, 1, H, W), (1, K, H, W), (1, K, H, W).
@@ -85,246 +69,124 @@ def decode(
         allowed: (H, W) bool, where grasps may lie; None is everywhere.
         logits: Whether the maps are a network's logits, not probabilities: the sigmoid is then taken only of
             those values that are needed, a few of each pixel's 37.
-    """
-    settings = settings or DecoderSettings()
-    search = _Search(maps, depth, camera, gripper=gripper, settings=settings, allowed=allowed, logits=logits)
-    chosen: list[PixelGrasps] = []
-    found = 0
-    for radius, widening in _stages(settings, gripper.max_opening):
-        pixels = search.candidates(radius, widening)
-        start, step = 0, 4 * count
-        while start < len(pixels) and found < count:
-            some = search.executable(pixels[start : start + step], widening)[: count - found]
-            search.take(some)
-            chosen.append(some)
-            found += len(some)
-            start, step = start + step, 2 * step
-        if found >= count:
-            break
-    if not chosen:
-        return PixelGrasps(**{f.name: np.zeros(0) for f in fields(PixelGrasps)})  # type: ignore[arg-type]
-    merged = {f.name: np.concatenate([getattr(c, f.name) for c in chosen]) for f in fields(PixelGrasps)}
-    grasps = PixelGrasps(**merged)
-    return grasps[np.argsort(-grasps.quality, kind="stable")]
-
-
-def _stages(settings: DecoderSettings, max_opening: float) -> list[tuple[int, float]]:
-    """Returns (suppression radius in pixels, metres more than the usual opening), in the order of trying."""
-    radii = [settings.suppression_px]
-    while radii[-1]:
-        radii.append(radii[-1] // 2)
-    return [(r, 0.0) for r in radii] + [(settings.suppression_px, w) for w in _WIDENINGS if w < max_opening]
-
-
-class _Search:
-    """One image's scores, and which pixels have been taken or tried so far."""
-
-    def __init__(
-        self,
-        maps: GraspMaps,
-        depth: NDArray[np.floating],
-        camera: PinholeCamera,
-        *,
-        gripper: GripperGeometry,
-        settings: DecoderSettings,
-        allowed: NDArray[np.bool_] | None,
-        logits: bool,
-    ) -> None:
-        self.depth, self.camera, self.gripper, self.settings = depth, camera, gripper, settings
-        quality = torch.sigmoid(maps.quality.float()) if logits else maps.quality.float()
-        best, angle_bin = maps.angle[0].max(dim=0)
-        best = torch.sigmoid(best.float()) if logits else best.float()
-        score = (_smooth(quality, settings.smoothing_px)[0, 0] * best).clamp(min=_LEAST_SCORE).cpu().numpy()
-        usable = depth > 0 if allowed is None else (depth > 0) & allowed
-        self.score: NDArray[np.float32] = np.where(usable, score, np.float32(0))
-        self.angle_bin, self.bins = angle_bin.cpu().numpy(), maps.angle.shape[1]
-        self.width, self.logits = maps.width[0], logits
-        self.taken = np.zeros(depth.size, dtype=bool)
-        self._tried: dict[float, NDArray[np.bool_]] = {}
-        self._peaks: dict[int, NDArray[np.int64]] = {}
-
-    def candidates(self, radius: int, widening: float) -> NDArray[np.int64]:
-        """Returns the flat pixels worth trying, best first: neither taken, nor tried with this opening."""
-        if radius not in self._peaks:
-            self._peaks[radius] = best_peaks(self.score, radius, self.settings.pool)
-        pixels = self._peaks[radius]
-        tried = self._tried.setdefault(widening, np.zeros(self.taken.shape, dtype=bool))
-        return pixels[~(self.taken[pixels] | tried[pixels])]
-
-    def executable(self, pixels: NDArray[np.int64], widening: float) -> PixelGrasps:
-        """Returns the grasps at some pixels that can go at least ``min_depth`` deep, in their order."""
-        self._tried[widening][pixels] = True
-        row, col = np.divmod(pixels, self.depth.shape[1])
-        k = self.angle_bin[row, col]
-        predicted = self.width[k, row, col].float()
-        predicted = torch.sigmoid(predicted) if self.logits else predicted
-        share = predicted.cpu().numpy().astype(np.float64)
-        opening = self.gripper.max_opening
-        width = np.clip(share * opening + (self.settings.extra_opening + widening), 0, opening)
-        angle = bin_to_angle(k, self.bins)
-        grasps = {"row": row, "col": col, "angle": angle, "width": width}
-        clear = ~blocked(self.depth, self.camera, self.gripper, **grasps, settings=self.settings)
-        row, col, angle, width = row[clear], col[clear], angle[clear], width[clear]
-        free = deepest_free_depth(
-            self.depth,
-            self.camera,
-            self.gripper,
-            row,
-            col,
-            angle,
-            width,
-            margin=self.settings.margin,
-            depth_margin=self.settings.depth_margin,
-        )
-        score = self.score[row, col].astype(np.float64)
-        deep = np.nan_to_num(free, nan=-1.0) >= self.settings.min_depth
-        return PixelGrasps(row, col, free, angle, width, score)[deep]
-
-    def take(self, grasps: PixelGrasps) -> None:
-        """Marks grasps as part of the answer."""
-        self.taken[grasps.row * self.depth.shape[1] + grasps.col] = True
-
-
-def _smooth(quality: Tensor, sigma: float) -> Tensor:
-    """Returns a (1, 1, H, W) map after a Gaussian of ``sigma`` pixels."""
-    if sigma <= 0:
-        return quality
-    reach = int(np.ceil(3 * sigma))
-    steps = torch.arange(-reach, reach + 1, device=quality.device, dtype=quality.dtype)
-    kernel = torch.exp(-(steps**2) / (2 * sigma**2))
-    kernel = kernel / kernel.sum()
-    padded = F.pad(quality, (reach, reach, reach, reach), mode="replicate")
-    return F.conv2d(F.conv2d(padded, kernel.view(1, 1, 1, -1)), kernel.view(1, 1, -1, 1))
-
-
-@compiled
-def _shuffled(pixel: int) -> int:
-    """Returns a pixel's place in a fixed shuffle (Knuth's multiplicative hash, one to one on 32 bits)."""
-    return (pixel * 2654435761) & 0xFFFFFFFF
-
-
-@compiled
-def _local_maxima(score: NDArray[np.float32], radius: int) -> NDArray[np.int64]:
-    """Returns the flat pixels of the local maxima above 0, in the image's order; see ``best_peaks``."""
-    height, width = score.shape
-    found = np.empty(height * width, np.int64)
-    count = 0
-    for row in range(height):
-        for col in range(width):
-            value = score[row, col]
-            if value <= 0:
-                continue
-            own, highest = row * width + col, True
-            for r in range(max(0, row - radius), min(height, row + radius + 1)):
-                for c in range(max(0, col - radius), min(width, col + radius + 1)):
-                    other = score[r, c]
-                    tied = other == value and _shuffled(r * width + c) < _shuffled(own)
-                    if other > value or tied:
-                        highest = False
-                        break
-                if not highest:
-                    break
-            if highest:
-                found[count] = own
-                count += 1
-    return found[:count]
-
-
-def best_peaks(score: NDArray[np.float32], radius: int, limit: int) -> NDArray[np.int64]:
-    """Returns the best ``limit`` local maxima above 0, best first.
-
-    Among equal scores, the pixel that comes first in a fixed shuffle counts as better. So a flat map favours no
-    corner of the image, and is thinned out like any other.
-
-    Args:
-        score: (H, W) float32.
-        radius: Half the side of the square window, pixels; 0 makes every pixel a maximum.
-        limit: Greatest number of maxima.
+        weight: (H, W) float32 in [0, 1], factor on the pixels' scores; None is 1.
 
     Returns:
-        (N,) int64 flat pixels, row * W + column.
+        The grasps; their quality is the score by which they were chosen, and falls along the list.
     """
-    pixels = _local_maxima(score, radius) if radius else np.flatnonzero(score > 0)
-    values = score.ravel()[pixels]
-    if 0 < limit < len(pixels):  # those that stand no chance need not be sorted
-        least = np.partition(values, len(values) - limit)[len(values) - limit]
-        pixels, values = pixels[values >= least], values[values >= least]
-    return pixels[np.lexsort(((pixels * 2654435761) & 0xFFFFFFFF, -values))][:limit]
+    settings = settings or DecoderSettings()
+    search = Candidates(maps, depth, camera, gripper=gripper, settings=settings, allowed=allowed, logits=logits)
+    if weight is not None:
+        search.score *= weight[search.inner]
+    ways = [_Way(0.0, False, 1.0), *(_Way(w, False, 0.7) for w in _WIDENINGS if w < gripper.max_opening)]
+    ranking = _Ranking(settings)
+    if not search.score.any():
+        return ranking.grasps()
+    queue = _Queue(search, [*ways, _Way(0.0, True, 0.3)])
+    while len(ranking.chosen) < count:
+        if ranking.best_value() >= queue.bound() and ranking.best_value() > 0:
+            ranking.choose()
+        elif queue.bound() > 0:
+            ranking.add(*queue.try_next(_BATCH))
+        else:
+            break
+    return ranking.grasps()
 
 
-@compiled
-def _blocked(
-    depth: NDArray[np.float32],
-    focal: tuple[float, float],
-    centre: tuple[float, float],
-    rows: NDArray[np.int64],
-    cols: NDArray[np.int64],
-    angles: NDArray[np.float64],
-    widths: NDArray[np.float64],
-    thickness: float,
-    across: float,
-    margin: float,
-    min_depth: float,
-    along: NDArray[np.float64],
-    sideways: NDArray[np.float64],
-) -> NDArray[np.bool_]:
-    """Returns ``blocked`` at probes ``along`` a finger's thickness and ``sideways`` over its half width."""
-    result = np.zeros(len(rows), np.bool_)
-    for i in range(len(rows)):
-        surface = depth[rows[i], cols[i]]
-        x0 = (cols[i] - centre[1]) / focal[1] * surface
-        y0 = (rows[i] - centre[0]) / focal[0] * surface
-        cosine, sine = np.cos(angles[i]), np.sin(angles[i])
-        inner, outer = widths[i] / 2 - margin, widths[i] / 2 + thickness + margin
-        for probe in range(2 * len(along) * len(sideways)):
-            side = 2 * (probe % 2) - 1
-            j, k = (probe // 2) % len(along), probe // (2 * len(along))
-            a, b = side * (inner + along[j] * (outer - inner)), sideways[k] * across
-            c = int(np.floor(centre[1] + focal[1] * (x0 + a * cosine + b * sine) / surface + 0.5))
-            r = int(np.floor(centre[0] + focal[0] * (y0 - a * sine + b * cosine) / surface + 0.5))
-            if r < 0 or c < 0 or r >= depth.shape[0] or c >= depth.shape[1]:
-                continue
-            z = depth[r, c]
-            if z <= 0 or z - np.float64(surface) >= min_depth:
-                continue
-            # As the depth rule does: where the pixel's own depth puts it, not where it appears.
-            x, y = (c - centre[1]) / focal[1] * z - x0, (r - centre[0]) / focal[0] * z - y0
-            a, b = x * cosine - y * sine, x * sine + y * cosine
-            if inner <= side * a <= outer and -across <= b <= across:
-                result[i] = True
-                break
-    return result
+class _Queue:
+    """Candidates in the order of the most that their score can be; each is tried in one way after the other."""
+
+    def __init__(self, search: Candidates, ways: Sequence[_Way]) -> None:
+        self.search, self.ways = search, ways
+        score, settings = search.score, search.settings
+        # The local maxima come first: beside one, a grasp is as good as a repetition of it.
+        peaks = best_peaks(score, 1, settings.pool)
+        others = best_peaks(score, 0, settings.pool)
+        others = others[~np.isin(others, peaks)][: settings.pool // 4]
+        pixels = np.concatenate([peaks, others])
+        share = np.where(np.arange(len(pixels)) < len(peaks), 1.0, settings.repeat) * search.straightness(pixels)
+        self.pixel, self.way = np.tile(pixels, len(ways)), np.repeat(np.arange(len(ways)), len(pixels))
+        self.share = np.concatenate([share * way.factor for way in ways])
+        self.most = np.tile(score.ravel()[pixels], len(ways)) * self.share
+        self.order = np.lexsort((shuffle(self.pixel), -self.most))
+        self.done = np.zeros(score.size, dtype=bool)
+        self.next = 0
+
+    def bound(self) -> float:
+        """Returns the most that the score of any candidate can be that was not tried yet; 0 after the last."""
+        while self.next < len(self.order) and self.done[self.pixel[self.order[self.next]]]:
+            self.next += 1
+        return float(self.most[self.order[self.next]]) if self.next < len(self.order) else 0.0
+
+    def try_next(self, number: int) -> tuple[PixelGrasps, NDArray[np.float64]]:
+        """Returns the executable ones of the next candidates, and their scores.
+
+        Args:
+            number: Number of candidates that are tried.
+        """
+        some = self.order[self.next : self.next + number]
+        self.next += len(some)
+        found, scores = [], []
+        close = np.array([way.close for way in self.ways])[self.way[some]]
+        for entries, closely in ((some[~close], False), (some[close], True)):
+            # Of a pixel's ways in one batch, the surest that is executable counts: they are in that order.
+            entries = entries[~self.done[self.pixel[entries]]]
+            widening = np.array([way.widening for way in self.ways])[self.way[entries]]
+            grasps, kept = self.search.executable(self.pixel[entries], widening, closely)
+            entries = entries[kept]
+            first = np.sort(np.unique(self.pixel[entries], return_index=True)[1])
+            self.done[self.pixel[entries]] = True
+            found.append(grasps[first])
+            scores.append(grasps.quality[first] * self.share[entries[first]])
+        return _joined(found), np.concatenate(scores)
 
 
-def blocked(
-    depth: NDArray[np.floating],
-    camera: PinholeCamera,
-    gripper: GripperGeometry,
-    *,
-    row: NDArray[np.int64],
-    col: NDArray[np.int64],
-    angle: NDArray[np.float64],
-    width: NDArray[np.float64],
-    settings: DecoderSettings,
-) -> NDArray[np.bool_]:
-    """Returns (N,) bool: grasps of which a few pixels prove that they cannot go ``min_depth`` deep.
+class _Ranking:
+    """Executable grasps and those chosen of them, in order."""
 
-    18 pixels under the fingers are looked at, in place of the thousands that ``deepest_free_depth`` looks at.
-    Each is judged as that rule would judge it, so no grasp that the rule would keep is dropped.
+    def __init__(self, settings: DecoderSettings) -> None:
+        self.settings = settings
+        self.tried = _joined([])
+        self.value = np.zeros(0)
+        self.chosen: list[int] = []
+        self.qualities: list[float] = []
 
-    Args:
-        depth: (H, W) floating, metres, 0 = missing.
-        camera: The camera of the depth image.
-        gripper: The gripper; its finger width and thickness count.
-        row: (N,) int64, pixels.
-        col: (N,) int64, pixels.
-        angle: (N,) float64, radians, counter-clockwise as the image is seen.
-        width: (N,) float64, metres between the inner finger faces.
-        settings: The decoder's settings; ``margin`` and ``min_depth`` count.
-    """
-    m = camera.intrinsics
-    across = gripper.finger_width / 2 + settings.margin
-    image = np.ascontiguousarray(depth, dtype=np.float32)
-    places = (m[1, 1], m[0, 0]), (m[1, 2], m[0, 2]), row, col, angle, width
-    fingers = gripper.finger_thickness, across, settings.margin, settings.min_depth
-    return _blocked(image, *places, *fingers, _ALONG, _ACROSS)
+    def best_value(self) -> float:
+        """Returns the greatest score among those not chosen; 0 where there is none."""
+        return float(self.value.max(initial=0.0))
+
+    def add(self, grasps: PixelGrasps, scores: NDArray[np.float64]) -> None:
+        """Takes more grasps; those near chosen ones are lowered at once."""
+        start = len(self.tried)
+        self.tried = _joined([self.tried, grasps])
+        self.value = np.concatenate([self.value, scores])
+        for index in self.chosen:
+            self._lower(index, start)
+
+    def choose(self) -> None:
+        """Takes the grasp of the greatest score; among equals, the first in the fixed shuffle."""
+        best = np.flatnonzero(self.value == self.value.max())
+        place = self.tried.row[best] * 65536 + self.tried.col[best]
+        index = int(best[np.argmin(shuffle(place))])
+        self.chosen.append(index)
+        self.qualities.append(float(self.value[index]))
+        self.value[index] = 0.0
+        self._lower(index, 0)
+
+    def _lower(self, index: int, start: int) -> None:
+        """Lowers the scores from ``start`` on of grasps near a chosen one."""
+        all_, reach = self.tried, self.settings.suppression_px
+        near = (all_.row[start:] - all_.row[index]) ** 2 + (all_.col[start:] - all_.col[index]) ** 2 <= reach**2
+        turn = np.abs((all_.angle[start:] - all_.angle[index] + np.pi / 2) % np.pi - np.pi / 2)
+        self.value[start:][near & (turn < self.settings.spacing_angle)] *= self.settings.repeat
+
+    def grasps(self) -> PixelGrasps:
+        """Returns the chosen grasps, in order."""
+        return replace(self.tried[self.chosen], quality=np.array(self.qualities, np.float64))
+
+
+def _joined(parts: Sequence[PixelGrasps]) -> PixelGrasps:
+    """Returns some grasps after others."""
+    return PixelGrasps(
+        *(np.concatenate([np.zeros(0), *(getattr(part, f.name) for part in parts)]) for f in fields(PixelGrasps))
+    )

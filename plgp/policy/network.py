@@ -12,10 +12,13 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from plgp.data.input_format import InputFormat
+from plgp.data.trained_view import TrainedView
 from plgp.module import GraspModule, load_module
 from plgp.networks.base import GraspNetwork
 from plgp.networks.cost import measure_cost
-from plgp.policy.decoder import DecoderSettings, decode
+from plgp.policy.decoder import decode
+from plgp.policy.failure_memory import FailureMemory
+from plgp.policy.settings import DecoderSettings
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
 from sim.errors import InputError
@@ -57,10 +60,12 @@ class MapPolicy:
         decoder: DecoderSettings | None = None,
         workspace: Area = None,
         name: str,
+        memory: bool = False,
     ) -> None:
         """Keeps what decoding needs; see ``NetworkPolicy``."""
         self.gripper, self.decoder = gripper, decoder or DecoderSettings()
         self.workspace, self.name = workspace, name
+        self.memory = FailureMemory() if memory else None
 
     def predict(self, rgb: NDArray[np.uint8] | None, depth: NDArray[np.floating]) -> GraspMaps:
         """Returns probability maps (1, 1, H, W), (1, K, H, W), (1, K, H, W) of one image."""
@@ -75,7 +80,8 @@ class MapPolicy:
         depth, camera = observation.depth, observation.camera
         allowed = allowed_pixels(self.workspace, depth, camera)
         maps, logits = self._maps(observation)
-        return decode(
+        weight = None if self.memory is None else self.memory.weight(depth)
+        grasps = decode(
             maps,
             depth,
             camera,
@@ -84,7 +90,11 @@ class MapPolicy:
             settings=self.decoder,
             allowed=allowed,
             logits=logits,
+            weight=weight,
         )
+        if self.memory is not None and count == 1:  # a longer list is none that is executed in turn
+            self.memory.keep(grasps, depth)
+        return grasps
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
         """Returns up to ``count`` grasps in the camera frame, best first."""
@@ -154,6 +164,8 @@ class NetworkPolicy(MapPolicy):
         workspace: Area = None,
         device: str | torch.device = "cpu",
         name: str = "network",
+        trained_view: TrainedView | None = None,
+        memory: bool = False,
     ) -> None:
         """Puts a network behind the decoder.
 
@@ -165,18 +177,20 @@ class NetworkPolicy(MapPolicy):
             workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
             device: Device that the network runs on.
             name: Name in tables.
+            trained_view: The network's world in training, where it is known.
+            memory: Whether the policy remembers where it has failed in the same tray; see ``FailureMemory``.
 
         Raises:
             InputError: There is no such device.
         """
-        super().__init__(gripper, decoder=decoder, workspace=workspace, name=name)
+        super().__init__(gripper, decoder=decoder, workspace=workspace, name=name, memory=memory)
         try:
             self.device = torch.device(device)
             self.network = network.to(self.device)
         except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
             first = str(error).splitlines()[0]
             raise InputError(f"device '{device}' cannot be used ({first}); give device=cpu") from error
-        self.input_format = input_format
+        self.input_format, self.trained_view = input_format, trained_view
 
     @classmethod
     def from_module(
@@ -187,6 +201,7 @@ class NetworkPolicy(MapPolicy):
         workspace: Area = None,
         device: str | torch.device | None = None,
         name: str = "network",
+        memory: bool = False,
     ) -> NetworkPolicy:
         """Returns the policy of a module as it is now; ``device`` None stays where the module is."""
         place = module.device if device is None else device
@@ -198,6 +213,8 @@ class NetworkPolicy(MapPolicy):
             workspace=workspace,
             device=place,
             name=name,
+            trained_view=module.trained_view,
+            memory=memory,
         )
 
     @classmethod
@@ -212,6 +229,7 @@ class NetworkPolicy(MapPolicy):
         name: str = "network",
         untrained: bool = False,
         seed: int = 0,
+        memory: bool = False,
     ) -> NetworkPolicy:
         """Returns the policy of a checkpoint.
 
@@ -225,6 +243,7 @@ class NetworkPolicy(MapPolicy):
             untrained: Whether the network keeps its random start instead of its weights: a control that goes
                 through the same decoder.
             seed: Seed of that random start.
+            memory: Whether the policy remembers where it has failed in the same tray; see ``FailureMemory``.
 
         Raises:
             InputError: The checkpoint is missing, broken, or made for another gripper.
@@ -241,7 +260,7 @@ class NetworkPolicy(MapPolicy):
                         f"checkpoint '{path}' was trained for another gripper: its {f.name} is {own} m, "
                         f"yours {asked} m; train on labels for your gripper"
                     )
-        return cls.from_module(module, decoder=decoder, workspace=workspace, device=device, name=name)
+        return cls.from_module(module, decoder=decoder, workspace=workspace, device=device, name=name, memory=memory)
 
     @classmethod
     def pretrained(
@@ -253,6 +272,7 @@ class NetworkPolicy(MapPolicy):
         decoder: DecoderSettings | None = None,
         workspace: Area = None,
         name: str = "pretrained",
+        memory: bool = False,
     ) -> NetworkPolicy:
         """Returns the policy of a checkpoint that is installed with the package.
 
@@ -263,13 +283,18 @@ class NetworkPolicy(MapPolicy):
             decoder: Settings by which maps become grasps; None is the default.
             workspace: Region where grasps may lie; None for anywhere.
             name: Name in tables.
+            memory: Whether the policy remembers where it has failed in the same tray; see ``FailureMemory``.
         """
         path = pretrained_checkpoint(weights)
-        return cls.from_checkpoint(path, gripper, device, decoder=decoder, workspace=workspace, name=name)
+        return cls.from_checkpoint(
+            path, gripper, device, decoder=decoder, workspace=workspace, name=name, memory=memory
+        )
 
     def describe(self) -> dict[str, Any]:
         """Returns what tables say of the network: its title, input, parameters and multiply-adds at 224x224."""
-        known = {"network": self.network.title, "modality": self.input_format.modality}
+        known: dict[str, Any] = {"network": self.network.title, "modality": self.input_format.modality}
+        if self.memory is not None:
+            known["memory"] = True
         return known | asdict(measure_cost(self.network))
 
     @torch.inference_mode()

@@ -1,6 +1,7 @@
 """The decoder against slow, obvious twins, and on maps whose grasps are known."""
 
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -13,7 +14,11 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from plgp.data.input_format import InputFormat
 from plgp.networks import GGCNN2
 from plgp.policy import NetworkPolicy
-from plgp.policy.decoder import DecoderSettings, best_peaks, blocked, decode
+from plgp.policy.candidates import blocked, search_windows
+from plgp.policy.contact_edges import edge_slopes, edge_spread
+from plgp.policy.decoder import decode
+from plgp.policy.peaks import best_peaks
+from plgp.policy.settings import DecoderSettings
 from plgp.policy.workspace import Workspace
 from plgp.targets import GraspMaps
 from sim.benchmark import BenchmarkSettings, observe
@@ -51,31 +56,50 @@ def peaked(seen, seed=0):
 
 
 def obvious_decode(maps, seen, count, rules):
-    """Every candidate of every stage put to the whole depth rule: (row, col, angle, width, depth, score) in order."""
+    """Every candidate in every way put to the whole depth rule, then picked one by one by the score's own words.
+
+    Returns:
+        (row, col, angle, width, depth, score) in order.
+    """
     quality, angle, width = (m[0].numpy().astype(np.float32) for m in maps)
     score = np.where(TRAY.mask(seen.depth, seen.camera), quality[0] * angle.max(axis=0), 0)
-    radii = [rules.suppression_px]
-    while radii[-1]:
-        radii.append(radii[-1] // 2)
-    stages = [(r, 0.0) for r in radii] + [(rules.suppression_px, w) for w in (0.02, 0.04, 0.06, 0.08)]
-    found = {}
-    for radius, more in stages:
-        highest = maximum_filter(score, size=2 * radius + 1, mode="constant")
-        row, col = np.nonzero((score == highest) & (score > 0))
-        order = np.argsort(-score[row, col], kind="stable")[: rules.pool]
-        row, col = row[order], col[order]
-        k = angle.argmax(axis=0)[row, col]
-        opening = np.clip(width[k, row, col].astype(np.float64) * 0.1 + rules.extra_opening + more, 0, 0.1)
-        theta = bin_to_angle(k, 18)
+    highest = maximum_filter(score, size=3, mode="constant")
+    order = np.argsort(-score.ravel(), kind="stable")
+    ranked = [divmod(int(i), 640) for i in order if score.ravel()[i] > 0]
+    peaks = [place for place in ranked if score[place] == highest[place]][: rules.pool]
+    others = [place for place in ranked[: rules.pool] if score[place] < highest[place]][: rules.pool // 4]
+    row, col = np.array(peaks + others).T
+    k = angle.argmax(axis=0)[row, col]
+    theta, predicted = bin_to_angle(k, 18), width[k, row, col].astype(np.float64) * 0.1
+    usual = np.clip(predicted + rules.extra_opening, 0, 0.1)
+    # Slopes of the part of the image that fingers can reach, as the decoder takes them for speed.
+    outer = search_windows(TRAY.mask(seen.depth, seen.camera), seen.depth, CAMERA, gripper=GRIPPER)[1]
+    at = {"row": row - outer[0].start, "col": col - outer[1].start, "angle": theta, "width": usual}
+    spread = edge_spread(edge_slopes(seen.depth[outer], CAMERA), seen.depth[outer], CAMERA, gripper=GRIPPER, **at)
+    share = np.where(np.arange(len(row)) < len(peaks), 1, rules.repeat) / (1 + (spread / rules.edge_spread) ** 2)
+    left = {}
+    ways = [(0.0, 1.0)] + [(w, 0.7) for w in (0.02, 0.04, 0.06, 0.08)] + [(None, 0.3)]
+    for more, factor in ways:
+        beside, below, least = rules.margin, rules.depth_margin, rules.min_depth
+        if more is None:
+            more, beside, below, least = 0.0, 0.0, rules.depth_margin / 7, rules.close_depth
+        opening = np.clip(predicted + rules.extra_opening + more, 0, 0.1)
         at = seen.depth, seen.camera, GRIPPER, row, col, theta, opening
-        free = deepest_free_depth(*at, margin=rules.margin, depth_margin=rules.depth_margin)
-        for i in np.flatnonzero(np.nan_to_num(free, nan=-1.0) >= rules.min_depth):
-            place = (row[i], col[i])
-            if place not in found and len(found) < count:
-                found[place] = (*place, theta[i], opening[i], free[i], score[place])
-        if len(found) == count:
-            break
-    return np.array(sorted(found.values(), key=lambda g: -g[5]))
+        free = np.nan_to_num(deepest_free_depth(*at, margin=beside, depth_margin=below), nan=-1.0)
+        for i in np.flatnonzero(free >= least):
+            value = score[row[i], col[i]] * min(1, free[i] / rules.full_depth) * share[i] * factor
+            left.setdefault((row[i], col[i]), [theta[i], opening[i], free[i], value])
+    picked = []
+    while len(picked) < count and left:
+        place = max(left, key=lambda p: left[p][3])
+        one = left.pop(place)
+        picked.append((*place, *one))
+        for other, values in left.items():
+            turn = abs((values[0] - one[0] + np.pi / 2) % np.pi - np.pi / 2)
+            near = np.hypot(other[0] - place[0], other[1] - place[1]) <= rules.suppression_px
+            if near and turn < rules.spacing_angle:
+                values[3] *= rules.repeat
+    return np.array(picked)
 
 
 @pytest.mark.parametrize("count", [1, 50])
@@ -91,6 +115,84 @@ def test_the_ranking_is_the_obvious_twins(seen, kind, count):
     np.testing.assert_array_equal(grasps.col, slow[:, 1])
     fast = np.stack([grasps.angle, grasps.width, grasps.depth, grasps.quality], axis=1)
     np.testing.assert_allclose(fast, slow[:, 2:], atol=1e-8)
+
+
+def test_a_shorter_list_is_the_beginning_of_a_longer_one(seen):
+    policy = untrained(2)
+    maps, allowed = policy.predict(seen.rgb, seen.depth), TRAY.mask(seen.depth, seen.camera)
+    lists = [decode(maps, seen.depth, seen.camera, gripper=GRIPPER, count=n, allowed=allowed) for n in (1, 7, 50, 200)]
+    for short, long in pairwise(lists):
+        for name in ("row", "col", "angle", "width", "depth", "quality"):
+            np.testing.assert_array_equal(getattr(short, name), getattr(long, name)[: len(short)])
+    assert (np.diff(lists[-1].quality) <= 0).all()
+
+
+def plateau(size, height, tilt=0.0):
+    """Depth of a box on the ground, ``size`` (along closing, across) and ``height`` metres, turned by ``tilt`` rad."""
+    rows, cols = np.mgrid[:480, :640]
+    x, y = (cols - 319.5) / 415.7 * 0.6, (rows - 239.5) / 415.7 * 0.6
+    a, b = x * np.cos(tilt) - y * np.sin(tilt), x * np.sin(tilt) + y * np.cos(tilt)
+    box = (np.abs(a) < size[0] / 2) & (np.abs(b) < size[1] / 2)
+    return np.where(box, 0.6 - height, 0.6).astype(np.float32), box
+
+
+def maps_on(box, width=0.03):
+    """Maps that find the whole of a mask good, at angle 0."""
+    quality = torch.from_numpy(box.astype(np.float32) * 0.9)[None, None]
+    angle = torch.zeros(1, 18, *box.shape)
+    angle[:, 0] = 0.9
+    return GraspMaps(quality, angle, torch.full((1, 18, *box.shape), width / 0.1))
+
+
+@pytest.mark.parametrize("height", [0.003, 0.006, 0.012, 0.03])
+def test_flat_objects_get_grasps_too(height):
+    depth, box = plateau((0.03, 0.06), height)
+    grasps = decode(maps_on(box), depth, CAMERA, gripper=GRIPPER, count=50)
+    assert len(grasps) == 50
+    assert (grasps.depth > 0).all()
+    assert (grasps.depth <= height + 1e-6).all()
+
+
+def test_flat_objects_come_after_high_ones():
+    depth, box = plateau((0.03, 0.06), 0.03)
+    flat = np.zeros_like(box)
+    flat[330:370, 310:330] = True
+    depth[flat] = 0.6 - 0.004
+    grasps = decode(maps_on(box | flat), depth, CAMERA, gripper=GRIPPER, count=1500)
+    on_flat = flat[grasps.row, grasps.col]
+    assert on_flat.any()
+    assert not on_flat[:10].any()
+
+
+def test_the_first_grasps_are_distinct_places():
+    """The ten best of fifty lie apart where there is room: on five objects, not on one or two spots."""
+    depth, box = np.full((480, 640), 0.6, np.float32), np.zeros((480, 640), bool)
+    for col in (200, 260, 320, 380, 440):
+        box[200:240, col : col + 20] = True
+    depth[box] = 0.57
+    grasps = decode(maps_on(box), depth, CAMERA, gripper=GRIPPER, count=50)
+    places = np.stack([grasps.row, grasps.col], axis=1)[:10]
+    apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))[np.triu_indices(10, 1)]
+    assert apart.min() > 4
+    assert len({int(col) // 60 for col in places[:, 1]}) >= 3
+
+
+def test_edges_that_run_straight_across_the_fingers_have_no_spread():
+    across = []
+    for tilt in (0.0, 0.2, 0.4, np.pi / 4):
+        depth, _ = plateau((0.03, 0.06), 0.03, tilt)
+        at = {"row": np.array([239]), "col": np.array([319]), "angle": np.zeros(1), "width": np.array([0.05])}
+        across.append(float(edge_spread(edge_slopes(depth, CAMERA), depth, CAMERA, gripper=GRIPPER, **at)[0]))
+    assert across[0] < 0.0005
+    assert across == sorted(across)
+    # A straight edge at an angle t spreads by tan(t) times the standard deviation of the lines over the finger.
+    assert across[2] == pytest.approx(np.tan(0.4) * np.std([-0.7, -0.35, 0, 0.35, 0.7]) * 0.0085, rel=0.4)
+
+
+def test_no_edge_spreads_over_the_fingers_width():
+    depth = np.full((480, 640), 0.6, np.float32)
+    at = {"row": np.array([239]), "col": np.array([319]), "angle": np.zeros(1), "width": np.array([0.05])}
+    assert edge_spread(edge_slopes(depth, CAMERA), depth, CAMERA, gripper=GRIPPER, **at) == GRIPPER.finger_width
 
 
 def test_logits_and_probabilities_rank_alike(seen):
@@ -115,7 +217,7 @@ def test_the_quick_look_drops_nothing_that_the_depth_rule_keeps(seen):
     free = deepest_free_depth(seen.depth, seen.camera, GRIPPER, rows, cols, angle, width, margin=rules.margin)
     kept = np.nan_to_num(free, nan=-1.0) >= rules.min_depth
     at = {"row": rows, "col": cols, "angle": angle, "width": width}
-    dropped = blocked(seen.depth, seen.camera, GRIPPER, **at, settings=rules)
+    dropped = blocked(seen.depth, seen.camera, gripper=GRIPPER, **at, margin=rules.margin, min_depth=rules.min_depth)
     assert kept.sum() > 100
     assert not (dropped & kept).any()
     assert dropped[~kept].mean() > 0.7  # or it would not be worth its name

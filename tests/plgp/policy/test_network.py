@@ -35,7 +35,7 @@ def test_constant_maps_know_nothing_but_what_the_decoder_knows(seen):
     assert len(grasps) == 50
     np.testing.assert_allclose(grasps.angle, np.pi / 2)
     assert set(np.round(grasps.width, 6)) <= {0.06, 0.08, 0.1}
-    assert len(set(grasps.quality)) == 1
+    assert (np.diff(grasps.quality) <= 0).all()  # what the depth image says of equal maps
     assert (grasps.depth >= policy.decoder.min_depth).all()
     again = policy.pixel_grasps(seen, 50)
     np.testing.assert_array_equal(grasps.row, again.row)

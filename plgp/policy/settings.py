@@ -1,0 +1,56 @@
+"""How maps become grasps: the decoder's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from sim.errors import InputError
+
+
+@dataclass(frozen=True, kw_only=True)
+class DecoderSettings:
+    """How maps become grasps; lengths in metres unless they end in _px.
+
+    Attributes:
+        smoothing_px: Standard deviation of a Gaussian over the quality map; 0 leaves the map alone.
+        suppression_px: Distance within which a grasp that is chosen lowers the score of the others, where their angles
+            differ by less than ``spacing_angle``.
+        spacing_angle: That angle, radians.
+        repeat: Factor on the score of a grasp for each one chosen before within that distance, in (0, 1].
+        extra_opening: Opening beyond the predicted width, up to the gripper's L4. Wider openings, and then fingers that
+            pass closer, are tried for grasps that are not executable so, at a lower score.
+        min_depth: Least depth that a grasp must be able to go to.
+        margin: Space kept free on every side of a finger; the labels' own is 2.5 mm.
+        depth_margin: Space kept free under fingers and palm, because the depth is noisy; at most half of the
+            free way.
+        full_depth: Depth from which deeper earns nothing more.
+        edge_spread: Spread of a contact's edge along the closing direction that halves the score.
+        close_depth: Least depth of the grasps with fingers that pass closer, without ``margin``, for flat objects.
+        pool: Greatest number of candidates that are tried, best first.
+    """
+
+    smoothing_px: float = 0.0
+    suppression_px: float = 4
+    spacing_angle: float = 0.5
+    repeat: float = 0.9
+    extra_opening: float = 0.010
+    min_depth: float = 0.005
+    margin: float = 0.0025
+    depth_margin: float = 0.007
+    full_depth: float = 0.020
+    edge_spread: float = 0.002
+    close_depth: float = 0.001
+    pool: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Checks ranges; raises InputError."""
+        for f in fields(self):
+            if not 0 <= getattr(self, f.name) < np.inf:
+                raise InputError(f"decoder.{f.name} is {getattr(self, f.name)}; give a number that is not negative")
+        for name in ("repeat", "full_depth", "edge_spread"):
+            if getattr(self, name) == 0:
+                raise InputError(f"decoder.{name} is 0; give a number above 0")
+        if self.repeat > 1:
+            raise InputError(f"decoder.repeat is {self.repeat}; give a factor up to 1")
