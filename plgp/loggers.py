@@ -8,17 +8,19 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.loggers import WandbLogger
 
 
 def logged_in() -> bool:
-    """Returns whether W&B would find a key: in WANDB_API_KEY or in the user's netrc."""
+    """Returns whether W&B would find a key: in WANDB_API_KEY, or in the user's netrc for W&B's server or their own."""
     if os.environ.get("WANDB_API_KEY"):
         return True
+    server = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or "api.wandb.ai"
     try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
+        return netrc.netrc().authenticators(server) is not None
     except (OSError, netrc.NetrcParseError):
         return False
 
@@ -73,14 +75,15 @@ def wandb_logger(
         name: Name of the run.
         group: Name that runs which belong together share.
         tags: Free words.
-        offline: Whether the run stays on this machine until ``wandb sync`` sends it; None is yes unless the user
-            is logged in.
+        offline: Whether the run stays on this machine until ``wandb sync`` sends it; None goes by the variable
+            WANDB_MODE, and without it is yes unless the user is logged in.
         summary: "max" or "min" by metric, which W&B's tables of runs show of it; None shows the last value of all.
     """
     folder = Path(save_dir)
     folder.mkdir(parents=True, exist_ok=True)
     if offline is None:
-        offline = os.environ.get("WANDB_MODE") in ("offline", "dryrun") or not logged_in()
+        mode = os.environ.get("WANDB_MODE")  # its user's word counts: online, offline, disabled
+        offline = mode in ("offline", "dryrun") if mode else not logged_in()
     return SummaryWandbLogger(
         summary or {},
         save_dir=str(folder),

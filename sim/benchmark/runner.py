@@ -51,7 +51,7 @@ class _Job(NamedTuple):
 def run_benchmark(
     policy: GraspPolicy,
     scenes: Sequence[SceneState],
-    frictions: Iterable[float],
+    frictions: Iterable[float] | float,
     settings: BenchmarkSettings | None = None,
     workers: int = 1,
     progress: Progress | None = None,
@@ -65,7 +65,7 @@ def run_benchmark(
     Args:
         policy: The policy; with several workers it is pickled.
         scenes: Scenes of one or more categories; a scene's number is its place in its category.
-        frictions: Frictions of the fingertips; objects have 1, so they are the contacts'.
+        frictions: Frictions of the fingertips, one or several; objects have 1, so they are the contacts'.
         settings: The benchmark's settings.
         workers: Number of processes.
         progress: Display of ``attempt_progress`` to show a bar in.
@@ -80,12 +80,12 @@ def run_benchmark(
         One row per attempt with ``COLUMNS``. Rows are sorted. All but ``WALL_TIMES`` is a function of the arguments.
 
     Raises:
-        InputError: There is no scene or no friction, or ``out`` holds results of something else.
+        InputError: There is no scene, frictions are none, or ``out`` holds results of something else.
     """
     settings = settings or BenchmarkSettings()
-    values = sorted({float(f) for f in frictions})
-    if not scenes or not values:
-        raise InputError("a benchmark needs at least one scene and one friction")
+    values = check_frictions(frictions)
+    if not scenes:
+        raise InputError("a benchmark needs at least one scene")
     name = name or str(getattr(policy, "name", type(policy).__name__))
     numbered = number_scenes(scenes)
     known = {key: scene_identity(about, state, frictions=values, settings=settings) for key, state in numbered.items()}
@@ -99,6 +99,18 @@ def run_benchmark(
             write_scene(table, folder, SceneKey(name, *key), known=known[key])
         tables.append(table)
     return sort_attempts(pd.concat(tables))
+
+
+def check_frictions(frictions: Iterable[float] | float) -> list[float]:
+    """Returns the different frictions, ascending; raises InputError where there is none, or one is no friction."""
+    try:
+        given = [frictions] if isinstance(frictions, int | float | str) else list(frictions)
+        values = sorted({float(f) for f in given})
+    except (TypeError, ValueError):
+        values = []
+    if not values or not all(0 <= v < np.inf for v in values):
+        raise InputError(f"frictions is {frictions}; give numbers from 0 on, for example [0.4, 1.0]")
+    return values
 
 
 def _finished(
