@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from plgp.benchmark import evaluate
+from plgp.benchmark import default_folder, evaluate
 from sim.benchmark import WALL_TIMES
 from sim.benchmark.statistics import SUMMARY_COLUMNS
 from sim.benchmark.store import read_attempts
@@ -161,3 +161,14 @@ def test_a_run_that_is_interrupted_says_how_to_go_on(tmp_path):
     assert run.returncode == 130
     assert "the same command goes on" in message
     assert "Traceback" not in message
+
+
+def test_every_command_has_a_folder_of_its_own():
+    one = default_folder(composed("policy=random"))
+    assert one == default_folder(composed("policy=random", "workers=2", "page=true"))
+    others = [
+        default_folder(composed("policy=random", more)) for more in ("limit=2", "frictions=[0.6]", "category=seen-5")
+    ]
+    others.append(default_folder(composed("policy=[random,antipodal]")))
+    assert len({one, *others}) == 5
+    assert one.name.startswith("random_novel-5_")
