@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import netrc
 import os
@@ -11,7 +12,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
 
 def logged_in() -> bool:
@@ -55,6 +56,34 @@ class SummaryWandbLogger(WandbLogger):
         numbers = {name: value for name, value in metrics.items() if not _is_nan(value)}
         if numbers:
             super().log_metrics(numbers, step)
+
+
+class ResumableCSVLogger(CSVLogger):
+    """Lightning's CSV logger; a run that is resumed in its folder keeps the curves up to where it goes on."""
+
+    def __init__(self, save_dir: str | Path, *, keep: Any = None, **options: Any) -> None:
+        """Sets up.
+
+        Args:
+            save_dir: Folder of the run.
+            keep: Whether rows that are there already stay; anything that counts as true.
+            options: Options of CSVLogger.
+        """
+        super().__init__(save_dir, **options)
+        self._earlier: list[dict[str, str]] = []
+        path = Path(self.log_dir) / "metrics.csv"
+        if keep and path.is_file():
+            with path.open(newline="") as file:
+                self._earlier = list(csv.DictReader(file))
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Logs a row; before the first one, the earlier rows of smaller steps."""
+        earlier, self._earlier = self._earlier, []
+        for row in earlier:
+            if step is None or int(float(row["step"])) < step:
+                known: dict[str, Any] = {name: float(value) for name, value in row.items() if name != "step" and value}
+                super().log_metrics(known, int(float(row["step"])))
+        super().log_metrics(dict(metrics), step)
 
 
 def wandb_logger(

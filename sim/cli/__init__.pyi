@@ -12,4 +12,5 @@ from .commands import input_error as input_error
 from .commands import mendable as mendable
 from .commands import run_command as run_command
 from .hydra_application import HydraTask as HydraTask
+from .hydra_application import gather_failures as gather_failures
 from .hydra_application import run_hydra as run_hydra

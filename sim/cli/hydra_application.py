@@ -6,14 +6,19 @@ import difflib
 import os
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from sim.cli.choices import CONF, check_choices, drop_null_choices, setting_names
-from sim.cli.commands import guarded, input_error
+from sim.cli.commands import guarded, mendable
 from sim.errors import InputError
+
+FAILED = "failed.txt"  # in the folder of a multirun's job: why it failed
+_FAILURES: dict[str, str] = {}  # of the multirun that has just ended
 
 
 @dataclass(frozen=True)
@@ -34,19 +39,26 @@ class HydraTask:
         return self.function
 
     def __call__(self, config: Any) -> Any:
-        """Runs the function; on a launcher's other machine, what can be mended is raised for the launcher to tell."""
+        """Runs the function; a job of a multirun that fails leaves ``FAILED`` in its folder, and the others run."""
         from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
 
-        if str(HydraConfig.get().launcher._target_).endswith("BasicLauncher"):
+        chosen = HydraConfig.get()
+        if chosen.mode != RunMode.MULTIRUN:
             with guarded(interrupted=self.interrupted):
                 return self.function(config)
+        folder = Path(chosen.runtime.output_dir)
+        (folder / FAILED).unlink(missing_ok=True)
         try:
             return self.function(config)
-        except Exception as error:  # elsewhere an exit would only say that a worker died
-            cause = input_error(error)
-            if cause is None:
-                raise
-            raise cause from None
+        except Exception as error:
+            sentence = mendable(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
+            print(f"error: {sentence} (job {chosen.job.num}: {chosen.job.override_dirname})", file=sys.stderr)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / FAILED).write_text(sentence + "\n")
+            if mendable(error) is None:
+                traceback.print_exc()
+            return None
 
 
 def run_hydra(
@@ -82,6 +94,21 @@ def run_hydra(
             application(HydraTask(function, interrupted))()
         except ConfigCompositionException as error:
             raise _unknown_key(error, arguments, config_name) from None
+        if _FAILURES:
+            jobs = "; ".join(f"{folder}: {sentence}" for folder, sentence in _FAILURES.items())
+            raise InputError(f"{len(_FAILURES)} of the jobs failed, the others are whole; {jobs}")
+
+
+def gather_failures(sweep: str | Path) -> dict[str, str]:
+    """Returns the jobs of a multirun that failed, a folder's name and its sentence each; the command ends by them.
+
+    Args:
+        sweep: Folder of the multirun.
+    """
+    _FAILURES.clear()
+    for path in sorted(Path(sweep).rglob(FAILED)):
+        _FAILURES[path.parent.relative_to(sweep).as_posix()] = path.read_text().strip()
+    return dict(_FAILURES)
 
 
 def _unknown_key(error: Exception, arguments: Sequence[str], config_name: str) -> Exception:
