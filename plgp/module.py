@@ -298,7 +298,7 @@ def _stated_view(checkpoint: Mapping[str, Any], present: TrainedView) -> Trained
     if VIEW in checkpoint:
         return TrainedView.from_dict(checkpoint[VIEW], "resume")
     known = _network_settings(checkpoint, Path("resume"))
-    form = {name: known[name] for name in ("modality", "depth_scale", "window") if name in known}
+    form: dict[str, Any] = {name: known[name] for name in ("modality", "depth_scale", "window") if name in known}
     form["colours"] = known["network"].get("colours", "centred")
     changed = {"gripper": known.get("gripper"), "bins": known.get("bins", 18), "input_format": form}
     return TrainedView.from_dict({**present.to_dict(), **changed, "data_set": "", "recipe_hash": ""}, "resume")
