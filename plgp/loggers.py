@@ -81,7 +81,11 @@ class ResumableCSVLogger(CSVLogger):
         earlier, self._earlier = self._earlier, []
         for row in earlier:
             if step is None or int(float(row["step"])) < step:
-                known: dict[str, Any] = {name: float(value) for name, value in row.items() if name != "step" and value}
+                known: dict[str, Any] = {
+                    name: int(value) if value.isdigit() else float(value)
+                    for name, value in row.items()
+                    if name != "step" and value
+                }
                 super().log_metrics(known, int(float(row["step"])))
         super().log_metrics(dict(metrics), step)
 

@@ -78,6 +78,7 @@ def train(config: DictConfig) -> dict[str, float]:
             data.prepare_data()  # Lightning would do it in fit; here its time counts by itself
             clock.lap("data")
         elif config.data.get("recipe") is None:
+            data.prepare_data()
             _take_gripper(config, data)
         module = instantiate(config.module)
         loggers = [instantiate(c) for c in (config.get("logger") or {}).values() if c is not None]
