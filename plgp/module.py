@@ -14,6 +14,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
 from plgp.data.batch import Batch
 from plgp.data.input_format import InputFormat
@@ -105,6 +106,7 @@ class GraspModule(lightning.LightningModule):
         self.network = build_network(_plain(network), self.input_format.channels, bins)
         self.trained_view: TrainedView | None = None
         self.loss: nn.Module = instantiate(_plain(loss)) if loss else GraspLoss()
+        self.validation_loss = MeanMetric()
         self.metrics = GraspMetrics(
             max_opening=self.gripper.max_opening,
             radius_px=hit_radius_px,
@@ -194,8 +196,10 @@ class GraspModule(lightning.LightningModule):
             enhance=False,
         )
         logits, target, truth = (GraspMaps(*(m[counted] for m in maps)) for maps in (logits, batch.target, truth))
-        loss = self.loss(logits, target).total if size else torch.zeros((), device=counted.device)
-        self.log("val/loss", loss, prog_bar=True, batch_size=size, sync_dist=True)
+        # Lightning's own mean over ranks weighs them alike, however many images each has.
+        loss = self.loss(logits, target).total.float() if size else torch.zeros((), device=counted.device)
+        self.validation_loss.update(loss, weight=float(size))
+        self.log("val/loss", self.validation_loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
         if size:
             self.metrics.update(logits, truth, batch.pixels_per_metre[counted])
         for name, metric in self.metrics.items().items():
