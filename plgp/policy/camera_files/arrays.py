@@ -58,7 +58,7 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
                 return np.asarray(arrays[name if name in names else names[0]])
         with Image.open(path) as image:
             return _pixels(image, name, size)
-    except (*_BROKEN, Image.DecompressionBombError) as error:
+    except _BROKEN + (Image.DecompressionBombError,) as error:  # noqa: RUF005
         if isinstance(error, InputError):
             raise
         raise InputError(

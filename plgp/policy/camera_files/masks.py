@@ -53,7 +53,7 @@ def read_workspace(text: str | Path | None, size: tuple[int, int]) -> Area:
 def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     """Returns what a mask allows: everything but 0, NaN and negative numbers; for pictures, everything but black."""
     image = without_single_axis(read_array(path, "workspace"))
-    if image.dtype.kind not in "buif" or image.ndim not in (2, 3):
+    if image.dtype.kind not in "buif" or image.ndim not in (2, 3) or not image.size:
         raise InputError(f"workspace mask '{path}' is {image.dtype} {image.shape}; give one channel of numbers")
     if image.ndim == 3:  # the last of 2 or 4 channels says how opaque a pixel is
         colours = image[..., : image.shape[2] - 1 + image.shape[2] % 2]
