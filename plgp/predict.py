@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import glob
 import json
 import re
 import sys
@@ -18,7 +17,11 @@ from rich.console import Console
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
-from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
+from plgp.policy.camera_files.arrays import read_array, without_single_axis
+from plgp.policy.camera_files.calibration import Calibration, read_calibration
+from plgp.policy.camera_files.images import read_depth, read_rgb
+from plgp.policy.camera_files.masks import read_workspace
+from plgp.policy.camera_files.pairing import find_files, pair
 from plgp.policy.network import NetworkPolicy
 from plgp.policy.settings import DecoderSettings
 from plgp.policy.workspace import allowed_pixels
@@ -28,9 +31,8 @@ from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import FORMATS, write_grasps
 from sim.interchange.hand_frames import frame_of_grasp, read_pose, to_frame
-from sim.view import Observation
+from sim.view import Observation, check_depth_image
 
-_SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
 # Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
 _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose"}
@@ -64,14 +66,33 @@ def read_image(
     Raises:
         InputError: A file cannot be read, or colour and depth differ in size: they must be registered.
     """
-    image = read_depth(depth, depth_scale)
-    colours = None if rgb is None else read_rgb(rgb)
+    return _read_frame(depth, intrinsics, rgb, depth_scale=depth_scale)[0]
+
+
+def _read_frame(
+    depth: str | Path, intrinsics: str | Path, rgb: str | Path | None, *, depth_scale: float | None
+) -> tuple[Observation, Calibration]:
+    """Returns what a camera's files show, rectified, and the calibration that did it."""
+    size = read_array(Path(depth), "depth").shape
+    size = without_single_axis(np.empty(size, dtype=bool)).shape
+    calibration = None if len(size) != 2 or 0 in size else read_calibration(intrinsics, size, Path(depth).name)
+    image = read_depth(depth, depth_scale, None if calibration is None else calibration.unit)
+    assert calibration is not None  # read_depth has refused every other shape
+    colours = None if rgb is None else read_rgb(rgb, image.shape)
     if colours is not None and colours.shape[:2] != image.shape:
+        turned = ", which is transposed" if colours.shape[1::-1] == image.shape else ""
         raise InputError(
-            f"rgb '{rgb}' is {colours.shape[1]}x{colours.shape[0]}, depth {image.shape[1]}x{image.shape[0]} pixels; "
-            "give colour and depth registered to each other"
+            f"rgb '{rgb}' is {colours.shape[1]}x{colours.shape[0]}, depth {image.shape[1]}x{image.shape[0]} pixels"
+            f"{turned}; give colour and depth registered to each other"
         )
-    return Observation(colours, image, read_intrinsics(intrinsics, image.shape))
+    if calibration.distortion:
+        print(
+            f"'{depth}' is rectified by the distortion in '{intrinsics}'; pixels are the new image's", file=sys.stderr
+        )
+        image = calibration.rectify(image)
+        check_depth_image(image, f"depth '{depth}', rectified by '{intrinsics}',")
+        colours = None if colours is None else calibration.rectify(colours, order=1)
+    return Observation(colours, image, calibration.camera), calibration
 
 
 def grasp_record(
@@ -152,38 +173,22 @@ def grasp_table(record: dict[str, Any], shown: int) -> Table:
     return table
 
 
-def find_files(pattern: str | None, name: str) -> list[Path]:
-    """Returns the files of a path, a folder or a glob pattern, sorted by name; none for None.
-
-    Raises:
-        InputError: There is none.
-    """
-    if pattern is None:
-        return []
-    path = Path(pattern)
-    if path.is_dir():
-        found = sorted(p for p in path.iterdir() if p.suffix.lower() in _SUFFIXES)
-    elif glob.has_magic(pattern) and not path.exists():
-        found = [Path(p) for p in sorted(glob.glob(pattern, recursive=True))]
-    else:
-        return [path]
-    if not found:
-        raise InputError(f"{name}={pattern}: no image there ({', '.join(_SUFFIXES)})")
-    return found
-
-
-def _pairs(config: DictConfig) -> list[tuple[Path, Path | None, str]]:
-    """Returns (depth file, colour file or None, name of the results) of every image asked for."""
-    depths, colours = find_files(config.depth, "depth"), find_files(config.rgb, "rgb")
+def _frames_asked(config: DictConfig) -> list[tuple[Path, list[Path | None], str]]:
+    """Returns (depth file, files of colour, intrinsics and workspace, name of the results) of every image asked for."""
+    depths = find_files(config.depth, "depth")
     if not depths:
         raise InputError("depth is missing; give depth=FILE, a folder or a pattern")
-    if colours and len(colours) != len(depths):
-        raise InputError(f"{len(depths)} depth images but {len(colours)} rgb images; they are paired in order of name")
     names = [p.stem for p in depths]
     if len(set(names)) < len(names):
         names = [f"{i:04d}-{name}" for i, name in enumerate(names)]
-    paired: list[Path | None] = [*colours] or [None] * len(depths)
-    return list(zip(depths, paired, names, strict=True))
+    asked = {"rgb": config.rgb, "intrinsics": _several(config.intrinsics), "workspace": _several(config.region)}
+    paired = [pair(depths, find_files(text, name), name) for name, text in asked.items()]
+    return [(depth, list(files), name) for depth, *files, name in zip(depths, *paired, names, strict=True)]
+
+
+def _several(text: str | None) -> str | None:
+    """Returns a setting that is a folder or a pattern of files, one an image; None for numbers and a single file."""
+    return text if text is not None and (Path(text).is_dir() or re.search(r"[*?]", text)) else None
 
 
 def predict(config: DictConfig) -> list[dict[str, Any]]:
@@ -197,7 +202,7 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
     for name in ("count", "shown", "drawn"):
         if not isinstance(config[name], int) or config[name] < (name == "count"):
             raise InputError(f"{name} is {config[name]}; give a whole number" + " from 1 on" * (name == "count"))
-    pairs = _pairs(config)
+    asked = _frames_asked(config)
     path = str(config.checkpoint)
     decoder: DecoderSettings = instantiate(config.decoder)
     gripper: GripperGeometry | None = instantiate(config.get("gripper"))
@@ -206,15 +211,17 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
     hand_frame, camera_pose = _frames(config, policy.gripper)
     folder = Path(config.out)
     records = []
-    for depth, rgb, name in pairs:
-        seen = read_image(depth, config.intrinsics, rgb, depth_scale=config.depth_scale)
+    for depth, (rgb, camera, mask), name in asked:
+        intrinsics, region = camera or config.intrinsics, mask or config.region
+        seen, calibration = _read_frame(depth, intrinsics, rgb, depth_scale=config.depth_scale)
         if seen.rgb is None and modality(policy) != "depth":
             raise InputError(f"checkpoint '{path}' looks at {modality(policy)}; give rgb=FILE besides the depth")
         if camera_pose is not None:
             seen = Observation(seen.rgb, seen.depth, replace(seen.camera, pose=camera_pose))
-        policy.workspace = read_workspace(config.region, seen.depth.shape)
+        area = read_workspace(region, seen.depth.shape)
+        policy.workspace = calibration.rectify(area) if isinstance(area, np.ndarray) else area
         sources = {"checkpoint": path, "depth": str(depth), "rgb": "" if rgb is None else str(rgb)}
-        sources |= {"intrinsics": str(config.intrinsics), "workspace": str(config.region or "none")}
+        sources |= {"intrinsics": str(intrinsics), "workspace": str(region or "none")}
         target = folder / name
         records.append(_predict_one(policy, seen, config, sources=sources, target=target, hand_frame=hand_frame))
     return records

@@ -343,3 +343,29 @@ def test_frames_that_do_not_fit_are_said_before_anything_is_written(camera_folde
     with pytest.raises(InputError, match=words):
         predict(settings(*files, f"checkpoint={camera_folder}/network.ckpt", override))
     assert not (tmp_path / "o").exists()
+
+
+def test_an_empty_mask_gives_an_empty_list(camera_folder, tmp_path, capsys):
+    np.save(tmp_path / "nothing.npy", np.zeros((480, 640), bool))
+    overrides = [f"depth={camera_folder / 'depth.npy'}", f"intrinsics={camera_folder / 'camera.json'}"]
+    overrides += [f"checkpoint={camera_folder / 'network.ckpt'}", f"workspace={tmp_path / 'nothing.npy'}"]
+    code = "from plgp.predict import main; main()"
+    line = [sys.executable, "-c", code, *overrides, f"out={tmp_path / 'out'}", "picture=false"]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "no grasp: nothing in the workspace" in done.stdout
+    assert json.loads((tmp_path / "out" / "depth.json").read_text())["grasps"] == []
+
+
+def test_a_unit_and_a_lens_in_the_intrinsics_count(camera_folder, tmp_path, capsys):
+    tenths = np.rint(np.load(camera_folder / "depth.npy") * 10000).astype(np.uint16)
+    np.save(tmp_path / "tenths.npy", tenths)
+    found = {"fx": 600, "fy": 610, "cx": 320, "cy": 240, "depth_scale": 0.1}
+    (tmp_path / "k.json").write_text(json.dumps(found))
+    straight = read_image(tmp_path / "tenths.npy", tmp_path / "k.json")
+    np.testing.assert_allclose(straight.depth, tenths / 10000, atol=1e-4)
+    (tmp_path / "k.json").write_text(json.dumps(found | {"D": [-0.2, 0.05, 0, 0, 0]}))
+    undone = read_image(tmp_path / "tenths.npy", tmp_path / "k.json")
+    assert "is rectified" in capsys.readouterr().err
+    assert (undone.depth != straight.depth).any()
+    assert np.isin(undone.depth, np.append(straight.depth, 0)).all()

@@ -1,0 +1,84 @@
+"""Arrays out of image, npy and npz files."""
+
+from __future__ import annotations
+
+import struct
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import InputError
+
+_BROKEN: tuple[type[Exception], ...] = (
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    LookupError,
+    ArithmeticError,
+    RuntimeError,
+)
+_BROKEN += (zipfile.BadZipFile, zlib.error, struct.error, MemoryError)
+_ORIENTATION = 0x0112  # the tag of EXIF
+_EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB")
+
+
+def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
+    """Returns the array of an image file, or of an npy or npz file (of several arrays, the one called ``name``).
+
+    Args:
+        path: The file.
+        name: What it is: "rgb", "depth", "workspace" or "intrinsics".
+        size: Height and width that are wanted, pixels. A colour image that fits only as it is stored is not turned as
+            its EXIF orientation says.
+
+    Raises:
+        InputError: The file is missing, broken or of a kind that is not read.
+    """
+    from PIL import Image
+
+    if not path.is_file():
+        raise InputError(f"no {name} file at '{path}'; give another path")
+    suffix = path.suffix.lower()
+    if suffix in (".exr", ".hdr", ".pcd", ".ply", ".bag", ".raw", ".bin"):
+        raise InputError(f"{name} file '{path}' is {suffix[1:].upper()}, which is not read; convert it to npy or PNG")
+    try:
+        if suffix == ".npy":
+            return np.asarray(np.load(path, allow_pickle=False))
+        if suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                names = list(arrays)
+                if name not in names and len(names) != 1:
+                    raise InputError(f"'{path}' holds {', '.join(names)}; name the array that is meant '{name}'")
+                return np.asarray(arrays[name if name in names else names[0]])
+        with Image.open(path) as image:
+            return _pixels(image, name, size)
+    except _BROKEN + (Image.DecompressionBombError,) as error:  # noqa: RUF005
+        if isinstance(error, InputError):
+            raise
+        raise InputError(
+            f"{name} file '{path}' cannot be read ({type(error).__name__}); give PNG, JPEG, npy or npz"
+        ) from error
+
+
+def _pixels(image: Any, name: str, size: tuple[int, int] | None) -> NDArray[Any]:
+    from PIL import ImageOps
+
+    if name != "rgb":
+        return np.asarray(image)
+    turned = image.getexif().get(_ORIENTATION, 1) != 1
+    if turned and (size is None or image.size[::-1] != size or image.width == image.height):
+        image = ImageOps.exif_transpose(image)
+    return np.asarray(image.convert("RGB") if image.mode in _EIGHT_BIT else image)
+
+
+def without_single_axis(image: NDArray[Any]) -> NDArray[Any]:
+    """Returns (H, W) of (H, W, 1) or (1, H, W), (H, W, C) of (1, H, W, C), anything else as it is."""
+    while image.ndim > 2 and image.shape[0] == 1:
+        image = image[0]
+    return image[..., 0] if image.ndim == 3 and image.shape[2] == 1 else image

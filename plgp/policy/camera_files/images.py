@@ -1,0 +1,132 @@
+"""Colour and depth images as cameras and data sets store them."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plgp.policy.camera_files.arrays import read_array, without_single_axis
+from sim.errors import InputError
+from sim.view import check_depth_image
+
+_NEAREST, _FARTHEST = 0.15, 2.0  # metres; medians of the images that this job has
+_DOUBTFUL = 1.0  # metres; whole numbers beyond, taken as millimetres, are often an L515's quarters
+# Metres of one unit, and who writes them.
+_SCALES = {
+    0.001: "millimetres: most RealSense, Kinect, Orbbec",
+    0.00025: "L515",
+    0.0001: "D405, YCB-Video, Photoneo",
+    0.0002: "TUM RGB-D",
+    0.01: "centimetres",
+    1.0: "metres",
+}
+
+
+def read_rgb(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Returns a colour image, (H, W, 3) uint8, from a PNG, JPEG, npy or npz file (array "rgb").
+
+    Grey images are repeated, opacity is left out, 16 bits and floating numbers from 0 to 1 are scaled to 8 bits.
+
+    Args:
+        path: The file.
+        size: Height and width of the depth image, which decides whether an EXIF orientation counts; None follows it.
+
+    Raises:
+        InputError: The file is missing, broken, or an array of another shape or type.
+    """
+    image = found = without_single_axis(read_array(Path(path), "rgb", size))
+    if image.ndim == 3 and image.shape[0] in (3, 4) and image.shape[2] not in (3, 4):
+        image = np.moveaxis(image, 0, -1)
+    if image.ndim == 2 and image.dtype.kind in "uif" and image.size:
+        image = np.repeat(image[..., None], 3, axis=-1)
+    if image.ndim == 3 and image.shape[2] == 4:
+        image = image[..., :3]
+    if image.ndim == 3 and image.shape[2] == 3 and image.size:
+        if image.dtype.kind == "f" and np.isfinite(image).all() and image.min() >= 0 and image.max() <= 1:
+            image = np.rint(image.astype(np.float64) * 255).astype(np.uint8)
+        elif image.dtype.kind in "ui" and image.dtype.itemsize > 1 and image.min() >= 0 and image.max() <= 65535:
+            image = (image if image.max() < 256 else image // 257).astype(np.uint8)
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise InputError(f"rgb '{path}' is {found.dtype} {found.shape}; give (height, width, 3) uint8, red first")
+    return image
+
+
+def read_depth(
+    path: str | Path, depth_scale: float | None = None, file_scale: float | None = None
+) -> NDArray[np.float32]:
+    """Returns a depth image, (H, W) float32, metres along the optical axis, 0 = missing.
+
+    Args:
+        path: A 16-bit PNG or TIFF, or an npy or npz file (array "depth"). NaN, infinite values, single negative
+            values and the largest unsigned integer are taken as missing.
+        depth_scale: Metres of one unit; None is ``file_scale`` or 0.001 for integers, and 1 for floating numbers. A
+            scale that is given is believed: a doubtful median is then a warning on stderr.
+        file_scale: Metres of one unit of integers as the camera's own file says, or None.
+
+    Raises:
+        InputError: The file is missing or broken, has 8 bits or colours, or its depths are not those of something to
+            grasp: most likely the scale is wrong.
+    """
+    found = read_array(Path(path), "depth")
+    image = without_single_axis(found)
+    _check_kind(image, path)
+    whole = image.dtype.kind in "iu"
+    given = depth_scale if depth_scale is not None else file_scale if whole else None
+    scale = given if given is not None else (0.001 if whole else 1.0)
+    if isinstance(scale, bool) or not (isinstance(scale, int | float) and np.isfinite(scale) and scale > 0):
+        raise InputError(f"depth_scale is {scale}; give the metres of one unit, for example 0.001")
+    units = _without_missing(image, path)
+    with np.errstate(over="ignore"):
+        depth: NDArray[np.float32] = np.nan_to_num(units * scale, posinf=0.0).astype(np.float32)
+    check_depth_image(np.nan_to_num(depth, posinf=0.0), f"depth '{path}'")
+    _check_median(float(np.median(units[units > 0])), scale, path, believed=given is not None, whole=whole)
+    return np.nan_to_num(depth, posinf=0.0)
+
+
+def _check_kind(image: NDArray[Any], path: str | Path) -> None:
+    """Raises InputError unless an array is one channel of more than 8 bits."""
+    head = f"depth '{path}' is {image.dtype} {image.shape}, a picture"
+    if image.ndim == 3:
+        raise InputError(f"{head} in colours or of several channels; give the camera's 16-bit or float depths instead")
+    if image.ndim != 2 or image.dtype.kind not in "iuf":
+        raise InputError(f"{head}; give 16-bit or float depths")
+    if image.dtype.itemsize == 1:
+        raise InputError(f"{head} of 8 bits for looking at; give the camera's 16-bit or float depths instead")
+    if not image.size:
+        raise InputError(f"depth '{path}' is empty; give an image of (height, width)")
+
+
+def _without_missing(image: NDArray[Any], path: str | Path) -> NDArray[np.float64]:
+    """Returns the units of depth, (H, W) float64, 0 = missing."""
+    units = image.astype(np.float64)
+    if image.dtype.kind == "u" or units.max() in (65535, 2**32 - 1):
+        units[(units == 65535) | (units == 2**32 - 1)] = 0
+    units[~np.isfinite(units)] = 0
+    if (units < 0).sum() > (units > 0).sum() and len(np.unique(units[units < 0])) > 1:
+        raise InputError(f"depth '{path}' is negative, as OpenGL looks along -z; give its opposite, metres in front")
+    units[units < 0] = 0
+    return units
+
+
+def _check_median(median: float, scale: float, path: str | Path, *, believed: bool, whole: bool) -> None:
+    """Raises InputError, or warns on stderr, where the median depth is none of this job."""
+    metres = median * scale
+    far = _DOUBTFUL if whole and not believed else _FARTHEST
+    if _NEAREST <= metres <= far:
+        return
+    likely = [
+        f"with depth_scale={other:g} ({who}) the median would be {median * other:.2f} m"
+        for other, who in _SCALES.items()
+        if other != scale and _NEAREST <= median * other <= _FARTHEST and (whole or other >= 0.001)
+    ]
+    head = f"depth '{path}' has a median of {metres:.3g} m with depth_scale={scale:g}"
+    if believed or _NEAREST <= metres <= _FARTHEST:
+        print(f"{head}; {', '.join(likely) or 'grasping is done from 0.15 to 2 m'}", file=sys.stderr)
+        return
+    if not likely:
+        likely = ["if these are a disparity or inverse depths, give focal length times baseline over them"]
+    raise InputError(f"{head}; {', '.join(likely)}; give the metres of one unit, depth_scale={scale:g} to keep it")

@@ -1,0 +1,287 @@
+"""Intrinsics as other tools write them: JSON, YAML, OpenCV's XML, text, MATLAB, npy and npz files."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plgp.policy.camera_files.arrays import read_array
+from sim.errors import InputError
+
+_MATRIX_KEYS: tuple[str, ...] = (
+    "intrinsics",
+    "intrinsic_matrix",
+    "camera_matrix",
+    "cam_K",
+    "camK",
+    "K",
+    "k",
+    "intrinsic",
+    "M",
+)
+_MATRIX_KEYS += ("cameraMatrix", "Camera_Matrix", "projection_matrix", "P", "p")
+_FOUR_KEYS: tuple[tuple[str, ...], ...] = (
+    ("fx", "fy", "cx", "cy"),
+    ("fx", "fy", "ppx", "ppy"),
+    ("fl_x", "fl_y", "cx", "cy"),
+)
+_FOUR_KEYS += (("fx_depth", "fy_depth", "mx_depth", "my_depth"), ("fx_color", "fy_color", "mx_color", "my_color"))
+_SIZE_KEYS: tuple[tuple[str, str], ...] = (
+    ("width", "height"),
+    ("image_width", "image_height"),
+    ("image_Width", "image_Height"),
+    ("w", "h"),
+)
+_SIZE_KEYS += (("depthWidth", "depthHeight"), ("colorWidth", "colorHeight"))
+_LENS_KEYS: tuple[str, ...] = (
+    "distortion_coefficients",
+    "distortion_coeffs",
+    "Distortion_Coefficients",
+    "dist_coeffs",
+    "distCoeffs",
+)
+_LENS_KEYS += ("coeffs", "D", "d", "distortion", "dist")
+_MODEL_KEYS = ("distortion_model", "model", "camera_model")
+_UNIT_KEYS = ("depth_scale", "depth_units", "factor_depth", "DepthMapFactor", "depth_factor")
+_WANTED = "give fx, fy, cx, cy (pixels), or a 3x3 matrix 'intrinsics'"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Intrinsics:
+    """What a file says of a camera.
+
+    Attributes:
+        matrix: (3, 3) float64, pixels, eq. (1).
+        size: Height and width that the file states, pixels, or None.
+        distortion: Coefficients of the lens, in the model's order; none for a rectified image.
+        model: Name of the lens's model as the file spells it, or "".
+        unit: Metres of one unit of the depth image that the file states, or None.
+    """
+
+    matrix: NDArray[np.float64]
+    size: tuple[int, int] | None = None
+    distortion: tuple[float, ...] = ()
+    model: str = ""
+    unit: float | None = None
+
+
+def parse_intrinsics(text: str | Path, frame: str = "") -> Intrinsics:
+    """Returns the intrinsics of four numbers "fx,fy,cx,cy" or of a file.
+
+    Args:
+        text: The numbers or the path.
+        frame: Name of the depth image. Its last number chooses in a file of several images (BOP's scene_camera.json).
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    path, source = Path(text), f"'{text}'"
+    parts = str(text).strip("[]() ").split(",")
+    if len(parts) in (4, 9) and not path.is_file():
+        try:
+            return Intrinsics(matrix=_matrix([float(p) for p in parts], source))
+        except ValueError as error:
+            if isinstance(error, InputError):
+                raise
+            raise InputError(f"intrinsics={text} are not four numbers fx,fy,cx,cy in pixels") from error
+    if not path.is_file():
+        raise InputError(f"intrinsics={text} are neither fx,fy,cx,cy nor a file")
+    return _from_document(_read_document(path), source, frame)
+
+
+def _matrix(values: Any, source: str) -> NDArray[np.float64]:
+    """Returns (3, 3) of 4, 9, 12 or 16 numbers, row by row or (bottom row last) column by column."""
+    try:
+        matrix = np.array(values, np.float64)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"intrinsics in {source} are not numbers; give a 3x3 matrix, or fx, fy, cx, cy") from error
+    if matrix.size == 4 and matrix.shape != (2, 2):
+        fx, fy, cx, cy = matrix.ravel()
+        matrix = np.array([fx, 0, cx, 0, fy, cy, 0, 0, 1])
+    if matrix.size in (12, 16):
+        matrix = _left_part(matrix.ravel())
+    if matrix.size != 9:
+        raise InputError(f"intrinsics in {source} have {matrix.size} numbers; give a 3x3 matrix, or fx, fy, cx, cy")
+    matrix = matrix.reshape(3, 3)
+    if np.array_equal(matrix[:, 2], (0, 0, 1)) and not np.array_equal(matrix[2], (0, 0, 1)):
+        matrix = matrix.T
+    if not np.isfinite(matrix).all():
+        raise InputError(f"intrinsics in {source} hold NaN or infinite numbers; {_WANTED}")
+    if not np.array_equal(matrix[2], (0, 0, 1)):
+        raise InputError(f"intrinsics in {source} are no camera matrix: its last row is not 0, 0, 1")
+    return matrix
+
+
+def _left_part(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Returns the left (3, 3) of a 3x4 or 4x4 matrix, given row by row or column by column."""
+    if numbers.size == 12:
+        by_rows = numbers.reshape(3, 4)
+        return by_rows[:, :3] if np.array_equal(by_rows[2, :3], (0, 0, 1)) else numbers.reshape(4, 3).T[:, :3]
+    return numbers.reshape(4, 4)[:3, :3]
+
+
+def _plain(found: Mapping[Any, Any]) -> dict[str, Any]:
+    """Returns a mapping with "Camera.fx", "_fx" called "fx"; comments of MATLAB are left out."""
+    names = {str(key): value for key, value in found.items() if not str(key).startswith("__")}
+    return {re.sub(r"^(Camera\d*\.|RGBD\.|_)", "", key): value for key, value in names.items()}
+
+
+def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
+    for key in keys:
+        if key in found and found[key] is not None:
+            value = found[key]
+            return value["data"] if isinstance(value, Mapping) and "data" in value else value
+    return None
+
+
+def _from_document(found: Any, source: str, frame: str, depth: int = 0) -> Intrinsics:
+    if not isinstance(found, Mapping):
+        return Intrinsics(matrix=_matrix(found, source))
+    names = _plain(found)
+    stated = _stated(names, source)
+    for four in _FOUR_KEYS:
+        if set(four) <= set(names):
+            return replace(stated, matrix=_matrix([names[key] for key in four], source))
+    value = _first(names, _MATRIX_KEYS)
+    if value is not None and isinstance(value, Mapping):
+        inner = _from_document(value, source, frame, depth + 1)
+        parts = {key: getattr(inner, key) or getattr(stated, key) for key in ("size", "distortion", "model", "unit")}
+        return Intrinsics(matrix=inner.matrix, **parts)
+    if value is not None:
+        return replace(stated, matrix=_matrix(value, source))
+    return _from_parts(names, source, frame, depth)
+
+
+def _from_parts(names: dict[str, Any], source: str, frame: str, depth: int) -> Intrinsics:
+    """Returns the one camera in a file of several images or streams; raises InputError if that is not clear."""
+    inner = {key: value for key, value in names.items() if isinstance(value, Mapping)}
+    numbers = re.findall(r"\d+", Path(frame).stem)
+    if numbers and all(key.isdigit() for key in inner):
+        chosen = [key for key in inner if int(key) == int(numbers[-1])]
+        inner = {key: inner[key] for key in chosen} or inner
+    cameras: dict[str, Intrinsics] = {}
+    for key, value in inner.items() if depth < 3 else ():
+        try:
+            cameras[key] = _from_document(value, source, frame, depth + 1)
+        except InputError:
+            continue
+    if not cameras:
+        keys = ", ".join(list(names)[:8])
+        raise InputError(f"no intrinsics in {source}{f' (keys {keys})' * bool(keys)}; {_WANTED}")
+    first, *others = cameras.values()
+    if any(not np.array_equal(first.matrix, o.matrix) or (first.size, first.unit) != (o.size, o.unit) for o in others):
+        raise InputError(f"{source} holds the cameras {', '.join(list(cameras)[:8])}; give the one of this image")
+    return first
+
+
+def _stated(names: dict[str, Any], source: str) -> Intrinsics:
+    """Returns everything but the matrix; raises InputError where a value is no number."""
+    try:
+        size = next(((int(names[h]), int(names[w])) for w, h in _SIZE_KEYS if w in names and h in names), None)
+        if size is None and np.size(names.get("resolution", ())) == 2:
+            width, height = names["resolution"]
+            size = int(height), int(width)
+        lens = np.asarray(_lens(names), np.float64).ravel()
+        unit = _first(names, _UNIT_KEYS)
+        metres = None if unit is None else _unit(float(np.asarray(unit, np.float64).item()))
+    except (TypeError, ValueError, OverflowError, LookupError) as error:
+        raise InputError(f"{source} has a size, distortion or depth scale that is no number; correct it") from error
+    if size is not None and min(size) < 1:
+        size = None  # ROS leaves them 0 where they are not known
+    if not np.isfinite(lens).all():
+        raise InputError(f"{source} has distortion coefficients that are not finite; correct them")
+    model = _first(names, _MODEL_KEYS)
+    return Intrinsics(
+        matrix=np.eye(3), size=size, distortion=tuple(lens.tolist()), model="" if model is None else str(model),
+        unit=metres,
+    )  # fmt: skip
+
+
+def _lens(names: dict[str, Any]) -> Any:
+    """Returns the coefficients in OpenCV's order."""
+    keys = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
+    value = _first(names, _LENS_KEYS)
+    if isinstance(value, Mapping):
+        names, value = dict(value), None
+    if value is None and {"k1", "k2"} <= set(names):
+        return [names.get(key, 0.0) for key in keys]
+    return () if value is None else value
+
+
+def _unit(stated: float) -> float:
+    """Returns the metres of one unit: BOP states millimetres, RealSense metres, GraspNet and TUM units a metre."""
+    if not np.isfinite(stated) or stated <= 0:
+        raise ValueError(stated)
+    return 1 / stated if stated >= 100 else stated if stated < 0.005 else 0.001 * stated
+
+
+def _read_document(path: Path) -> Any:
+    suffix = path.suffix.lower()
+    if suffix in (".npy", ".npz"):
+        return _read_numpy(path)
+    if suffix == ".mat":
+        return _read_matlab(path)
+    import yaml
+
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+        if suffix in (".json", ".intr"):
+            return json.loads(text)
+        if suffix == ".xml" or text.lstrip().startswith("<?xml"):
+            return _read_xml(text)
+        numbers = _numbers(text)
+        if numbers is not None:
+            return numbers
+        if suffix == ".txt":
+            return dict(re.findall(r"^\s*([\w.]+)\s*[:=]\s*(\S+)\s*$", text, re.MULTILINE))
+        # OpenCV's own tags and head line are no plain YAML.
+        text = re.sub(r"\A%YAML:?[ \d.]*", "", text).replace("!!opencv-matrix", "")
+        return yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, ValueError, RecursionError, LookupError, yaml.YAMLError) as error:
+        raise InputError(f"intrinsics file '{path}' is neither JSON nor YAML, nor 9 numbers as text") from error
+
+
+def _numbers(text: str) -> list[float] | None:
+    """Returns the numbers of a text of nothing else, or None."""
+    words = re.split(r"[\s,;]+", re.sub(r"#.*", "", text).strip().replace("[", " ").replace("]", " ").strip())
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        return None
+
+
+def _read_xml(text: str) -> dict[str, Any]:
+    """Returns the numbers and matrices of OpenCV's FileStorage."""
+    matrices = re.findall(r"<(\w+)[^>]*opencv-matrix[^>]*>.*?<data>(.*?)</data>", text, re.DOTALL)
+    found: dict[str, Any] = {name: [float(word) for word in data.split()] for name, data in matrices}
+    return dict(re.findall(r"<(\w+)>\s*([^<>\s]+)\s*</\1>", text)) | found
+
+
+def _read_numpy(path: Path) -> Any:
+    if path.suffix.lower() == ".npy":
+        return read_array(path, "intrinsics")
+    import zipfile
+    import zlib
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            found = {name: arrays[name] for name in arrays if arrays[name].size < 64}
+            return next(iter(found.values())) if len(found) == 1 else found
+    except (OSError, EOFError, ValueError, LookupError, zipfile.BadZipFile, zlib.error, AttributeError) as error:
+        raise InputError(f"intrinsics file '{path}' cannot be read ({type(error).__name__}); {_WANTED}") from error
+
+
+def _read_matlab(path: Path) -> Any:
+    from scipy.io import loadmat
+
+    try:
+        return loadmat(path)
+    except Exception as error:  # a broken file ends SciPy's reader in many ways
+        raise InputError(f"intrinsics file '{path}' is no MATLAB file of version 7 or before; {_WANTED}") from error

@@ -1,0 +1,68 @@
+"""Where grasps may lie: boxes as text, masks as files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from plgp.policy.camera_files.arrays import read_array, without_single_axis
+from plgp.policy.workspace import Area, Workspace
+from sim.errors import InputError
+
+
+def read_workspace(text: str | Path | None, size: tuple[int, int]) -> Area:
+    """Returns where grasps may lie.
+
+    Args:
+        text: None or "none" for anywhere; the path of a mask image or npy file of the depth's size, in which 0 is
+            forbidden; four numbers "left,top,right,bottom" for a box in the image, pixels, inclusive; six numbers
+            "x,y,z,x,y,z" for a box in the camera frame, metres, least corner first.
+        size: Height and width of the depth image, pixels.
+
+    Raises:
+        InputError: The text is none of these, does not fit the image, or a box allows nothing.
+            A mask that is 0 everywhere allows nothing and is no error.
+    """
+    if text is None or str(text) in ("none", "null", ""):
+        return None
+    try:
+        numbers = [float(p) for p in str(text).strip("[]() ").split(",")]
+    except ValueError:
+        return _read_mask(Path(text), size)
+    if not np.isfinite(numbers).all():
+        raise InputError(f"workspace={text} has a number that is not finite; give 4 or 6 finite numbers")
+    if len(numbers) == 6:
+        low, high = np.array(numbers[:3]), np.array(numbers[3:])
+        if not (low < high).all():
+            raise InputError(f"workspace={text}: give the box's least corner first, x,y,z,x,y,z in metres")
+        return Workspace(tuple(low.tolist()), tuple(high.tolist()), "camera")
+    if len(numbers) != 4:
+        raise InputError(f"workspace={text}: give 4 numbers (pixels), 6 numbers (metres), or a mask image")
+    left, top, right, bottom = (round(n) for n in numbers)
+    mask = np.zeros(size, dtype=bool)
+    mask[max(0, top) : max(0, bottom + 1), max(0, left) : max(0, right + 1)] = True
+    if not mask.any():
+        raise InputError(
+            f"workspace={text} leaves no pixel of the {size[1]}x{size[0]} image; give left,top,right,bottom"
+        )
+    return mask
+
+
+def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
+    """Returns what a mask allows: everything but 0, NaN and negative numbers; for pictures, everything but black."""
+    image = without_single_axis(read_array(path, "workspace"))
+    if image.dtype.kind not in "buif" or image.ndim not in (2, 3) or not image.size:
+        raise InputError(f"workspace mask '{path}' is {image.dtype} {image.shape}; give one channel of numbers")
+    if image.ndim == 3:  # the last of 2 or 4 channels says how opaque a pixel is
+        colours = image[..., : image.shape[2] - 1 + image.shape[2] % 2]
+        drawn_in_opacity = image.shape[2] in (2, 4) and len(np.unique(colours)) <= 1
+        image = np.asarray(image[..., -1] if drawn_in_opacity and image[..., -1].min() == 0 else colours.any(axis=-1))
+    mask: NDArray[np.bool_] = image > 0
+    if mask.shape != size:
+        turned = ", which is transposed" if mask.shape == size[::-1] else ""
+        raise InputError(
+            f"workspace mask '{path}' is {mask.shape}, the depth image {size}{turned}; make them the same size"
+        )
+    return mask

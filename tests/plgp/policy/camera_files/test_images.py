@@ -1,0 +1,147 @@
+"""Depth, colours and masks of every kind: read with the right value, or refused with what to give."""
+
+import contextlib
+import io
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+from PIL import Image
+
+from plgp.policy.camera_files import read_depth, read_rgb, read_workspace
+from sim.errors import InputError
+
+METRES = np.linspace(0.4, 0.6, 48 * 64).reshape(48, 64)
+
+
+def saved(folder, array, name="a.npy"):
+    np.save(folder / name, array)
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        (METRES * 1000).astype(np.uint16),
+        (METRES * 1000).astype(">u2"),
+        (METRES * 1000).astype(np.int32),
+        METRES.astype(np.float16),
+        METRES.astype(">f8"),
+        METRES[None],
+        METRES[..., None],
+    ],
+)
+def test_numbers_of_every_type(tmp_path, array):
+    np.testing.assert_allclose(read_depth(saved(tmp_path, array)), METRES, atol=1.1e-3)
+
+
+@pytest.mark.parametrize("missing", [65535, np.nan, np.inf, -np.inf, -1])
+def test_every_mark_of_missing(tmp_path, missing):
+    kind = np.uint16 if missing == 65535 else np.float32
+    units = (METRES * (1000 if missing == 65535 else 1)).astype(kind)
+    units[:3] = missing
+    depth = read_depth(saved(tmp_path, units))
+    assert (depth[:3] == 0).all()
+    assert (depth[3:] > 0.3).all()
+
+
+@pytest.mark.parametrize(
+    ("array", "message"),
+    [
+        (METRES * 10000, "with depth_scale=0.0001 \\(D405"),
+        ((METRES * 10000).astype(np.uint16), "with depth_scale=0.0001 \\(D405.*would be 0.50 m"),
+        ((METRES * 5000).astype(np.uint16), "with depth_scale=0.0002 \\(TUM"),
+        (METRES * 1000, "with depth_scale=0.001 \\(millimetres"),
+        (-METRES, "OpenGL"),
+        ((METRES * 255).astype(np.uint8), "8 bits"),
+        (np.zeros((48, 64, 3), np.uint8), "in colours"),
+        (np.full((48, 64), 1e5), "disparity"),
+    ],
+)
+def test_what_it_looks_like_is_said(tmp_path, array, message):
+    if array.dtype == float and array.max() > 4000 and "D405" in message:
+        message = "median of 5e\\+03 m"
+    with pytest.raises(InputError, match=message):
+        read_depth(saved(tmp_path, array))
+
+
+def test_an_l515_is_warned_of_and_a_given_scale_believed(tmp_path, capsys):
+    path = saved(tmp_path, (METRES * 3.8 * 1000).astype(np.uint16))
+    read_depth(path)
+    assert "with depth_scale=0.00025 (L515) the median would be 0.47 m" in capsys.readouterr().err
+    assert np.median(read_depth(path, 0.00025)) == pytest.approx(0.475, abs=1e-3)
+    assert np.median(read_depth(path, None, 0.00025)) == pytest.approx(0.475, abs=1e-3)
+    assert capsys.readouterr().err == ""
+    assert np.median(read_depth(path, 0.01)) == pytest.approx(19, abs=0.1)
+    assert "median of 19 m" in capsys.readouterr().err
+
+
+def test_files_that_are_pictures_or_not_read(tmp_path):
+    Image.fromarray(np.full((48, 64), 9, np.uint8)).convert("P").save(tmp_path / "p.png")
+    Image.new("RGBA", (64, 48), "red").save(tmp_path / "rgba.png")
+    (tmp_path / "a.exr").write_bytes(b"v/1")
+    for name, words in (("p.png", "8 bits"), ("rgba.png", "colours"), ("a.exr", "EXR")):
+        with pytest.raises(InputError, match=words):
+            read_depth(tmp_path / name)
+
+
+def test_colours_of_every_kind(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    for array in (
+        rgb,
+        rgb / 255,
+        rgb.astype(np.uint16) * 257,
+        np.moveaxis(rgb, -1, 0),
+        rgb[None],
+        np.dstack([rgb, rgb]),
+    ):
+        if array.shape[-1] == 6:
+            with pytest.raises(InputError, match="red first"):
+                read_rgb(saved(tmp_path, array))
+        else:
+            np.testing.assert_array_equal(read_rgb(saved(tmp_path, array)), rgb)
+    np.testing.assert_array_equal(read_rgb(saved(tmp_path, rgb[..., 0])), np.repeat(rgb[..., :1], 3, axis=-1))
+
+
+def test_an_orientation_counts_unless_only_the_stored_size_fits(tmp_path):
+    image = Image.new("RGB", (64, 48))
+    tags = Image.Exif()
+    tags[0x0112] = 6
+    image.save(tmp_path / "turned.jpg", exif=tags)
+    assert read_rgb(tmp_path / "turned.jpg").shape == (64, 48, 3)
+    assert read_rgb(tmp_path / "turned.jpg", (48, 64)).shape == (48, 64, 3)
+    assert read_rgb(tmp_path / "turned.jpg", (64, 48)).shape == (64, 48, 3)
+
+
+def test_masks_of_every_kind(tmp_path):
+    allowed = np.zeros((48, 64), bool)
+    allowed[10:20] = True
+    grey = allowed.astype(np.uint8)
+    opaque = np.dstack([np.zeros((48, 64, 3), np.uint8), grey * 255])
+    kinds = [allowed, grey, grey * 255, grey * 7.0, np.where(allowed, 3, -1), np.where(allowed, 1.0, np.nan)]
+    kinds += [grey[None], grey[..., None], np.dstack([grey] * 3), opaque]
+    for kind in kinds:
+        np.testing.assert_array_equal(read_workspace(saved(tmp_path, kind), (48, 64)), allowed)
+    Image.fromarray(grey).convert("P").save(tmp_path / "p.png")
+    np.testing.assert_array_equal(read_workspace(tmp_path / "p.png", (48, 64)), allowed)
+    assert not read_workspace(saved(tmp_path, np.zeros((48, 64))), (48, 64)).any()
+    with pytest.raises(InputError, match="transposed"):
+        read_workspace(saved(tmp_path, grey.T), (48, 64))
+
+
+ANY = arrays.arrays(
+    arrays.boolean_dtypes() | arrays.integer_dtypes() | arrays.floating_dtypes() | arrays.unicode_string_dtypes(),
+    arrays.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4),
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
+@given(ANY, st.sampled_from([read_depth, lambda p: read_workspace(p, (2, 3)), read_rgb]), st.binary(max_size=9))
+def test_any_array_is_read_or_refused_in_one_sentence(tmp_path, array, read, tail):
+    stream = io.BytesIO()
+    np.save(stream, array)
+    (tmp_path / "a.npy").write_bytes(stream.getvalue()[: -len(tail) or None] if len(tail) % 2 else stream.getvalue())
+    with contextlib.suppress(InputError):
+        assert np.isfinite(read(tmp_path / "a.npy")).all()

@@ -1,0 +1,171 @@
+"""Intrinsics as other tools write them: read with the right value, or refused in one sentence."""
+
+import contextlib
+import json
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from scipy.io import savemat
+
+from plgp.policy.camera_files import read_calibration, read_intrinsics
+from sim.errors import InputError
+
+MATRIX = np.array([[600.0, 0, 322], [0, 610, 241], [0, 0, 1]])
+SIZE = (480, 640)
+FLAT = MATRIX.ravel().tolist()
+COLUMNS = MATRIX.T.ravel().tolist()
+FOUR = {"fx": 600, "fy": 610, "cx": 322, "cy": 241}
+OPENCV = "<?xml version='1.0'?><opencv_storage><image_Width>640</image_Width><image_Height>480</image_Height>"
+OPENCV += (
+    "<Camera_Matrix type_id='opencv-matrix'><rows>3</rows><cols>3</cols><dt>d</dt><data>600. 0. 322. 0. 610. 241. "
+)
+OPENCV += "0. 0. 1.</data></Camera_Matrix></opencv_storage>"
+RESOLUTION = "camera_matrix: {rows: 3, cols: 3, data: [600, 0, 322, 0, 610, 241, 0, 0, 1]}\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("bop.json", json.dumps(FOUR | {"width": 640, "height": 480, "depth_scale": 0.1})),
+        ("scene_camera.json", json.dumps({"0": {"cam_K": FLAT, "depth_scale": 1.0}})),
+        ("open3d.json", json.dumps({"width": 640, "height": 480, "intrinsic_matrix": COLUMNS})),
+        ("realsense.json", json.dumps({"ppx": 322, "ppy": 241, "fx": 600, "fy": 610, "model": "x", "coeffs": [0] * 5})),
+        ("perception.intr", json.dumps({f"_{key}": v for key, v in FOUR.items()} | {"_frame": "c", "_K": 0})),
+        ("flat.json", json.dumps(FLAT)),
+        ("projection.json", json.dumps({"P": [600, 0, 322, 0, 0, 610, 241, 0, 0, 0, 1, 0]})),
+        ("ros1.yaml", "K: " + str(FLAT)),
+        ("ros2.yaml", "k: " + str(FLAT)),
+        ("info.yaml", "image_width: 640\nimage_height: 480\n" + RESOLUTION),
+        ("opencv.yml", "%YAML:1.0\n---\n" + RESOLUTION.replace("{", "!!opencv-matrix {")),
+        ("opencv.xml", OPENCV.replace("'", '"')),
+        ("orb_slam.yaml", "Camera.fx: 600\nCamera.fy: 610\nCamera.cx: 322\nCamera.cy: 241\n"),
+        ("kalibr.yaml", "cam0: {intrinsics: [600, 610, 322, 241], resolution: [640, 480], distortion_model: radtan}"),
+        ("nerf.json", json.dumps({"fl_x": 600, "fl_y": 610, "cx": 322, "cy": 241, "w": 640, "h": 480})),
+        ("scannet.txt", "fx_depth = 600\nfy_depth = 610\nmx_depth = 322\nmy_depth = 241\n"),
+        ("table.txt", "600 0 322\n0 610 241\n0 0 1\n"),
+        ("table4.txt", "600 0 322 0\n0 610 241 0\n0 0 1 0\n0 0 0 1\n"),
+        ("four.txt", "600 610 322 241\n"),
+    ],
+)
+def test_formats_of_other_tools(tmp_path, name, text):
+    (tmp_path / name).write_text(text)
+    np.testing.assert_allclose(read_intrinsics(tmp_path / name, SIZE).intrinsics, MATRIX)
+
+
+def test_binary_formats_and_the_unit_in_the_file(tmp_path):
+    savemat(tmp_path / "meta.mat", {"intrinsic_matrix": MATRIX, "factor_depth": 5000})
+    np.save(tmp_path / "camK.npy", MATRIX)
+    np.savez(tmp_path / "k.npz", camera_matrix=MATRIX, dist_coeffs=np.zeros(5))
+    for name in ("meta.mat", "camK.npy", "k.npz"):
+        np.testing.assert_allclose(read_intrinsics(tmp_path / name, SIZE).intrinsics, MATRIX)
+    assert read_calibration(tmp_path / "meta.mat", SIZE).unit == pytest.approx(0.0002)
+
+
+@pytest.mark.parametrize(
+    ("key", "stated", "metres"),
+    [
+        ("depth_scale", 0.1, 1e-4),
+        ("depth_scale", 1.0, 1e-3),
+        ("depth_scale", 0.00025, 2.5e-4),
+        ("depth_scale", 1000.0, 1e-3),
+        ("factor_depth", 10000, 1e-4),
+        ("DepthMapFactor", 5000.0, 2e-4),
+    ],
+)
+def test_a_unit_counts(tmp_path, key, stated, metres):
+    (tmp_path / "k.json").write_text(json.dumps(FOUR | {key: stated}))
+    assert read_calibration(tmp_path / "k.json", SIZE).unit == pytest.approx(metres)
+
+
+def test_the_image_chooses_in_a_file_of_several(tmp_path):
+    other = {"cam_K": [700.0, 0, 322, 0, 700, 241, 0, 0, 1], "depth_scale": 0.1}
+    path = tmp_path / "scene_camera.json"
+    path.write_text(json.dumps({"0": {"cam_K": FLAT, "depth_scale": 1.0}, "7": other}))
+    assert read_calibration(path, SIZE, "000007.png").camera.intrinsics[0, 0] == 700
+    assert read_calibration(path, SIZE, "000000.png").camera.intrinsics[0, 0] == 600
+    with pytest.raises(InputError, match="holds the cameras 0, 7"):
+        read_calibration(path, SIZE, "000003.png")
+
+
+def test_another_size_is_scaled_at_pixel_centres_or_refused(tmp_path):
+    path = tmp_path / "k.json"
+    path.write_text(json.dumps({"fx": 1200, "fy": 1200, "cx": 639.5, "cy": 479.5, "width": 1280, "height": 960}))
+    expected = [[600, 0, 319.5], [0, 600, 239.5], [0, 0, 1]]
+    np.testing.assert_allclose(read_intrinsics(path, SIZE).intrinsics, expected)
+    with pytest.raises(InputError, match="1280x960 pixels, which is not in proportion to the 640x360"):
+        read_intrinsics(path, (360, 640))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("600,600,240,320", "cx and cy swapped"),
+        ("600,600,160,240", "cx=160 does not fit"),
+        ("600,600,320,360", "cy=360 does not fit"),
+        ("3.6,3.6,320,240", "millimetres"),
+        ("0.94,1.25,0.5,0.5", "normalised"),
+        ("60000,60000,320,240", "too large"),
+        ("600,1200,320,240", "differs between the axes"),
+        ("nan,600,320,240", "NaN or infinite"),
+    ],
+)
+def test_numbers_that_do_not_fit_are_named(text, message):
+    with pytest.raises(InputError, match=message):
+        read_intrinsics(text, SIZE)
+
+
+@pytest.mark.parametrize(("model", "count"), [("plumb_bob", 5), ("rational_polynomial", 8), ("", 4), ("fisheye", 4)])
+def test_a_lens_is_undone(tmp_path, model, count):
+    lens = [-0.2, 0.05, 0.001, -0.002, 0.01, 0.02, 0.01, 0.003][:count]
+    if model == "fisheye":
+        lens = [-0.05, 0.01, 0.002, -0.001]
+    found = FOUR | {"distortion_model": model, "D": lens}
+    (tmp_path / "k.json").write_text(json.dumps(found))
+    calibration = read_calibration(tmp_path / "k.json", SIZE)
+    cv2 = pytest.importorskip("cv2")
+    ramp = np.tile(np.linspace(0, 200, 640), (480, 1)).astype(np.float32) + 1
+    size = (640, 480)
+    if model == "fisheye":
+        maps = cv2.fisheye.initUndistortRectifyMap(MATRIX, np.array(lens), np.eye(3), MATRIX, size, cv2.CV_32FC1)
+    else:
+        maps = cv2.initUndistortRectifyMap(MATRIX, np.array(lens), None, MATRIX, size, cv2.CV_32FC1)
+    expected = cv2.remap(ramp, *maps, cv2.INTER_LINEAR)
+    ours = calibration.rectify(ramp, order=1)
+    inside = (expected > 1) & (ours > 1)
+    assert inside.mean() > 0.8
+    assert abs(expected - ours)[inside].max() < 0.05
+    assert set(np.unique(calibration.rectify(ramp > 100))) <= {False, True}
+    with pytest.raises(InputError, match="rectify"):
+        read_intrinsics(tmp_path / "k.json", SIZE)
+
+
+def test_lenses_without_effect_and_unknown_ones(tmp_path):
+    path = tmp_path / "k.json"
+    path.write_text(json.dumps(FOUR | {"model": "inverse_brown_conrady", "coeffs": [0.0] * 5}))
+    assert read_calibration(path, SIZE).distortion == ()
+    path.write_text(json.dumps(FOUR | {"model": "inverse_brown_conrady", "coeffs": [0.1, 0, 0, 0, 0]}))
+    with pytest.raises(InputError, match="'inverse_brown_conrady'"):
+        read_calibration(path, SIZE)
+
+
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.floats() | st.integers() | st.text(max_size=4),
+    lambda inner: (
+        st.lists(inner, max_size=9)
+        | st.dictionaries(
+            st.sampled_from(["K", "fx", "fy", "cx", "cy", "D", "data", "width", "height", "0", "7"]), inner
+        )
+    ),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.binary(max_size=60) | VALUES, st.sampled_from([".json", ".yaml", ".txt", ".xml", ".mat", ".npz", ".npy"]))
+def test_any_file_is_read_or_refused_in_one_sentence(tmp_path, content, suffix):
+    path = tmp_path / f"k{suffix}"
+    path.write_bytes(content if isinstance(content, bytes) else json.dumps(content).encode())
+    with contextlib.suppress(InputError):
+        assert read_calibration(path, SIZE, "7.png").camera.width == 640
