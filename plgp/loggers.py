@@ -61,15 +61,19 @@ class SummaryWandbLogger(WandbLogger):
 class ResumableCSVLogger(CSVLogger):
     """Lightning's CSV logger; a run that is resumed in its folder keeps the curves up to where it goes on."""
 
-    def __init__(self, save_dir: str | Path, *, keep: Any = None, **options: Any) -> None:
+    def __init__(
+        self, save_dir: str | Path, *, keep: Any = None, name: str = "csv", version: str = "", **options: Any
+    ) -> None:
         """Sets up.
 
         Args:
             save_dir: Folder of the run.
             keep: Whether rows that are there already stay; anything that counts as true.
+            name: Name of the folder in it.
+            version: Name of the folder in that one; "" for none.
             options: Options of CSVLogger.
         """
-        super().__init__(save_dir, **options)
+        super().__init__(save_dir, name=name, version=version, **options)
         self._earlier: list[dict[str, str]] = []
         path = Path(self.log_dir) / "metrics.csv"
         if keep and path.is_file():
