@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -16,12 +17,15 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sim.benchmark.attempt_outcome import AttemptResult
 from sim.benchmark.attempt_table import GRASP, make_table, record_grasp, recorded_grasp, sort_attempts
+from sim.benchmark.fresh_policy import copy_policy, generator_states, seeded
 from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.observation import noiseless_view, observe
 from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy, NoAnswerYet, Observation
-from sim.benchmark.store import SceneKey, read_scene, scene_identity, write_scene
+from sim.benchmark.store import SceneContent, SceneKey, describe_scene, read_scene, write_scene
 from sim.errors import InputError
+from sim.files import check_writable
 from sim.grasp import GraspPoses
+from sim.identity.content import describe
 from sim.jobs import run_jobs
 from sim.physics import World
 from sim.scene import SceneState
@@ -32,12 +36,13 @@ class _Job(NamedTuple):
     """One scene at one friction, all that a worker needs.
 
     Attributes:
-        policy: The policy; with several workers it is pickled.
+        policy: The policy.
         name: Name of the policy in tables.
         state: The scene.
         number: Place of the scene in its category.
         friction: Friction of the fingertips.
         settings: The benchmark's settings.
+        start: States of the policy's own generators before it was asked anything.
     """
 
     policy: GraspPolicy
@@ -46,6 +51,7 @@ class _Job(NamedTuple):
     number: int
     friction: float
     settings: BenchmarkSettings
+    start: Mapping[int, Any] = {}
 
 
 def run_benchmark(
@@ -63,7 +69,8 @@ def run_benchmark(
     """Measures a policy.
 
     Args:
-        policy: The policy; with several workers it is pickled.
+        policy: The policy. Each scene at each friction gets a copy of it, whose generators are seeded by the scene and
+            the attempt; the policy itself stays as it is.
         scenes: Scenes of one or more categories; a scene's number is its place in its category.
         frictions: Frictions of the fingertips; objects have 1, so they are the contacts'.
         settings: The benchmark's settings.
@@ -72,7 +79,7 @@ def run_benchmark(
         out: Folder that keeps finished scenes, a Parquet file each (``sim.benchmark.store``). Scenes that lie there
             already are not run again, so the same call goes on after whatever stopped it.
         backend: Kind of processes, see ``sim.jobs.run_jobs``.
-        about: Text that tells the policy from others of its name, for example its settings; results in ``out`` that
+        about: Text that tells the policy from others of its name, beside its code and state; results in ``out`` that
             were made with another are refused.
         name: Name of the policy in tables; else its ``name``, or its class's.
 
@@ -80,7 +87,7 @@ def run_benchmark(
         One row per attempt with ``COLUMNS``. Rows are sorted. All but ``WALL_TIMES`` is a function of the arguments.
 
     Raises:
-        InputError: There is no scene or no friction, or ``out`` holds results of something else.
+        InputError: There is no scene or no friction, or ``out`` holds results of something else or cannot be written.
     """
     settings = settings or BenchmarkSettings()
     values = sorted({float(f) for f in frictions})
@@ -88,17 +95,34 @@ def run_benchmark(
         raise InputError("a benchmark needs at least one scene and one friction")
     name = name or str(getattr(policy, "name", type(policy).__name__))
     numbered = number_scenes(scenes)
-    known = {key: scene_identity(about, state, frictions=values, settings=settings) for key, state in numbered.items()}
+    described = describe(policy)
+    known = {
+        key: describe_scene(described, about, state, frictions=values, settings=settings)
+        for key, state in numbered.items()
+    }
     folder = None if out is None else Path(out)
-    kept = {} if folder is None else {key: read_scene(folder, SceneKey(name, *key), known[key]) for key in numbered}
+    kept = {} if folder is None else {key: _kept(folder, SceneKey(name, *key), known[key]) for key in numbered}
     tables = [table for table in kept.values() if table is not None]
     missing = {key: state for key, state in numbered.items() if kept.get(key) is None}
+    if folder is not None and missing:
+        check_writable(folder)
     jobs = [_Job(policy, name, missing[key], key[1], f, settings) for key in missing for f in values]
     for key, table in _finished(jobs, workers, backend, name=name, progress=progress):
         if folder is not None:
-            write_scene(table, folder, SceneKey(name, *key), known=known[key])
+            _keep(table, folder, SceneKey(name, *key), known[key])
         tables.append(table)
     return sort_attempts(pd.concat(tables))
+
+
+def _kept(folder: Path, key: SceneKey, known: SceneContent) -> pd.DataFrame | None:
+    """Returns a scene's finished rows, or None; raises InputError where they are of something else."""
+    return read_scene(folder, key, known.identity, content=known.content)
+
+
+def _keep(table: pd.DataFrame, folder: Path, key: SceneKey, known: SceneContent) -> None:
+    """Writes a scene's rows; raises InputError where a run of other settings has written there meanwhile."""
+    _kept(folder, key, known)
+    write_scene(table, folder, key, known=known.identity, content=known.content)
 
 
 def _finished(
@@ -154,6 +178,7 @@ def _run_scene(job: _Job) -> list[dict[str, Any]]:
         "friction": job.friction,
     }
     world = World(job.settings.physics, state.tray)
+    job = job._replace(policy=copy_policy(job.policy), start=generator_states(job.policy))
     try:
         answer = _ask(job, state, asked=0, count=count)
         ranked = [_try(job, world, state, answer=answer, rank=rank)[0] for rank in range(count)]
@@ -224,7 +249,8 @@ def _ask(job: _Job, state: SceneState, *, asked: int, count: int) -> _Answer:
     started = time.perf_counter()
     grasps, problem = GraspPoses.empty("camera"), ""
     try:
-        grasps = job.policy(seen, count)
+        with seeded(job.policy, job.start, [job.number, zlib.crc32(job.state.category.encode()), asked]):
+            grasps = job.policy(seen, count)
         if grasps.frame != "camera":
             grasps, problem = GraspPoses.empty("camera"), f"grasps in frame '{grasps.frame}'"
         given = len(grasps)
