@@ -51,8 +51,12 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, *, cure: str = "give another folder") -> None:
     """Makes a folder where there is none, and writes and removes a file in it.
+
+    Args:
+        folder: The folder.
+        cure: Advice where it cannot be written.
 
     Raises:
         InputError: The folder cannot be written.
@@ -62,7 +66,7 @@ def check_writable(folder: Path) -> None:
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(b".")
     except OSError as error:
-        raise write_error(folder, error) from error
+        raise write_error(folder, error, cure=cure) from error
 
 
 def write_error(path: str | Path, error: OSError, *, cure: str = "give another folder") -> InputError:

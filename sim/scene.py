@@ -109,8 +109,16 @@ class SceneState:
         rows = content["objects"]
         models = tuple(replace(objects.model(r["name"]), scale=float(r["scale"])) for r in rows)
         poses = np.array([pose_to_matrix(r["pose"][:3], r["pose"][3:]) for r in rows])
-        tray, fallen = TraySettings(**content["tray"]), tuple(content.get("fallen", ()))
-        return cls(models, poses, tray, content["category"], content["seed"], content["at_rest"], fallen)
+        tray, fallen = TraySettings(**content["tray"]), content.get("fallen", [])
+        about = content["category"], content["seed"], content["at_rest"]
+        if [type(value) for value in about] != [str, int, bool] or not isinstance(fallen, list):
+            raise ValueError("category is a text, seed a whole number, at_rest true or false, fallen a list of names")
+        numbers = [*poses.ravel(), *(m.scale for m in models), *vars(tray).values()]
+        if not np.isfinite(np.array(numbers, np.float64)).all() or any(m.scale <= 0 for m in models):
+            raise ValueError("poses, scales and the tray are finite numbers, scales above 0")
+        if not all(isinstance(name, str) for name in fallen):
+            raise ValueError("fallen holds the names of objects")
+        return cls(models, poses, tray, *about, tuple(fallen))
 
     def save(self, path: str | Path) -> None:
         """Writes ``to_json`` to one small file, whole or not at all; raises InputError where it cannot be written."""
@@ -127,7 +135,7 @@ class SceneState:
             return cls.from_json(json.loads(Path(path).read_text()), objects)
         except InputError:
             raise
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"scene file {path} cannot be read ({error}); make it anew") from error
 
 

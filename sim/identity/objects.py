@@ -16,8 +16,8 @@ from sim.objects.urdf import mesh_files
 def digest_meshes(models: Sequence[ObjectModel]) -> str:
     """Returns the SHA-256 of the mesh files that the objects' URDFs name, hexadecimal; "" where none of them decides.
 
-    PyBullet's own objects do not count: they change with PyBullet's version alone. A file that is not there counts
-    as such. Names and places of files do not count.
+    PyBullet's own objects do not count: they change with PyBullet's version alone. An object made of a bare mesh counts
+    by that mesh and by how it was made. A file that is not there counts as such. Names of files do not count.
 
     Args:
         models: Objects, in an order that counts.
@@ -25,11 +25,17 @@ def digest_meshes(models: Sequence[ObjectModel]) -> str:
     Raises:
         InputError: A URDF cannot be read.
     """
-    found = [
-        sorted(_content(path) for path in mesh_files(model.urdf)) if not _comes_with_pybullet(model.urdf) else []
-        for model in models
-    ]
+    found = [_contents(model) for model in models]
     return hashlib.sha256(json.dumps(found).encode()).hexdigest() if any(found) else ""
+
+
+def _contents(model: ObjectModel) -> list[str]:
+    """Returns what tells an object's meshes from others."""
+    if _comes_with_pybullet(model.urdf):
+        return []
+    if model.own_inertia:  # made of a bare mesh; the folder in the cache is named by all that shaped it
+        return [model.urdf.parent.name]
+    return sorted(_content(path) for path in mesh_files(model.urdf))
 
 
 def _content(path: Path) -> str:
