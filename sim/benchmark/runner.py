@@ -17,15 +17,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from sim.benchmark.attempt_outcome import AttemptResult
 from sim.benchmark.attempt_table import GRASP, make_table, record_grasp, recorded_grasp, sort_attempts
-from sim.benchmark.fresh_policy import copy_policy, generator_states, seeded
 from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.observation import noiseless_view, observe
 from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy, NoAnswerYet, Observation
+from sim.benchmark.provenance import remember
 from sim.benchmark.store import SceneContent, SceneKey, describe_scene, read_scene, write_scene
 from sim.errors import InputError
 from sim.files import check_writable
 from sim.grasp import GraspPoses
 from sim.identity.content import describe
+from sim.identity.fresh_policy import copy_policy, generator_states, seeded
 from sim.jobs import run_jobs
 from sim.physics import World
 from sim.scene import SceneState
@@ -111,7 +112,8 @@ def run_benchmark(
         if folder is not None:
             _keep(table, folder, SceneKey(name, *key), known[key])
         tables.append(table)
-    return sort_attempts(pd.concat(tables))
+    origin = {(name, *key): content.identity for key, content in known.items()}
+    return remember(sort_attempts(pd.concat(tables)), origin)
 
 
 def _kept(folder: Path, key: SceneKey, known: SceneContent) -> pd.DataFrame | None:

@@ -14,6 +14,7 @@ import pandas as pd
 
 from sim.benchmark import packed
 from sim.benchmark.protocol import BenchmarkSettings
+from sim.benchmark.provenance import remember
 from sim.errors import InputError
 from sim.files import atomic_path, write_error
 from sim.identity.code import package_version
@@ -227,9 +228,11 @@ def read_attempts(folder: str | Path) -> pd.DataFrame:
     Raises:
         InputError: There is none, or a file is broken.
     """
-    tables = [attempts for attempts, _ in finished_scenes(folder)]
-    if tables:
-        return pd.concat(tables, ignore_index=True)
+    scenes = list(finished_scenes(folder))
+    if scenes:
+        heads = [(rows.iloc[0], identity) for rows, identity in scenes if len(rows)]
+        origin = {(str(r["policy"]), str(r["category"]), int(r["scene"])): identity for r, identity in heads}
+        return remember(pd.concat([rows for rows, _ in scenes], ignore_index=True), origin)
     kept = packed.find_packed(folder)
     if kept is None:
         raise InputError(f"no finished benchmark scene in {folder}")
