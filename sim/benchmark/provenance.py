@@ -32,14 +32,20 @@ class AttemptTable(pd.DataFrame):
 
     def __finalize__(self, other: Any, method: str | None = None, **options: Any) -> AttemptTable:
         """Takes over what the tables before remember; after a concatenation, all of them."""
-        super().__finalize__(other, method, **options)
+        super().__finalize__(other, method, **options)  # type: ignore[misc]  # pandas-stubs leave it out
         if method == "concat":
             merged: Known = {}
-            for part in getattr(other, "objs", None) or getattr(other, "input_objs", ()):
+            for part in _joined(other):
                 for place, parts in _known(part).items():
                     merged[place] = merged.get(place, frozenset()) | parts
             _keep(self, merged)
         return self
+
+
+def _joined(other: Any) -> Iterable[Any]:
+    """Returns the tables of a concatenation; pandas 3 calls them otherwise than pandas 2."""
+    tables: Iterable[Any] = getattr(other, "objs", None) or getattr(other, "input_objs", None) or ()
+    return tables
 
 
 def remember(attempts: pd.DataFrame, made_with: Mapping[Place, Mapping[str, str]]) -> pd.DataFrame:
@@ -84,8 +90,8 @@ def check_same_origin(attempts: pd.DataFrame, policies: Iterable[str]) -> None:
         if policy in wanted:
             found.setdefault((category, scene), set()).update(parts)
     measured = set(zip(attempts.category, attempts.scene, strict=True))
-    for (category, scene), parts in sorted(found.items()):
-        differs = [part for part in _WORDS if sum(name == part for name, _ in parts) > 1]
+    for (category, scene), both_parts in sorted(found.items()):
+        differs = [part for part in _WORDS if sum(name == part for name, _ in both_parts) > 1]
         if differs and (category, scene) in measured:
             both = " and ".join(f"'{name}'" for name in names)
             raise InputError(
