@@ -23,7 +23,7 @@ from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy, NoAnswerYet, 
 from sim.benchmark.provenance import remember
 from sim.benchmark.store import SceneContent, SceneKey, describe_scene, read_scene, write_scene
 from sim.errors import InputError
-from sim.files import check_writable
+from sim.files import check_writable, checksum
 from sim.grasp import GraspPoses
 from sim.identity.content import describe
 from sim.identity.fresh_policy import copy_policy, generator_states, seeded
@@ -98,9 +98,9 @@ def run_benchmark(
     numbered = number_scenes(scenes)
     described = describe(policy)
     known = {
-        key: describe_scene(described, about, state, frictions=values, settings=settings)
-        for key, state in numbered.items()
+        key: describe_scene(described, about, s, frictions=values, settings=settings) for key, s in numbered.items()
     }
+    known = {key: _with_answers(known[key], policy, numbered[key], number=key[1], settings=settings) for key in known}
     folder = None if out is None else Path(out)
     kept = {} if folder is None else {key: _kept(folder, SceneKey(name, *key), known[key]) for key in numbered}
     tables = [table for table in kept.values() if table is not None]
@@ -110,10 +110,21 @@ def run_benchmark(
     jobs = [_Job(policy, name, missing[key], key[1], f, settings) for key in missing for f in values]
     for key, table in _finished(jobs, workers, backend, name=name, progress=progress):
         if folder is not None:
-            _keep(table, folder, SceneKey(name, *key), known[key])
+            now = _with_answers(known[key], policy, numbered[key], number=key[1], settings=settings)
+            _keep(table, folder, SceneKey(name, *key), now)
         tables.append(table)
     origin = {(name, *key): content.identity for key, content in known.items()}
     return remember(sort_attempts(pd.concat(tables)), origin)
+
+
+def _with_answers(
+    known: SceneContent, policy: GraspPolicy, state: SceneState, *, number: int, settings: BenchmarkSettings
+) -> SceneContent:
+    """Returns what a scene's rows depend on, with the file that holds the policy's answer now, where there is one."""
+    if not hasattr(policy, "answer_file"):
+        return known
+    path = policy.answer_file(observe(state, settings, [settings.seed, number, 0]))
+    return known._replace(identity={**known.identity, "grasp file": checksum(path)[:16] if path else "none"})
 
 
 def _kept(folder: Path, key: SceneKey, known: SceneContent) -> pd.DataFrame | None:
