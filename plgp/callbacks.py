@@ -13,6 +13,8 @@ from typing import Any
 import lightning
 import numpy as np
 import pandas as pd
+import torch
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import WandbLogger
 
 from plgp.data.datamodule import PLGPDataModule
@@ -44,9 +46,10 @@ class BenchmarkCallback(lightning.Callback):
     """Lets the network grasp in simulation every n epochs and logs SR, PC and AP.
 
     The scores are logged as ``benchmark/SR`` ..., before ModelCheckpoint looks, so that AP can be its monitor. In
-    epochs without a benchmark, the last scores are logged again (NaN before the first). Rank zero grasps while the
-    others wait. A failure is logged and never ends the training. Where W&B is a logger, the attempts go there as a
-    table, with pictures of the first ones.
+    epochs without a benchmark, loggers get no point; the checkpoint's monitor keeps the last scores (NaN before the
+    first). A run that ends otherwise than by its last epoch (max_steps, max_time) has its benchmark at the end, and
+    what is best is decided with it. Rank zero grasps while the others wait. A failure is logged and never ends the
+    training. Where W&B is a logger, the attempts go there as a table, with pictures of the first ones.
     """
 
     def __init__(
@@ -104,6 +107,7 @@ class BenchmarkCallback(lightning.Callback):
         self.attempts: pd.DataFrame | None = None  # of the last benchmark; None after a failure
         self._states: list[SceneState] | None = None
         self._scores = dict.fromkeys(SCORES, float("nan"))
+        self._measured = -1  # step of the last benchmark
         self._group: Any = None
 
     def on_validation_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -111,14 +115,37 @@ class BenchmarkCallback(lightning.Callback):
         if trainer.sanity_checking or not isinstance(pl_module, GraspModule):
             return
         number = trainer.current_epoch + 1
-        if number % self.every_n_epochs == 0 or number == trainer.max_epochs:
-            group = self._waiting_group()
-            if trainer.is_global_zero:
-                self.attempts = None
-                self._scores = self.measure(pl_module, trainer.current_epoch)
-                self._log_attempts(trainer)
-            self._scores = _from_rank_zero(self._scores, group)
-        pl_module.log_dict({f"benchmark/{name}": value for name, value in self._scores.items()}, rank_zero_only=False)
+        due = number % self.every_n_epochs == 0 or number == trainer.max_epochs
+        if due:
+            self._run(trainer, pl_module)
+        values = {f"benchmark/{name}": value for name, value in self._scores.items()}
+        # The monitor wants a value in every epoch, the loggers a point only where one was measured.
+        pl_module.log_dict(values, logger=False, rank_zero_only=False)
+
+    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Runs the benchmark where the training has ended before its epoch came."""
+        if self._measured == trainer.global_step or not isinstance(pl_module, GraspModule) or not trainer.global_step:
+            return
+        self._run(trainer, pl_module)
+        values = {f"benchmark/{name}": value for name, value in self._scores.items()}
+        trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
+        for saved in trainer.checkpoint_callbacks:
+            if isinstance(saved, ModelCheckpoint) and (saved.monitor or "").startswith("benchmark/"):
+                _offer(trainer, saved)
+
+    def _run(self, trainer: lightning.Trainer, module: GraspModule) -> None:
+        """Measures on rank zero, and hands the scores to all ranks."""
+        group = self._waiting_group()
+        if trainer.is_global_zero:
+            self.attempts = None
+            self._scores = self.measure(module, trainer.current_epoch)
+            self._log_attempts(trainer)
+        self._scores = _from_rank_zero(self._scores, group)
+        self._measured = trainer.global_step
+        values = {f"benchmark/{name}": value for name, value in self._scores.items()}
+        for logger in trainer.loggers:  # Lightning's own values of an epoch stand at the step before the next
+            logger.log_metrics({**values, "epoch": trainer.current_epoch}, step=max(0, trainer.global_step - 1))
+            logger.save()
 
     def teardown(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Forgets the process group: the next fit has another."""
@@ -199,6 +226,18 @@ class BenchmarkCallback(lightning.Callback):
                 picture = wandb.Image(attempt_picture(seen[key], grasp, success=bool(row["success"])))
             rows.append([*cells, picture])
         return rows
+
+
+def _offer(trainer: lightning.Trainer, saved: ModelCheckpoint) -> None:
+    """Saves the present weights as the best ones where their score, of a late benchmark, is the best so far."""
+    score = trainer.callback_metrics[str(saved.monitor)]
+    best = saved.best_model_score
+    known = best is not None and bool(torch.isfinite(best))
+    if torch.isnan(score) or (known and best is not None and bool(score <= best)):
+        return
+    path = saved.best_model_path or str(Path(saved.dirpath or trainer.default_root_dir) / f"{saved.filename}.ckpt")
+    saved.best_model_path, saved.best_model_score = path, score
+    trainer.save_checkpoint(path)
 
 
 def _from_rank_zero(scores: dict[str, float], group: Any) -> dict[str, float]:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import csv
 import math
 import netrc
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from lightning.fabric.loggers.logger import rank_zero_experiment
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import CSVLogger, WandbLogger
 
 
 def logged_in() -> bool:
-    """Returns whether W&B would find a key: in WANDB_API_KEY or in the user's netrc."""
+    """Returns whether W&B would find a key: in WANDB_API_KEY, or in the user's netrc for W&B's server or their own."""
     if os.environ.get("WANDB_API_KEY"):
         return True
+    server = urlsplit(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or "api.wandb.ai"
     try:
-        return netrc.netrc().authenticators("api.wandb.ai") is not None
+        return netrc.netrc().authenticators(server) is not None
     except (OSError, netrc.NetrcParseError):
         return False
 
@@ -55,6 +58,38 @@ class SummaryWandbLogger(WandbLogger):
             super().log_metrics(numbers, step)
 
 
+class ResumableCSVLogger(CSVLogger):
+    """Lightning's CSV logger; a run that is resumed in its folder keeps the curves up to where it goes on."""
+
+    def __init__(self, save_dir: str | Path, *, keep: Any = None, **options: Any) -> None:
+        """Sets up.
+
+        Args:
+            save_dir: Folder of the run.
+            keep: Whether rows that are there already stay; anything that counts as true.
+            options: Options of CSVLogger.
+        """
+        super().__init__(save_dir, **options)
+        self._earlier: list[dict[str, str]] = []
+        path = Path(self.log_dir) / "metrics.csv"
+        if keep and path.is_file():
+            with path.open(newline="") as file:
+                self._earlier = list(csv.DictReader(file))
+
+    def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
+        """Logs a row; before the first one, the earlier rows of smaller steps."""
+        earlier, self._earlier = self._earlier, []
+        for row in earlier:
+            if step is None or int(float(row["step"])) < step:
+                known: dict[str, Any] = {
+                    name: int(value) if value.isdigit() else float(value)
+                    for name, value in row.items()
+                    if name != "step" and value
+                }
+                super().log_metrics(known, int(float(row["step"])))
+        super().log_metrics(dict(metrics), step)
+
+
 def wandb_logger(
     save_dir: str | Path,
     *,
@@ -73,14 +108,15 @@ def wandb_logger(
         name: Name of the run.
         group: Name that runs which belong together share.
         tags: Free words.
-        offline: Whether the run stays on this machine until ``wandb sync`` sends it; None is yes unless the user
-            is logged in.
+        offline: Whether the run stays on this machine until ``wandb sync`` sends it; None goes by the variable
+            WANDB_MODE, and without it is yes unless the user is logged in.
         summary: "max" or "min" by metric, which W&B's tables of runs show of it; None shows the last value of all.
     """
     folder = Path(save_dir)
     folder.mkdir(parents=True, exist_ok=True)
     if offline is None:
-        offline = os.environ.get("WANDB_MODE") in ("offline", "dryrun") or not logged_in()
+        mode = os.environ.get("WANDB_MODE")  # its user's word counts: online, offline, disabled
+        offline = mode in ("offline", "dryrun") if mode else not logged_in()
     return SummaryWandbLogger(
         summary or {},
         save_dir=str(folder),

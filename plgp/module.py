@@ -136,7 +136,13 @@ class GraspModule(lightning.LightningModule):
             checkpoint[VIEW] = self.trained_view.to_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Compares the trained view of a run that is resumed with the present data's; raises InputError."""
+        """Compares the trained view of a run that is resumed with the present data's; raises InputError.
+
+        A schedule over the whole run is that of the run as it is now: with more epochs it is stretched.
+        """
+        for schedule in checkpoint.get("lr_schedulers", ()):
+            for name in ("total_steps", "_schedule_phases"):  # OneCycleLR's, which would end where the old run ended
+                schedule.pop(name, None)
         if self.trained_view is None or VIEW not in checkpoint:
             return
         before = TrainedView.from_dict(checkpoint[VIEW], "resume")

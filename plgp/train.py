@@ -19,7 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
-from sim.cli import run_hydra
+from sim.cli import gather_failures, run_hydra
 from sim.errors import InputError
 
 
@@ -66,6 +66,7 @@ def train(config: DictConfig) -> dict[str, float]:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     output, first = Path(config.output), getattr(rank_zero_only, "rank", 0) == 0
+    resume = resumable(config)
     output.mkdir(parents=True, exist_ok=True)
     if first:
         OmegaConf.save(config, output / "config.yaml", resolve=True)
@@ -77,6 +78,7 @@ def train(config: DictConfig) -> dict[str, float]:
             data.prepare_data()  # Lightning would do it in fit; here its time counts by itself
             clock.lap("data")
         elif config.data.get("recipe") is None:
+            data.prepare_data()
             _take_gripper(config, data)
         module = instantiate(config.module)
         loggers = [instantiate(c) for c in (config.get("logger") or {}).values() if c is not None]
@@ -84,7 +86,7 @@ def train(config: DictConfig) -> dict[str, float]:
         trainers.append(trainer)
         for logger in loggers:
             logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
-        trainer.fit(module, datamodule=data, ckpt_path=config.resume, **_trust(config.resume))
+        trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
         clock.lap("training")
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         # An experiment may set a value of a final benchmark that the command line leaves out.
@@ -193,13 +195,41 @@ def _evaluate(config: DictConfig, trainer: Any, output: Path) -> dict[str, float
     return scores
 
 
-def _trust(resume: str | None) -> dict[str, Any]:
-    """Returns how to open a checkpoint to go on from: with weights_only, after a look that it is there."""
-    if resume is None:
-        return {}
-    if not Path(resume).is_file():
-        raise InputError(f"no checkpoint at '{resume}' to resume from; give another path, or resume=null")
-    return {"weights_only": True}
+def resumable(config: DictConfig) -> str | None:
+    """Returns the checkpoint to go on from, looked at before anything is started; None starts a new run.
+
+    Args:
+        config: The composed conf/train.yaml; ``resume`` is a checkpoint, or the folder of a run, whose last one counts.
+
+    Raises:
+        InputError: There is none, it is broken, holds weights only, or is of another network or input.
+    """
+    import torch
+
+    if config.resume is None:
+        return None
+    path = Path(str(config.resume))
+    path = path / "checkpoints" / "last.ckpt" if (path / "checkpoints").is_dir() else path
+    if not path.is_file():
+        raise InputError(f"no checkpoint at '{path}' to resume from; give another path, or resume=null")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        known = saved["hyper_parameters"]
+        before = (known["network"]["_target_"], known["modality"], known["bins"])
+    except Exception as error:  # whatever a broken file leads to
+        raise InputError(
+            f"checkpoint '{path}' cannot be resumed: it is broken or not one of plgp's; give another, or resume=null"
+        ) from error
+    if not saved.get("optimizer_states") or "loops" not in saved:
+        raise InputError(f"checkpoint '{path}' holds weights only, nothing to go on from; give checkpoints/last.ckpt")
+    now = (config.network.get("_target_"), config.data.get("modality"), config.data.get("bins"))
+    for name, old, new in zip(("network", "modality", "bins"), before, now, strict=True):
+        if old != new:
+            raise InputError(f"checkpoint '{path}' has {name} {old}, this run {new}; give what it had, or resume=null")
+    done, wanted = int(saved.get("epoch", 0)) + 1, config.trainer.get("max_epochs")
+    if isinstance(wanted, int) and 0 <= wanted < done:
+        raise InputError(f"checkpoint '{path}' has {done} epochs behind it; give trainer.max_epochs of more than that")
+    return str(path)
 
 
 class ReportAfterMultirun(Callback):
@@ -211,11 +241,15 @@ class ReportAfterMultirun(Callback):
         from plgp.report import write_report
 
         folder = Path(config.hydra.sweep.dir)
+        failures = gather_failures(folder)
         try:
             written = write_report(gather([folder]), folder / "report")
         except (InputError, OSError) as error:  # the runs are there; the report can be written again
             print(f"no report of {folder}: {error}", file=sys.stderr)
             return
+        if failures:
+            lines = [f"- job `{job}`: {sentence}" for job, sentence in failures.items()]
+            written[0].write_text(written[0].read_text() + "\n".join(["", "## Failed jobs", "", *lines, ""]))
         print(written[0].read_text() + f"\nwrote {written[0].parent}")
 
 

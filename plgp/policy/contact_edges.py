@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.benchmark.baselines.antipodal import fill_nearest, surface_slope
 from sim.camera import PinholeCamera
 from sim.compiled import compiled
+from sim.depth_edges import fill_nearest, surface_slope
 from sim.gripper import GripperGeometry
 
 SMOOTHING_PX = 1.5  # standard deviation of the Gaussian over the depth, as antipodal sampling takes it

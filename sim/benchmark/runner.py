@@ -58,7 +58,7 @@ class _Job(NamedTuple):
 def run_benchmark(
     policy: GraspPolicy,
     scenes: Sequence[SceneState],
-    frictions: Iterable[float],
+    frictions: Iterable[float] | float,
     settings: BenchmarkSettings | None = None,
     workers: int = 1,
     progress: Progress | None = None,
@@ -73,7 +73,7 @@ def run_benchmark(
         policy: The policy. Each scene at each friction gets a copy of it, whose generators are seeded by the scene and
             the attempt; the policy itself stays as it is.
         scenes: Scenes of one or more categories; a scene's number is its place in its category.
-        frictions: Frictions of the fingertips; objects have 1, so they are the contacts'.
+        frictions: Frictions of the fingertips, one or several; objects have 1, so they are the contacts'.
         settings: The benchmark's settings.
         workers: Number of processes.
         progress: Display of ``attempt_progress`` to show a bar in.
@@ -88,19 +88,19 @@ def run_benchmark(
         One row per attempt with ``COLUMNS``. Rows are sorted. All but ``WALL_TIMES`` is a function of the arguments.
 
     Raises:
-        InputError: There is no scene or no friction, or ``out`` holds results of something else or cannot be written.
+        InputError: There is no scene, frictions are none, or ``out`` holds something else or cannot be written.
     """
     settings = settings or BenchmarkSettings()
-    values = sorted({float(f) for f in frictions})
-    if not scenes or not values:
-        raise InputError("a benchmark needs at least one scene and one friction")
+    values = check_frictions(frictions)
+    if not scenes:
+        raise InputError("a benchmark needs at least one scene")
     name = name or str(getattr(policy, "name", type(policy).__name__))
     numbered = number_scenes(scenes)
     described = describe(policy)
-    known = {
-        key: describe_scene(described, about, s, frictions=values, settings=settings) for key, s in numbered.items()
-    }
-    known = {key: _with_answers(known[key], policy, numbered[key], number=key[1], settings=settings) for key in known}
+    known = {}
+    for key, state in numbered.items():
+        content = describe_scene(described, about, state, frictions=values, settings=settings)
+        known[key] = _with_answers(content, policy, state, number=key[1], settings=settings)
     folder = None if out is None else Path(out)
     kept = {} if folder is None else {key: _kept(folder, SceneKey(name, *key), known[key]) for key in numbered}
     tables = [table for table in kept.values() if table is not None]
@@ -113,7 +113,7 @@ def run_benchmark(
             now = _with_answers(known[key], policy, numbered[key], number=key[1], settings=settings)
             _keep(table, folder, SceneKey(name, *key), now)
         tables.append(table)
-    origin = {(name, *key): content.identity for key, content in known.items()}
+    origin = {(name, *key): made.identity for key, made in known.items()}
     return remember(sort_attempts(pd.concat(tables)), origin)
 
 
@@ -136,6 +136,18 @@ def _keep(table: pd.DataFrame, folder: Path, key: SceneKey, known: SceneContent)
     """Writes a scene's rows; raises InputError where a run of other settings has written there meanwhile."""
     _kept(folder, key, known)
     write_scene(table, folder, key, known=known.identity, content=known.content)
+
+
+def check_frictions(frictions: Iterable[float] | float) -> list[float]:
+    """Returns the different frictions, ascending; raises InputError where there is none, or one is no friction."""
+    try:
+        given = [frictions] if isinstance(frictions, int | float | str) else list(frictions)
+        values = sorted({float(f) for f in given})
+    except (TypeError, ValueError):
+        values = []
+    if not values or not all(0 <= v < np.inf for v in values):
+        raise InputError(f"frictions is {frictions}; give numbers from 0 on, for example [0.4, 1.0]")
+    return values
 
 
 def _finished(

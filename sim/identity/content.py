@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,8 +23,21 @@ from sim.files import checksum
 from sim.identity.code import describe_code, is_shipped
 
 _SMALL = 64  # entries up to which an array stands as numbers, so that a difference can be named
+_DEEP = 6  # objects further within count by their hash: shared ones would be told again and again
 _MISSING = "nothing"
 _HASH = re.compile(r"[0-9a-f]{16,}")  # says nothing to a reader
+
+
+class _Above(NamedTuple):
+    """Where a value lies.
+
+    Attributes:
+        ids: Ids of the objects that hold it, outermost first.
+        known: Objects that were described before, with their content, by their ids.
+    """
+
+    ids: tuple[int, ...]
+    known: dict[int, tuple[Any, Any]]
 
 
 def describe(value: Any) -> Any:
@@ -35,7 +48,7 @@ def describe(value: Any) -> Any:
             counts by that file's content. An object that defines ``__getstate__`` counts by what that returns.
             A part of an object that has neither attributes nor a pickle (a lock, an open file) counts by its type.
     """
-    return _describe(value, ())
+    return _describe(value, _Above((), {}))
 
 
 def digest(value: Any) -> str:
@@ -61,17 +74,17 @@ def differences(ours: Any, theirs: Any, *, name: str = "") -> Iterator[str]:
         yield f"{name}: {here}, there {there}" if short else name
 
 
-def _describe(value: Any, above: tuple[int, ...]) -> Any:
-    """Returns the content of a value that lies within the objects ``above``, given by their ids."""
+def _describe(value: Any, above: _Above) -> Any:
+    """Returns the content of a value that lies within the objects ``above``."""
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
     if isinstance(value, np.generic):
         return _describe(value.item(), above) if not isinstance(value.item(), np.generic) else repr(value)
     if isinstance(value, bytes):
         return hashlib.sha256(value).hexdigest()
-    if id(value) in above:
+    if id(value) in above.ids:
         return "itself"
-    within = (*above, id(value))
+    within = _Above((*above.ids, id(value)), above.known)
     if isinstance(value, Path):
         return f"file {checksum(value)}" if value.is_file() else str(value)
     if isinstance(value, Mapping):
@@ -84,10 +97,15 @@ def _describe(value: Any, above: tuple[int, ...]) -> Any:
         return _describe_array(value, within)
     if hasattr(value, "detach") and hasattr(value, "numpy"):  # a tensor, of whatever device
         return _describe(_to_array(value.detach().cpu()), within)
-    return _describe_object(value, within)
+    if id(value) not in above.known:
+        found = _describe_object(value, within)
+        if len(above.ids) > _DEEP:
+            found = hashlib.sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+        above.known[id(value)] = value, found
+    return above.known[id(value)][1]
 
 
-def _key(key: Any, within: tuple[int, ...]) -> str:
+def _key(key: Any, within: _Above) -> str:
     return key if isinstance(key, str) else json.dumps(_describe(key, within), sort_keys=True)
 
 
@@ -99,7 +117,7 @@ def _to_array(tensor: Any) -> Any:
         return tensor.float().numpy()
 
 
-def _describe_array(array: Any, within: tuple[int, ...]) -> Any:
+def _describe_array(array: Any, within: _Above) -> Any:
     """Returns a small array as lists of numbers, a large one as type, shape and hash."""
     if array.dtype.hasobject:
         return [_describe(v, within) for v in array.ravel().tolist()]
@@ -109,7 +127,7 @@ def _describe_array(array: Any, within: tuple[int, ...]) -> Any:
     return f"{array.dtype.str} {'x'.join(map(str, array.shape))} {content}"
 
 
-def _describe_object(value: Any, within: tuple[int, ...]) -> Any:
+def _describe_object(value: Any, within: _Above) -> Any:
     """Returns what a function, a class or an object is."""
     if isinstance(value, functools.partial):
         return {"partial": [_describe(v, within) for v in (value.func, value.args, value.keywords)]}
@@ -132,7 +150,7 @@ def _describe_class(kind: type) -> Any:
     return found[0] if len(found) == 1 or is_shipped(kind) else found
 
 
-def _state(value: Any, within: tuple[int, ...]) -> dict[str, Any]:
+def _state(value: Any, within: _Above) -> dict[str, Any]:
     """Returns the state of an object: its own, its generator's, its tensors, its attributes, or its pickle's hash."""
     kind = type(value)
     if isinstance(value, np.random.Generator):
@@ -148,7 +166,7 @@ def _state(value: Any, within: tuple[int, ...]) -> dict[str, Any]:
         if state or not _is_opaque(kind):
             return {"state": _describe(state, within)}
         return {"pickle": hashlib.sha256(pickle.dumps(value, 4)).hexdigest()}
-    except (TypeError, AttributeError, ValueError, RuntimeError, pickle.PicklingError):
+    except Exception:  # anyone's code runs here: what shows no state counts by its class
         return {}
 
 

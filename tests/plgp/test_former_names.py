@@ -13,7 +13,7 @@ NAMES = {
     "plgp.transforms.AugmentationSettings": "plgp.data.augmentation",
     "plgp.decoder.Workspace": "plgp.policy.workspace",
     "plgp.policy.Workspace": "plgp.policy.workspace",
-    "plgp.policy.DecoderSettings": "plgp.policy.decoder",
+    "plgp.policy.DecoderSettings": "plgp.policy.settings",
     "plgp.policy.NetworkPolicy.from_checkpoint": "plgp.policy.network",
     "plgp.contact_graspnet.ContactGraspNetPolicy": "plgp.methods.contact_graspnet.policy",
     "plgp.methods.contact_graspnet.ContactGraspNetPolicy": "plgp.methods.contact_graspnet.policy",

@@ -163,7 +163,7 @@ def test_choices_of_ones_own_folder(tmp_path):
 
 
 def test_a_missing_launcher_is_named(monkeypatch):
-    monkeypatch.setattr("sim.cli.find_spec", lambda name: None)
+    monkeypatch.setattr("sim.cli.choices.find_spec", lambda name: None)
     for launcher in ("cpus", "slurm", "submitit_local"):
         with pytest.raises(InputError, match="pip install"):
             check_choices(["-m", f"hydra/launcher={launcher}"])

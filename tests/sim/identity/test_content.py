@@ -3,6 +3,7 @@
 import dataclasses
 import functools
 import importlib
+import itertools
 import os
 import subprocess
 import sys
@@ -172,3 +173,38 @@ def _ordered(value):
     if isinstance(value, dict):
         return {key: _ordered(value[key]) for key in sorted(value)}
     return [_ordered(v) for v in value] if isinstance(value, list) else value
+
+
+class Node:
+    def __init__(self):
+        self.links, self.value = [], 0
+
+
+def test_a_web_of_shared_objects_is_told_in_a_moment():
+    def web():
+        nodes = [Node() for _ in range(40)]
+        for i, node in enumerate(nodes):
+            node.links = [*nodes[i + 1 :], nodes[0]]
+        return nodes
+
+    changed = web()
+    changed[-1].value = 1
+    assert digest(web()[0]) == digest(web()[0]) != digest(changed[0])
+
+
+def test_a_chain_too_long_to_follow_is_no_error():
+    chain = [Node() for _ in range(3000)]
+    for a, b in itertools.pairwise(chain):
+        a.links = [b]
+    assert digest(chain[0])
+
+
+class Odd:
+    """Raises whatever it is asked."""
+
+    def __getstate__(self):
+        raise KeyError("no")
+
+
+def test_an_object_that_shows_nothing_counts_by_its_class():
+    assert digest([Odd()]) == digest([Odd()]) != digest([Node()])

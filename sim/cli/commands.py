@@ -16,22 +16,14 @@ import select
 import sys
 import types
 import typing
-import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any, Literal
 
+from sim.cli.choices import FORMER
 from sim.errors import InputError
 
-CONF = "plgp_conf"  # the package of the Hydra tree: in the repository it is conf/
-# Choices that have been renamed: the former group -> today's.
-FORMER = {"dataset": "recipe", "evaluation": "final_benchmark", "scenes": "scene_set"}
-_LAUNCHERS = {"joblib": "joblib", "cpus": "joblib", "slurm": "submitit"}
-_LAUNCHERS |= {"submitit_local": "submitit", "submitit_slurm": "submitit"}
 _HELP = ("-h", "--help", "help")
 
 
@@ -150,13 +142,16 @@ def mendable(error: BaseException) -> str | None:
     if "omegaconf" not in sys.modules:
         return None
     from hydra.errors import HydraException, InstantiationException
-    from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+    from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
 
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, (HydraException, OmegaConfBaseException)):
         cause = cause.__cause__
     if cause is None or isinstance(cause, InstantiationException):
         return None  # a constructor failed for a reason of its own: its traceback is worth more than a sentence
+    missing = re.search(r"Interpolation key '([^']+)'", str(cause))
+    if isinstance(cause, InterpolationKeyError) and missing:
+        return f"{cause.full_key} needs {missing[1]}, which is left out; give {missing[1].split('.')[0]}=..."
     if isinstance(cause, MissingMandatoryValue):
         return f"{cause.full_key} is not given; say {cause.full_key}=..."
     # What Hydra adds is about its own search path.
@@ -231,131 +226,3 @@ def _value(kind: Any, text: str, what: str) -> Any:
     except ValueError:
         number = "a whole number" if kind is int else "a number"
         raise InputError(f"{what} is '{text}'; give {number}") from None
-
-
-@dataclass(frozen=True)
-class HydraTask:
-    """A Hydra application's function, guarded; it travels to the processes of launchers.
-
-    Attributes:
-        function: A module's function of the composed configuration.
-        interrupted: The sentence after Ctrl-C.
-    """
-
-    function: Callable[[Any], Any]
-    interrupted: str = "interrupted"
-
-    @property
-    def __wrapped__(self) -> Callable[[Any], Any]:
-        """The function itself: Hydra asks for its module."""
-        return self.function
-
-    def __call__(self, config: Any) -> Any:
-        """Runs the function; on a launcher's other machine, what can be mended is raised for the launcher to tell."""
-        from hydra.core.hydra_config import HydraConfig
-
-        if str(HydraConfig.get().launcher._target_).endswith("BasicLauncher"):
-            with guarded(interrupted=self.interrupted):
-                return self.function(config)
-        try:
-            return self.function(config)
-        except Exception as error:  # elsewhere an exit would only say that a worker died
-            cause = input_error(error)
-            if cause is None:
-                raise
-            raise cause from None
-
-
-def run_hydra(
-    function: Callable[[Any], Any],
-    config_name: str,
-    *,
-    words: Sequence[str] | None = None,
-    program: str | None = None,
-    interrupted: str = "interrupted; the same command goes on where it stopped",
-) -> None:
-    """Runs a Hydra application over ``conf/``; whatever a user can mend becomes one sentence and exit status 2.
-
-    ``group=null`` leaves a choice out. Former names of choices answer with today's.
-
-    Args:
-        function: A module's function of the composed configuration (launchers send it to other processes).
-        config_name: The YAML at the top of ``conf/``.
-        words: The command line without the program; default ``sys.argv[1:]``.
-        program: The program as its user types it, where it is not ``sys.argv[0]``.
-        interrupted: The sentence after Ctrl-C.
-    """
-    import hydra
-
-    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a wrong choice over many lines, and exits itself
-    warnings.showwarning = _plain_warning
-    with guarded(interrupted=interrupted):
-        arguments = list(sys.argv[1:] if words is None else words)
-        check_choices(arguments, config_name)
-        sys.argv[:] = [program or sys.argv[0], *drop_null_choices(arguments)]
-        application = hydra.main(version_base="1.3", config_path=f"pkg://{CONF}", config_name=config_name)
-        application(HydraTask(function, interrupted))()
-
-
-def _plain_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)
-
-
-def conf_folder() -> Path:
-    """Returns the folder of the Hydra tree."""
-    return Path(next(iter(import_module(CONF).__path__)))
-
-
-def check_choices(arguments: Sequence[str], config_name: str = "train") -> None:
-    """Raises InputError for a choice that conf/ does not have, before Hydra sees it.
-
-    A choice is ``network=ggcnn2``, nested ones ``experiment=table2/unet_rgb``. Folders given by ``--config-dir``
-    count as well; a launcher whose plugin is not installed is named.
-
-    Args:
-        arguments: The command line without the program.
-        config_name: The application's YAML.
-    """
-    line = " ".join(arguments)
-    if "hydra.searchpath" in line:  # configurations that only Hydra can find
-        return
-    root = conf_folder()
-    roots = [root, *map(Path, re.findall(r"(?:--config-dir|-cd)[= ](\S+)", line))]
-    own = set(re.findall(r"^(\w+):", (root / f"{config_name}.yaml").read_text(), re.MULTILINE))
-    for argument in arguments:
-        _check_former(argument, own)
-        match = re.fullmatch(r"\+{0,2}([\w/]+)=\[?([\w,/\-]+)\]?", argument)
-        if not match:
-            continue
-        group, names = match[1], match[2].split(",")
-        if group.startswith("hydra/"):
-            _check_plugin(group, names)
-            continue
-        folders = [place / group for place in roots if (place / group).is_dir()]
-        known = sorted({p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")})
-        for name in names if folders else ():
-            if name not in (*known, "null"):
-                close = difflib.get_close_matches(name, known, n=1)
-                guess = f" (did you mean {group}={close[0]}?)" if close else ""
-                raise InputError(f"unknown {group} '{name}'; choose one of {', '.join(known)}{guess}")
-
-
-def _check_former(argument: str, own: set[str]) -> None:
-    """Raises InputError for a former name, unless the application has a setting ``own`` of that name."""
-    match = re.match(r"[+~]{0,2}(\w+)(?=[.=@]|$)", argument)
-    if match and match[1] in FORMER and match[1] not in own:
-        new = FORMER[match[1]]
-        raise InputError(f"'{match[1]}' is called {new} now; write {argument.replace(match[1], new, 1)}")
-
-
-def _check_plugin(group: str, names: Sequence[str]) -> None:
-    for name in names if group == "hydra/launcher" else ():
-        if name in _LAUNCHERS and find_spec(f"hydra_plugins.hydra_{_LAUNCHERS[name]}_launcher") is None:
-            raise InputError(f"{group}={name} needs Hydra's {_LAUNCHERS[name]} launcher: pip install 'plgp[launchers]'")
-
-
-def drop_null_choices(arguments: Sequence[str]) -> list[str]:
-    """Returns the command line with ``group=null`` as ``~group``, the only form that Hydra takes."""
-    root = conf_folder()
-    matches = [(a, re.fullmatch(r"(\w+)=null", a)) for a in arguments]
-    return [f"~{m[1]}" if m and (root / m[1]).is_dir() else a for a, m in matches]

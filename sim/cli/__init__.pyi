@@ -1,0 +1,16 @@
+from .choices import CONF as CONF
+from .choices import FORMER as FORMER
+from .choices import check_choices as check_choices
+from .choices import conf_folder as conf_folder
+from .choices import drop_null_choices as drop_null_choices
+from .choices import setting_names as setting_names
+from .commands import Command as Command
+from .commands import call as call
+from .commands import dispatch as dispatch
+from .commands import guarded as guarded
+from .commands import input_error as input_error
+from .commands import mendable as mendable
+from .commands import run_command as run_command
+from .hydra_application import HydraTask as HydraTask
+from .hydra_application import gather_failures as gather_failures
+from .hydra_application import run_hydra as run_hydra

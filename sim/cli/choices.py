@@ -1,0 +1,107 @@
+"""The choices and settings of ``conf/`` on a command line: checked before Hydra sees them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+from sim.errors import InputError
+
+CONF = "plgp_conf"  # the package of the Hydra tree: in the repository it is conf/
+# Choices that have been renamed: the former group -> today's.
+FORMER = {"dataset": "recipe", "evaluation": "final_benchmark", "scenes": "scene_set"}
+_LAUNCHERS = {"joblib": "joblib", "cpus": "joblib", "slurm": "submitit"}
+_LAUNCHERS |= {"submitit_local": "submitit", "submitit_slurm": "submitit"}
+# Choices that may be left out; of the others something must be there.
+OPTIONAL = {
+    *("loss", "optimizer", "scheduler", "decoder", "workspace", "recipe", "logger", "callbacks", "hydra/launcher"),
+    *("final_benchmark", "experiment", "budget", "debug"),
+}
+_NULL_MEANS = {"depth_noise": "none"}  # a preset that says the same
+
+
+def conf_folder() -> Path:
+    """Returns the folder of the Hydra tree."""
+    return Path(next(iter(import_module(CONF).__path__)))
+
+
+def check_choices(arguments: Sequence[str], config_name: str = "train") -> None:
+    """Raises InputError for a choice that conf/ does not have, before Hydra sees it.
+
+    A choice is ``network=ggcnn2``, nested ones ``experiment=table2/unet_rgb``. Folders given by ``--config-dir``
+    count as well; a launcher whose plugin is not installed is named.
+
+    Args:
+        arguments: The command line without the program.
+        config_name: The application's YAML.
+    """
+    line = " ".join(arguments)
+    if "hydra.searchpath" in line:  # configurations that only Hydra can find
+        return
+    root = conf_folder()
+    roots = [root, *map(Path, re.findall(r"(?:--config-dir|-cd)[= ](\S+)", line))]
+    own = set(re.findall(r"^(\w+):", (root / f"{config_name}.yaml").read_text(), re.MULTILINE))
+    for argument in arguments:
+        _check_former(argument, own)
+        match = re.fullmatch(r"\+{0,2}([\w/]+)=\[?([\w,/\-]+)\]?", argument)
+        if not match:
+            continue
+        group, names = match[1], match[2].split(",")
+        if group.startswith("hydra/"):
+            _check_plugin(group, names)
+            continue
+        folders = [place / group for place in roots if (place / group).is_dir()]
+        if names == ["null"] and folders and group not in {*OPTIONAL, *_NULL_MEANS}:
+            known = sorted(p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml"))
+            raise InputError(f"{group}=null leaves nothing to work with; choose one of {', '.join(known)}")
+        known = sorted({p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")})
+        for name in names if folders else ():
+            if name not in (*known, "null"):
+                close = difflib.get_close_matches(name, known, n=1)
+                guess = f" (did you mean {group}={close[0]}?)" if close else ""
+                raise InputError(f"unknown {group} '{name}'; choose one of {', '.join(known)}{guess}")
+
+
+def _check_former(argument: str, own: set[str]) -> None:
+    """Raises InputError for a former name, unless the application has a setting ``own`` of that name."""
+    match = re.match(r"[+~]{0,2}(\w+)(?=[.=@]|$)", argument)
+    if match and match[1] in FORMER and match[1] not in own:
+        new = FORMER[match[1]]
+        raise InputError(f"'{match[1]}' is called {new} now; write {argument.replace(match[1], new, 1)}")
+
+
+def _check_plugin(group: str, names: Sequence[str]) -> None:
+    for name in names if group == "hydra/launcher" else ():
+        if name in _LAUNCHERS and find_spec(f"hydra_plugins.hydra_{_LAUNCHERS[name]}_launcher") is None:
+            raise InputError(f"{group}={name} needs Hydra's {_LAUNCHERS[name]} launcher: pip install 'plgp[launchers]'")
+
+
+def drop_null_choices(arguments: Sequence[str]) -> list[str]:
+    """Returns the command line with ``group=null`` as ``~group``, the only form that Hydra takes, or as its preset."""
+    root = conf_folder()
+    matches = [(a, re.fullmatch(r"(\w+)=null", a)) for a in arguments]
+    found = [(a, m[1] if m and (root / m[1]).is_dir() else None) for a, m in matches]
+    return [a if g is None else f"{g}={_NULL_MEANS[g]}" if g in _NULL_MEANS else f"~{g}" for a, g in found]
+
+
+def setting_names(arguments: Sequence[str], config_name: str) -> list[str]:
+    """Returns the dotted names of an application's settings, with the choices of conf/ among ``arguments``."""
+    from hydra import compose, initialize_config_module
+    from hydra.core.global_hydra import GlobalHydra
+    from omegaconf import OmegaConf
+
+    choices = [a for a in arguments if (m := re.match(r"([\w/]+)=[^,]*$", a)) and (conf_folder() / m[1]).is_dir()]
+    GlobalHydra.instance().clear()
+    with initialize_config_module(CONF, version_base="1.3"):
+        config = OmegaConf.to_container(compose(config_name, overrides=drop_null_choices(choices)))
+
+    def dotted(node: object, path: str) -> Iterator[str]:
+        for key, value in node.items() if isinstance(node, dict) else ():
+            yield f"{path}{key}"
+            yield from dotted(value, f"{path}{key}.")
+
+    return list(dotted(config, ""))

@@ -1,0 +1,129 @@
+"""Hydra applications: started, guarded, and told apart from what a user can mend."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import sys
+import traceback
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sim.cli.choices import CONF, check_choices, drop_null_choices, setting_names
+from sim.cli.commands import guarded, mendable
+from sim.errors import InputError
+
+FAILED = "failed.txt"  # in the folder of a multirun's job: why it failed
+_FAILURES: dict[str, str] = {}  # of the multirun that has just ended
+
+
+@dataclass(frozen=True)
+class HydraTask:
+    """A Hydra application's function, guarded; it travels to the processes of launchers.
+
+    Attributes:
+        function: A module's function of the composed configuration.
+        interrupted: The sentence after Ctrl-C.
+    """
+
+    function: Callable[[Any], Any]
+    interrupted: str = "interrupted"
+
+    @property
+    def __wrapped__(self) -> Callable[[Any], Any]:
+        """The function itself: Hydra asks for its module."""
+        return self.function
+
+    def __call__(self, config: Any) -> Any:
+        """Runs the function; a job of a multirun that fails leaves ``FAILED`` in its folder, and the others run."""
+        from hydra.core.hydra_config import HydraConfig
+        from hydra.types import RunMode
+
+        chosen = HydraConfig.get()
+        if chosen.mode != RunMode.MULTIRUN:
+            with guarded(interrupted=self.interrupted):
+                return self.function(config)
+        folder = Path(chosen.runtime.output_dir)
+        (folder / FAILED).unlink(missing_ok=True)
+        try:
+            return self.function(config)
+        except Exception as error:
+            sentence = mendable(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
+            print(f"error: {sentence} (job {chosen.job.num}: {chosen.job.override_dirname})", file=sys.stderr)
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / FAILED).write_text(sentence + "\n")
+            if mendable(error) is None:
+                traceback.print_exc()
+            return None
+
+
+def run_hydra(
+    function: Callable[[Any], Any],
+    config_name: str,
+    *,
+    words: Sequence[str] | None = None,
+    program: str | None = None,
+    interrupted: str = "interrupted; the same command goes on where it stopped",
+) -> None:
+    """Runs a Hydra application over ``conf/``; whatever a user can mend becomes one sentence and exit status 2.
+
+    ``group=null`` leaves a choice out. Former names of choices answer with today's.
+
+    Args:
+        function: A module's function of the composed configuration (launchers send it to other processes).
+        config_name: The YAML at the top of ``conf/``.
+        words: The command line without the program; default ``sys.argv[1:]``.
+        program: The program as its user types it, where it is not ``sys.argv[0]``.
+        interrupted: The sentence after Ctrl-C.
+    """
+    import hydra
+    from hydra.errors import ConfigCompositionException
+
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a wrong choice over many lines, and exits itself
+    warnings.showwarning = _plain_warning
+    with guarded(interrupted=interrupted):
+        arguments = list(sys.argv[1:] if words is None else words)
+        check_choices(arguments, config_name)
+        sys.argv[:] = [program or sys.argv[0], *drop_null_choices(arguments)]
+        application = hydra.main(version_base="1.3", config_path=f"pkg://{CONF}", config_name=config_name)
+        try:
+            application(HydraTask(function, interrupted))()
+        except ConfigCompositionException as error:
+            raise _unknown_key(error, arguments, config_name) from None
+        if _FAILURES:
+            jobs = "; ".join(f"{folder}: {sentence}" for folder, sentence in _FAILURES.items())
+            raise InputError(f"{len(_FAILURES)} of the jobs failed, the others are whole; {jobs}")
+
+
+def gather_failures(sweep: str | Path) -> dict[str, str]:
+    """Returns the jobs of a multirun that failed, a folder's name and its sentence each; the command ends by them.
+
+    Args:
+        sweep: Folder of the multirun.
+    """
+    _FAILURES.clear()
+    for path in sorted(Path(sweep).rglob(FAILED)):
+        _FAILURES[path.parent.relative_to(sweep).as_posix()] = path.read_text().strip()
+    return dict(_FAILURES)
+
+
+def _unknown_key(error: Exception, arguments: Sequence[str], config_name: str) -> Exception:
+    """Returns the sentence for an unknown setting, with the nearest known one; or the error, if it is another."""
+    match = re.search(r"Could not override '([\w.@/]+)'", " ".join(str(error).split()))
+    if match is None:
+        return error
+    key, known = match[1], setting_names(arguments, config_name)
+    place, _, last = key.rpartition(".")
+    beside = [name for name in known if name.rpartition(".")[0] == place]
+    close = difflib.get_close_matches(key, beside, n=1, cutoff=0.7) or difflib.get_close_matches(key, known, n=1)
+    close += [name for name in known if name.rpartition(".")[2] == last]
+    guess = f" (did you mean {close[0]}=?)" if close else ""
+    return InputError(f"there is no setting '{key}'{guess}; --cfg job lists all, and +{key}=... adds it all the same")
+
+
+def _plain_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    print(f"warning: {message}", file=sys.stderr)

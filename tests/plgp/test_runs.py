@@ -1,0 +1,208 @@
+"""Runs that can be trusted: ends before the first benchmark, resumes of every kind, failing jobs of a sweep."""
+
+import csv
+import math
+import subprocess
+import sys
+
+import pytest
+import torch
+from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
+
+import labeler.dataset.generate  # noqa: F401
+from plgp.callbacks import BenchmarkCallback
+from plgp.module import load_module
+from plgp.train import resumable, train
+from sim.cli import drop_null_choices, setting_names
+from sim.cli.choices import OPTIONAL, check_choices
+from sim.errors import InputError
+
+
+def composed(*overrides):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
+        return compose("train", overrides=drop_null_choices(list(overrides)))
+
+
+def curves(folder):
+    return list(csv.DictReader((folder / "csv" / "metrics.csv").open()))
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """Benchmarks with scores from a list, in place of attempts; the list."""
+    scores = []
+    monkeypatch.setattr(
+        BenchmarkCallback, "measure", lambda self, module, epoch: {"SR": 1.0, "PC": 2.0, "AP": scores.pop(0)}
+    )
+    return scores
+
+
+@pytest.fixture
+def options(small, bars_folder):
+    return [*small, f"data.folder={bars_folder}", "callbacks.pictures=null", "logger=csv"]
+
+
+def test_a_run_that_ends_before_its_first_benchmark_has_it_at_the_end(options, scored, tmp_path):
+    scored.append(40.0)
+    run = ["trainer.max_epochs=9", "+trainer.max_steps=3", f"output={tmp_path}"]
+    metrics = train(composed(*options, *run, "callbacks.benchmark.every_n_epochs=5"))
+    assert scored == []
+    assert metrics["benchmark/AP"] == 40.0
+    assert torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] == 3
+    assert [row["benchmark/AP"] for row in curves(tmp_path) if row.get("benchmark/AP")] == ["40.0"]
+
+
+def test_a_late_benchmark_that_is_worse_leaves_the_best(options, scored, tmp_path):
+    scored += [50.0, 40.0]
+    run = ["trainer.max_epochs=9", "+trainer.max_steps=5", f"output={tmp_path}"]
+    train(composed(*options, *run, "callbacks.benchmark.every_n_epochs=2"))
+    assert scored == []
+    assert torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] == 4
+
+
+def test_a_skipped_epoch_is_no_point(options, scored, tmp_path):
+    scored += [10.0, 30.0]
+    run = ["trainer.max_epochs=4", f"output={tmp_path}"]
+    train(composed(*options, *run, "callbacks.benchmark.every_n_epochs=2"))
+    points = [(row["epoch"], row["benchmark/AP"]) for row in curves(tmp_path) if row.get("benchmark/AP")]
+    assert points == [("1", "10.0"), ("3", "30.0")]
+
+
+@pytest.fixture(scope="module")
+def half_run(small_options, tmp_path_factory):
+    """A run of one epoch under OneCycle, with its options."""
+    folder = tmp_path_factory.mktemp("half")
+    options = [*small_options, "callbacks=none", "logger=csv", "scheduler=onecycle"]
+    train(composed(*options, f"output={folder}"))
+    return folder, options
+
+
+@pytest.fixture(scope="module")
+def small_options(request, bars_folder):
+    return [*request.getfixturevalue("small_module"), f"data.folder={bars_folder}"]
+
+
+@pytest.fixture(scope="module")
+def small_module():
+    data = ["data.recipe=null", "crop=64", "data.batch_size=2", "data.samples_per_epoch=4", "data.val_samples=2"]
+    return [*data, "trainer.max_epochs=1", "trainer.log_every_n_steps=1"]
+
+
+def test_more_epochs_under_onecycle_in_the_old_folder(half_run, tmp_path):
+    folder, options = half_run
+    before = curves(folder)
+    train(composed(*options, "trainer.max_epochs=3", f"output={folder}", f"resume={folder}"))
+    after = curves(folder)
+    losses = [[row["train/loss"] for row in rows if row.get("train/loss")] for rows in (before, after)]
+    assert len(losses[1]) == 3 * len(losses[0])
+    assert losses[1][: len(losses[0])] == losses[0]
+    assert {row["epoch"] for row in after if row["epoch"]} == {"0", "1", "2"}
+    saved = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert saved["epoch"] == 2
+    assert saved["lr_schedulers"][0]["total_steps"] == 6
+
+
+def test_a_run_in_an_old_folder_without_resume_starts_its_curves_anew(small_options, tmp_path):
+    options = [*small_options, "callbacks=none", "logger=csv", f"output={tmp_path}"]
+    train(composed(*options))
+    first = len(curves(tmp_path))
+    train(composed(*options))
+    assert len(curves(tmp_path)) == first
+
+
+@pytest.mark.parametrize(
+    ("what", "words"),
+    [
+        ("missing", "no checkpoint at"),
+        ("broken", "broken or not one of plgp's"),
+        ("foreign", "broken or not one of plgp's"),
+        ("weights only", "holds weights only"),
+        ("network", "has network plgp.networks.GGCNN2, this run plgp.networks.GRCNN"),
+        ("modality", "has modality depth, this run rgbd"),
+        ("epochs", "has 1 epochs behind it"),
+    ],
+)
+def test_what_cannot_be_resumed_is_one_sentence_before_anything_starts(half_run, tmp_path, what, words):
+    folder, options = half_run
+    path = tmp_path / "a.ckpt"
+    saved = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
+    if what == "broken":
+        path.write_bytes(b"PK\x03\x04 half a file")
+    elif what == "foreign":
+        torch.save({"model": {}}, path)
+    elif what == "weights only":
+        torch.save({k: saved[k] for k in ("state_dict", "hyper_parameters")}, path)
+    elif what != "missing":
+        torch.save(saved | {"epoch": 0}, path)
+    more = {"network": ["network=grcnn"], "modality": ["modality=rgbd"], "epochs": ["trainer.max_epochs=0"]}.get(
+        what, []
+    )
+    out = tmp_path / "out"
+    with pytest.raises(InputError, match=words) as caught:
+        train(composed(*options, f"output={out}", f"resume={path}", *more))
+    assert "\n" not in str(caught.value)
+    assert not out.exists()
+
+
+def test_a_sweep_with_a_bad_job_runs_the_others_and_names_it(small_options, tmp_path):
+    command = [
+        sys.executable,
+        "-m",
+        "plgp.train",
+        "-m",
+        "data.batch_size=2,0",
+        "seed=0",
+        "callbacks=none",
+        "logger=csv",
+    ]
+    options = [o for o in small_options if not o.startswith("data.batch_size")]
+    result = subprocess.run(
+        [*command, *options, f"hydra.sweep.dir={tmp_path / 'sweep'}"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+        timeout=300,
+    )
+    assert result.returncode == 2, result.stdout + result.stderr
+    assert "Traceback" not in result.stderr
+    assert "1 of the jobs failed" in result.stderr
+    assert "batch_size is 0" in result.stderr
+    report = (tmp_path / "sweep" / "report" / "report.md").read_text()
+    assert "## Failed jobs" in report
+    assert "batch_size is 0" in report
+    assert (tmp_path / "sweep" / "0" / "checkpoints" / "last.ckpt").is_file()
+
+
+@pytest.mark.parametrize("group", sorted(OPTIONAL - {"hydra/launcher", "recipe", "final_benchmark"}))
+def test_every_choice_that_may_be_left_out_resolves(group, tmp_path):
+    config = composed(
+        f"{group}=null", f"output={tmp_path}", "scheduler=multistep" if group != "scheduler" else "seed=0"
+    )
+    OmegaConf.to_container(config, resolve=True)
+
+
+@pytest.mark.parametrize("group", ["network", "data", "gripper", "trainer", "objects", "camera", "scene", "labeler"])
+def test_a_choice_that_is_needed_says_so(group):
+    with pytest.raises(InputError, match=f"{group}=null leaves nothing"):
+        check_choices([f"{group}=null"])
+
+
+def test_no_scheduler_no_loss_no_optimizer_train_with_the_papers(small_options, tmp_path):
+    nulls = ["scheduler=null", "loss=null", "optimizer=null", "workspace=null", "decoder=null", "depth_noise=null"]
+    metrics = train(composed(*small_options, *nulls, "callbacks=none", "logger=null", f"output={tmp_path}"))
+    assert math.isfinite(metrics["val/loss"])
+    assert load_module(tmp_path / "checkpoints" / "last.ckpt").trained_view is not None
+
+
+def test_setting_names_follow_the_choices():
+    assert "scheduler.partial.max_lr" in setting_names(["scheduler=onecycle"], "train")
+    assert "scheduler.partial.max_lr" not in setting_names([], "train")
+
+
+def test_resume_takes_a_runs_folder(half_run):
+    folder, options = half_run
+    last = str(folder / "checkpoints" / "last.ckpt")
+    assert resumable(composed(*options, f"resume={folder}", "trainer.max_epochs=9")) == last
+    assert resumable(composed(*options)) is None
