@@ -52,7 +52,7 @@ class _Job(NamedTuple):
     number: int
     friction: float
     settings: BenchmarkSettings
-    start: Mapping[int, Any] = {}
+    start: Mapping[int, Any]
 
 
 def run_benchmark(
@@ -96,7 +96,7 @@ def run_benchmark(
         raise InputError("a benchmark needs at least one scene")
     name = name or str(getattr(policy, "name", type(policy).__name__))
     numbered = number_scenes(scenes)
-    described = describe(policy)
+    described, start = describe(policy), generator_states(policy)
     known = {}
     for key, state in numbered.items():
         content = describe_scene(described, about, state, frictions=values, settings=settings)
@@ -107,7 +107,7 @@ def run_benchmark(
     missing = {key: state for key, state in numbered.items() if kept.get(key) is None}
     if folder is not None and missing:
         check_writable(folder)
-    jobs = [_Job(policy, name, missing[key], key[1], f, settings) for key in missing for f in values]
+    jobs = [_Job(policy, name, missing[key], key[1], f, settings, start) for key in missing for f in values]
     for key, table in _finished(jobs, workers, backend, name=name, progress=progress):
         if folder is not None:
             now = _with_answers(known[key], policy, numbered[key], number=key[1], settings=settings)
@@ -203,7 +203,7 @@ def _run_scene(job: _Job) -> list[dict[str, Any]]:
         "friction": job.friction,
     }
     world = World(job.settings.physics, state.tray)
-    job = job._replace(policy=copy_policy(job.policy), start=generator_states(job.policy))
+    job = job._replace(policy=copy_policy(job.policy))
     try:
         answer = _ask(job, state, asked=0, count=count)
         ranked = [_try(job, world, state, answer=answer, rank=rank)[0] for rank in range(count)]

@@ -133,7 +133,7 @@ def _describe_object(value: Any, within: _Above) -> Any:
         return {"partial": [_describe(v, within) for v in (value.func, value.args, value.keywords)]}
     if inspect.ismethod(value):
         return {"method": describe_code(value.__func__), "of": _describe(value.__self__, within)}
-    if inspect.isclass(value):
+    if inspect.isclass(value) or inspect.ismodule(value):
         return describe_code(value)
     if inspect.isroutine(value):
         cells = [_describe(_held(c), within) for c in getattr(value, "__closure__", None) or ()]

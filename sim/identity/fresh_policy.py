@@ -10,6 +10,7 @@ import copy
 import json
 import random
 import sys
+import types
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 
 from sim.benchmark.protocol import GraspPolicy
+
+_PLAIN = (str, int, float, np.ndarray, type, types.ModuleType, types.FunctionType)  # hold none of its own
 
 
 def copy_policy(policy: GraspPolicy) -> GraspPolicy:
@@ -37,7 +40,7 @@ def seeded(policy: GraspPolicy, start: Mapping[int, Any], seed: Sequence[int]) -
         start: States of these generators at the start, from ``generator_states``: the policy's own seed counts.
         seed: Numbers that tell one question from the others.
     """
-    for number, generator in enumerate(_generators(policy, set())):
+    for number, generator in enumerate(_generators(policy)):
         entropy = [*seed, zlib.crc32(json.dumps(start.get(number), default=str).encode()), number]
         _seed(generator, entropy)
     shared = int(np.random.SeedSequence([*seed]).generate_state(1)[0])
@@ -59,27 +62,25 @@ def seeded(policy: GraspPolicy, start: Mapping[int, Any], seed: Sequence[int]) -
 
 def generator_states(policy: GraspPolicy) -> dict[int, Any]:
     """Returns the state of each of a policy's own generators, by its place among them."""
-    return {number: _state(generator) for number, generator in enumerate(_generators(policy, set()))}
+    return {number: _state(generator) for number, generator in enumerate(_generators(policy))}
 
 
-def _generators(value: Any, seen: set[int]) -> Iterator[Any]:
-    """Yields the generators within a value, each once, in the order of attributes."""
-    if id(value) in seen:
-        return
-    seen.add(id(value))
-    if isinstance(value, (np.random.Generator, np.random.RandomState, random.Random)):
-        yield value
-        return
-    inner: list[Any] = []
-    if isinstance(value, Mapping):
-        inner = list(value.values())
-    elif isinstance(value, (list, tuple)):
-        inner = list(value)
-    elif not isinstance(value, type) and not hasattr(value, "state_dict"):  # a network draws from PyTorch's
-        inner = list(getattr(value, "__dict__", {}).values())
-    for part in inner:
-        if not isinstance(part, (str, int, float, np.ndarray)):
-            yield from _generators(part, seen)
+def _generators(policy: Any) -> Iterator[Any]:
+    """Yields the generators within a policy, each once, in one order."""
+    seen, waiting = set[int](), [policy]
+    while waiting:
+        value = waiting.pop()
+        if id(value) in seen or isinstance(value, _PLAIN):
+            continue
+        seen.add(id(value))
+        if isinstance(value, (np.random.Generator, np.random.RandomState, random.Random)):
+            yield value
+        elif isinstance(value, Mapping):
+            waiting.extend(value.values())
+        elif isinstance(value, (list, tuple)):
+            waiting.extend(value)
+        elif not hasattr(value, "state_dict"):  # a network draws from PyTorch's
+            waiting.extend(getattr(value, "__dict__", {}).values())
 
 
 def _state(generator: Any) -> Any:

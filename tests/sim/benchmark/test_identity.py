@@ -144,11 +144,9 @@ def _part(table, chosen):
 
 def test_a_policy_that_cannot_be_copied_is_measured_all_the_same(folder):
     policy = Drawing()
-    policy.session = threading.Lock()
-    same(
-        run_benchmark(policy, [make_scene(folder)], [0.4], RULES),
-        run_benchmark(Drawing(), [make_scene(folder)], [0.4], RULES),
-    )
+    policy.session, policy.library = threading.Lock(), np
+    scenes = [make_scene(folder, seed=s) for s in range(2)]
+    same(run_benchmark(policy, scenes, [0.4], RULES), run_benchmark(Drawing(), scenes, [0.4], RULES))
 
 
 @pytest.mark.parametrize("backend", ["threading", pytest.param("multiprocessing", marks=pytest.mark.slow)])
