@@ -25,8 +25,9 @@ import hdf5plugin
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler.dataset.manifest import CURE, SCHEMA_VERSION, ShardLine, read_manifest
+from labeler.dataset.manifest import CURE, MANIFEST, SCHEMA_VERSION, ShardLine, parse, read_manifest
 from labeler.labels import GraspLabels
+from labeler.shard_file import find_fault, open_shard, shard_error
 from sim.errors import InputError
 from sim.files import atomic_path, checksum
 from sim.view import ViewObject
@@ -40,6 +41,8 @@ IMAGES = {
 }
 _GRASPS = {"row": np.uint16, "col": np.uint16, "angle_bin": np.uint8, "depth": np.float32, "width": np.float32}
 _SMALL = ("grasps/offsets", "camera/intrinsics", "camera/pose", "objects/offsets", "scene", "view")
+_KINDS = {name: "f" if name.startswith("camera/") else "iu" for name in _SMALL}  # numpy's letters
+_MOST = 10**6  # images of a scene in a sound description
 DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)  # what h5py raises on broken files
 
 
@@ -214,18 +217,13 @@ class ShardReader:
     def file(self) -> h5py.File:
         """The open file; raises InputError if it is missing, truncated or of another schema."""
         if self._file is None or self._process != os.getpid():
-            if not self.path.is_file():
-                raise InputError(f"shard {self.path} does not exist; {CURE}")
-            try:
-                file = h5py.File(self.path, "r")
-            except OSError as error:
-                raise InputError(f"shard {self.path} is truncated or not an HDF5 file; {CURE}") from error
+            file = open_shard(self.path)
             try:
                 self._small = self._check(file)
             except InputError:
                 raise
             except DAMAGE as error:
-                raise InputError(f"shard {self.path} is damaged; {CURE}") from error
+                raise shard_error(self.path, error, "is damaged") from error
             self._file, self._process = file, os.getpid()
         return self._file
 
@@ -238,7 +236,11 @@ class ShardReader:
         if version != SCHEMA_VERSION or missing:
             what = f"lacks {', '.join(missing)}" if missing else f"has schema {version}, not {SCHEMA_VERSION}"
             raise InputError(f"shard {self.path} {what}; it was made by another version: {CURE}")
-        return {name: file[name][...] for name in _SMALL}
+        small = {name: file[name][...] for name in _SMALL}
+        wrong = [name for name, array in small.items() if array.ndim < 1 or array.dtype.kind not in _KINDS[name]]
+        if wrong:
+            raise InputError(f"shard {self.path} holds no numbers of their kind in {', '.join(wrong)}; {CURE}")
+        return small
 
     def note(self, name: str) -> Any:
         """Returns a note of ``ShardWriter.set_note``, or None."""
@@ -276,7 +278,7 @@ class ShardReader:
                 image = file[key][index]
                 frame[key] = decode_depth(image) if key.startswith("depth") else image  # type: ignore[literal-required]
         except DAMAGE as error:
-            raise InputError(f"shard {self.path} is damaged at image {index}; {CURE}") from error
+            raise shard_error(self.path, error, f"is damaged at image {index}") from error
         return frame
 
     def describe(self) -> ShardLine:
@@ -321,9 +323,17 @@ class DataSet:
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         lines = self.manifest.shards
+        for line in lines:
+            if (
+                any(scene < 0 or not 0 <= count <= _MOST for scene, count in line.scenes)
+                or Path(line.file).name != line.file
+            ):
+                raise InputError(f"{self.folder / MANIFEST}: the line of {line.file!r:.60} is damaged; {CURE}")
         scenes = [np.repeat(*np.array(line.scenes, np.int64).reshape(-1, 2).T) for line in lines]
         self._readers = [ShardReader(self.folder / line.file) for line in lines]
         self._ends = np.cumsum([len(s) for s in scenes], dtype=np.int64)
+        known = "angles" in parse(dict, self.manifest.recipe.get("labels", {}), f"{folder}: recipe.labels")
+        self._bins = self.manifest.angles if known else None
         self.scenes: NDArray[np.int64] = np.concatenate([np.zeros(0, np.int64), *scenes])
 
     def __len__(self) -> int:
@@ -340,7 +350,12 @@ class DataSet:
         if not 0 <= index < len(self):
             raise InputError(f"data set {self.folder} holds images 0 ... {len(self) - 1}, not {index}")
         shard = int(np.searchsorted(self._ends, index, side="right"))
-        return self._readers[shard].read(index - int(self._ends[shard - 1] if shard else 0), keys)
+        local = index - int(self._ends[shard - 1] if shard else 0)
+        frame = self._readers[shard].read(local, keys)
+        fault = find_fault(frame, self._bins)
+        if fault:
+            raise InputError(f"shard {self._readers[shard].path} is damaged at image {local} ({fault}); {CURE}")
+        return frame
 
     def grasp_counts(self) -> NDArray[np.int64]:
         """Returns the number of grasps of each image."""

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from plgp.evaluation.evaluate import evaluate, write_observations
@@ -14,8 +18,26 @@ def benchmark(config: Any) -> None:
     if config.observations is not None:
         print(f"wrote {write_observations(config, config.observations)} observations to {config.observations}")
         return
-    evaluate(config, config.out)
-    print(f"wrote {config.out}")
+    out = default_folder(config) if config.out is None else Path(config.out)
+    evaluate(config, out)
+    print(f"wrote {out}")
+
+
+def default_folder(config: Any) -> Path:
+    """Returns the folder of a command's results: the same for the same command, which goes on there, and no other's.
+
+    Args:
+        config: The composed conf/benchmark.yaml.
+    """
+    from omegaconf import OmegaConf
+
+    plain: Any = OmegaConf.to_container(config, resolve=False)
+    # Neither who works nor what is drawn besides makes another table.
+    measured = {k: v for k, v in plain.items() if k not in ("out", "workers", "backend", "gif", "page", "compare")}
+    digest = hashlib.sha256(json.dumps(measured, sort_keys=True, default=str).encode()).hexdigest()[:8]
+    categories = [config.category] if isinstance(config.category, str) else list(config.category)
+    names = "+".join(map(str, config.policies)) + "_" + "+".join(map(str, categories))
+    return Path("outputs/benchmark") / f"{re.sub(r'[^-+_.a-zA-Z0-9]', '', names)[:60]}_{digest}"
 
 
 def main() -> None:

@@ -24,6 +24,7 @@ JSON, written and read by ``read_metadata``:
 | ``window`` | side of the centred square, pixels, over which means are taken |
 | ``gripper`` | the labels' gripper, metres |
 | ``network`` | ``_target_`` and arguments |
+| ``trained_view`` | camera, noise, gripper and data set of the training: see ``plgp.policy.TrainedView`` |
 """  # noqa: E501  a table's rows cannot be folded
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from torch import Tensor, nn
 from plgp.data.input_format import COLOURS, InputFormat
 from plgp.module import GraspModule, load_module
 from plgp.networks.base import GraspNetwork
+from plgp.policy.network import pretrained_checkpoint
 from sim.cli import run_command
 from sim.errors import InputError
 
@@ -53,7 +55,7 @@ USAGE = """Writes a trained network as an ONNX file, with everything that anothe
 
   python -m plgp.export checkpoint=best.ckpt out=model.onnx
 
-  checkpoint=FILE  written by train.py
+  checkpoint=FILE  written by train.py; pretrained is the network that is installed with plgp
   out=FILE         must end in .onnx; input image (batch, channels, height, width), outputs quality, angle,
                    width: probabilities. help(plgp.export) describes the metadata.
 
@@ -195,7 +197,7 @@ def _session(path: str | Path) -> Any:
 
 def export(*, checkpoint: str, out: Path) -> int:
     """Exports a checkpoint and runs the file beside it; the exit status is 1 where their maps differ."""
-    module = load_module(checkpoint)
+    module = load_module(pretrained_checkpoint() if checkpoint == "pretrained" else checkpoint)
     metadata = export_onnx(module, out)
     size = out.stat().st_size / 1e6
     print(f"wrote {out}: {size:.1f} MB, {metadata['modality']}, {metadata['bins']} bins, opset {OPSET}")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import logging
-import pickle
-import zipfile
 from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -16,6 +14,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 
 from plgp.data.batch import Batch
 from plgp.data.input_format import InputFormat
@@ -107,6 +106,7 @@ class GraspModule(lightning.LightningModule):
         self.network = build_network(_plain(network), self.input_format.channels, bins)
         self.trained_view: TrainedView | None = None
         self.loss: nn.Module = instantiate(_plain(loss)) if loss else GraspLoss()
+        self.validation_loss = MeanMetric()
         self.metrics = GraspMetrics(
             max_opening=self.gripper.max_opening,
             radius_px=hit_radius_px,
@@ -143,9 +143,9 @@ class GraspModule(lightning.LightningModule):
         for schedule in checkpoint.get("lr_schedulers", ()):
             for name in ("total_steps", "_schedule_phases"):  # OneCycleLR's, which would end where the old run ended
                 schedule.pop(name, None)
-        if self.trained_view is None or VIEW not in checkpoint:
+        if self.trained_view is None:
             return
-        before = TrainedView.from_dict(checkpoint[VIEW], "resume")
+        before = _stated_view(checkpoint, self.trained_view)
         differences = before.differences(self.trained_view)
         if differences:
             raise InputError(
@@ -196,8 +196,10 @@ class GraspModule(lightning.LightningModule):
             enhance=False,
         )
         logits, target, truth = (GraspMaps(*(m[counted] for m in maps)) for maps in (logits, batch.target, truth))
-        loss = self.loss(logits, target).total if size else torch.zeros((), device=counted.device)
-        self.log("val/loss", loss, prog_bar=True, batch_size=size, sync_dist=True)
+        # Lightning's own mean over ranks weighs them alike, however many images each has.
+        loss = self.loss(logits, target).total.float() if size else torch.zeros((), device=counted.device)
+        self.validation_loss.update(loss, weight=float(size))
+        self.log("val/loss", self.validation_loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
         if size:
             self.metrics.update(logits, truth, batch.pixels_per_metre[counted])
         for name, metric in self.metrics.items().items():
@@ -260,25 +262,50 @@ def load_module(path: str | Path, weights: bool = True) -> GraspModule:
         raise InputError(f"no checkpoint at '{path}'; train one, or give another path")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, pickle.UnpicklingError, zipfile.BadZipFile, ValueError, KeyError) as error:
+    except Exception as error:  # a broken archive or pickle raises whatever its bytes lead to
         raise InputError(f"checkpoint '{path}' is broken or not a checkpoint; train or download it again") from error
+    settings = _network_settings(checkpoint, path)
+    if weights and "encoder_weights" in settings["network"]:  # the checkpoint holds them
+        settings["network"] = {**settings["network"], "encoder_weights": None}
+    try:
+        module = GraspModule(**settings)
+        if weights:
+            own = {k: v for k, v in checkpoint["state_dict"].items() if str(k).startswith("network.")}
+            module.network.load_state_dict({k.removeprefix("network."): v for k, v in own.items()})
+    except Exception as error:  # settings of any kind reach networks of any kind
+        first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"checkpoint '{path}' does not fit this version of plgp: {first}; train it again") from error
+    if not all(torch.isfinite(value).all() for value in module.network.state_dict().values()):
+        raise InputError(f"checkpoint '{path}' holds weights that are not numbers; take an earlier one, or train again")
+    module.trained_view = _saved_view(checkpoint, module, path)
+    return module.eval()
+
+
+def _network_settings(checkpoint: Any, path: Path) -> dict[str, Any]:
+    """Returns a checkpoint's arguments of ``GraspModule``, those of training left out; raises InputError."""
     settings = checkpoint.get("hyper_parameters") if isinstance(checkpoint, dict) else None
     if not isinstance(settings, dict) or "network" not in settings or "state_dict" not in checkpoint:
         raise InputError(f"checkpoint '{path}' was not written by plgp: it has no network configuration")
+    if not isinstance(settings["network"], dict) or not isinstance(checkpoint["state_dict"], Mapping):
+        raise InputError(f"checkpoint '{path}' is broken: its network or its weights are none; train it again")
     if not str(settings["network"].get("_target_", "")).startswith("plgp.networks."):
         raise InputError(f"checkpoint '{path}' names a network outside plgp.networks; build it by hand instead")
-    chosen = {k: v for k, v in settings.items() if k not in ("loss", "optimizer", "scheduler")}
-    if weights and "encoder_weights" in chosen["network"]:  # the checkpoint holds them
-        chosen["network"] = {**chosen["network"], "encoder_weights": None}
-    try:
-        module = GraspModule(**chosen)
-        if weights:
-            own = {k: v for k, v in checkpoint["state_dict"].items() if k.startswith("network.")}
-            module.network.load_state_dict({k.removeprefix("network."): v for k, v in own.items()})
-    except (TypeError, RuntimeError, AttributeError) as error:
-        raise InputError(f"checkpoint '{path}' does not fit this version of plgp: {error}") from error
-    module.trained_view = _saved_view(checkpoint, module, path)
-    return module.eval()
+    return {k: v for k, v in settings.items() if k not in ("loss", "optimizer", "scheduler")}
+
+
+def _stated_view(checkpoint: Mapping[str, Any], present: TrainedView) -> TrainedView:
+    """Returns the view of a run to resume; of an old one without, the present one with its settings.
+
+    Raises:
+        InputError: The checkpoint holds odd values.
+    """
+    if VIEW in checkpoint:
+        return TrainedView.from_dict(checkpoint[VIEW], "resume")
+    known = _network_settings(checkpoint, Path("resume"))
+    form: dict[str, Any] = {name: known[name] for name in ("modality", "depth_scale", "window") if name in known}
+    form["colours"] = known["network"].get("colours", "centred")
+    changed = {"gripper": known.get("gripper"), "bins": known.get("bins", 18), "input_format": form}
+    return TrainedView.from_dict({**present.to_dict(), **changed, "data_set": "", "recipe_hash": ""}, "resume")
 
 
 def _saved_view(checkpoint: Mapping[str, Any], module: GraspModule, path: Path) -> TrainedView:

@@ -81,11 +81,12 @@ def train(config: DictConfig) -> dict[str, float]:
             data.prepare_data()
             _take_gripper(config, data)
         module = instantiate(config.module)
+        _name_run(config)
         loggers = [instantiate(c) for c in (config.get("logger") or {}).values() if c is not None]
         trainer = instantiate(config.trainer, callbacks=_callbacks(config, bool(loggers)), logger=loggers or False)
         trainers.append(trainer)
         for logger in loggers:
-            logger.log_hyperparams(OmegaConf.to_container(config, resolve=True))
+            logger.log_hyperparams({**_plain(config), "cost": cost_of(module)})
         trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
         clock.lap("training")
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
@@ -96,6 +97,68 @@ def train(config: DictConfig) -> dict[str, float]:
         if trainer.is_global_zero:
             print(f"wall time: {clock}", flush=True)
         return metrics
+
+
+def _name_run(config: DictConfig) -> None:
+    """Puts the run's name and group into W&B's part of the configuration; see ``plgp.run_names``."""
+    from hydra.types import RunMode
+
+    from plgp.run_names import name_run
+
+    logger = (config.get("logger") or {}).get("wandb")
+    if logger is None:
+        return
+    chosen = HydraConfig.get() if HydraConfig.initialized() else None
+    in_sweep = chosen is not None and chosen.mode == RunMode.MULTIRUN
+    sweep = Path(chosen.sweep.dir) if chosen is not None and in_sweep else None
+    own = list(chosen.overrides.task) if chosen is not None and in_sweep else []
+    name, group = name_run(config, sweep, own)
+    OmegaConf.update(config, "logger.wandb.name", name)
+    OmegaConf.update(config, "logger.wandb.group", group)
+
+
+def _plain(config: DictConfig) -> dict[str, Any]:
+    """Returns a configuration as plain values, its names as text."""
+    content = OmegaConf.to_container(config, resolve=True)
+    assert isinstance(content, dict)
+    return {str(key): value for key, value in content.items()}
+
+
+def cost_of(module: Any, size: tuple[int, int] = (480, 640), repeats: int = 3) -> dict[str, Any]:
+    """Returns what a network costs: parameters, multiply-adds at 224x224, and milliseconds an image on this machine.
+
+    Args:
+        module: The GraspModule.
+        size: Height and width of the timed image, pixels.
+        repeats: Number of timed images after one that is not; the shortest time counts.
+
+    Returns:
+        ``parameters``, ``multiply_adds``, ``milliseconds``, ``image`` (width x height) and ``device``.
+    """
+    import platform
+
+    import torch
+
+    from plgp.networks.cost import measure_cost
+
+    network, cost = module.network, measure_cost(module.network)
+    training, device = network.training, next(network.parameters()).device
+    stride = network.stride
+    image = torch.zeros(1, network.channels, *(-(-side // stride) * stride for side in size), device=device)
+    seconds = []
+    network.eval()
+    with torch.inference_mode():
+        for _ in range(repeats + 1):
+            start = time.perf_counter()
+            network(image.contiguous(memory_format=torch.channels_last))
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds.append(time.perf_counter() - start)
+    network.train(training)
+    known = {"parameters": cost.parameters, "multiply_adds": cost.macs}
+    machine = f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
+    timed = {"milliseconds": round(1000 * min(seconds[1:]), 2), "image": f"{size[1]}x{size[0]}", "device": machine}
+    return known | timed
 
 
 def _take_gripper(config: DictConfig, data: Any) -> None:
@@ -187,12 +250,31 @@ def _evaluate(config: DictConfig, trainer: Any, output: Path) -> dict[str, float
     for name in config.final_benchmark.policies:  # an earlier training's, of other weights
         shutil.rmtree(output / str(name), ignore_errors=True)
     summary = evaluate(config.final_benchmark, output)
+    _log_table(trainer, summary, output)
     means = summary[(summary.friction == "mean") & (summary.policy == "network")]
     scores = {f"test/{name}": float(means[name].mean()) for name in ("SR", "PC", "AP")} if len(means) else {}
     for logger in trainer.loggers:
         logger.log_metrics(scores, step=trainer.global_step)
         logger.save()
     return scores
+
+
+def _log_table(trainer: Any, summary: Any, output: Path) -> None:
+    """Logs the final table to W&B, as a table, as numbers by category and friction, and as its pictures."""
+    from lightning.pytorch.loggers import WandbLogger
+
+    numbers = {
+        f"test/{row.category}/friction {row.friction}/{name}": float(getattr(row, name))
+        for row in summary[summary.policy == "network"].itertuples()
+        for name in ("SR", "PC", "AP")
+    }
+    pictures = [str(p) for p in (output / "frictions.png", output / "pictures" / "network.png") if p.is_file()]
+    for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            logger.log_metrics(numbers, step=trainer.global_step)
+            logger.log_table("test/table", dataframe=summary, step=trainer.global_step)
+            if pictures:
+                logger.log_image("test/pictures", pictures, step=trainer.global_step)
 
 
 def resumable(config: DictConfig) -> str | None:

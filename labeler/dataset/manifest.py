@@ -232,9 +232,12 @@ class Manifest:
     @property
     def gripper(self) -> GripperGeometry:
         """The gripper that the labels are for. Raises InputError if the recipe does not say."""
-        return GripperGeometry(
-            **parse(dict, self.recipe.get("gripper"), f"{MANIFEST} of '{self.name}': recipe.gripper")
-        )
+        where = f"{MANIFEST} of '{self.name}': recipe.gripper"
+        lengths = parse(dict, self.recipe.get("gripper"), where)
+        try:
+            return GripperGeometry(**lengths)
+        except (TypeError, ValueError):
+            raise InputError(f"{where} {lengths!s:.80} does not hold a gripper's lengths; {CURE}") from None
 
 
 def read_manifest(folder: str | Path) -> Manifest:

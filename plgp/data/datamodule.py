@@ -154,12 +154,12 @@ class PLGPDataModule(lightning.LightningDataModule):
         """
         if self.source is None:
             self.source = DataSet(self.folder)
-            recipe = self.source.manifest.recipe
-            angles = recipe.get("labels", {}).get("angles", self.bins)
-            if angles != self.bins:
-                raise InputError(f"data set '{self.folder}' has labels of {angles} angles, bins is {self.bins}")
             key = self.depth_key if self.fresh_noise is None else "depth"
             view = TrainedView.of_data_set(self.source.manifest, self.input_format, depth_key=key)
+            if "angles" not in self.source.manifest.recipe.get("labels", {}):
+                view = replace(view, bins=self.bins)  # the data set does not say
+            if view.bins != self.bins:
+                raise InputError(f"data set '{self.folder}' has labels of {view.bins} angles, bins is {self.bins}")
             if self.fresh_noise is not None:
                 view = replace(view, depth_noise=asdict(self.fresh_noise))
             self._trained_view, opening = view, view.gripper.max_opening

@@ -161,7 +161,7 @@ def wandb_records(path):
 def read_wandb_run(folder):
     """What the one offline run under ``folder`` logged, from W&B's own file."""
     (path,) = folder.glob("wandb/offline-run-*/*.wandb")
-    found = {"history": {}, "summary": {}, "metrics": {}, "finished": False, "files": [], "tables": []}
+    found = {"history": {}, "summary": {}, "metrics": {}, "finished": False, "files": [], "tables": [], "config": {}}
     for record in wandb_records(path):
         kind = record.WhichOneof("record_type")
         artifact = record.artifact or record.request.log_artifact.artifact
@@ -170,6 +170,9 @@ def read_wandb_run(folder):
         elif kind == "run":
             found |= {"name": record.run.display_name, "group": record.run.run_group, "tags": list(record.run.tags)}
             found["project"] = record.run.project
+            found["config"] |= {line.key: json.loads(line.value_json) for line in record.run.config.update}
+        elif kind == "config":
+            found["config"] |= {line.key: json.loads(line.value_json) for line in record.config.update}
         elif kind == "history":
             for line in record.history.item:
                 name = line.key or "/".join(line.nested_key)

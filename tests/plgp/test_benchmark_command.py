@@ -12,7 +12,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
-from plgp.benchmark import evaluate
+from plgp.benchmark import default_folder, evaluate
 from plgp.evaluation.evaluate import _identify
 from sim.benchmark import WALL_TIMES
 from sim.benchmark.statistics import SUMMARY_COLUMNS
@@ -204,3 +204,14 @@ def test_a_file_of_a_policys_settings_counts_by_its_content(tmp_path):
     first, moved = (_identify({"inner": [{"path": str(file)}], "name": "x" * 5000}) for file in files)
     files[1].write_bytes(b"others")
     assert first == moved != _identify({"inner": [{"path": str(files[1])}], "name": "x" * 5000})
+
+
+def test_every_command_has_a_folder_of_its_own():
+    one = default_folder(composed("policy=random"))
+    assert one == default_folder(composed("policy=random", "workers=2", "page=true"))
+    others = [
+        default_folder(composed("policy=random", more)) for more in ("limit=2", "frictions=[0.6]", "category=seen-5")
+    ]
+    others.append(default_folder(composed("policy=[random,antipodal]")))
+    assert len({one, *others}) == 5
+    assert one.name.startswith("random_novel-5_")

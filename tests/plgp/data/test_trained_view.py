@@ -1,6 +1,6 @@
 """A checkpoint knows its world: read from the data set, saved, loaded, compared; and what it says of an image."""
 
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from labeler.dataset.manifest import read_manifest
+from labeler.dataset.manifest import Counts, Manifest, read_manifest
 from labeler.dataset.recipe import DataSetRecipe
 from plgp.data import InputFormat, PLGPDataModule
 from plgp.data.trained_view import TrainedView
@@ -67,6 +67,26 @@ def test_odd_values_in_a_checkpoint_give_a_view_or_one_sentence(name, value, dro
     assert text == "" or "a.ckpt" in text
 
 
+@settings(max_examples=200, deadline=None)
+@given(st.data())
+def test_odd_values_in_a_recipe_give_a_view_or_one_sentence(data):
+    recipe = DataSetRecipe().describe()
+    part, name = recipe, data.draw(st.sampled_from(["camera", "camera_height", "max_offset", "depth_noise", "gripper"]))
+    if name == "labels" or (isinstance(part[name], dict) and data.draw(st.booleans())):
+        part = part[name]
+        name = data.draw(st.sampled_from(sorted(part)))
+    part[name] = data.draw(odd)
+    manifest = Manifest(name="odd", hash="a", recipe=recipe, counts=Counts.of([]), shards=())
+    said = ""
+    try:
+        view = TrainedView.of_data_set(manifest, InputFormat())
+        assert np.isfinite(view.pixels_per_metre)
+        assert np.isfinite(astuple(view.gripper)).all()
+    except InputError as error:
+        said = str(error)
+    assert "\n" not in said
+
+
 def test_differences_name_both_values():
     ours = TrainedView()
     assert ours.differences(ours) == []
@@ -94,7 +114,7 @@ def test_max_opening_is_the_data_sets(bars_folder):
         data.setup()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=200, deadline=None)
 @given(st.integers(0, 10**6), st.booleans())
 def test_quality_ap_is_the_same_with_and_without_enhancement(seed, guard):
     generator = torch.Generator().manual_seed(seed)

@@ -1,0 +1,99 @@
+"""Names and groups of W&B runs, and what each run of a comparison of backbones holds, read from W&B's own files."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from plgp.loggers import logged_in, wandb_logger
+from plgp.run_names import name_run, varied
+
+
+@pytest.mark.parametrize(
+    ("overrides", "keys"),
+    [
+        (["network=ggcnn2,grcnn", "seed=0"], ["network"]),
+        (["seed=0,1", "+a.b=3,4", "x=[1,2]"], ["seed", "a.b"]),
+        (["loss.alpha=choice(0.1,0.2)", "seed=range(0,3)", "name='a,b'"], ["loss.alpha", "seed"]),
+        (["~callbacks", "data.splits=[0.8,0.1,0.1]"], []),
+    ],
+)
+def test_what_a_sweep_varies(overrides, keys):
+    assert varied(overrides) == keys
+
+
+def config(**values):
+    known = {"name": "train", "group": None, "network": {"_target_": "plgp.networks.GGCNN2"}}
+    return OmegaConf.create({**known, "data": {"modality": "depth"}, **values})
+
+
+def test_names_and_groups(tmp_path):
+    assert name_run(config(), None) == ("ggcnn2 depth", None)
+    assert name_run(config(name="mine", group="g"), None) == ("mine", "g")
+    sweep = tmp_path / "2026-01-01"
+    sweep.mkdir()
+    command = {"hydra": {"overrides": {"task": ["network=ggcnn2,grcnn", "seed=0,1", "crop=64"]}}}
+    OmegaConf.save(OmegaConf.create(command), sweep / "multirun.yaml")
+    own = ["network=grcnn", "seed=1", "crop=64"]
+    assert name_run(config(name="two"), sweep, own) == ("two network=grcnn seed=1", "two 2026-01-01")
+
+
+def test_two_networks_side_by_side_in_wandb(bars_folder, tmp_path, wandb_run, small, one_attempt):
+    """Runs named by what differs, one group; costs, scores by category and friction, table and pictures in files."""
+    out = tmp_path / "sweep"
+    command = [sys.executable, "-m", "plgp.train", "-m", "network=ggcnn2,smp_unet", "name=two", *small]
+    command += [f"data.folder={bars_folder}", "callbacks=none", f"hydra.sweep.dir={out}", *one_attempt[:5]]
+    command += ["final_benchmark=demo", "final_benchmark.limit=1", "final_benchmark.frictions=[1.0]"]
+    command += ["final_benchmark.workers=1", "final_benchmark.compare=null"]
+    command += [f"~final_benchmark.policies.{name}" for name in ("random", "random-free", "antipodal", "constant")]
+    command += [f"~final_benchmark.policies.{name}" for name in ("untrained", "oracle")]
+    result = subprocess.run(
+        command,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=300,
+        env=os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"},
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    folders = sorted(p for p in out.iterdir() if (p / "config.yaml").is_file())
+    moved = tmp_path / "elsewhere"
+    shutil.move(out, moved)
+    runs = [wandb_run(moved / folder.name) for folder in folders]
+    assert [run["name"] for run in runs] == ["two network=ggcnn2", "two network=smp_unet"]
+    assert {run["group"] for run in runs} == {"two sweep"}
+    for run, folder in zip(runs, folders, strict=True):
+        assert {"test/novel-5/friction 1/AP", "test/novel-5/friction mean/SR"} <= set(run["history"])
+        assert run["config"]["cost"]["parameters"] > 10_000
+        assert run["config"]["cost"]["milliseconds"] > 0
+        files = next((moved / folder.name).glob("wandb/offline-run-*/files"))
+        media = [name for name in run["files"] if name.startswith("media/")]
+        assert any("table" in name for name in media)
+        assert any("images" in name for name in media)
+        for name in media:
+            assert (files / name).stat().st_size > 0
+    assert runs[0]["config"]["cost"]["parameters"] < runs[1]["config"]["cost"]["parameters"]
+
+
+def test_wandb_mode_counts(tmp_path, monkeypatch):
+    for mode, offline in (("offline", True), ("dryrun", True), ("online", False), ("disabled", False)):
+        monkeypatch.setenv("WANDB_MODE", mode)
+        assert wandb_logger(tmp_path)._offline is offline
+        assert offline or os.environ["WANDB_MODE"] == mode
+
+
+def test_a_key_for_a_server_of_ones_own(tmp_path, monkeypatch):
+    monkeypatch.delenv("WANDB_API_KEY", raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / ".netrc").write_text("machine wandb.example.org\n  login user\n  password 0123\n")
+    (tmp_path / ".netrc").chmod(0o600)
+    assert not logged_in()
+    monkeypatch.setenv("WANDB_BASE_URL", "https://wandb.example.org")
+    assert logged_in()
+    monkeypatch.setenv("WANDB_API_KEY", json.dumps("0" * 40))
+    assert logged_in()
