@@ -118,7 +118,8 @@ def verify(
             print(describe_truth(done, mu, seed))
         if recall:
             measure_recall(dir, grasps=grasps, friction=mu, **shared, progress=True)
-            print(describe_recall(DataSet(dir).manifest.recall[f"{mu:g}"], mu))
+            kept = DataSet(dir).manifest.recall.get(f"{mu:g}")
+            print(describe_recall(kept, mu) if kept else "")
     truth = DataSet(dir).manifest.truth
     if len(truth) > 1:
         print(describe_tilts(truth))

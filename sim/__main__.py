@@ -88,9 +88,9 @@ def print_table(name: str, facts: Any, opening: float) -> None:
 
 def scene_set(file: Path, *, workers: int = 2) -> None:
     """Makes the published scenes of ``plgp-320`` anew."""
-    from sim.benchmark.scene_sets import make_published, save_scene_set
+    from sim.benchmark.scene_sets import PUBLISHED_DIGITS, make_published, save_scene_set
 
-    save_scene_set(make_published(workers=workers), file, f"{PROGRAM} scene-set FILE")
+    save_scene_set(make_published(workers=workers), file, f"{PROGRAM} scene-set FILE", digits=PUBLISHED_DIGITS)
     print(f"wrote {file}")
 
 

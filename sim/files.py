@@ -7,6 +7,7 @@ import errno
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,24 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def check_writable(folder: Path, *, cure: str = "give another folder") -> None:
+    """Makes a folder where there is none, and writes and removes a file in it.
+
+    Args:
+        folder: The folder.
+        cure: Advice where it cannot be written.
+
+    Raises:
+        InputError: The folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b".")
+    except OSError as error:
+        raise write_error(folder, error, cure=cure) from error
 
 
 def write_error(path: str | Path, error: OSError, *, cure: str = "give another folder") -> InputError:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 import os
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,10 +18,25 @@ from sim.errors import InputError
 from sim.geometry import make_pose
 from sim.objects import ObjectModel
 
+_SILENCE = threading.RLock()  # two threads that swap the descriptors at once lose them for good
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Silences what PyBullet's C code prints while it is imported and reads files."""
+    """Silences what PyBullet's C code prints while it is imported and reads files.
+
+    Standard output and error belong to the whole process. Beside other threads of a user's process they stay as they
+    are: what those threads print meanwhile would be lost.
+    """
+    if threading.current_thread() is not threading.main_thread() and multiprocessing.parent_process() is None:
+        yield
+        return
+    with _SILENCE:
+        yield from _silence()
+
+
+def _silence() -> Iterator[None]:
+    """Turns the process's standard output and error away for one step of the generator."""
     saved = os.dup(1), os.dup(2)
     try:
         with open(os.devnull, "w") as sink:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
+from sim.files import atomic_path, write_error
 from sim.geometry import make_pose
 from sim.objects import ObjectModel, ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World, pose_to_matrix
@@ -108,12 +109,24 @@ class SceneState:
         rows = content["objects"]
         models = tuple(replace(objects.model(r["name"]), scale=float(r["scale"])) for r in rows)
         poses = np.array([pose_to_matrix(r["pose"][:3], r["pose"][3:]) for r in rows])
-        tray, fallen = TraySettings(**content["tray"]), tuple(content.get("fallen", ()))
-        return cls(models, poses, tray, content["category"], content["seed"], content["at_rest"], fallen)
+        tray, fallen = TraySettings(**content["tray"]), content.get("fallen", [])
+        about = content["category"], content["seed"], content["at_rest"]
+        if [type(value) for value in about] != [str, int, bool] or not isinstance(fallen, list):
+            raise ValueError("category is a text, seed a whole number, at_rest true or false, fallen a list of names")
+        numbers = [*poses.ravel(), *(m.scale for m in models), *vars(tray).values()]
+        if not np.isfinite(np.array(numbers, np.float64)).all() or any(m.scale <= 0 for m in models):
+            raise ValueError("poses, scales and the tray are finite numbers, scales above 0")
+        if not all(isinstance(name, str) for name in fallen):
+            raise ValueError("fallen holds the names of objects")
+        return cls(models, poses, tray, *about, tuple(fallen))
 
     def save(self, path: str | Path) -> None:
-        """Writes ``to_json`` to one small file."""
-        Path(path).write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        """Writes ``to_json`` to one small file, whole or not at all; raises InputError where it cannot be written."""
+        try:
+            with atomic_path(Path(path)) as temporary:
+                temporary.write_text(json.dumps(self.to_json(), indent=1) + "\n")
+        except OSError as error:
+            raise write_error(path, error) from error
 
     @classmethod
     def load(cls, path: str | Path, objects: ObjectSet) -> SceneState:
@@ -122,7 +135,7 @@ class SceneState:
             return cls.from_json(json.loads(Path(path).read_text()), objects)
         except InputError:
             raise
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"scene file {path} cannot be read ({error}); make it anew") from error
 
 
@@ -141,6 +154,7 @@ class Scene:
         self.models: list[ObjectModel] = []
         self.fallen: list[ObjectModel] = []
         self.at_rest = True
+        self.category, self.seed = "", 0
         self._rng = np.random.default_rng(0)
         self.world = World(self.settings.physics, self.settings.tray)
 
@@ -219,8 +233,15 @@ class Scene:
             del self.models[i]
         return fallen
 
-    def state(self, category: str = "", seed: int = 0) -> SceneState:
-        """Returns where everything lies now."""
+    def state(self, category: str | None = None, seed: int | None = None) -> SceneState:
+        """Returns where everything lies now.
+
+        Args:
+            category: Category of the scene; None for that of the file from which it was loaded, "" without one.
+            seed: Seed of the scene; None for the file's, 0 without one.
+        """
+        category = self.category if category is None else category
+        seed = self.seed if seed is None else seed
         poses = np.array(self.world.poses()).reshape(-1, 4, 4)
         fallen = tuple(m.name for m in self.fallen)
         return SceneState(tuple(self.models), poses, self.settings.tray, category, seed, self.at_rest, fallen)
@@ -231,10 +252,20 @@ class Scene:
 
     @classmethod
     def load(cls, path: str | Path, objects: ObjectSet, settings: SceneSettings | None = None) -> Scene:
-        """Returns a scene rebuilt from a file of ``save``."""
+        """Returns a scene rebuilt from a file of ``save``, with all that the file holds.
+
+        Args:
+            path: The file.
+            objects: Object set that holds the objects that it names.
+            settings: How the scene goes on; its tray is replaced by the file's.
+
+        Raises:
+            InputError: The file cannot be read, or names an object that the set does not have.
+        """
         state = SceneState.load(path, objects)
-        scene = cls(objects, settings)
+        scene = cls(objects, replace(settings or SceneSettings(), tray=state.tray))
         scene.models = list(state.models)
-        scene.at_rest = state.at_rest
+        scene.fallen = [objects.model(name) for name in state.fallen]
+        scene.at_rest, scene.category, scene.seed = state.at_rest, state.category, state.seed
         scene.world.rebuild(scene.models, list(state.poses))
         return scene

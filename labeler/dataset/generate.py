@@ -22,6 +22,7 @@ from labeler.dataset.manifest import (
     Manifest,
     ShardLine,
     find_hash,
+    find_recipe,
     parse,
     read_manifest,
     stake,
@@ -41,6 +42,7 @@ from labeler.dataset.staging import (
 from labeler.shards import ShardReader, ShardWriter
 from sim.errors import InputError
 from sim.files import FULL, write_error
+from sim.identity.content import describe, differences
 
 __all__ = ["DataSetRecipe", "generate", "make_frames", "make_scene"]
 
@@ -121,9 +123,10 @@ def _is_complete(recipe: DataSetRecipe, folder: Path) -> bool:
 def _is_ours(recipe: DataSetRecipe, folder: Path, file: str) -> bool:
     """Tells whether a file of the folder names the recipe; raises InputError if it names another one."""
     found = find_hash(folder, file)
-    if found not in (None, recipe.hash):
+    if found not in (None, recipe.hash, recipe.former_hash):
+        differs = list(differences(describe(recipe.describe()), find_recipe(folder, file)))[:3]
         raise InputError(
-            f"{folder} holds data of another recipe (hash {str(found)[:8]}, asked for {recipe.hash[:8]}); "
+            f"{folder} holds data of another recipe ({'; '.join(differs) or f'hash {str(found)[:8]}'}); "
             "choose another name or folder, or delete it"
         )
     return found is not None

@@ -7,6 +7,7 @@ whose data the folder is going to hold.
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
 from pathlib import Path
@@ -14,12 +15,13 @@ from types import NoneType, UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 from sim.errors import InputError
-from sim.files import write_json
+from sim.files import check_writable, locked, write_error, write_json
 from sim.gripper import GripperGeometry
 
 SCHEMA_VERSION = 1
 MANIFEST = "dataset.json"
 STAKE = "recipe.json"
+_LOCK = ".dataset.json.lock"
 CURE = "delete it and generate the data set again with the same command; whatever is whole is kept"
 
 _KINDS = {str: "a text", int: "a whole number", float: "a number", dict: "a mapping", list: "a list"}
@@ -271,11 +273,22 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def keep_figures(folder: Path, friction: float, figures: Truth | Recall) -> None:
     """Adds figures to ``dataset.json``, under "truth" or "recall" and the friction.
 
-    Everything else in the file stays as it is, the recipe and its hash among it.
+    Everything else in the file stays as it is, the recipe and its hash among it, and what others write meanwhile.
+    A warning says where the file cannot be written: what was measured is not lost for that.
     """
     name = "truth" if isinstance(figures, Truth) else "recall"
-    content = _read(folder / MANIFEST)
-    write_json(folder / MANIFEST, {**content, name: {**content.get(name, {}), f"{friction:g}": _plain(figures)}})
+    try:
+        with locked(folder / _LOCK):  # another verification may be writing its own figures
+            content = _read(folder / MANIFEST)
+            figures_by_friction = {**content.get(name, {}), f"{friction:g}": _plain(figures)}
+            write_json(folder / MANIFEST, {**content, name: figures_by_friction})
+    except OSError as error:
+        warnings.warn(f"the figures are not kept: {write_error(folder, error, cure='note them')}", stacklevel=2)
+
+
+def check_keeping(folder: Path) -> None:
+    """Raises InputError, before any work, where figures cannot be kept in a data set's folder: it is read-only, say."""
+    check_writable(folder, cure="its dataset.json keeps the figures: copy the data set to a folder of your own")
 
 
 def stake(folder: Path, digest: str, recipe: Mapping[str, Any]) -> None:
@@ -293,6 +306,12 @@ def find_hash(folder: Path, file: str) -> str | None:
     if not path.is_file():
         return None
     return str(parse(str, _read(path).get("hash"), f"{path}: hash"))
+
+
+def find_recipe(folder: Path, file: str) -> dict[str, Any]:
+    """Returns the recipe that ``MANIFEST`` or ``STAKE`` holds, empty where it holds none; raises InputError."""
+    found = _read(folder / file).get("recipe")
+    return found if isinstance(found, dict) else {}
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from sim.camera import PinholeCamera
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
+from sim.identity.objects import digest_meshes
 from sim.objects import ObjectSet
 from sim.render.appearance import Appearance, RandomAppearance
 from sim.scene import SceneSettings
@@ -24,6 +25,13 @@ def digest_objects(objects: ObjectSet) -> str:
     """Returns the SHA-256 of a set's names, scales and URDF files, hexadecimal."""
     models = [(m.name, m.scale, hashlib.sha256(m.urdf.read_bytes()).hexdigest()) for m in objects.models]
     return hashlib.sha256(json.dumps(models).encode()).hexdigest()
+
+
+def describe_objects(objects: ObjectSet) -> dict[str, Any]:
+    """Returns what a recipe says of its objects: ``meshes`` only where files beside the URDFs decide."""
+    about = {"name": objects.name, "count": len(objects), "sha256": digest_objects(objects)}
+    meshes = digest_meshes(objects.models)
+    return {**about, "meshes": meshes} if meshes else about
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +93,7 @@ class DataSetRecipe:
         return {
             "schema_version": SCHEMA_VERSION,
             "generator_version": GENERATOR_VERSION,
-            "objects": {"name": self.objects.name, "count": len(self.objects), "sha256": digest_objects(self.objects)},
+            "objects": describe_objects(self.objects),
             "scene": asdict(self.scene),
             "camera": {
                 "width": self.camera.width,
@@ -109,4 +117,15 @@ class DataSetRecipe:
     @property
     def hash(self) -> str:
         """SHA-256 of ``describe()``, hexadecimal."""
-        return hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode()).hexdigest()
+        return _hash(self.describe())
+
+    @property
+    def former_hash(self) -> str:
+        """Hash that the recipe had while meshes did not count: data sets of that time are named by it."""
+        content = self.describe()
+        content["objects"].pop("meshes", None)
+        return _hash(content)
+
+
+def _hash(content: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()

@@ -280,12 +280,15 @@ def label_angles(
 
     def label_turn(turn: Turn) -> Results:
         buffer = memory.get()
-        images, lookup = prepared.images(turn, buffer)
-        v, u = turn.place(relief, crop_rows, crop_cols)
-        n = len(rows)
-        results = np.empty(n, np.uint8), np.empty(n, np.int16), np.empty(n, np.int32), np.empty(n, np.float32)
-        label_angle(images, lookup, prepared.offsets, prepared.palm, v, u, surfaces, values, prepared.limits, results)
-        memory.put(buffer)
+        try:
+            images, lookup = prepared.images(turn, buffer)
+            v, u = turn.place(relief, crop_rows, crop_cols)
+            n = len(rows)
+            results = np.empty(n, np.uint8), np.empty(n, np.int16), np.empty(n, np.int32), np.empty(n, np.float32)
+            steps = prepared.offsets, prepared.palm
+            label_angle(images, lookup, *steps, v, u, surfaces, values, prepared.limits, results)
+        finally:
+            memory.put(buffer)  # a thread that waits for it would wait for ever
         return results
 
     if threads == 1:

@@ -28,6 +28,7 @@ from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
+from sim.identity.objects import digest_meshes
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.scene import SceneState
@@ -72,7 +73,8 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
         found = ObjectSet.pybullet(int(match[1]), int(match[2]))
     else:
         raise InputError(f"{data.folder} was made from the objects '{name}'; give their folder: objects=FOLDER")
-    if digest_objects(found) != recipe["sha256"]:
+    meshes = str(recipe.get("meshes", ""))  # not noted in data sets of an older plgp
+    if digest_objects(found) != recipe["sha256"] or (meshes and digest_meshes(found.models) != meshes):
         raise InputError(
             f"the {len(found)} objects of '{found.name}' are not the {recipe['count']} that {data.folder} was made "
             f"from ('{name}'): files, names or scale differ; give the folder that it was made from: objects=FOLDER"

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from labeler.dataset.manifest import Recall, keep_figures
+from labeler.dataset.manifest import Recall, check_keeping, keep_figures
 from labeler.labels import GraspLabels
 from labeler.shards import DataSet, Frame
 from labeler.truth.execution import Job, check_arguments, execute_all, find_objects, make_job
@@ -52,11 +52,12 @@ def measure_recall(
         (name of the object that was lifted, "" if none), ``labelled`` (whether a label stands for it).
 
     Raises:
-        InputError: An argument is out of range, or the data set's objects are not found.
+        InputError: An argument is out of range, the data set's objects are not found, or its folder is read-only.
     """
     check_arguments("recall", {"grasps": grasps, "workers": workers}, seed=seed, friction=friction)
     data = DataSet(folder)
     models = find_objects(data, objects)
+    check_keeping(data.folder)
     rows = execute_random(data, models, grasps, friction=friction, seed=seed, workers=workers, progress=progress)
     rows["labelled"] = False
     carriers = []

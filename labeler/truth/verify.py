@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labeler.dataset.manifest import TiltTruth, Truth, keep_figures
+from labeler.dataset.manifest import TiltTruth, Truth, check_keeping, keep_figures
 from labeler.shards import DataSet
 from labeler.truth.execution import (
     Job,
@@ -60,11 +60,12 @@ def verify(
         (name of the object that was lifted, "" if none).
 
     Raises:
-        InputError: An argument is out of range, or the data set's objects are not found.
+        InputError: An argument is out of range, the data set's objects are not found, or its folder is read-only.
     """
     check_arguments("verify", {"attempts": attempts, "workers": workers}, seed=seed, friction=friction)
     data = DataSet(folder)
     models = find_objects(data, objects)
+    check_keeping(data.folder)
     picked = draw_labels(data.grasp_counts(), attempts, seed)
     if not picked:
         raise InputError(f"{data.folder} holds no labels to verify")

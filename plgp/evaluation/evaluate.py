@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import sys
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,8 @@ from sim.drawing.friction_figure import plot_frictions
 from sim.drawing.replay import write_replays
 from sim.drawing.scene_page import write_policy_page
 from sim.errors import InputError
+from sim.files import checksum
+from sim.identity.code import SHIPPED
 from sim.interchange.observation_files import write_observation
 from sim.scene import SceneState
 
@@ -116,13 +117,9 @@ def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
         if plain.get("path") == "pretrained":
             plain["path"] = str(pretrained_checkpoint())
         policy = instantiate(plain, _convert_="all")
-        about = OmegaConf.to_yaml(plain)
-        if "path" in plain:  # a file may change under its name, and be moved without changing
-            about = about.replace(str(plain["path"]), _digest(plain["path"]))
-        elif "weights" in plain:  # as may what is installed
-            about += _digest(pretrained_checkpoint(plain["weights"]))
-        elif plain.get("weights_file"):
-            about += _digest(plain["weights_file"])
+        about = OmegaConf.to_yaml(_identify(plain))
+        if "weights" in plain:  # what is installed may change under its name
+            about += checksum(pretrained_checkpoint(plain["weights"]))
         policies[name] = policy, about
     if not policies:
         raise InputError("no policy is left to measure; give a checkpoint, or another policy=")
@@ -139,8 +136,25 @@ def _describe(policies: dict[str, GraspPolicy], path: Path) -> None:
     OmegaConf.save(OmegaConf.create(known), path)
 
 
-def _digest(path: str | Path) -> str:
-    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+def _identify(config: Any) -> Any:
+    """Returns a policy's configuration by content.
+
+    A file counts by its bytes, wherever it lies; one of plgp's own classes by its name, in whatever module it stands.
+    """
+    if isinstance(config, dict):
+        return {k: _class_name(v) if k == "_target_" else _identify(v) for k, v in config.items()}
+    if isinstance(config, list):
+        return [_identify(v) for v in config]
+    try:
+        return checksum(config) if isinstance(config, str) and config and Path(config).is_file() else config
+    except (OSError, ValueError):  # a text that can be no file's name
+        return config
+
+
+def _class_name(target: str) -> str:
+    """Returns a target of plgp's own without its modules: ``NetworkPolicy.from_checkpoint``."""
+    first, *rest = str(target).split(".")
+    return ".".join(part for part in rest if part[:1].isupper() or part == rest[-1]) if first in SHIPPED else target
 
 
 def _scenes(chosen: DictConfig) -> SceneSet:

@@ -22,7 +22,9 @@ class GraspPolicy(Protocol):
     """Anything that turns an observation into grasps.
 
     A policy with an attribute ``privileged = True`` is handed the noiseless ``SceneView`` instead, and every result
-    says so. One with ``ranks_only = True`` is asked once a scene: its AP is measured, its SR and PC are not.
+    says so. One with ``ranks_only = True`` is asked once a scene: its AP is measured, its SR and PC are not. One whose
+    grasps come from files has a method ``answer_file(observation)``, which returns the path of an observation's file or
+    None: finished results count with it.
     """
 
     @property

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import time
+import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,9 +20,13 @@ from sim.benchmark.attempt_table import GRASP, make_table, record_grasp, recorde
 from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.observation import noiseless_view, observe
 from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy, NoAnswerYet, Observation
-from sim.benchmark.store import SceneKey, read_scene, scene_identity, write_scene
+from sim.benchmark.provenance import remember
+from sim.benchmark.store import SceneContent, SceneKey, describe_scene, read_scene, write_scene
 from sim.errors import InputError
+from sim.files import check_writable, checksum
 from sim.grasp import GraspPoses
+from sim.identity.content import describe
+from sim.identity.fresh_policy import copy_policy, generator_states, seeded
 from sim.jobs import run_jobs
 from sim.physics import World
 from sim.scene import SceneState
@@ -32,12 +37,13 @@ class _Job(NamedTuple):
     """One scene at one friction, all that a worker needs.
 
     Attributes:
-        policy: The policy; with several workers it is pickled.
+        policy: The policy.
         name: Name of the policy in tables.
         state: The scene.
         number: Place of the scene in its category.
         friction: Friction of the fingertips.
         settings: The benchmark's settings.
+        start: States of the policy's own generators before it was asked anything.
     """
 
     policy: GraspPolicy
@@ -46,6 +52,7 @@ class _Job(NamedTuple):
     number: int
     friction: float
     settings: BenchmarkSettings
+    start: Mapping[int, Any]
 
 
 def run_benchmark(
@@ -63,7 +70,8 @@ def run_benchmark(
     """Measures a policy.
 
     Args:
-        policy: The policy; with several workers it is pickled.
+        policy: The policy. Each scene at each friction gets a copy of it, whose generators are seeded by the scene and
+            the attempt; the policy itself stays as it is.
         scenes: Scenes of one or more categories; a scene's number is its place in its category.
         frictions: Frictions of the fingertips, one or several; objects have 1, so they are the contacts'.
         settings: The benchmark's settings.
@@ -72,7 +80,7 @@ def run_benchmark(
         out: Folder that keeps finished scenes, a Parquet file each (``sim.benchmark.store``). Scenes that lie there
             already are not run again, so the same call goes on after whatever stopped it.
         backend: Kind of processes, see ``sim.jobs.run_jobs``.
-        about: Text that tells the policy from others of its name, for example its settings; results in ``out`` that
+        about: Text that tells the policy from others of its name, beside its code and state; results in ``out`` that
             were made with another are refused.
         name: Name of the policy in tables; else its ``name``, or its class's.
 
@@ -80,7 +88,7 @@ def run_benchmark(
         One row per attempt with ``COLUMNS``. Rows are sorted. All but ``WALL_TIMES`` is a function of the arguments.
 
     Raises:
-        InputError: There is no scene, frictions are none, or ``out`` holds results of something else.
+        InputError: There is no scene, frictions are none, or ``out`` holds something else or cannot be written.
     """
     settings = settings or BenchmarkSettings()
     values = check_frictions(frictions)
@@ -88,17 +96,46 @@ def run_benchmark(
         raise InputError("a benchmark needs at least one scene")
     name = name or str(getattr(policy, "name", type(policy).__name__))
     numbered = number_scenes(scenes)
-    known = {key: scene_identity(about, state, frictions=values, settings=settings) for key, state in numbered.items()}
+    described, start = describe(policy), generator_states(policy)
+    known = {}
+    for key, state in numbered.items():
+        content = describe_scene(described, about, state, frictions=values, settings=settings)
+        known[key] = _with_answers(content, policy, state, number=key[1], settings=settings)
     folder = None if out is None else Path(out)
-    kept = {} if folder is None else {key: read_scene(folder, SceneKey(name, *key), known[key]) for key in numbered}
+    kept = {} if folder is None else {key: _kept(folder, SceneKey(name, *key), known[key]) for key in numbered}
     tables = [table for table in kept.values() if table is not None]
     missing = {key: state for key, state in numbered.items() if kept.get(key) is None}
-    jobs = [_Job(policy, name, missing[key], key[1], f, settings) for key in missing for f in values]
+    if folder is not None and missing:
+        check_writable(folder)
+    jobs = [_Job(policy, name, missing[key], key[1], f, settings, start) for key in missing for f in values]
     for key, table in _finished(jobs, workers, backend, name=name, progress=progress):
         if folder is not None:
-            write_scene(table, folder, SceneKey(name, *key), known=known[key])
+            now = _with_answers(known[key], policy, numbered[key], number=key[1], settings=settings)
+            _keep(table, folder, SceneKey(name, *key), now)
         tables.append(table)
-    return sort_attempts(pd.concat(tables))
+    origin = {(name, *key): made.identity for key, made in known.items()}
+    return remember(sort_attempts(pd.concat(tables)), origin)
+
+
+def _with_answers(
+    known: SceneContent, policy: GraspPolicy, state: SceneState, *, number: int, settings: BenchmarkSettings
+) -> SceneContent:
+    """Returns what a scene's rows depend on, with the file that holds the policy's answer now, where there is one."""
+    if not hasattr(policy, "answer_file"):
+        return known
+    path = policy.answer_file(observe(state, settings, [settings.seed, number, 0]))
+    return known._replace(identity={**known.identity, "grasp file": checksum(path)[:16] if path else "none"})
+
+
+def _kept(folder: Path, key: SceneKey, known: SceneContent) -> pd.DataFrame | None:
+    """Returns a scene's finished rows, or None; raises InputError where they are of something else."""
+    return read_scene(folder, key, known.identity, content=known.content)
+
+
+def _keep(table: pd.DataFrame, folder: Path, key: SceneKey, known: SceneContent) -> None:
+    """Writes a scene's rows; raises InputError where a run of other settings has written there meanwhile."""
+    _kept(folder, key, known)
+    write_scene(table, folder, key, known=known.identity, content=known.content)
 
 
 def check_frictions(frictions: Iterable[float] | float) -> list[float]:
@@ -166,6 +203,7 @@ def _run_scene(job: _Job) -> list[dict[str, Any]]:
         "friction": job.friction,
     }
     world = World(job.settings.physics, state.tray)
+    job = job._replace(policy=copy_policy(job.policy))
     try:
         answer = _ask(job, state, asked=0, count=count)
         ranked = [_try(job, world, state, answer=answer, rank=rank)[0] for rank in range(count)]
@@ -236,7 +274,8 @@ def _ask(job: _Job, state: SceneState, *, asked: int, count: int) -> _Answer:
     started = time.perf_counter()
     grasps, problem = GraspPoses.empty("camera"), ""
     try:
-        grasps = job.policy(seen, count)
+        with seeded(job.policy, job.start, [job.number, zlib.crc32(job.state.category.encode()), asked]):
+            grasps = job.policy(seen, count)
         if grasps.frame != "camera":
             grasps, problem = GraspPoses.empty("camera"), f"grasps in frame '{grasps.frame}'"
         given = len(grasps)

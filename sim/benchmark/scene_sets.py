@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,9 @@ from rich.console import Console
 from rich.progress import track
 
 from sim.errors import InputError
+from sim.files import atomic_path, write_error
 from sim.jobs import run_jobs
-from sim.objects.object_set import ObjectSet
+from sim.objects.object_set import ObjectModel, ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, matrix_to_pose, pose_to_matrix
 from sim.scene import Scene, SceneSettings, SceneState
 
@@ -26,8 +28,8 @@ PUBLISHED = {"plgp-320": Path(__file__).parent / "plgp-320.json"}
 # What the published scenes fell by: a solver that stops earlier than today's default.
 PUBLISHED_SETTINGS = SceneSettings(physics=PhysicsSettings(solver_residual=3e-4))
 _TRIES = 10  # a scene that does not come to rest is dropped anew so many times
-# A micrometre: far below what the physics can tell apart, and the file stays small.
-_DIGITS = 6
+# Decimals of the published poses. A micrometre: far below what the physics can tell apart, and the file stays small.
+PUBLISHED_DIGITS = 6
 
 SceneSet = dict[str, list[SceneState]]
 
@@ -122,57 +124,89 @@ def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneS
         tray = TraySettings(**content["tray"])
         result = {}
         for category, part in content["categories"].items():
-            models = [known.model(n) for n in part["objects"]]
+            scales = part.get("scales", [None] * len(part["objects"]))
+            models = [_scaled(known.model(n), scale) for n, scale in zip(part["objects"], scales, strict=True)]
+            notes = part.get("notes", [{}] * len(part["scenes"]))
             result[category] = [
                 SceneState(
                     tuple(models[int(row[0])] for row in rows),
                     np.array([pose_to_matrix(row[1:4], row[4:]) for row in rows]),
                     tray,
                     category,
-                    part["seed"],
+                    note.get("seed", part["seed"]),
+                    note.get("at_rest", True),
+                    tuple(note.get("fallen", ())),
                 )
-                for rows in part["scenes"]
+                for rows, note in zip(part["scenes"], notes, strict=True)
             ]
     except InputError:
         raise
     except FileNotFoundError as error:
         names = ", ".join(PUBLISHED)
         raise InputError(f"scene set {path} does not exist; give a file, or one of: {names}") from error
-    except (OSError, KeyError, IndexError, TypeError, ValueError) as error:
+    except (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"scene set {file} cannot be read ({error}); make it anew") from error
     return result
 
 
-def save_scene_set(scenes: SceneSet, path: str | Path, made_by: str = "") -> None:
+def _scaled(model: ObjectModel, scale: float | None) -> ObjectModel:
+    return model if scale is None else replace(model, scale=float(scale))
+
+
+def save_scene_set(scenes: SceneSet, path: str | Path, made_by: str = "", *, digits: int | None = None) -> None:
     """Writes a set as one JSON file, a line a scene: rows of object number, x, y, z (metres), quaternion xyzw.
 
+    ``load_scene_set`` reads back all that a scene holds: scales, seeds, whether it is at rest and what fell out.
+
     Args:
-        scenes: The set, of objects of scale 1 in one kind of tray.
+        scenes: The set, of scenes in one kind of tray, each listed under its own category.
         path: The file.
         made_by: Command that made the scenes, for readers.
+        digits: Decimals of the poses; None keeps them whole.
 
     Raises:
-        InputError: A scaled object, or trays that differ.
+        InputError: There is no scene, trays differ, a scene is of another category, or the file cannot be written.
     """
     trays = {s.tray for part in scenes.values() for s in part}
-    if len(trays) != 1 or any(m.scale != 1 for part in scenes.values() for s in part for m in s.models):
-        raise InputError("a scene set file holds scenes of one tray with objects of scale 1; save these one by one")
+    if len(trays) != 1 or not all(scenes.values()):
+        raise InputError("a scene set file holds scenes of one tray, at least one a category; save these one by one")
     lines = []
     for category, part in scenes.items():
-        names = sorted({n for s in part for n in s.names})
-        number = {n: i for i, n in enumerate(names)}
-        rows = [[[number[m.name], *_rounded(p)] for m, p in zip(s.models, s.poses, strict=True)] for s in part]
-        head = json.dumps({"seed": part[0].seed, "objects": names})[:-1]
+        if any(s.category != category for s in part):
+            raise InputError(f"a scene of category '{part[0].category}' is listed as '{category}'; list it as its own")
+        found = sorted({(m.name, m.scale) for s in part for m in s.models})
+        number = {key: i for i, key in enumerate(found)}
+        rows = [
+            [[number[m.name, m.scale], *_numbers(p, digits)] for m, p in zip(s.models, s.poses, strict=True)]
+            for s in part
+        ]
+        head = json.dumps({"seed": part[0].seed, "objects": [name for name, _ in found], **_extras(part, found)})[:-1]
         body = ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows)
         lines.append(f'{json.dumps(category)}: {head}, "scenes": [\n{body}\n]}}')
     head = json.dumps({"made_by": made_by, "row": "object, x, y, z, qx, qy, qz, qw", "tray": vars(trays.pop())})[:-1]
-    Path(path).write_text(head + ',\n"categories": {\n' + ",\n".join(lines) + "\n}}\n")
+    try:
+        with atomic_path(Path(path)) as temporary:
+            temporary.write_text(head + ',\n"categories": {\n' + ",\n".join(lines) + "\n}}\n")
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
-def _rounded(pose: NDArray[np.float64]) -> list[float]:
+def _extras(part: Sequence[SceneState], found: Sequence[tuple[str, float]]) -> dict[str, Any]:
+    """Returns what a category holds beyond scenes at rest of objects of scale 1 and one seed: nothing as a rule."""
+    usual = {"seed": part[0].seed, "at_rest": True, "fallen": []}
+    notes = [{"seed": s.seed, "at_rest": s.at_rest, "fallen": list(s.fallen)} for s in part]
+    extras: dict[str, Any] = {}
+    if any(scale != 1 for _, scale in found):
+        extras["scales"] = [scale for _, scale in found]
+    if any(note != usual for note in notes):
+        extras["notes"] = [{k: v for k, v in note.items() if v != usual[k]} for note in notes]
+    return extras
+
+
+def _numbers(pose: NDArray[np.float64], digits: int | None) -> list[float]:
     """Returns a pose's x, y, z in metres and its quaternion xyzw, as a file keeps them."""
     position, quaternion = matrix_to_pose(pose)
-    return [round(v, _DIGITS) for v in (*position, *quaternion)]
+    return [v if digits is None else round(v, digits) for v in (*position, *quaternion)]
 
 
 def load_scene_files(folder: str | Path, objects: ObjectSet, pattern: str = "*.json") -> SceneSet:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from sim.benchmark.attempt_table import check_attempts, endings
 from sim.benchmark.bootstrap import SAMPLES, interval, scene_weights
+from sim.benchmark.provenance import check_same_origin
 from sim.errors import InputError
 
 FloatArray = NDArray[np.float64]
@@ -139,7 +140,7 @@ def compare(attempts: pd.DataFrame, baseline: str, samples: int = SAMPLES, *, se
 
     Raises:
         InputError: ``baseline`` is unknown or alone, or another policy ran on other categories, scenes,
-            objects or frictions.
+            objects or frictions, or by other rules, as far as the tables remember it.
     """
     check_attempts(attempts)
     names = list(dict.fromkeys(attempts.policy))
@@ -152,6 +153,7 @@ def compare(attempts: pd.DataFrame, baseline: str, samples: int = SAMPLES, *, se
     for name in (n for n in names if n != baseline):
         rows = attempts[attempts.policy == name]
         _check_paired(rows, base, (name, baseline))
+        check_same_origin(attempts, (name, baseline))
         for category, part in rows.groupby("category", sort=False):
             head = {"policy": name, "baseline": baseline, "category": category}
             pair = _count(part), _count(base[base.category == category])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,12 +14,29 @@ import pandas as pd
 
 from sim.benchmark import packed
 from sim.benchmark.protocol import BenchmarkSettings
+from sim.benchmark.provenance import remember
 from sim.errors import InputError
 from sim.files import atomic_path, write_error
+from sim.identity.code import package_version
+from sim.identity.content import describe, differences, digest
+from sim.identity.objects import digest_meshes
 from sim.scene import SceneState
 
 _VERSION = 1  # of what an attempt means: raise it when the same settings would give other rows
 _KEY = b"plgp"
+_CONTENT = b"plgp content"  # of the parts that can name what differs in them
+
+
+class SceneContent(NamedTuple):
+    """What a scene's rows depend on.
+
+    Attributes:
+        identity: A short text or a hash for each part.
+        content: Canonical content of some parts (``sim.identity.content.describe``), to say what differs in them.
+    """
+
+    identity: dict[str, str]
+    content: dict[str, Any]
 
 
 class SceneKey(NamedTuple):
@@ -47,27 +64,54 @@ def scene_identity(
 
     Args:
         about: Text that tells the policy from others of its name.
-        scene: The scene; its objects' URDFs count by their content.
+        scene: The scene; its objects' URDFs and meshes count by their content.
         frictions: Frictions of the fingertips, ascending.
         settings: The benchmark's settings.
     """
     models = [m.urdf.read_text() for m in scene.models]
+    numpy = ".".join(np.__version__.split(".")[:2])  # a patch draws the same numbers
     return {
         "version": str(_VERSION),
+        "versions": f"plgp {package_version('plgp')}, pybullet {package_version('pybullet')}, numpy {numpy}",
         "policy": _hash(about),
         "scene": _hash([scene.to_json(), models]),
+        "meshes": digest_meshes(scene.models)[:16] or "none",
         "frictions": ", ".join(f"{f:g}" for f in frictions),
         "rules": _hash(asdict(settings)),
     }
 
 
+def describe_scene(
+    policy: Any, about: str, scene: SceneState, *, frictions: Sequence[float], settings: BenchmarkSettings
+) -> SceneContent:
+    """Returns what a scene's rows depend on, the policy's own code and state among it.
+
+    Args:
+        policy: The policy, or what ``describe`` made of it.
+        about: Text that tells the policy from others of its name.
+        scene: The scene.
+        frictions: Frictions of the fingertips, ascending.
+        settings: The benchmark's settings.
+    """
+    content = {"rules": describe(settings), "code": describe(policy)}
+    identity = scene_identity(about, scene, frictions=frictions, settings=settings)
+    return SceneContent({**identity, "code": digest(content["code"])}, content)
+
+
 def _hash(content: Any) -> str:
     """Returns the first 16 hexadecimal digits of the SHA-256 of a JSON text."""
-    text = json.dumps(content, sort_keys=True, default=lambda a: np.asarray(a).tolist())
+    text = json.dumps(content, sort_keys=True, default=describe)
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def write_scene(attempts: pd.DataFrame, folder: Path, key: SceneKey, *, known: dict[str, str]) -> Path:
+def write_scene(
+    attempts: pd.DataFrame,
+    folder: Path,
+    key: SceneKey,
+    *,
+    known: dict[str, str],
+    content: Mapping[str, Any] | None = None,
+) -> Path:
     """Writes one scene's rows, whole or not at all, and returns the file.
 
     Args:
@@ -75,6 +119,7 @@ def write_scene(attempts: pd.DataFrame, folder: Path, key: SceneKey, *, known: d
         folder: Folder of the results.
         key: Whose rows they are.
         known: The scene's ``scene_identity``, kept beside the rows.
+        content: Content of some of its parts, kept there too.
 
     Raises:
         InputError: The disk is full, or the folder cannot be written.
@@ -84,7 +129,8 @@ def write_scene(attempts: pd.DataFrame, folder: Path, key: SceneKey, *, known: d
 
     path = key.file(folder)
     table = pyarrow.Table.from_pandas(attempts, preserve_index=False)
-    table = table.replace_schema_metadata({**(table.schema.metadata or {}), _KEY: json.dumps(known).encode()})
+    about = {_KEY: json.dumps(known).encode(), _CONTENT: json.dumps(content or {}).encode()}
+    table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_path(path) as making:
@@ -94,13 +140,16 @@ def write_scene(attempts: pd.DataFrame, folder: Path, key: SceneKey, *, known: d
     return path
 
 
-def read_scene(folder: Path, key: SceneKey, known: dict[str, str]) -> pd.DataFrame | None:
+def read_scene(
+    folder: Path, key: SceneKey, known: dict[str, str], *, content: Mapping[str, Any] | None = None
+) -> pd.DataFrame | None:
     """Returns one scene's rows, or None if they are not there or the file is broken.
 
     Args:
         folder: Folder of the results.
         key: Whose rows.
         known: The scene's ``scene_identity``, or those of its parts that matter.
+        content: Content of some of its parts, to name what differs in them.
 
     Raises:
         InputError: The rows were made with other settings.
@@ -110,12 +159,39 @@ def read_scene(folder: Path, key: SceneKey, known: dict[str, str]) -> pd.DataFra
     if found is None:
         return None
     attempts, made = found
-    differs = [k for k, v in known.items() if made.get(k) != v]
+    differs = [k for k, v in known.items() if k in made and made[k] != v]
     if differs:
+        said = ", ".join(_explain(part, known, made, ours=content or {}, theirs=_content(path)) for part in differs)
+        raise InputError(f"{path} was measured with other settings ({said}); give another out=, or remove {folder}")
+    lacking = [k for k in known if k not in made]
+    if lacking:
         raise InputError(
-            f"{path} was measured with other settings ({', '.join(differs)}); give another out=, or remove {folder}"
+            f"{path} was measured by an older plgp, which did not note its {', '.join(lacking)}; "
+            f"give another out=, or remove {folder}"
         )
     return attempts
+
+
+def _explain(
+    part: str, known: Mapping[str, str], made: Mapping[str, str], *, ours: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> str:
+    """Returns the name of a part of the identity that differs, and what in it if that is known."""
+    if part in ours and part in theirs:
+        found = list(differences(ours[part], theirs[part]))[:3]
+        return f"{part}: {'; '.join(found)}" if found else part
+    return f"{part}: {known[part]}, there {made[part]}" if part in ("versions", "frictions") else part
+
+
+def _content(path: Path) -> dict[str, Any]:
+    """Returns the content of parts that a file keeps; none where it is of an older plgp, or packed."""
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        found: dict[str, Any] = json.loads(parquet.read_schema(path).metadata[_CONTENT])
+    except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError):
+        return {}
+    return found
 
 
 def _load(path: Path) -> tuple[pd.DataFrame, dict[str, str]] | None:
@@ -152,9 +228,11 @@ def read_attempts(folder: str | Path) -> pd.DataFrame:
     Raises:
         InputError: There is none, or a file is broken.
     """
-    tables = [attempts for attempts, _ in finished_scenes(folder)]
-    if tables:
-        return pd.concat(tables, ignore_index=True)
+    scenes = list(finished_scenes(folder))
+    if scenes:
+        heads = [(rows.iloc[0], identity) for rows, identity in scenes if len(rows)]
+        origin = {(str(r["policy"]), str(r["category"]), int(r["scene"])): identity for r, identity in heads}
+        return remember(pd.concat([rows for rows, _ in scenes], ignore_index=True), origin)
     kept = packed.find_packed(folder)
     if kept is None:
         raise InputError(f"no finished benchmark scene in {folder}")

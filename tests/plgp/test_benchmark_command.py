@@ -13,6 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 
 from plgp.benchmark import default_folder, evaluate
+from plgp.evaluation.evaluate import _identify
 from sim.benchmark import WALL_TIMES
 from sim.benchmark.statistics import SUMMARY_COLUMNS
 from sim.benchmark.store import read_attempts
@@ -161,6 +162,48 @@ def test_a_run_that_is_interrupted_says_how_to_go_on(tmp_path):
     assert run.returncode == 130
     assert "the same command goes on" in message
     assert "Traceback" not in message
+
+
+OWN = """
+from sim.grasp import GraspPoses
+
+
+class Mine:
+    name = "mine"
+
+    def __call__(self, observation, count):
+        return GraspPoses.empty()
+"""
+
+
+def test_an_edited_policy_is_measured_anew_or_refused(tmp_path):
+    arguments = ["policy=[]", "+policies.mine._target_=edited.Mine", *SMALL, f"out={tmp_path / 'out'}"]
+    (tmp_path / "edited.py").write_text(OWN)
+    first = command(*arguments, cwd=tmp_path)
+    assert first.returncode == 0, first.stderr
+    assert command(*arguments, cwd=tmp_path).returncode == 0
+    (tmp_path / "edited.py").write_text(OWN.replace("GraspPoses.empty()", "None"))
+    again = command(*arguments, cwd=tmp_path)
+    assert again.returncode == 2
+    assert "other settings (code: class.source of edited)" in again.stderr
+    assert "Traceback" not in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("target", "name"), [("other.place.RandomPolicy", None), ("sim.anywhere.RandomPolicy", "same")]
+)
+def test_a_shipped_class_counts_by_its_name(target, name):
+    ours, theirs = ({"_target_": t, "seed": 0} for t in ("sim.benchmark.baselines.RandomPolicy", target))
+    assert (_identify(ours) == _identify(theirs)) == (name == "same")
+
+
+def test_a_file_of_a_policys_settings_counts_by_its_content(tmp_path):
+    files = [tmp_path / name for name in ("a.ckpt", "b.ckpt")]
+    for file in files:
+        file.write_bytes(b"weights")
+    first, moved = (_identify({"inner": [{"path": str(file)}], "name": "x" * 5000}) for file in files)
+    files[1].write_bytes(b"others")
+    assert first == moved != _identify({"inner": [{"path": str(files[1])}], "name": "x" * 5000})
 
 
 def test_every_command_has_a_folder_of_its_own():

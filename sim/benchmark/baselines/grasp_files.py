@@ -72,6 +72,10 @@ class FilePolicy:
             grasps = grasps.transform(np.linalg.inv(observation.camera.pose), "camera")
         return grasps[:count]
 
+    def answer_file(self, observation: Observation) -> Path | None:
+        """Returns the file of an observation's grasps, None where there is none yet; raises InputError for two."""
+        return _grasp_file(self.folder / observation_name(observation))
+
     def _await(self, place: Path) -> Path:
         """Returns the grasp file as soon as it is there; raises NoAnswerYet after ``wait`` seconds."""
         end = time.monotonic() + self.wait

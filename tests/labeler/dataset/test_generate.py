@@ -12,6 +12,7 @@ import h5py
 import hdf5plugin  # noqa: F401  (registers Blosc)
 import numpy as np
 import pytest
+import trimesh
 from rich.console import Console
 
 import labeler.dataset.frames as frames
@@ -22,8 +23,10 @@ from labeler.dataset.progress import SceneProgress, format_seconds
 from labeler.dataset.validate import find_problems
 from labeler.settings import LabelSettings
 from labeler.shards import DataSet
+from labeler.truth.execution import find_objects
 from sim.errors import InputError
 from sim.files import checksum
+from sim.objects import ObjectSet
 from sim.scene import SceneSettings
 
 
@@ -335,3 +338,43 @@ def test_help_reads_well(tmp_path):
     text = run("generate", "--help", cwd=tmp_path).stdout
     assert "python -m labeler generate name=small" in text
     assert "labeler: paper, true" in text
+
+
+@pytest.mark.parametrize("backend", ["threading", pytest.param("multiprocessing", marks=pytest.mark.slow)])
+def test_any_backend_makes_the_same_and_leaves_the_output_alone(small_recipe, uninterrupted, tmp_path, capfd, backend):
+    folder = generate(small_recipe(), tmp_path / backend, workers=2, progress=False, backend=backend)
+    print("still here")
+    assert "still here" in capfd.readouterr().out
+    assert contents(folder) == contents(uninterrupted)
+
+
+def test_what_differs_in_another_recipe_is_named(small_recipe, uninterrupted):
+    with pytest.raises(InputError, match=r"another recipe \(views: 3, there \d\); choose"):
+        generate(small_recipe(views=3), uninterrupted, progress=False)
+
+
+def test_a_replaced_mesh_is_another_recipe_and_an_older_data_set_is_kept(small_recipe, tmp_path):
+    objects = tmp_path / "objects"
+    objects.mkdir()
+    shape = '<geometry><mesh filename="box.obj"/></geometry>'
+    (objects / "box.urdf").write_text(
+        '<robot name="box"><link name="l"><inertial><mass value="0.1"/><inertia ixx="1e-4" iyy="1e-4" izz="1e-4" '
+        f'ixy="0" ixz="0" iyz="0"/></inertial><visual>{shape}</visual><collision>{shape}</collision></link></robot>'
+    )
+    recipes = []
+    for sides in ((0.03, 0.03, 0.05), (0.09, 0.02, 0.02)):
+        trimesh.creation.box(sides).export(objects / "box.obj")
+        made = small_recipe(objects=ObjectSet.from_folder(objects), object_counts=(1,), scenes=1, views=1)
+        recipes.append((made.hash, made.former_hash))
+        if len(recipes) == 1:
+            generate(made, tmp_path / "own", progress=False)
+    assert recipes[0][0] != recipes[1][0]
+    assert recipes[0][1] == recipes[1][1]
+    with pytest.raises(InputError, match=r"another recipe \(objects.meshes\)"):
+        generate(made, tmp_path / "own", progress=False)
+    with pytest.raises(InputError, match="are not the 1 that"):
+        find_objects(DataSet(tmp_path / "own"), objects)
+    content = json.loads((tmp_path / "own" / "dataset.json").read_text())
+    content["hash"] = recipes[0][1]  # as an older plgp noted it
+    (tmp_path / "own" / "dataset.json").write_text(json.dumps(content))
+    assert generate(made, tmp_path / "own", progress=False) == tmp_path / "own"

@@ -1,7 +1,9 @@
 """Labels executed in physics, and the figure that is kept of them."""
 
+import errno
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -11,11 +13,12 @@ import pytest
 import labeler.truth.execution as execution
 from labeler.__main__ import main
 from labeler.dataset.generate import generate
-from labeler.dataset.manifest import TiltTruth
+from labeler.dataset.manifest import TiltTruth, keep_figures
 from labeler.dataset.validate import find_problems
 from labeler.settings import LabelSettings
 from labeler.shards import DataSet
 from labeler.truth.execution import find_objects
+from labeler.truth.recall import measure_recall
 from labeler.truth.verify import describe_tilts, describe_truth, summarise_truth, verify
 from sim.benchmark.grasp_attempt import AttemptResult
 from sim.errors import InputError
@@ -182,3 +185,33 @@ def test_wrong_arguments_end_in_one_sentence(data_set, monkeypatch, capsys, wron
         main()
     assert ended.value.code == 2
     assert message in capsys.readouterr().err
+
+
+def test_two_verifications_at_once_keep_both_figures(data_set):
+    """While one writes, the other has read: without a lock one of the figures would be lost."""
+    figures = summarise_truth(rows([True, False, True]))
+    frictions = [round(0.5 + i / 100, 2) for i in range(12)]
+    with ThreadPoolExecutor(6) as pool:
+        list(pool.map(lambda friction: keep_figures(data_set, friction, figures), frictions))
+    assert {f"{friction:g}" for friction in frictions} <= DataSet(data_set).manifest.truth.keys()
+    assert find_problems(data_set) == []
+
+
+@pytest.mark.parametrize("measure", [verify, measure_recall])
+def test_a_read_only_data_set_is_said_before_the_first_attempt(data_set, monkeypatch, measure):
+    def refuse(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("tempfile.TemporaryFile", refuse)
+    monkeypatch.setattr(execution, "attempt", lambda *_: pytest.fail("it has begun"))
+    with pytest.raises(InputError, match=r"Read-only file system\); its dataset.json keeps the figures: copy"):
+        measure(data_set, 4)
+
+
+def test_what_was_measured_outlives_a_disk_that_fills_up_meanwhile(data_set, monkeypatch):
+    def refuse(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("labeler.dataset.manifest.write_json", refuse)
+    with pytest.warns(UserWarning, match="the figures are not kept: no space left"):
+        assert len(verify(data_set, attempts=2)) == 2

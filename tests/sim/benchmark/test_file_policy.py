@@ -115,3 +115,15 @@ def test_what_is_missing_is_said(tmp_path):
         FilePolicy(None)
     with pytest.raises(InputError, match="wait"):
         FilePolicy(tmp_path, wait=-1)
+
+
+def test_replaced_grasps_are_another_method(scenes, tmp_path):
+    seen = observe(scenes[0], RULES, [0, 0, 0])
+    place = write_observation(seen, tmp_path / "grasps")
+    write_grasps(RandomPolicy()(seen, 3), place / "grasps.npy", GripperGeometry(), format="graspnet")
+    call = {"scenes": scenes, "frictions": [0.4], "settings": RULES, "out": tmp_path / "out"}
+    first = run_benchmark(FilePolicy(tmp_path / "grasps"), **call)
+    assert run_benchmark(FilePolicy(tmp_path / "grasps"), **call).equals(first)
+    write_grasps(RandomPolicy(seed=1)(seen, 3), place / "grasps.npy", GripperGeometry(), format="graspnet")
+    with pytest.raises(InputError, match=r"other settings \(grasp file\)"):
+        run_benchmark(FilePolicy(tmp_path / "grasps"), **call)

@@ -1,0 +1,1 @@
+"""What decides a result, as plain content with one hash: settings, arrays, files, objects, and code."""
