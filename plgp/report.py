@@ -8,9 +8,11 @@ from pathlib import Path
 
 from plgp.evaluation import run_folders
 from plgp.evaluation.ablation_table import table_iii
+from plgp.evaluation.dashboard import draw_dashboard
 from plgp.evaluation.report_page import write_page
 from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_runs
 from plgp.evaluation.runs import Gathered, gather
+from plgp.evaluation.wandb_files import read_offline_runs
 from sim.cli import Command, run_command
 from sim.errors import InputError
 
@@ -25,7 +27,13 @@ USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, 
   incomplete=false    true: trainings that stopped before their last epoch count too
   pictures=true       false: no pictures of predictions in the page
 
+`python -m plgp.report dashboard --help` says how W&B's offline runs are drawn side by side.
 `python -m plgp.report pack --help` says how runs are packed into a few files that Git can keep.
+"""
+DASHBOARD_HELP = """python -m plgp.report dashboard runs=FOLDER out=FILE.png
+
+Draws what a W&B dashboard shows of a comparison, from the offline files (run-*.wandb) below a folder: parallel
+coordinates from the settings that differ to the AP, bars of SR, PC and AP, and the validation losses.
 """
 PACK_HELP = """python -m plgp.report pack runs=FOLDER[,FOLDER ...] out=FOLDER [command="..."]
 
@@ -110,9 +118,17 @@ def pack(*, runs: tuple[Path, ...], out: Path, command: str = "") -> None:
     print("wrote " + ", ".join(str(p) for p in done.written))
 
 
+def dashboard(*, runs: Path, out: Path = Path("outputs/dashboard.png")) -> None:
+    """Draws the offline W&B runs below a folder side by side."""
+    print(f"wrote {draw_dashboard(read_offline_runs(runs), out)}")
+
+
 def main() -> None:
     """Runs the command line."""
-    subcommands = {"pack": Command(run=pack, help=PACK_HELP)}
+    subcommands = {
+        "dashboard": Command(run=dashboard, help=DASHBOARD_HELP),
+        "pack": Command(run=pack, help=PACK_HELP),
+    }
     run_command("python -m plgp.report", USAGE, report, subcommands=subcommands)
 
 
