@@ -44,6 +44,10 @@ def fast_precision(accelerator: str) -> str:
 
 
 OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
+# Least values of numbers that Lightning and torch would look at late, or not at all.
+_LEAST = {"optimizer.lr": 0.0, "data.workers": 0, "data.generate_workers": 1, "data.batch_size": 1, "seed": 0}
+_LEAST |= {"trainer.max_epochs": -1, "trainer.check_val_every_n_epoch": 1, "trainer.accumulate_grad_batches": 1}
+_TRAINER = ("accelerator", "devices", "precision", "max_epochs", "max_steps", "max_time")
 
 
 def train(config: DictConfig) -> dict[str, float]:
@@ -66,6 +70,7 @@ def train(config: DictConfig) -> dict[str, float]:
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     output, first = Path(config.output), getattr(rank_zero_only, "rank", 0) == 0
+    check_settings(config)
     resume = resumable(config)
     output.mkdir(parents=True, exist_ok=True)
     if first:
@@ -275,6 +280,35 @@ def _log_table(trainer: Any, summary: Any, output: Path) -> None:
             logger.log_table("test/table", dataframe=summary, step=trainer.global_step)
             if pictures:
                 logger.log_image("test/pictures", pictures, step=trainer.global_step)
+
+
+def check_settings(config: DictConfig) -> None:
+    """Looks at a training's settings before a data set is made or a run is opened.
+
+    Args:
+        config: The composed conf/train.yaml.
+
+    Raises:
+        InputError: A number is none or too small, or the trainer does not take its settings on this machine.
+    """
+    from lightning import Trainer
+    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+
+    for name, least in _LEAST.items():
+        value, kind = OmegaConf.select(config, name), (int, float) if isinstance(least, float) else int
+        if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value >= least):
+            number = "a number" if isinstance(least, float) else "a whole number"
+            raise InputError(f"{name} is {value}; give {number} of at least {least:g}")
+    given = {name: config.trainer.get(name) for name in _TRAINER}
+    chosen = {name: value for name, value in given.items() if isinstance(value, (int, float, str))}
+    if (chosen.get("accelerator"), str(chosen.get("precision"))) == ("cpu", "16-true"):
+        raise InputError("trainer.precision=16-true does not train on a CPU; give bf16-mixed or 32-true")
+    try:
+        Trainer(**chosen, logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    except (MisconfigurationException, ValueError, TypeError) as error:
+        text = ", ".join(f"trainer.{name}={value}" for name, value in chosen.items())
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise InputError(f"this machine's trainer does not take {text}: {reason}") from error
 
 
 def resumable(config: DictConfig) -> str | None:
