@@ -292,7 +292,7 @@ def check_settings(config: DictConfig) -> None:
         InputError: A number is none or too small, or the trainer does not take its settings on this machine.
     """
     from lightning import Trainer
-    from lightning.pytorch.utilities.exceptions import MisconfigurationException
+    from lightning.fabric.utilities.exceptions import MisconfigurationException
 
     for name, least in _LEAST.items():
         value, kind = OmegaConf.select(config, name), (int, float) if isinstance(least, float) else int
@@ -300,7 +300,7 @@ def check_settings(config: DictConfig) -> None:
             number = "a number" if isinstance(least, float) else "a whole number"
             raise InputError(f"{name} is {value}; give {number} of at least {least:g}")
     given = {name: config.trainer.get(name) for name in _TRAINER}
-    chosen = {name: value for name, value in given.items() if isinstance(value, (int, float, str))}
+    chosen: dict[str, Any] = {n: value for n, value in given.items() if isinstance(value, (int, float, str))}
     if (chosen.get("accelerator"), str(chosen.get("precision"))) == ("cpu", "16-true"):
         raise InputError("trainer.precision=16-true does not train on a CPU; give bf16-mixed or 32-true")
     try:
