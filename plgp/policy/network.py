@@ -116,6 +116,7 @@ class ConstantPolicy(MapPolicy):
         decoder: DecoderSettings | None = None,
         workspace: Area = None,
         name: str = "constant",
+        memory: bool = False,
     ) -> None:
         """Sets up.
 
@@ -128,11 +129,12 @@ class ConstantPolicy(MapPolicy):
             decoder: Settings by which maps become grasps; None is the default.
             workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
             name: Name in tables.
+            memory: Whether the policy remembers where it has failed in the same tray; see ``FailureMemory``.
 
         Raises:
             InputError: A constant is out of range.
         """
-        super().__init__(gripper or GripperGeometry(), decoder=decoder, workspace=workspace, name=name)
+        super().__init__(gripper or GripperGeometry(), decoder=decoder, workspace=workspace, name=name, memory=memory)
         if not (0 < quality <= 1 and np.isfinite(angle) and 0 <= width <= self.gripper.max_opening):
             raise InputError(
                 f"constant policy: quality {quality}, angle {angle} rad, width {width} m; give a quality in (0, 1], "
