@@ -27,7 +27,7 @@ from numpy.typing import NDArray
 
 from labeler.dataset.manifest import CURE, MANIFEST, SCHEMA_VERSION, ShardLine, parse, read_manifest
 from labeler.labels import GraspLabels
-from labeler.shard_file import find_fault, open_shard, shard_error
+from labeler.shard_checks import find_fault, open_shard, shard_error
 from sim.errors import InputError
 from sim.files import atomic_path, checksum
 from sim.view import ViewObject

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from sim.cli.choices import CONF, check_choices, drop_null_choices, setting_names
-from sim.cli.commands import guarded, mendable
+from sim.cli.command_line import guarded, mendable
 from sim.errors import InputError
 
 FAILED = "failed.txt"  # in the folder of a multirun's job: why it failed

@@ -7,7 +7,7 @@ from hydra import compose, initialize_config_module
 import labeler.dataset.generate  # noqa: F401
 from plgp.train import train
 from sim.cli import drop_null_choices
-from sim.cli.commands import mendable
+from sim.cli.command_line import mendable
 
 
 @pytest.mark.parametrize(
