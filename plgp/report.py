@@ -8,9 +8,11 @@ from pathlib import Path
 
 from plgp.evaluation import run_folders
 from plgp.evaluation.ablation_table import table_iii
+from plgp.evaluation.dashboard import draw_dashboard
 from plgp.evaluation.report_page import write_page
 from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_runs
 from plgp.evaluation.runs import Gathered, gather
+from plgp.evaluation.wandb_files import read_runs
 from sim.cli import Command, run_command
 from sim.errors import InputError
 
@@ -26,6 +28,14 @@ USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, 
   pictures=true       false: no pictures of predictions in the page
 
 `python -m plgp.report pack --help` says how runs are packed into a few files that Git can keep.
+`python -m plgp.report dashboard --help` says how W&B's panels are drawn from its offline files.
+"""
+DASHBOARD_HELP = """python -m plgp.report dashboard runs=FOLDER [out=outputs/dashboard.png]
+
+Draws W&B's panels of offline runs into one picture: the settings that differ with AP, bars by category and friction,
+the runs' pictures.
+
+  runs=FOLDER   folder with W&B's offline runs below it (a multirun, for example), or a .tar.xz of one
 """
 PACK_HELP = """python -m plgp.report pack runs=FOLDER[,FOLDER ...] out=FOLDER [command="..."]
 
@@ -110,9 +120,14 @@ def pack(*, runs: tuple[Path, ...], out: Path, command: str = "") -> None:
     print("wrote " + ", ".join(str(p) for p in done.written))
 
 
+def dashboard(*, runs: Path, out: Path = Path("outputs/dashboard.png")) -> None:
+    """Draws W&B's panels of the offline runs below a folder."""
+    print(f"wrote {draw_dashboard(read_runs(runs), out)}")
+
+
 def main() -> None:
     """Runs the command line."""
-    subcommands = {"pack": Command(run=pack, help=PACK_HELP)}
+    subcommands = {"pack": Command(run=pack, help=PACK_HELP), "dashboard": Command(run=dashboard, help=DASHBOARD_HELP)}
     run_command("python -m plgp.report", USAGE, report, subcommands=subcommands)
 
 
