@@ -13,7 +13,7 @@ from sim.errors import InputError
 KEPT = Path(__file__).parents[3] / "results" / "table3" / "wandb.tar.xz"
 
 
-def run(name, *, folder=Path(), history=None, **config):
+def run(name, /, *, folder=Path(), history=None, **config):
     rows = [{"test/AP": 80.0}] if history is None else history
     return OfflineRun(name=name, group="g", tags=(), config=config, history=pd.DataFrame(rows), folder=folder)
 
