@@ -12,7 +12,7 @@ from plgp.evaluation.dashboard import draw_dashboard
 from plgp.evaluation.report_page import write_page
 from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_runs
 from plgp.evaluation.runs import Gathered, gather
-from plgp.evaluation.wandb_files import read_offline_runs
+from plgp.evaluation.wandb_files import read_runs
 from sim.cli import Command, run_command
 from sim.errors import InputError
 
@@ -27,13 +27,15 @@ USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, 
   incomplete=false    true: trainings that stopped before their last epoch count too
   pictures=true       false: no pictures of predictions in the page
 
-`python -m plgp.report dashboard --help` says how W&B's offline runs are drawn side by side.
 `python -m plgp.report pack --help` says how runs are packed into a few files that Git can keep.
+`python -m plgp.report dashboard --help` says how W&B's panels are drawn from its offline files.
 """
-DASHBOARD_HELP = """python -m plgp.report dashboard runs=FOLDER out=FILE.png
+DASHBOARD_HELP = """python -m plgp.report dashboard runs=FOLDER [out=outputs/dashboard.png]
 
-Draws what a W&B dashboard shows of a comparison, from the offline files (run-*.wandb) below a folder: parallel
-coordinates from the settings that differ to the AP, bars of SR, PC and AP, and the validation losses.
+Draws W&B's panels of offline runs into one picture: the settings that differ with AP, bars by category and friction,
+the runs' pictures.
+
+  runs=FOLDER   folder with W&B's offline runs below it (a multirun, for example), or a .tar.xz of one
 """
 PACK_HELP = """python -m plgp.report pack runs=FOLDER[,FOLDER ...] out=FOLDER [command="..."]
 
@@ -119,16 +121,13 @@ def pack(*, runs: tuple[Path, ...], out: Path, command: str = "") -> None:
 
 
 def dashboard(*, runs: Path, out: Path = Path("outputs/dashboard.png")) -> None:
-    """Draws the offline W&B runs below a folder side by side."""
-    print(f"wrote {draw_dashboard(read_offline_runs(runs), out)}")
+    """Draws W&B's panels of the offline runs below a folder."""
+    print(f"wrote {draw_dashboard(read_runs(runs), out)}")
 
 
 def main() -> None:
     """Runs the command line."""
-    subcommands = {
-        "dashboard": Command(run=dashboard, help=DASHBOARD_HELP),
-        "pack": Command(run=pack, help=PACK_HELP),
-    }
+    subcommands = {"pack": Command(run=pack, help=PACK_HELP), "dashboard": Command(run=dashboard, help=DASHBOARD_HELP)}
     run_command("python -m plgp.report", USAGE, report, subcommands=subcommands)
 
 

@@ -271,7 +271,7 @@ def _log_table(trainer: Any, summary: Any, output: Path) -> None:
     numbers = {
         f"test/{row.category}/friction {row.friction}/{name}": float(getattr(row, name))
         for row in summary[summary.policy == "network"].itertuples()
-        for name in ("SR", "PC", "AP")
+        for name in ("SR", "PC", "AP", "AP_low", "AP_high")
     }
     pictures = [str(p) for p in (output / "frictions.png", output / "pictures" / "network.png") if p.is_file()]
     for logger in trainer.loggers:

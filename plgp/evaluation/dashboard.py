@@ -1,153 +1,180 @@
-"""What a W&B dashboard shows of a comparison, drawn from W&B's offline files: no account, no network."""
+"""W&B's panels drawn from its offline files: parallel coordinates, bars by category and friction, pictures."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from plgp.evaluation.wandb_files import OfflineRun
-from sim.drawing.figures import COLOURS, panels, save_figure
+from sim.drawing.figures import COLOURS, hide_ticks, panels, save_figure
 from sim.errors import InputError
 
-SCORES = ("SR", "PC", "AP")
-# Settings that say where a run lies or what it is called, not what it does.
-_PLACES = re.compile(
-    r"(^|\.)(output|name|group|tags|seed|\w*dir\w*|folder|save_dir|resume|checkpoint)$|^logger\.|^cost\."
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+METRICS = ("SR", "PC", "AP")
+AXES = 7  # axes of the parallel coordinates beside AP; more cannot be read
+NOT_CHOICES = re.compile(
+    r"(^|\.)(default_root_dir|folder|dirpath)$|^(output|logger|name|group|tags|resume|checkpoint|callbacks|evaluation|final_benchmark)\b"
 )
-_AXES = 5  # settings that are drawn at most
-
-
-def flatten(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
-    """Yields the settings of a nested configuration under dotted names."""
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            yield from flatten(value, f"{path}{key}.")
-        else:
-            yield f"{path}{key}", value
-
-
-def differing_settings(runs: Sequence[OfflineRun]) -> pd.DataFrame:
-    """Returns the settings that differ between runs: a row a run, a column a setting, as text.
-
-    Of settings that differ in the same way (a network's and its copy in the module's), one that every run has stays,
-    and of these the one with the shortest name. Names of places and the seed are left out.
-    """
-    table = pd.DataFrame([{k: _short(v) for k, v in flatten(run.config) if not _PLACES.search(k)} for run in runs])
-    table = table.fillna("-")
-    patterns: dict[tuple[int, ...], str] = {}
-    for name in sorted(table.columns, key=lambda n: ((table[n] == "-").any(), len(n), n)):
-        codes = tuple(pd.factorize(table[name])[0].tolist())
-        if len(set(codes)) > 1:
-            patterns.setdefault(codes, name)
-    return table[list(patterns.values())[:_AXES]]
-
-
-def _short(value: Any) -> str:
-    """Returns a setting as the short text of an axis: of a class its name."""
-    text = str(value)
-    return text.rpartition(".")[2] if re.fullmatch(r"[a-z_]+(\.\w+)+", text) else text
-
-
-def last_scores(run: OfflineRun) -> dict[str, float]:
-    """Returns a run's last SR, PC and AP: the final benchmark's, else those at epoch ends; NaN where neither is."""
-    found = {}
-    for score in SCORES:
-        names = [n for n in (f"test/{score}", f"benchmark/{score}") if n in run.history]
-        values = [run.history[name].dropna() for name in names]
-        found[score] = next((float(v.iloc[-1]) for v in values if len(v)), float("nan"))
-    return found
+SCORE = re.compile(r"^test/(?P<category>[^/]+)/friction (?P<friction>[^/]+)/AP$")
 
 
 def draw_dashboard(runs: Sequence[OfflineRun], path: str | Path) -> Path:
-    """Draws parallel coordinates, bars and curves of some runs.
-
-    The parallel coordinates lead from the settings that differ to the AP. The bars show SR, PC and AP of the runs of
-    one name: their mean, and each run as a point. The curves are the validation losses.
+    """Draws the panels of some runs into one picture and returns its path.
 
     Args:
-        runs: Runs of ``read_offline_runs``.
-        path: PNG file.
+        runs: Runs, in the order of the legend; runs of one name and group are seeds of one row.
+        path: The picture's file; its suffix names the format.
 
     Raises:
-        InputError: There are fewer than two runs, or none has a score.
+        InputError: No run has been measured, or the picture cannot be written.
     """
-    scores = pd.DataFrame([last_scores(run) for run in runs], columns=SCORES)
-    if len(runs) < 2 or scores.AP.isna().all():
-        measured = int(scores.AP.notna().sum()) if len(runs) else 0
-        raise InputError(f"a dashboard compares runs with scores: {len(runs)} given, {measured} of them measured")
-    settings = differing_settings(runs)
-    labels = [" ".join(row) for row in settings.to_numpy()] if len(settings.columns) else [run.name for run in runs]
-    kinds = list(dict.fromkeys(run.name for run in runs))
-    colour = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(kinds)}
-    figure, axes = panels(1, 3, (15, 4.6), dpi=80, width_ratios=(1.3, 1.2, 1))
-    _draw_parallel(axes[0, 0], settings, scores.AP, [colour[run.name] for run in runs])
-    _draw_bars(axes[0, 1], runs, scores, kinds)
-    _draw_curves(axes[0, 2], runs, colour)
-    figure.suptitle(f"{len(runs)} runs, {len(set(labels))} configurations: {runs[0].group or 'no group'}", fontsize=11)
-    return save_figure(figure, path, 80)
+    measured = [run for run in runs if last(run, "test/AP") is not None]
+    if not measured:
+        raise InputError("no run has a final AP (test/AP) to compare; train with final_benchmark=demo or another")
+    names = list(dict.fromkeys(run.name for run in measured))
+    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
+    pictures = [(run, found) for run in measured[:4] if (found := _picture(run)) is not None]
+    figure, grid = panels(3 if pictures else 2, 1, (10, 9.5 if pictures else 6.6))
+    _draw_coordinates(grid[0, 0], measured, colours)
+    _draw_bars(grid[1, 0], measured, colours)
+    if pictures:
+        _draw_pictures(figure, grid[2, 0], pictures)
+    groups = ", ".join(dict.fromkeys(run.group for run in measured if run.group))
+    left = len(runs) - len(measured)
+    note = f"; {left} without a final benchmark left out" if left else ""
+    figure.suptitle(f"{len(measured)} runs" + (f" of group {groups}" if groups else "") + note, fontsize=11)
+    try:
+        return save_figure(figure, path, 100)
+    except (OSError, ValueError) as error:
+        raise InputError(f"out={path} cannot be written ({error}); give the name of a PNG") from error
 
 
-def _draw_parallel(axes: Any, settings: pd.DataFrame, ap: pd.Series, colours: Sequence[str]) -> None:
-    """Draws one line a run over an axis a setting, and the AP as the last axis."""
-    count = len(settings.columns)
-    places = np.empty((len(settings), count + 1))
-    for j, name in enumerate(settings.columns):
-        values = sorted(settings[name].unique())
-        heights = np.linspace(0.05, 0.95, len(values)) if len(values) > 1 else np.array([0.5])
-        places[:, j] = settings[name].map(dict(zip(values, heights, strict=True)))
-        for value, height in zip(values, heights, strict=True):
-            axes.text(j + 0.03, height + 0.02, value, fontsize=8, ha="left", va="bottom")
-    places[:, count] = ap.to_numpy() / 100
-    for row, colour in zip(places, colours, strict=True):
-        axes.plot(range(count + 1), row, color=colour, lw=1.8, alpha=0.8)
-    for j in range(count + 1):
-        axes.axvline(j, color="0.6", lw=0.8, zorder=0)
-    for tick in (0, 25, 50, 75, 100):
-        axes.text(count + 0.03, tick / 100, str(tick), fontsize=8, va="center")
-    names = [n.replace("element.", "").replace("_target_", "kind") for n in settings.columns]
-    axes.set_xticks(range(count + 1), [*names, "AP, %"], fontsize=8)
-    axes.set_xlim(-0.1, count + 0.3)
-    axes.set_ylim(0, 1.05)
-    axes.set_yticks([])
-    axes.set_title("settings that differ, and the AP", fontsize=10)
+def last(run: OfflineRun, metric: str) -> float | None:
+    """Returns the last finite value of a run's metric, None without one."""
+    if metric not in run.history:
+        return None
+    values = pd.to_numeric(run.history[metric], errors="coerce").dropna()
+    return float(values.iloc[-1]) if len(values) else None
 
 
-def _draw_bars(axes: Any, runs: Sequence[OfflineRun], scores: pd.DataFrame, kinds: Sequence[str]) -> None:
-    """Draws SR, PC and AP of each name: the mean of its runs, and each run as a point."""
-    names = np.array([run.name for run in runs])
-    for k, score in enumerate(SCORES):
-        means = [scores[score][names == name].mean() for name in kinds]
-        place = np.arange(len(kinds)) + (k - 1) * 0.27
-        axes.bar(place, means, 0.25, color=COLOURS[k], label=score, alpha=0.75)
-        for x, name in zip(place, kinds, strict=True):
-            values = scores[score][names == name]
-            axes.plot(np.full(len(values), x), values, "k.", ms=5)
-    axes.set_xticks(range(len(kinds)), kinds, fontsize=8, rotation=15, ha="right")
-    axes.set_ylim(0, 118)
-    axes.set_yticks(range(0, 101, 20))
-    axes.set_ylabel("percent")
-    axes.legend(fontsize=8, ncols=3, loc="upper left")
-    axes.set_title("bars: mean of the seeds; points: each run", fontsize=10)
+def choices(runs: Sequence[OfflineRun]) -> dict[str, list[str]]:
+    """Returns the settings that differ between runs, a value a run; of settings that vary alike only the first."""
+    flat = [_flatten(run.config) for run in runs]
+    found: dict[str, list[str]] = {}
+    for key in sorted(dict.fromkeys(key for config in flat for key in config), key=lambda key: key.count(".") > 0):
+        values = [str(config.get(key, "-")).rpartition(".")[2] if "_target_" in key else _text(config.get(key, "-"))
+                  for config in flat]  # fmt: skip
+        if len(set(values)) > 1 and not NOT_CHOICES.search(key):
+            codes = tuple(values.index(value) for value in values)
+            if codes not in {tuple(v.index(x) for x in v) for v in found.values()}:
+                found[key.removesuffix("._target_")] = values
+    return found
 
 
-def _draw_curves(axes: Any, runs: Sequence[OfflineRun], colour: Mapping[str, str]) -> None:
-    """Draws the validation losses over the steps; runs of one name share a colour."""
-    seen: set[str] = set()
-    for run in runs:
-        if "val/loss" not in run.history or "trainer/global_step" not in run.history:
-            continue
-        part = run.history[["trainer/global_step", "val/loss"]].dropna()
-        label = run.name if run.name not in seen else None
-        seen.add(run.name)
-        axes.plot(part["trainer/global_step"], part["val/loss"], color=colour[run.name], lw=1.4, label=label, alpha=0.8)
-    axes.set_xlabel("step")
-    axes.set_ylabel("val/loss")
-    axes.set_yscale("log")
-    if seen:
-        axes.legend(fontsize=8)
-    axes.set_title("validation loss", fontsize=10)
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            found |= _flatten(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found
+
+
+def _draw_coordinates(panel: Any, runs: Sequence[OfflineRun], colours: Mapping[str, str]) -> None:
+    """Draws a line a run over the settings that differ, to its AP."""
+    axes = dict(sorted(choices(runs).items(), key=lambda entry: entry[0] == "seed")[:AXES])
+    heights = []
+    for number, values in enumerate(axes.values()):
+        kinds = sorted(set(values), key=_order)
+        places = {kind: (i + 0.5) / len(kinds) for i, kind in enumerate(kinds)}
+        heights.append([places[value] for value in values])
+        for kind, height in places.items():
+            back = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+            panel.text(number - 0.03, height, kind, ha="right", va="center", fontsize=9, bbox=back, zorder=4)
+    scores = [last(run, "test/AP") or 0.0 for run in runs]
+    heights.append([score / 100 for score in scores])
+    for height in np.linspace(0, 1, 6):
+        panel.text(len(axes) + 0.03, height, f"{100 * height:.0f}", va="center", fontsize=9)
+    for number in range(len(axes) + 1):
+        panel.axvline(number, color="0.7", lw=1, zorder=0)
+    for i, run in enumerate(runs):
+        shift = 0.012 * (i - (len(runs) - 1) / 2)  # lines of one value lie side by side
+        line = [column[i] + shift for column in heights[:-1]] + [heights[-1][i]]
+        label = run.name if run.name not in {other.name for other in runs[:i]} else None
+        panel.plot(range(len(line)), line, "o-", color=colours[run.name], ms=4, lw=1.6, alpha=0.85, label=label)
+    panel.set_xticks(range(len(axes) + 1), [*axes, "AP, %"], fontsize=9)
+    panel.set(xlim=(-0.6, len(axes) + 0.25), ylim=(-0.02, 1.02), yticks=[], title="Settings that differ, and AP")
+    panel.spines[:].set_visible(False)
+    panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, frameon=False, fontsize=9)
+
+
+def _order(kind: str) -> tuple[bool, float, str]:
+    try:
+        return False, float(kind), kind
+    except ValueError:
+        return True, 0.0, kind
+
+
+def _draw_bars(panel: Any, runs: Sequence[OfflineRun], colours: Mapping[str, str]) -> None:
+    """Draws AP by category and friction with 95 % intervals; SR, PC and AP where runs have only those."""
+    columns = dict.fromkeys(str(column) for run in runs for column in run.history if SCORE.match(str(column)))
+    named = {c: "{category}\nfriction {friction}".format(**m.groupdict()) for c in columns if (m := SCORE.match(c))}
+    bars = named or {f"test/{metric}": metric for metric in METRICS}
+    width = 0.8 / len(colours)
+    for number, (name, colour) in enumerate(colours.items()):
+        seeds = [run for run in runs if run.name == name]
+        for place, metric in enumerate(bars):
+            values = [value for run in seeds if (value := last(run, metric)) is not None]
+            if not values:
+                continue
+            centre, mean = place + (number - (len(colours) - 1) / 2) * width, float(np.mean(values))
+            panel.bar(centre, mean, 0.9 * width, color=colour, alpha=0.45)
+            panel.scatter([centre] * len(values), values, color=colour, s=18, zorder=3)
+            low, high = (last(seeds[0], f"{metric}_{end}") for end in ("low", "high"))
+            if len(seeds) == 1 and low is not None and high is not None:
+                panel.vlines(centre, low, high, color="0.2", lw=1.2)
+            panel.text(centre, 2, f"{mean:.0f}", ha="center", fontsize=8)
+    panel.set_xticks(range(len(bars)), bars.values())
+    spread = "line: 95 % interval over scenes" if named else "mean over categories and frictions"
+    title = f"{'AP by category and friction' if named else 'Final benchmark'} (dot: a run, bar: mean; {spread})"
+    panel.set(ylim=(0, 100), ylabel="%", title=title)
+    panel.grid(axis="y", alpha=0.3)
+    panel.set_axisbelow(True)
+
+
+def _picture(run: OfflineRun) -> Path | None:
+    """Returns the last picture that a run logged and that lies in its folder, None without one."""
+    for column in sorted((str(c) for c in run.history), key=lambda c: c.startswith("test/"), reverse=True):
+        for value in reversed(run.history[column].dropna().tolist()):
+            if isinstance(value, Mapping) and str(value.get("_type", "")).startswith("image"):
+                names = value.get("filenames") or [value.get("path")]
+                path = run.folder / "files" / str(names[-1])
+                if path.is_file():
+                    return path
+    return None
+
+
+def _draw_pictures(figure: Figure, panel: Any, pictures: Sequence[tuple[OfflineRun, Path]]) -> None:
+    """Puts the runs' pictures side by side into a panel's place."""
+    from PIL import Image
+
+    places = panel.get_subplotspec().subgridspec(1, len(pictures))
+    panel.remove()
+    for place, (run, path) in zip(places, pictures, strict=True):
+        one = figure.add_subplot(place)
+        with Image.open(path) as image:
+            one.imshow(np.asarray(image.convert("RGB")))
+        one.set_title(run.name, fontsize=9)
+        hide_ticks(one)

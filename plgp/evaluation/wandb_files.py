@@ -9,7 +9,11 @@ record) and its content. Where fewer than 7 bytes of a block are left, they are 
 from __future__ import annotations
 
 import json
+import lzma
 import struct
+import tarfile
+import tempfile
+import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from importlib import import_module
@@ -36,6 +40,7 @@ class OfflineRun:
         tags: Tags of the run.
         config: Configuration that was logged, nested as it was.
         history: Logged metrics, a row a step, in order; columns are the metrics' names.
+        folder: Folder of the offline file; media lie in its ``files/``.
     """
 
     name: str
@@ -43,6 +48,7 @@ class OfflineRun:
     tags: tuple[str, ...]
     config: dict[str, Any]
     history: pd.DataFrame
+    folder: Path = Path()
 
 
 def read_offline_runs(folder: str | Path) -> list[OfflineRun]:
@@ -55,6 +61,24 @@ def read_offline_runs(folder: str | Path) -> list[OfflineRun]:
     if not paths:
         raise InputError(f"no offline run of W&B (run-*.wandb) below {folder}; train with logger=csv_wandb")
     return [read_offline_run(path) for path in paths]
+
+
+def read_runs(source: str | Path) -> list[OfflineRun]:
+    """Returns the runs below a folder, or those of an archive (``.tar.xz``) as ``results/table3/`` has it.
+
+    An archive's media are gone when this returns: unpack it to see its pictures.
+
+    Raises:
+        InputError: There is none, or a file cannot be read.
+    """
+    if not Path(source).is_file():
+        return read_offline_runs(source)
+    try:
+        with tempfile.TemporaryDirectory() as folder, tarfile.open(source) as archive:
+            archive.extractall(folder, filter="data")
+            return read_offline_runs(folder)
+    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+        raise InputError(f"{source} is no archive that can be read ({error}); give a folder or a .tar.xz") from error
 
 
 def read_offline_run(path: str | Path) -> OfflineRun:
@@ -79,7 +103,8 @@ def read_offline_run(path: str | Path) -> OfflineRun:
         elif kind == "history":
             history.append(_values(record.history.item))
     config.pop("_wandb", None)
-    return OfflineRun(name=name, group=group, tags=tags, config=config, history=pd.DataFrame(history))
+    table = pd.DataFrame(history)
+    return OfflineRun(name=name, group=group, tags=tags, config=config, history=table, folder=Path(path).parent)
 
 
 def _records(path: Path) -> Iterator[bytes]:
