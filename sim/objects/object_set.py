@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,16 +11,23 @@ from pathlib import Path
 from typing import Unpack
 
 from sim.errors import InputError
+from sim.files import checksum
 from sim.objects import collections
 from sim.objects.mesh_file import MESH_SUFFIXES
-from sim.objects.meshes import prepare_meshes
+from sim.objects.meshes import default_cache, prepare_meshes
 from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
-from sim.objects.urdf import mesh_files
+from sim.objects.urdf import check_urdf, mesh_files, needs_copy, write_copy
 
 PYBULLET_OBJECTS = 1000
 # Number 168 is a broken file: a flat speck of half a millimetre.
 _BROKEN_PYBULLET_OBJECTS = frozenset({168})
+
+# Descriptions of objects that are not read, with what to do about them.
+_OTHER = {
+    ".xacro": "it is a xacro file; expand it first: xacro FILE > FILE.urdf",
+    ".sdf": "SDF is not read; give a URDF or the bare mesh",
+}
 
 
 @dataclass(frozen=True)
@@ -137,7 +145,12 @@ class ObjectSet:
         folder = collections.check_folder(path)
         found = _find_objects(folder, pattern)
         named = dict(zip(collections.object_names(folder, found), found, strict=True))
-        return cls(folder.name or folder.resolve().name, tuple(load_models(folder, named, **options).values()))
+        lacking = {
+            f.relative_to(folder).as_posix(): _OTHER[f.suffix.lower()] for f in found if f.suffix.lower() in _OTHER
+        }
+        named = {name: f for name, f in named.items() if f.suffix.lower() not in _OTHER}
+        models = load_models(folder, named, lacking=lacking, **options)
+        return cls(folder.name or folder.resolve().name, tuple(models.values()))
 
     @classmethod
     def ycb(
@@ -296,7 +309,8 @@ def load_models(
             models[name] = ObjectModel(name, made[f], own_inertia=True)
         elif f not in broken:
             try:
-                models[name] = ObjectModel(name, f.resolve(), _factor(f.resolve(), sizes[f]))
+                urdf = _usable_urdf(f.resolve(), default_cache() if cache is None else Path(cache))
+                models[name] = ObjectModel(name, urdf, _factor(urdf, sizes[f]))
             except InputError as error:
                 broken[f] = str(error)
     reasons = {f.relative_to(folder).as_posix() if f.is_relative_to(folder) else str(f): r for f, r in broken.items()}
@@ -307,6 +321,30 @@ def load_models(
         count, total = len(reasons | dict(lacking)), len(found) + len(lacking)
         warnings.warn(f"skipped {count} of {total} objects in {folder}: {skipped}", stacklevel=3)
     return models
+
+
+def _usable_urdf(urdf: Path, cache: Path) -> Path:
+    """Returns a URDF that is whole and whose files Bullet finds: itself, or its copy in the cache.
+
+    Args:
+        urdf: File of the object.
+        cache: Folder of the copies.
+
+    Raises:
+        InputError: The file is no single rigid body, or one of its meshes is missing or broken.
+    """
+    check_urdf(urdf)
+    load_surface(urdf, 1.0)
+    if not needs_copy(urdf):
+        return urdf
+    name = hashlib.sha256(f"{urdf}\n{checksum(urdf)}".encode()).hexdigest()[:32]
+    copy = cache / f"urdf-{name}" / urdf.name
+    try:
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        write_copy(urdf, copy)
+    except OSError as error:
+        raise InputError(f"its copy for the physics cannot be written to {copy} ({error.strerror})") from error
+    return copy
 
 
 def _factor(urdf: Path, size: SizeRule) -> float:
@@ -329,7 +367,8 @@ def _find_objects(folder: Path, pattern: str) -> list[Path]:
         with contextlib.suppress(InputError):  # raised again where the object is used
             named |= mesh_files(urdf)
     bare = [f for f in found if f.suffix.lower() in MESH_SUFFIXES]
-    result = sorted(urdfs + [f for f in bare if f.parent not in beside and f.resolve() not in named])
+    other = [f for f in found if f.suffix.lower() in _OTHER]
+    result = sorted(urdfs + other + [f for f in bare if f.parent not in beside and f.resolve() not in named])
     if not result:
         what = ", ".join(MESH_SUFFIXES[:-1])
         raise InputError(f"object folder {folder} holds no .urdf, {what} or {MESH_SUFFIXES[-1]} file ('{pattern}')")

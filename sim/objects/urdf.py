@@ -5,9 +5,11 @@ PyBullet takes a URDF's first link for the object's base; an object to grasp is 
 
 from __future__ import annotations
 
+import os
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import trimesh
@@ -15,6 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
+from sim.files import atomic_path
 from sim.geometry import make_pose
 
 FloatArray = NDArray[np.float64]
@@ -121,14 +124,121 @@ def mesh_files(path: Path) -> set[Path]:
     Raises:
         InputError: The file cannot be read.
     """
-    return {(path.parent / mesh.get("filename", "")).resolve() for mesh in _root(path).iter("mesh")}
+    return {find_file(path.parent, mesh.get("filename", "")).resolve() for mesh in _root(path).iter("mesh")}
+
+
+def find_file(folder: Path, name: str) -> Path:
+    """Returns the file that a URDF means by a name; where there is none, the path at which it was looked for last.
+
+    ``package://`` and ``model://`` names are looked for in the folders above the URDF: in the package's
+    folder, and then in a folder of another name that holds the rest of the path. ``file://`` names are absolute.
+
+    Args:
+        folder: Folder of the URDF.
+        name: Name in the URDF.
+    """
+    plain = folder / name
+    if plain.is_file():
+        return plain
+    scheme, mark, rest = name.replace("\\", "/").partition("://")
+    if not mark:
+        return folder / scheme
+    if scheme == "file":
+        local = unquote(rest.removeprefix("localhost"))
+        return folder / (local[1:] if local[2:3] == ":" else local)
+    if scheme in ("package", "model"):
+        above = [folder.resolve(), *folder.resolve().parents]
+        for inner in (rest, rest.partition("/")[2]):
+            for start in above:
+                if inner and (start / inner).is_file():
+                    return start / inner
+    return folder / rest
+
+
+def check_urdf(path: Path) -> None:
+    """Checks that a URDF is one rigid body with a mass, and that all the meshes it names are there.
+
+    Raises:
+        InputError: It is no URDF, it has several links, or something in it is missing.
+    """
+    root = _root(path)
+    if any("xacro" in str(element.tag) for element in root.iter()):
+        raise InputError("it is a xacro file; expand it first: xacro FILE > FILE.urdf")
+    if root.tag != "robot":
+        raise InputError(f"it is no URDF: its root is <{root.tag}>, not <robot>")
+    for joint in root.findall("joint"):
+        if joint.get("type") != "fixed":
+            raise InputError(
+                f"its joint '{joint.get('name')}' moves ({joint.get('type')}); an object is one rigid body"
+            )
+    links = root.findall("link")
+    if len(links) != 1:
+        raise InputError(f"it has {len(links)} links; an object is one link: merge them into one")
+    link = read_base_link(path)
+    for part in (*link.visuals, *link.collisions):
+        if part.shape is not None and part.shape.file is not None and not part.shape.file.is_file():
+            raise InputError(f"mesh {part.shape.file} does not exist")
+    inertial, mass = links[0].find("inertial"), links[0].find("inertial/mass")
+    if inertial is not None and mass is None:
+        raise InputError("its <inertial> has no <mass>")
+    try:
+        weighs = mass is None or 0 < _numbers(mass, "value", "0")[0] < np.inf
+    except ValueError:
+        weighs = False
+    if mass is not None and not weighs:
+        raise InputError(f'its mass "{mass.get("value")}" is no positive number: it would not move')
+
+
+def needs_copy(path: Path) -> bool:
+    """Returns whether Bullet needs a copy of a URDF, see ``write_copy``. Raises InputError."""
+    root = _root(path)
+    unnamed = any(not (path.parent / mesh.get("filename", "")).is_file() for mesh in root.iter("mesh"))
+    return unnamed or any(_lacks(link) for link in root.findall("link"))
+
+
+def _lacks(link: ElementTree.Element) -> bool:
+    """Returns whether a link lacks collisions, or its <inertial> the <inertia> without which Bullet reads none."""
+    inertial = link.find("inertial")
+    return link.find("collision") is None or (inertial is not None and inertial.find("inertia") is None)
+
+
+def write_copy(path: Path, copy: Path) -> None:
+    """Writes a URDF that Bullet reads as its author meant it.
+
+    Meshes and textures are named relative to the copy's folder. A link without collisions collides as it looks.
+    An <inertial> without <inertia> gets one: Bullet wants it there, and computes its own from the shape.
+
+    Args:
+        path: The author's URDF.
+        copy: File to write.
+
+    Raises:
+        InputError: The URDF cannot be read.
+    """
+    root = _root(path)
+    for element in (*root.iter("mesh"), *root.iter("texture")):
+        found = find_file(path.parent, element.get("filename", ""))
+        element.set("filename", os.path.relpath(found.resolve(), copy.parent.resolve()))
+    for link in root.findall("link"):
+        inertial = link.find("inertial")
+        if inertial is not None and inertial.find("inertia") is None:
+            zero = dict.fromkeys(("ixy", "ixz", "iyz"), "0")
+            ElementTree.SubElement(inertial, "inertia", dict.fromkeys(("ixx", "iyy", "izz"), "1") | zero)
+        if link.find("collision") is None:
+            for visual in link.findall("visual"):
+                collision = ElementTree.SubElement(link, "collision")
+                collision.extend(child for child in visual if child.tag in ("origin", "geometry"))
+    with atomic_path(copy) as part:
+        ElementTree.ElementTree(root).write(part)
 
 
 def _root(path: Path) -> ElementTree.Element:
     """Returns the root of the file's XML; raises InputError."""
     try:
         return ElementTree.parse(path).getroot()
-    except (OSError, ElementTree.ParseError) as error:
+    except (OSError, ValueError, LookupError, ElementTree.ParseError) as error:
+        if "unbound prefix" in str(error):
+            raise InputError(f"object file {path} is a xacro file; expand it first: xacro FILE > FILE.urdf") from error
         raise InputError(f"object file {path} cannot be read: {error}") from error
 
 
@@ -150,7 +260,7 @@ def _part(element: ElementTree.Element, folder: Path, materials: dict[str | None
         pose=_pose(element.find("origin")),
         shape=None if geometry is None or not len(geometry) else _shape(geometry[0], folder),
         colour=None if colour is None or not colour.get("rgba") else _numbers(colour, "rgba", "0 0 0 1")[:3],
-        texture=None if texture is None else folder / texture.get("filename", ""),
+        texture=None if texture is None else find_file(folder, texture.get("filename", "")),
     )
 
 
@@ -158,7 +268,7 @@ def _shape(element: ElementTree.Element, folder: Path) -> Shape:
     """Returns the shape of a <geometry>'s child; raises ValueError."""
     return Shape(
         kind=element.tag,
-        file=folder / element.get("filename", "") if element.tag == "mesh" else None,
+        file=find_file(folder, element.get("filename", "")) if element.tag == "mesh" else None,
         scale=_numbers(element, "scale", "1 1 1"),
         size=_numbers(element, "size", "1 1 1"),
         radius=float(_numbers(element, "radius", "1")[0]),
