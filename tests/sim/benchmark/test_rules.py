@@ -63,6 +63,9 @@ class Scripted:
     def __init__(self, ranked, *cleared):
         self.answers, self.seen, self.counts = [ranked, *([one] for one in cleared)], [], []
 
+    def __deepcopy__(self, memo):
+        return self  # each job takes a copy, and what this one was shown is read afterwards
+
     def __call__(self, observation, count):
         self.seen.append(observation)
         self.counts.append(count)
@@ -240,6 +243,19 @@ def test_after_an_attempt_what_hangs_in_the_air_comes_to_rest_and_what_left_the_
         world, state, result_of(poses, success=False), settings=dataclasses.replace(RULES, settle_steps=60)
     )
     assert not hurried.at_rest
+
+
+def test_what_falls_out_of_the_tray_while_it_settles_is_gone(world, tmp_path, monkeypatch):
+    state, at_rest = boxes(tmp_path, (-0.1, 0), (0, 0)), world.poses
+
+    def rolled_out():
+        poses = np.array(at_rest())
+        poses[1, 0, 3] = 0.3
+        return poses
+
+    monkeypatch.setattr(world, "poses", rolled_out)
+    after = scene_after(world, state, result_of(state.poses, success=False), settings=RULES)
+    assert after.poses[:, 0, 3] == pytest.approx([-0.1], abs=1e-3)
 
 
 def test_a_row_counts_what_was_lifted_with_the_held_one_and_nothing_after_a_failure(tmp_path, monkeypatch):
