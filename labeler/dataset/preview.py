@@ -70,8 +70,8 @@ def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, *, seed
         _draw_image(axes, frame, grasps, angles=data.manifest.angles, rng=rng)
         axes.set(xlim=box[:2], ylim=(box[3], box[2]))
     if grasps:
-        shown = {handle.get_label(): handle for handle in figure.axes[0].get_legend_handles_labels()[0]}
-        figure.legend(shown.values(), shown.keys(), loc="outside lower center", ncols=2, fontsize=10, frameon=False)
+        handles, texts = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, texts, loc="outside lower center", ncols=2, fontsize=10, frameon=False)
     return figure
 
 
