@@ -27,7 +27,8 @@ Box = tuple[FloatArray, FloatArray, tuple[int, int, int]]  # size (3,) metres, T
 # From the front and above: the tray, the hand 0.2 m over it, and the drop-off place beside it are in sight.
 _EYE, _TARGET, _FOV = (0.25, -0.75, 0.80), (0.07, 0.0, 0.13), np.radians(34)
 _LIGHT, _AMBIENT = np.array([0.35, -0.5, 0.8]), 0.55
-_HAND_COLOURS = {PALM: (125, 135, 150), LEFT: (240, 130, 20), RIGHT: (240, 130, 20)}
+PALM_COLOUR, FINGER_COLOUR = (125, 135, 150), (240, 130, 20)
+_HAND_COLOURS = {PALM: PALM_COLOUR, LEFT: FINGER_COLOUR, RIGHT: FINGER_COLOUR}
 _BACKGROUND = (150, 150, 150)
 # A box's corners as signs, and its 12 triangles as their indices.
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
