@@ -28,6 +28,7 @@ _DPI = 100
 _DEPTH_COLOURS = "viridis_r"  # near is bright
 _PANEL = 5.0  # inches, width of one panel with its colour bar
 _SURE = 0.3  # share of the best quality from which an angle and a width mean something
+_FULL = 0.97  # share of its box from which on a workspace counts as that box: noise frays its edges
 _OUTSIDE = "0.8"  # grey of what has no value: outside the workspace, or without quality
 
 
@@ -251,6 +252,9 @@ def _area(allowed: NDArray[np.bool_] | None, size: tuple[int, int]) -> NDArray[n
     room = 8  # pixels around, so that the closing does not eat the image's border
     closed = binary_closing(np.pad(allowed, room), np.ones((9, 9), np.bool_))
     filled: NDArray[np.bool_] = binary_fill_holes(closed)[room:-room, room:-room]
+    box = shown_box(allowed, size)
+    if filled[box.part].mean() > _FULL:
+        filled[box.part] = True
     return filled
 
 

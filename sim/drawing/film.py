@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from sim.benchmark.parallel_jaw import LEFT, PALM, RIGHT, ParallelJaw
 from sim.camera import PinholeCamera
+from sim.drawing.object_colours import object_colours
 from sim.errors import InputError
 from sim.geometry import look_at, transform
 from sim.physics import pose_to_matrix, pybullet
+from sim.render.appearance import Appearance
 from sim.render.rasteriser import rasterise_pinhole
 from sim.render.shading import lambert
 from sim.render.view import render_depth
@@ -89,7 +91,7 @@ def film_camera(size: tuple[int, int]) -> PinholeCamera:
 def draw_snapshot(state: SceneState, snapshot: Snapshot, camera: PinholeCamera) -> RGBImage:
     """Returns (H, W, 3) uint8: the scene's objects at the snapshot's poses, and the hand among them."""
     moved = SceneState(state.models, snapshot.poses, state.tray)
-    depth, _, rgb = render_depth(moved, camera)
+    depth, _, rgb = render_depth(moved, camera, Appearance(objects=tuple(object_colours(state))))
     frame = np.where((depth > 0)[..., None], rgb, np.array(_BACKGROUND, np.uint8))
     corners = np.concatenate([transform(pose, size * _CORNERS) for size, pose, _ in snapshot.boxes])
     faces = np.concatenate([_TRIANGLES + len(_CORNERS) * i for i in range(len(snapshot.boxes))]).astype(np.int32)

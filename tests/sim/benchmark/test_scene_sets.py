@@ -131,6 +131,6 @@ def test_the_default_counts_are_cut_to_a_small_set_and_said():
     assert fitting_counts((1, 4), small, "recipe.object_counts") == (1, 4)
     for wrong in ((), (0,), (5,), (4, 15)):
         with pytest.raises(
-            InputError, match="recipe.object_counts is .*; give numbers from 1 to 4, the objects of 'few'"
+            InputError, match=r"recipe\.object_counts is .*; give numbers from 1 to 4, the objects of 'few'"
         ):
             fitting_counts(wrong, small, "recipe.object_counts")
