@@ -22,7 +22,7 @@ from plgp.evaluation.map_figures import attempt_picture, draw_prediction
 from plgp.module import GraspModule
 from plgp.policy.network import NetworkPolicy
 from plgp.policy.settings import DecoderSettings
-from plgp.policy.workspace import Workspace
+from plgp.policy.workspace import Workspace, allowed_pixels
 from sim.benchmark.attempt_table import recorded_grasp
 from sim.benchmark.observation import observe
 from sim.benchmark.protocol import BenchmarkSettings
@@ -343,6 +343,8 @@ class PictureCallback(lightning.Callback):
             maps, best = policy.predict(seen.rgb, seen.depth), policy.pixel_grasps(seen, self.grasps)
             path = self.folder / f"epoch-{trainer.current_epoch:03d}-image-{indices[number]:05d}.png"
             labels = read["grasps"].to_pixel_grasps(data.bins)
-            draw_prediction(seen, maps, best, path=path, labels=labels, max_opening=self.max_opening)
+            area = allowed_pixels(self.workspace, depth, camera)
+            opening = self.max_opening
+            draw_prediction(seen, maps, best, path=path, labels=labels, max_opening=opening, allowed=area)
             paths.append(path)
         return paths

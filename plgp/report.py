@@ -10,7 +10,7 @@ from plgp.evaluation import run_folders
 from plgp.evaluation.ablation_table import table_iii
 from plgp.evaluation.dashboard import draw_dashboard
 from plgp.evaluation.report_page import write_page
-from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_runs
+from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_other_scenes, table_of_runs
 from plgp.evaluation.runs import Gathered, gather
 from plgp.evaluation.wandb_files import read_runs
 from sim.cli import Command, run_command
@@ -86,6 +86,9 @@ def write_report(
     except OSError as error:
         raise InputError(f"out={out} cannot be made ({error.strerror}); give another folder") from error
     sections = [table_ii(found, ablation), table_iii(found, ablation, category), table_iv(found), table_of_runs(found)]
+    own = table_of_other_scenes(found)
+    if own.rows:
+        sections.insert(-1, own)
     written = [folder / "report.md"]
     written[0].write_text(markdown(sections, found.skipped))
     for section in sections:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -19,6 +21,35 @@ from sim.objects import ObjectModel, ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World, pose_to_matrix
 
 FloatArray = NDArray[np.float64]
+
+
+DEFAULT_COUNTS = (5, 15)  # objects in a scene, the paper's
+
+
+def fitting_counts(counts: Sequence[int], objects: ObjectSet, key: str) -> tuple[int, ...]:
+    """Returns numbers of objects a scene that an object set can give.
+
+    The default, 5 and 15, is cut to a smaller set with a warning; any other numbers must fit.
+
+    Args:
+        counts: Numbers of objects, one a kind of scene.
+        objects: The object set.
+        key: Name of the setting in the messages, for example "recipe.object_counts".
+
+    Raises:
+        InputError: A number is less than 1, or more than the set has.
+    """
+    asked, most = tuple(int(n) for n in counts), len(objects)
+    if asked and min(asked) >= 1 and max(asked) <= most:
+        return asked
+    if asked != DEFAULT_COUNTS or not most:
+        raise InputError(f"{key} is {list(asked)}; give numbers from 1 to {most}, the objects of '{objects.name}'")
+    fitting = tuple(dict.fromkeys(min(n, most) for n in asked))
+    kinds = " and ".join(str(n) for n in fitting)
+    warnings.warn(
+        f"'{objects.name}' has {most} objects: scenes have {kinds} instead of 5 and 15; {key} says", stacklevel=3
+    )
+    return fitting
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
+from numpy.typing import NDArray
 
 from labeler.shards import DataSet, Frame
 from sim.drawing.figures import panels
@@ -15,12 +18,17 @@ from sim.errors import InputError
 from sim.grasp import bin_to_angle
 
 _COLUMNS = 4
-_INCHES = 4.0  # width of one image, inches
+_WIDTH = 16.0  # inches, width of the sheet
+_LARGEST = 9.0  # inches, greatest width of one image
+_CLOSING = "closing direction, as long as the opening"
+_FLATTEST = 0.75  # least ratio of an image's sides
+_MARGIN = 1.15  # of the objects' box
 
 
 def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, *, seed: int = 0) -> Figure:
     """Draws random images of a data set with random ones of their labels.
 
+    Each image is cropped around its objects, all to one size: the largest that any of them needs.
     A green point is the label's pixel; the red line runs along the closing direction and is as long
     as the opening.
 
@@ -48,23 +56,60 @@ def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, *, seed
     by_scene = np.argsort(scenes, kind="stable")
     earlier = np.arange(len(order)) - np.searchsorted(scenes[by_scene], scenes[by_scene])
     chosen = np.sort(order[by_scene[np.argsort(earlier, kind="stable")]][:images])
-    columns = min(_COLUMNS, len(chosen))
+    frames = [data.read(int(index), ("rgb", "depth", "instance_mask")) for index in chosen]
+    boxes = crop_boxes([frame["instance_mask"] for frame in frames])
+    columns = min(_COLUMNS, math.ceil(math.sqrt(len(chosen))))
     rows = -(-len(chosen) // columns)
-    frames = [data.read(int(index), ("rgb", "depth")) for index in chosen]
-    height, width = frames[0]["rgb"].shape[:2]
-    size = (_INCHES * columns, (_INCHES * height / width + 0.3) * rows)
+    inches = min(_LARGEST, _WIDTH / columns)
+    left, right, top, bottom = boxes[0]
+    size = (inches * columns, (inches * (bottom - top) / (right - left) + 0.3) * rows + 0.4)
     figure, grid = panels(rows, columns, size)
     for axes in grid.flat:
         axes.set_axis_off()
-    for axes, frame in zip(figure.axes, frames, strict=False):
+    for axes, frame, box in zip(figure.axes, frames, boxes, strict=False):
         _draw_image(axes, frame, grasps, angles=data.manifest.angles, rng=rng)
+        axes.set(xlim=box[:2], ylim=(box[3], box[2]))
+    if grasps:
+        handles, texts = figure.axes[0].get_legend_handles_labels()
+        figure.legend(handles, texts, loc="outside lower center", ncols=2, fontsize=10, frameon=False)
     return figure
+
+
+def crop_boxes(masks: Sequence[NDArray[np.integer]]) -> list[tuple[float, float, float, float]]:
+    """Returns the part of each image that is shown: around its objects, as large as the largest box of them all.
+
+    Args:
+        masks: (H, W) integer masks of one size, 0 = background. An image without objects is shown around its middle.
+
+    Returns:
+        Left, right, top and bottom edges, pixels, pixel centres at integers; all inside the image, all of one
+        size.
+    """
+    height, width = masks[0].shape
+    middles, sides = [], np.zeros(2)
+    for mask in masks:
+        rows, cols = np.nonzero(mask)
+        if not len(rows):
+            middles.append(((height - 1) / 2, (width - 1) / 2))
+            continue
+        middles.append(((int(rows.min()) + int(rows.max())) / 2, (int(cols.min()) + int(cols.max())) / 2))
+        sides = np.maximum(sides, [np.ptp(rows) + 1, np.ptp(cols) + 1])
+    if not sides.all():
+        sides = np.array([height, width], np.float64)
+    sides = np.minimum(_MARGIN * np.maximum(sides, sides[::-1] * _FLATTEST), [height, width])
+    half_rows, half_cols = (sides / 2).tolist()
+    boxes = []
+    for row, col in middles:
+        row = min(max(row, half_rows - 0.5), height - 0.5 - half_rows)
+        col = min(max(col, half_cols - 0.5), width - 0.5 - half_cols)
+        boxes.append((col - half_cols, col + half_cols, row - half_rows, row + half_rows))
+    return boxes
 
 
 def _draw_image(axes: Axes, frame: Frame, count: int, *, angles: int, rng: np.random.Generator) -> None:
     labels = frame["grasps"]
     axes.imshow(frame["rgb"])
-    axes.set_title(f"scene {frame['scene']}, view {frame['view']}: {len(labels)} labels", fontsize=8)
+    axes.set_title(f"scene {frame['scene']}, view {frame['view']}: {len(labels)} labels", fontsize=10)
     seen = np.flatnonzero(frame["depth"][labels.row, labels.col] > 0)  # a length in pixels needs a depth
     some = labels[np.sort(rng.choice(seen, min(count, len(seen)), replace=False))]
     angle, depth = bin_to_angle(some.angle_bin, angles), frame["depth"][some.row, some.col]
@@ -72,5 +117,5 @@ def _draw_image(axes: Axes, frame: Frame, count: int, *, angles: int, rng: np.ra
     middle = np.stack([some.col, some.row], axis=1).astype(np.float64)
     shift = reach[:, None] * np.stack([np.cos(angle), -np.sin(angle)], axis=1)
     lines = list(np.stack([middle - shift, middle + shift], axis=1))
-    axes.add_collection(LineCollection(lines, colors="red", linewidths=0.8))
-    axes.plot(*middle.T, ".", color="lime", ms=3)
+    axes.add_collection(LineCollection(lines, colors="red", linewidths=1.2, label=_CLOSING))
+    axes.plot(*middle.T, ".", color="lime", ms=5, label="label's pixel")

@@ -16,7 +16,7 @@ from sim.gripper import GripperGeometry
 from sim.identity.objects import digest_meshes
 from sim.objects import ObjectSet
 from sim.render.appearance import Appearance, RandomAppearance
-from sim.scene import SceneSettings
+from sim.scene import DEFAULT_COUNTS, SceneSettings, fitting_counts
 
 GENERATOR_VERSION = 3  # raise it when the same recipe gives other data; 3: a second pass of labels
 
@@ -67,7 +67,7 @@ class DataSetRecipe:
     appearance: Appearance | RandomAppearance = field(default_factory=Appearance)
     scenes: int = 100
     views: int = 5
-    object_counts: tuple[int, ...] = (5, 15)
+    object_counts: tuple[int, ...] = DEFAULT_COUNTS
     camera_height: float = 0.6
     max_offset: float = 0.2
     parallel_side: float = 0.6
@@ -76,17 +76,13 @@ class DataSetRecipe:
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
-        object.__setattr__(self, "object_counts", tuple(int(n) for n in self.object_counts))
+        counts = fitting_counts(self.object_counts, self.objects, "recipe.object_counts")
+        object.__setattr__(self, "object_counts", counts)
         for name in ("scenes", "views", "pixels_per_metre", "camera_height", "parallel_side"):
             if getattr(self, name) <= 0:
                 raise InputError(f"data set: {name} is {getattr(self, name)}; give a positive number")
         if self.seed < 0 or self.max_offset < 0:
             raise InputError("data set: seed and max_offset must not be negative")
-        if not self.object_counts or min(self.object_counts) < 1 or max(self.object_counts) > len(self.objects):
-            raise InputError(
-                f"data set: object_counts {self.object_counts} must lie between 1 and the "
-                f"{len(self.objects)} objects of '{self.objects.name}'"
-            )
 
     def describe(self) -> dict[str, Any]:
         """Returns everything that shapes the data, as JSON can hold it."""

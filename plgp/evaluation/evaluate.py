@@ -247,15 +247,21 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
     from labeler.labels import LabelSettings, label_view
     from labeler.oracle import LabelOracle
     from plgp.evaluation.map_figures import draw_prediction, draw_view
-    from plgp.policy import MapPolicy
+    from plgp.policy import MapPolicy, Workspace
+    from plgp.policy.workspace import allowed_pixels
 
+    half = scene.tray.floor / 2
+    floor = Workspace((-half, -half, -0.1), (half, half, 0.4))
     seen = observe(scene, rules, [rules.seed, 0, 0])
     view = noiseless_view(scene, rules)
     settings = next((p.settings for p in policies.values() if isinstance(p, LabelOracle)), LabelSettings())
     labels = label_view(view, rules.gripper, settings).to_pixel_grasps(settings.angles)
-    draw_view(view, folder / "scene.png", labels, depth_noisy=seen.depth)
+    allowed = floor.mask(view.depth, view.camera)
+    draw_view(view, folder / "scene.png", labels, depth_noisy=seen.depth, allowed=allowed)
     for name, policy in policies.items():
         if isinstance(policy, MapPolicy):
             maps, grasps = policy.predict(seen.rgb, seen.depth), policy.pixel_grasps(seen, 10)
             path = folder / f"{name}.png"
-            draw_prediction(seen, maps, grasps, path=path, labels=labels, max_opening=rules.gripper.max_opening)
+            area = allowed_pixels(floor if policy.workspace is None else policy.workspace, seen.depth, seen.camera)
+            opening = rules.gripper.max_opening
+            draw_prediction(seen, maps, grasps, path=path, labels=labels, max_opening=opening, allowed=area)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.patches import Polygon
+from matplotlib.patches import Patch, Polygon
 
 from plgp.evaluation.failure_causes import Labelled, sample_relief, target_object
 from sim.benchmark.attempt_table import ending, recorded_grasp
@@ -16,13 +16,23 @@ from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.protocol import BenchmarkSettings, Observation
 from sim.camera import PinholeCamera
 from sim.drawing.figures import hide_ticks, panels
-from sim.drawing.film import Recorder, RGBImage, draw_snapshot, film_camera
+from sim.drawing.film import FINGER_COLOUR, PALM_COLOUR, Recorder, RGBImage, draw_snapshot, film_camera
 from sim.geometry import look_at
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.physics import World
 from sim.scene import SceneState
 
+# A legend below its panel, where it covers nothing.
+_BELOW: dict[str, Any] = {
+    "loc": "upper center",
+    "bbox_to_anchor": (0.5, 0),
+    "ncols": 3,
+    "fontsize": 8,
+    "frameon": False,
+    "columnspacing": 0.8,
+    "handlelength": 1.2,
+}
 _REACH = 0.085  # metres of the profile on each side of the grasp
 _ELEVATION = np.radians(40)  # of the close camera over the tray's floor
 
@@ -67,14 +77,25 @@ def draw_example(
 ) -> Figure:
     """Returns one attempt as a row of five pictures; ``grasp`` in the camera frame."""
     ratios = (1, 1.75, *[1.2] * len(frames))
-    figure, grid = panels(1, len(ratios), (17, 3.1), width_ratios=ratios)
+    figure, grid = panels(1, len(ratios), (17, 4.2), width_ratios=ratios)
     _draw_place(grid[0, 0], place, seen, grasp=grasp, gripper=gripper)
     _draw_profile(grid[0, 1], place, seen, grasp=grasp, gripper=gripper)
     for axes, (title, frame) in zip(grid[0, 2:], frames, strict=True):
         axes.imshow(frame)
         axes.set_title(title, fontsize=10)
         axes.set_axis_off()
+    grid[0, 3].legend(
+        handles=[
+            Patch(color=_shade(FINGER_COLOUR), label="fingers"),
+            Patch(color=_shade(PALM_COLOUR), label="palm"),
+        ],
+        **_BELOW,
+    )
     return figure
+
+
+def _shade(colour: tuple[int, int, int]) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*colour)
 
 
 def _draw_place(axes: Axes, place: Labelled, seen: Observation, *, grasp: GraspPoses, gripper: GripperGeometry) -> None:
@@ -87,15 +108,17 @@ def _draw_place(axes: Axes, place: Labelled, seen: Observation, *, grasp: GraspP
         corners = np.array([[low, -side, 0], [high, -side, 0], [high, side, 0], [low, side, 0]])
         rows, cols, _ = camera.project(grasp.translation[0] + corners @ grasp.rotation[0].T)
         axes.add_patch(Polygon(np.stack([cols, rows], axis=1), facecolor="#56B4E9", edgecolor="black", lw=0.6))
+    axes.patches[0].set_label("fingers")
     ends = grasp.translation[0] + np.outer([-half, half], grasp.rotation[0][:, 0])
     rows, cols, _ = camera.project(ends)
-    axes.plot(cols, rows, color="red", lw=1.2)
+    axes.plot(cols, rows, color="red", lw=1.2, label="closing line")
     reach = camera.intrinsics[0, 0] / float(grasp.translation[0, 2]) * 0.075
     row, col = (float(v[0]) for v in camera.project(grasp.translation)[:2])
-    axes.plot(place.labels.col, place.labels.row, ".", color="lime", ms=1.5)
+    axes.plot(place.labels.col, place.labels.row, ".", color="lime", ms=2, label="labels")
     axes.set(xlim=(col - reach, col + reach), ylim=(row + reach, row - reach))
     axes.set_title("camera, 15 cm across", fontsize=10)
     hide_ticks(axes)
+    axes.legend(**_BELOW, markerscale=3)
 
 
 def _draw_profile(
@@ -104,15 +127,18 @@ def _draw_profile(
     """Draws heights over the tray's floor along the closing direction, mm, and the gripper to scale."""
     view, floor = place.view, float(place.view.camera.pose[2, 3])
     along = np.arange(-_REACH, _REACH, 0.5 / view.parallel_camera.pixels_per_metre)
-    for across in (-gripper.finger_width / 2, gripper.finger_width / 2, 0.0):
+    names = ("under the fingers' sides", "", "surface under their middle")
+    for across, name in zip((-gripper.finger_width / 2, gripper.finger_width / 2, 0.0), names, strict=True):
         depth, mask = sample_relief(view, grasp, along, across=np.full_like(along, across))
         height = np.where(depth > 0, 1e3 * (floor - depth), np.nan)
-        axes.plot(1e3 * along, height, color="black", lw=1.4 if across == 0 else 0.5, ls="-" if across == 0 else "--")
+        style: dict[str, Any] = {"lw": 1.4, "ls": "-"} if across == 0 else {"lw": 0.7, "ls": "--"}
+        axes.plot(1e3 * along, height, color="black", label=name or None, **style)
     back, _ = sample_relief(view, grasp, along, across=np.zeros_like(along), back=True)
     bottom = np.where(back > 0, 1e3 * (floor - back), height)
     target = target_object(grasp, view)
-    for colour, shown in (("0.7", (mask == target) & (mask > 0)), ("#ecd9b0", (mask != target) & (mask > 0))):
-        axes.fill_between(1e3 * along, bottom, height, where=shown.tolist(), color=colour, lw=0)
+    own = (mask == target) & (mask > 0)
+    for colour, shown, name in (("0.7", own, "object under the grasp"), ("#ecd9b0", (mask > 0) & ~own, "others")):
+        axes.fill_between(1e3 * along, bottom, height, where=shown.tolist(), color=colour, lw=0, label=name)
     direction = grasp.rotation[0][:2, 0] / np.linalg.norm(grasp.rotation[0][:2, 0])
     points = np.zeros((len(along), 3))
     points[:, :2], points[:, 2] = grasp.translation[0, :2] + np.outer(along, direction), np.where(depth > 0, depth, 1)
@@ -120,7 +146,9 @@ def _draw_profile(
     inside = (rows > 0) & (rows < seen.camera.height - 1) & (cols > 0) & (cols < seen.camera.width - 1) & (depth > 0)
     noisy = np.full(len(along), np.nan)
     noisy[inside] = seen.depth[np.rint(rows[inside]).astype(int), np.rint(cols[inside]).astype(int)]
-    axes.plot(1e3 * along, np.where(noisy > 0, 1e3 * (floor - noisy), np.nan), color="#D55E00", lw=0.8)
+    axes.plot(
+        1e3 * along, np.where(noisy > 0, 1e3 * (floor - noisy), np.nan), color="#D55E00", lw=0.8, label="noisy depth"
+    )
     half, length = float(grasp.width[0]) / 2, gripper.finger_length
     boxes = [(side * half, side * (half + gripper.finger_thickness), -length, 0.0) for side in (-1, 1)]
     boxes.append((-gripper.palm_width / 2, gripper.palm_width / 2, -length - 0.008, -length))
@@ -128,10 +156,12 @@ def _draw_profile(
         corners = np.array([[left, 0, top], [right, 0, top], [right, 0, tip], [left, 0, tip]]) @ grasp.rotation[0].T
         flat = np.stack([corners[:, :2] @ direction, floor - grasp.translation[0, 2] - corners[:, 2]], axis=1)
         axes.add_patch(Polygon(1e3 * flat, fill=False, edgecolor="#0072B2", lw=1.3))
+    axes.patches[-1].set_label("gripper as it comes down")
     low, high = min(0.0, np.nanmin(height)), 1e3 * (floor - grasp.translation[0, 2] + length) + 12
     axes.set(xlim=(-1e3 * _REACH, 1e3 * _REACH), ylim=(low - 4, max(high, np.nanmax(height) + 4)), aspect="equal")
     axes.set_title("along the closing direction, height in mm", fontsize=10)
     axes.tick_params(labelsize=8)
+    axes.legend(**_BELOW | {"ncols": 3, "bbox_to_anchor": (0.5, -0.08)})
 
 
 def caption(row: Any, ended: str, causes: Mapping[str, Any]) -> str:

@@ -280,6 +280,26 @@ def _method_row(policy: str, results: Results, means: pd.DataFrame) -> list[str]
     return [f"{policy}{star}", results.folder.name, *cells, about]
 
 
+def table_of_other_scenes(found: Gathered) -> Section:
+    """Returns what was measured on scenes that are none of the paper's, a row a policy and category."""
+    rows: list[list[str]] = []
+    data: list[dict[str, object]] = []
+    single = {"runs": 1, "AP_sd": math.nan}
+    for results in found.results:
+        for policy in dict.fromkeys(results.summary.policy):
+            means = results.of(policy)
+            star = " (privileged)" if bool(means.privileged.any()) else ""
+            for category, line in means[~means.index.isin(CATEGORIES)].iterrows():
+                known = {str(k): v for k, v in line.items()}
+                about = [results.frictions(policy), str(int(line.scenes))]
+                rows.append([f"{policy}{star}", results.folder.name, str(category), _cell(known | single), *about])
+                record: dict[str, object] = {"policy": policy, "category": str(category), "source": str(results.folder)}
+                data.append(record | {**known, "friction": results.frictions(policy)})
+    heads = ["policy", "measured in", "category", "SR / PC / AP", "frictions", "scenes"]
+    note = "Scenes of your own objects or counts: the paper has no numbers for them. Percent, as above."
+    return Section("other_scenes", "Other scenes", note, heads, rows, pd.DataFrame(data))
+
+
 def table_of_runs(found: Gathered) -> Section:
     """Returns the trainings, a row a run: what was trained, how, and how well it did in validation."""
     heads = ["run", "network", "input", "recipe", "seed", "epochs", "batch", "validation AP", "folder"]

@@ -22,7 +22,7 @@ from sim.files import atomic_path, write_error
 from sim.jobs import run_jobs
 from sim.objects.object_set import ObjectModel, ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, matrix_to_pose, pose_to_matrix
-from sim.scene import Scene, SceneSettings, SceneState
+from sim.scene import DEFAULT_COUNTS, Scene, SceneSettings, SceneState, fitting_counts
 
 PUBLISHED = {"plgp-320": Path(__file__).parent / "plgp-320.json"}
 # What the published scenes fell by: a solver that stops earlier than today's default.
@@ -84,7 +84,7 @@ def drop_scene_set(
     name: str = "own",
     scenes: int = 5,
     *,
-    object_counts: Sequence[int] = (5, 15),
+    object_counts: Sequence[int] = DEFAULT_COUNTS,
     seed: int = 0,
     settings: SceneSettings | None = None,
     workers: int = 1,
@@ -104,7 +104,8 @@ def drop_scene_set(
         InputError: The set has too few objects, or a scene did not come to rest.
     """
     options: dict[str, Any] = {"seed": seed, "settings": settings, "workers": workers}
-    return {f"{name}-{n}": make_scenes(objects, f"{name}-{n}", scenes, count=n, **options) for n in object_counts}
+    counts = fitting_counts(object_counts, objects, "scene_set.object_counts")
+    return {f"{name}-{n}": make_scenes(objects, f"{name}-{n}", scenes, count=n, **options) for n in counts}
 
 
 def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneSet:

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from sim.benchmark.parallel_jaw import LEFT, PALM, RIGHT, ParallelJaw
 from sim.camera import PinholeCamera
+from sim.drawing.object_colours import object_colours
 from sim.errors import InputError
 from sim.geometry import look_at, transform
 from sim.physics import pose_to_matrix, pybullet
+from sim.render.appearance import Appearance
 from sim.render.rasteriser import rasterise_pinhole
 from sim.render.shading import lambert
 from sim.render.view import render_depth
@@ -27,7 +29,8 @@ Box = tuple[FloatArray, FloatArray, tuple[int, int, int]]  # size (3,) metres, T
 # From the front and above: the tray, the hand 0.2 m over it, and the drop-off place beside it are in sight.
 _EYE, _TARGET, _FOV = (0.25, -0.75, 0.80), (0.07, 0.0, 0.13), np.radians(34)
 _LIGHT, _AMBIENT = np.array([0.35, -0.5, 0.8]), 0.55
-_HAND_COLOURS = {PALM: (125, 135, 150), LEFT: (240, 130, 20), RIGHT: (240, 130, 20)}
+PALM_COLOUR, FINGER_COLOUR = (125, 135, 150), (240, 130, 20)
+_HAND_COLOURS = {PALM: PALM_COLOUR, LEFT: FINGER_COLOUR, RIGHT: FINGER_COLOUR}
 _BACKGROUND = (150, 150, 150)
 # A box's corners as signs, and its 12 triangles as their indices.
 _CORNERS = np.array([[x, y, z] for x in (-1, 1) for y in (-1, 1) for z in (-1, 1)]) / 2
@@ -88,7 +91,7 @@ def film_camera(size: tuple[int, int]) -> PinholeCamera:
 def draw_snapshot(state: SceneState, snapshot: Snapshot, camera: PinholeCamera) -> RGBImage:
     """Returns (H, W, 3) uint8: the scene's objects at the snapshot's poses, and the hand among them."""
     moved = SceneState(state.models, snapshot.poses, state.tray)
-    depth, _, rgb = render_depth(moved, camera)
+    depth, _, rgb = render_depth(moved, camera, Appearance(objects=tuple(object_colours(state))))
     frame = np.where((depth > 0)[..., None], rgb, np.array(_BACKGROUND, np.uint8))
     corners = np.concatenate([transform(pose, size * _CORNERS) for size, pose, _ in snapshot.boxes])
     faces = np.concatenate([_TRIANGLES + len(_CORNERS) * i for i in range(len(snapshot.boxes))]).astype(np.int32)

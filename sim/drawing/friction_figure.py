@@ -9,13 +9,13 @@ import pandas as pd
 
 from sim.benchmark.bootstrap import SAMPLES
 from sim.benchmark.statistics import METRICS, summarise
-from sim.drawing.figures import COLOURS, panels, save_figure
+from sim.drawing.figures import panels, save_figure
+from sim.drawing.policy_colours import PolicyLook, policy_looks
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_MARKERS = "osD^vPX"
 _NAMES = {"SR": "success rate SR, %", "PC": "objects cleared PC, %", "AP": "average precision AP, %"}
 
 
@@ -48,10 +48,10 @@ def friction_figure(summary: pd.DataFrame) -> Figure:
     figure, grid = panels(len(categories), len(METRICS), (11, height), sharex=True, sharey=True)
     for row, category in zip(grid, categories, strict=True):
         for axes, metric in zip(row, METRICS, strict=True):
-            for number, policy in enumerate(policies):
+            for policy, look in policy_looks(policies).items():
                 rows = shown[(shown.category == category) & (shown.policy == policy)]
                 if len(rows):
-                    _draw_line(axes, rows, metric, number=number)
+                    _draw_line(axes, rows, metric, look=look)
             axes.set_title(f"{category}: {_NAMES[metric]}", fontsize=10)
             axes.set_ylim(-2, 102)
             axes.grid(alpha=0.3)
@@ -63,12 +63,12 @@ def friction_figure(summary: pd.DataFrame) -> Figure:
     return figure
 
 
-def _draw_line(axes: Axes, rows: pd.DataFrame, metric: str, *, number: int) -> None:
+def _draw_line(axes: Axes, rows: pd.DataFrame, metric: str, *, look: PolicyLook) -> None:
     """Draws one policy's curve with its band; a single friction's band is a bar."""
     rows = rows.assign(friction=rows.friction.astype(float)).sort_values("friction")
     privileged = bool(rows.privileged.any())
-    colour = COLOURS[number % len(COLOURS)]
-    style: dict[str, Any] = {"color": colour, "marker": _MARKERS[number % len(_MARKERS)], "markersize": 5}
+    colour = look.colour
+    style: dict[str, Any] = {"color": colour, "marker": look.marker, "markersize": 5}
     label = f"{rows.policy.iloc[0]}{' (privileged)' if privileged else ''}"
     axes.plot(rows.friction, rows[metric], label=label, linestyle="--" if privileged else "-", **style)
     low, high = rows[f"{metric}_low"], rows[f"{metric}_high"]

@@ -11,6 +11,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from sim.benchmark.attempt_table import endings, recorded_grasps, was_executed
+from sim.drawing.object_colours import object_colours
 from sim.drawing.pages import render_page
 from sim.errors import InputError
 from sim.geometry import transform
@@ -140,11 +141,12 @@ def _tray_trace(tray: TraySettings) -> go.Mesh3d:
 
 def _object_traces(state: SceneState) -> list[go.Mesh3d]:
     traces = []
+    plain = object_colours(state)
     for number, (model, pose) in enumerate(zip(state.models, state.poses, strict=True)):
         mesh = model.mesh()
         # Two objects may share a model: the number, its mask value, tells them apart.
         name = f"{number + 1}: {model.name}"
-        hexes = _hex_colours(mesh.colours)
+        hexes = _hex_colours(np.array([plain[number]]) if mesh.is_plain else mesh.colours)
         colour: dict[str, Any] = {"color": hexes[0]} if len(set(hexes)) == 1 else {"facecolor": hexes}
         look = {"name": name, "hovertemplate": f"{name}<extra></extra>", "showlegend": True, **colour}
         traces.append(_mesh_trace(transform(pose, mesh.vertices), mesh.faces, **look))

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from labeler.dataset.preview import draw_preview
+from labeler.dataset.preview import crop_boxes, draw_preview
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import GraspLabels
 from labeler.shards import ShardWriter
@@ -62,8 +62,37 @@ def test_lines_lie_along_the_closing_direction_and_are_as_long_as_the_opening(da
     np.testing.assert_allclose(segments, [[[35, 20], [45, 20]], [[50, 32], [50, 28]]], atol=1e-5)
 
 
+def test_images_are_cropped_to_their_objects_at_one_scale():
+    masks = [np.zeros((48, 64), np.uint8) for _ in range(3)]
+    masks[0][10:20, 30:40] = 3
+    masks[1][0:12, 56:64] = 7  # in the corner
+    boxes = np.array(crop_boxes(masks))
+    assert np.ptp(boxes[:, 1] - boxes[:, 0]) < 1e-9
+    np.testing.assert_allclose((boxes[:, 3] - boxes[:, 2]), 12 * 1.15)
+    np.testing.assert_allclose((boxes[:, 1] - boxes[:, 0]), 10 * 1.15)
+    assert (boxes.min(axis=1) >= -0.5).all()
+    assert (boxes[:, 1] <= 63.5).all()
+    for (left, right, top, bottom), mask in zip(boxes[:2], masks, strict=False):
+        rows, cols = np.nonzero(mask)
+        assert left <= cols.min()
+        assert cols.max() <= right
+        assert top <= rows.min()
+        assert rows.max() <= bottom
+    np.testing.assert_allclose(crop_boxes(masks[2:]), [[-0.5, 63.5, -0.5, 47.5]])
+
+
+def test_the_sheet_is_large_and_has_a_legend(data_set):
+    for images in (1, 2, 3, 6):
+        figure = draw_preview(data_set, images=images)
+        width, height = figure.get_size_inches() * figure.dpi
+        assert width >= 900
+        assert height >= 480
+        shown = {text.get_text() for text in figure.legends[0].get_texts()}
+        assert shown == {"label's pixel", "closing direction, as long as the opening"}
+
+
 def test_every_scene_is_shown_before_any_twice(data_set):
-    titles = [axes.get_title() for axes in draw_preview(data_set, images=3).axes]
+    titles = [axes.get_title() for axes in draw_preview(data_set, images=3).axes if axes.get_title()]
     assert [title.split(",")[0] for title in titles] == ["scene 0", "scene 1", "scene 2"]
     assert all(title.endswith("2 labels") for title in titles)
     titles = [axes.get_title() for axes in draw_preview(data_set, images=99, grasps=0).axes]

@@ -15,13 +15,16 @@ from plgp.evaluation.failure_causes import (
     cause_table,
     compare_with_labels,
     find_obstacle,
+    label_state,
     reason_table,
     target_object,
 )
 from plgp.evaluation.failure_examples import choose_examples, scenes_before
+from plgp.evaluation.failure_figures import draw_example
 from plgp.evaluation.failure_page import write_failures
 from sim.benchmark import BenchmarkSettings, run_benchmark
 from sim.benchmark.baselines import RandomPolicy
+from sim.benchmark.observation import observe
 from sim.benchmark.scene_sets import load_scene_set
 from sim.benchmark.store import SceneKey, scene_identity, write_scene
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
@@ -203,6 +206,32 @@ def test_page_of_real_rows_stands_alone_and_counts_every_executed_attempt(measur
     assert "executed again" not in page.read_text().split("<h2>")[1]
     ends = pd.read_csv(reasons, keep_default_na=False)
     assert ends[(ends["where"] == "novel-5") & (ends.protocol == "rank")].attempts.sum() == 8
+
+
+def test_an_examples_legends_name_all_that_is_drawn(measured):
+    _, rules, _ = measured
+    state = load_scene_set("plgp-320")["novel-5"][0]
+    place, seen = label_state(state, rules), observe(state, rules, [0, 0, 0])
+    picture = np.zeros((26, 32, 3), np.uint8)
+    frames = [("before", picture), ("closed", picture), ("end", picture)]
+    figure = draw_example(place, seen, grasp(), gripper=GRIPPER, frames=frames)
+    legends = [{text.get_text() for text in a.get_legend().get_texts()} for a in figure.axes if a.get_legend()]
+    assert legends == [
+        {"fingers", "closing line", "labels"},
+        {
+            "under the fingers' sides",
+            "surface under their middle",
+            "object under the grasp",
+            "others",
+            "noisy depth",
+            "gripper as it comes down",
+        },
+        {"fingers", "palm"},
+    ]
+    figure.draw_without_rendering()  # no title or legend is cut off
+    for axes in figure.axes:
+        assert axes.get_tightbbox().y0 >= 0
+        assert axes.get_tightbbox().y1 <= figure.bbox.height
 
 
 def test_a_clearing_walks_through_the_scenes_that_it_ran_in(measured):

@@ -10,7 +10,7 @@ from omegaconf import OmegaConf
 
 from plgp.evaluation.ablation_table import table_iii
 from plgp.evaluation.paper_tables import TABLE_II, TABLE_III, TABLE_IV
-from plgp.evaluation.report_tables import table_ii, table_iv, table_of_runs
+from plgp.evaluation.report_tables import table_ii, table_iv, table_of_other_scenes, table_of_runs
 from plgp.evaluation.runs import gather
 from plgp.report import markdown, write_report
 from sim.errors import InputError
@@ -149,6 +149,25 @@ def test_table_iv_names_privileged_methods(outputs):
     assert names[:2] == ["oracle (privileged)", "random"]
     assert sum(name.startswith("paper") for name in names) == len(TABLE_IV)
     assert section.data.set_index("policy").AP.to_dict() == {"oracle": 100.0, "random": 25.0}
+
+
+def test_own_categories_have_rows_of_their_own(tmp_path, write_scenes):
+    write_scenes(tmp_path / "own", "network", "own-4", 3)
+    write_scenes(tmp_path / "own", "oracle", "own-4", 4, privileged=True)
+    write_scenes(tmp_path / "own", "oracle", "novel-5", 4, privileged=True)
+    found = gather([tmp_path / "own"])
+    section = table_of_other_scenes(found)
+    assert [row[:3] for row in section.rows] == [
+        ["network", "own", "own-4"],
+        ["oracle (privileged)", "own", "own-4"],
+    ]
+    means = found.results[0].of("network").loc["own-4"]
+    assert section.rows[0][3].startswith(f"{means.SR:.1f} / {means.PC:.1f} / {means.AP:.1f}")
+    assert list(section.data.AP) == [found.results[0].of(p).AP["own-4"] for p in ("network", "oracle")]
+    written = write_report(found, tmp_path / "report", pictures=False)
+    assert "own-4" in written[0].read_text()
+    assert "other_scenes.csv" in [path.name for path in written]
+    assert "own-4" in written[-1].read_text()
 
 
 def test_the_papers_figures():

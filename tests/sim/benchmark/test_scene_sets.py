@@ -18,6 +18,7 @@ from sim.benchmark.scene_sets import (
 from sim.errors import InputError
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, World, matrix_to_pose
+from sim.scene import fitting_counts
 
 OBJECTS = ObjectSet.pybullet(900, 909)
 
@@ -119,5 +120,17 @@ def test_missing_sets_are_named(tmp_path):
         load_scene_set("plgp-321")
     with pytest.raises(InputError, match="no scene file"):
         load_scene_files(tmp_path, OBJECTS)
-    with pytest.raises(InputError, match="cannot drop"):
+    with pytest.raises(InputError, match=r"scene_set.object_counts is \[11\]; give numbers from 1 to"):
         drop_scene_set(OBJECTS, scenes=1, object_counts=(11,))
+
+
+def test_the_default_counts_are_cut_to_a_small_set_and_said():
+    small = ObjectSet("few", OBJECTS.models[:4])
+    with pytest.warns(UserWarning, match="'few' has 4 objects: scenes have 4 instead of 5 and 15"):
+        assert fitting_counts((5, 15), small, "recipe.object_counts") == (4,)
+    assert fitting_counts((1, 4), small, "recipe.object_counts") == (1, 4)
+    for wrong in ((), (0,), (5,), (4, 15)):
+        with pytest.raises(
+            InputError, match=r"recipe\.object_counts is .*; give numbers from 1 to 4, the objects of 'few'"
+        ):
+            fitting_counts(wrong, small, "recipe.object_counts")
