@@ -29,7 +29,7 @@ from sim.identity.content import describe
 from sim.identity.fresh_policy import copy_policy, generator_states, seeded
 from sim.jobs import run_jobs
 from sim.physics import World
-from sim.scene import SceneState
+from sim.scene import SceneState, object_places
 from sim.view import SceneView
 
 
@@ -230,14 +230,15 @@ def _clear(job: _Job, world: World) -> list[dict[str, Any]]:
 
 def scene_after(world: World, state: SceneState, result: AttemptResult, *, settings: BenchmarkSettings) -> SceneState:
     """Returns the scene after an attempt: what was lifted or left the tray is gone, the rest at rest."""
-    inside = [i for i in range(len(state.models)) if state.tray.contains(result.poses[i, :3, 3])]
+    places = object_places(state.models, result.poses)
+    inside = [i for i, place in enumerate(places) if state.tray.contains(place)]
     keep = [i for i in inside if not (result.success and i in result.lifted)]
     models, poses = [state.models[i] for i in keep], [result.poses[i] for i in keep]
     world.rebuild(models, poses)
     rest = world.settle(settings.settle_steps)
     settled = np.array(world.poses()).reshape(-1, 4, 4)
     after = replace(state, models=tuple(models), poses=settled, at_rest=rest)
-    return after.keep([i for i in range(len(models)) if state.tray.contains(settled[i, :3, 3])])
+    return after.keep([i for i, place in enumerate(object_places(models, settled)) if state.tray.contains(place)])
 
 
 @dataclass(frozen=True)

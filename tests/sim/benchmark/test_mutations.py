@@ -26,7 +26,7 @@ class Mutation(NamedTuple):
     """One wrong line.
 
     Attributes:
-        module: File of ``sim.benchmark``.
+        module: File, beside ``sim/benchmark/runner.py``.
         right: What stands there, exactly once.
         wrong: What the mutation makes of it.
         tests: Those that must see it, by name: each turns red.
@@ -112,9 +112,9 @@ MUTATIONS = {
         "runner.py", "if not (result.success and i in result.lifted)", "if i not in result.lifted", (GONE,)
     ),
     "what left the tray stays": Mutation(
-        "runner.py",
-        "after.keep([i for i in range(len(models)) if state.tray.contains(settled[i, :3, 3])])",
-        "after",
+        "../physics.py",
+        "abs(position[0]) < half and abs(position[1]) < half and position[2] > -0.01",
+        "position[2] > -0.01",
         (SETTLED,),
     ),
     "the scene after a failure is the scene before": Mutation(
