@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from sim.benchmark.observation import noiseless_view, observe
 from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy, NoAnswerYet, Observation
 from sim.benchmark.provenance import remember
 from sim.benchmark.store import SceneContent, SceneKey, describe_scene, read_scene, write_scene
+from sim.camera import warn_unseen
 from sim.errors import InputError
 from sim.files import check_writable, checksum
 from sim.grasp import GraspPoses
@@ -92,9 +94,8 @@ def run_benchmark(
     """
     settings = settings or BenchmarkSettings()
     values = check_frictions(frictions)
-    if not scenes:
-        raise InputError("a benchmark needs at least one scene")
     name = name or str(getattr(policy, "name", type(policy).__name__))
+    _check_scenes(policy, name, scenes, settings=settings)
     numbered = number_scenes(scenes)
     described, start = describe(policy), generator_states(policy)
     known = {}
@@ -115,6 +116,21 @@ def run_benchmark(
         tables.append(table)
     origin = {(name, *key): made.identity for key, made in known.items()}
     return remember(sort_attempts(pd.concat(tables)), origin)
+
+
+def _check_scenes(policy: GraspPolicy, name: str, scenes: Sequence[SceneState], *, settings: BenchmarkSettings) -> None:
+    """Warns where the camera misses part of a tray or the policy was told of another; raises InputError for no scene."""
+    if not scenes:
+        raise InputError("a benchmark needs at least one scene")
+    asked = getattr(policy, "tray", None) if getattr(policy, "half_side", None) is None else None
+    for floor in sorted({state.tray.floor for state in scenes}):
+        warn_unseen(settings.camera, settings.camera_height, floor)
+        if asked is not None and asked.floor != floor:
+            warnings.warn(
+                f"policy '{name}' looks at a floor of {asked.floor:g} m, but scenes have one of {floor:g} m; "
+                f"give scene.tray.floor={floor:g}",
+                stacklevel=3,
+            )
 
 
 def _with_answers(

@@ -24,10 +24,10 @@ def box_urdf(folder, name, size, offset=(0, 0, 0), *, inertial=True):
     """Writes a box of 100 g whose middle lies at ``offset`` from its link's origin."""
     origin = '<origin xyz="{} {} {}"/>'.format(*offset)
     shape = '{}<geometry><box size="{} {} {}"/></geometry>'.format(origin, *size)
+    mass = f'{origin if inertial else ""}<mass value="0.1"/><inertia ixx="1" iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/>'
     (folder / f"{name}.urdf").write_text(
-        f'<robot name="{name}"><link name="l"><inertial>{origin if inertial else ""}<mass value="0.1"/><inertia ixx="1" '
-        f'iyy="1" izz="1" ixy="0" ixz="0" iyz="0"/></inertial><visual>{shape}</visual><collision>{shape}</collision>'
-        "</link></robot>"
+        f'<robot name="{name}"><link name="l"><inertial>{mass}</inertial><visual>{shape}</visual>'
+        f"<collision>{shape}</collision></link></robot>"
     )
 
 
