@@ -5,6 +5,7 @@ Optical frame: x right, y down, z forward. Pixel (row, col), pixel centres at in
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -180,6 +181,26 @@ class ParallelCamera:
         x = (c - (self.width - 1) / 2) / eta
         y = (r - (self.height - 1) / 2) / eta
         return np.stack([x, y, z], axis=-1).reshape(-1, 3)
+
+
+def warn_unseen(camera: PinholeCamera, height: float, floor: float) -> None:
+    """Warns where a camera straight above a tray's centre does not see all of its floor.
+
+    Args:
+        camera: Size and intrinsics of the camera; its pose does not matter.
+        height: Height of the camera over the floor, metres.
+        floor: Side of the tray's floor, metres.
+    """
+    m = camera.intrinsics
+    beside = min(m[0, 2] + 0.5, camera.width - 0.5 - m[0, 2]) / m[0, 0]
+    half = height * min(beside, min(m[1, 2] + 0.5, camera.height - 0.5 - m[1, 2]) / m[1, 1])
+    if 0 < half < floor / 2:
+        enough = np.ceil(100 * height * floor / 2 / half) / 100
+        warnings.warn(
+            f"the camera at {height:g} m sees {2 * half:.2f} m of the tray's floor of {floor:g} m; what lies beyond "
+            f"gets no grasps and no labels: give camera_height={enough:g}, or a wider camera.fov",
+            stacklevel=3,
+        )
 
 
 def overhead_pose(height: float) -> FloatArray:

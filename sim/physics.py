@@ -53,6 +53,7 @@ with quiet():
     import pybullet as pybullet
 
 FloatArray = NDArray[np.float64]
+_ROOM = 0.07  # metres beside the walls' upper edges that views show: half an opened hand
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +89,9 @@ class PhysicsSettings:
 class TraySettings:
     """A square tray with walls that lean outwards; its floor's centre is the world's origin.
 
+    The tray owns the world's extent: where objects count as fallen out, where labels are sought and grasps may lie, and
+    what a camera should see, all follow from its measures.
+
     Attributes:
         floor: Side of the floor, metres.
         wall_height: Height of the walls, metres.
@@ -99,6 +103,21 @@ class TraySettings:
     wall_height: float = 0.05
     wall_lean: float = 0.05
     thickness: float = 0.005
+
+    @property
+    def half_floor(self) -> float:
+        """Half the side of the floor, metres: grasps lie within it, since walls attract them."""
+        return self.floor / 2
+
+    @property
+    def opening(self) -> float:
+        """Side of the square between the walls' upper edges, metres: what is beyond has fallen out."""
+        return self.floor + 2 * self.wall_lean
+
+    @property
+    def view_side(self) -> float:
+        """Side of the square that a parallel view covers, metres: the tray and room for an opened hand beside it."""
+        return round(self.opening + 2 * _ROOM, 6)
 
     def boxes(self) -> list[tuple[FloatArray, FloatArray]]:
         """Returns floor and walls as (size (3,) m, T_world_box (4, 4)) pairs."""
@@ -117,7 +136,7 @@ class TraySettings:
         return result
 
     def contains(self, position: FloatArray) -> bool:
-        """Returns whether a world position (3,) m is over the tray and not below its floor."""
+        """Returns whether a place (3,) m in the world, of ``sim.scene.object_places``, is in the tray, not below it."""
         half = self.floor / 2 + self.wall_lean
         return bool(abs(position[0]) < half and abs(position[1]) < half and position[2] > -0.01)
 
@@ -205,9 +224,8 @@ class World:
         for body in self.objects:
             pybullet.changeDynamics(body, -1, activationState=asleep, sleepThreshold=1e9, physicsClientId=self.client)
         self.step(2)  # Bullet needs one to see that they sleep, and one to let their islands sleep
-        for body, pose in zip(self.objects, poses, strict=True):
-            centre = matrix_to_pose(pose @ np.linalg.inv(self._inertial[body]))
-            pybullet.resetBasePositionAndOrientation(body, *centre, physicsClientId=self.client)
+        for i, (body, pose) in enumerate(zip(self.objects, poses, strict=True)):
+            self.place(i, pose)
             pybullet.resetBaseVelocity(body, [0, 0, 0], [0, 0, 0], physicsClientId=self.client)
             threshold = self.settings.wake_speed**2  # Bullet compares it with the squared speeds' sum
             pybullet.changeDynamics(body, -1, sleepThreshold=threshold, physicsClientId=self.client)
@@ -270,6 +288,21 @@ class World:
     def remove(self, index: int) -> None:
         """Takes one object out; later ones move up."""
         pybullet.removeBody(self.objects.pop(index), physicsClientId=self.client)
+
+    def place(self, index: int, pose: FloatArray) -> None:
+        """Puts one object at a (4, 4) T_world_link, metres; its speed stays."""
+        body = self.objects[index]
+        centre = matrix_to_pose(pose @ np.linalg.inv(self._inertial[body]))
+        pybullet.resetBasePositionAndOrientation(body, *centre, physicsClientId=self.client)
+
+    def overlapping(self, index: int) -> list[int]:
+        """Returns the indices of the other objects inside which one object reaches."""
+        body, found = self.objects[index], []
+        for i, other in enumerate(self.objects):
+            points = () if i == index else pybullet.getClosestPoints(body, other, 0.0, physicsClientId=self.client)
+            if any(p[8] < 0 for p in points):  # number 8 is the distance between the surfaces
+                found.append(i)
+        return found
 
     def poses(self) -> list[FloatArray]:
         """Returns each object's (4, 4) T_world_link."""

@@ -16,11 +16,13 @@ from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
 from sim.files import atomic_path, write_error
-from sim.geometry import make_pose
+from sim.geometry import make_pose, transform
 from sim.objects import ObjectModel, ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World, pose_to_matrix
 
 FloatArray = NDArray[np.float64]
+
+_GAP = 0.01  # metres between an object that is about to fall and those below it
 
 
 DEFAULT_COUNTS = (5, 15)  # objects in a scene, the paper's
@@ -170,6 +172,26 @@ class SceneState:
             raise InputError(f"scene file {path} cannot be read ({error}); make it anew") from error
 
 
+def object_places(models: Sequence[ObjectModel], poses: Sequence[FloatArray] | FloatArray) -> FloatArray:
+    """Returns where objects are: the middles of their boxes, whatever origins their files have.
+
+    The box is the mesh's along the axes of the link, so its middle is a fixed point of the object. The link's origin
+    may lie under the object or far beside it.
+
+    Args:
+        models: N objects.
+        poses: N poses T_world_link, (4, 4) each, metres.
+
+    Returns:
+        (N, 3) float64, world frame, metres.
+    """
+    places = np.zeros((len(models), 3))
+    for i, (model, pose) in enumerate(zip(models, poses, strict=True)):
+        vertices = model.mesh().vertices
+        places[i] = transform(pose, (vertices.min(axis=0) + vertices.max(axis=0))[None] / 2)[0]
+    return places
+
+
 class Scene:
     """A tray in PyBullet into which objects are dropped. Use it as a context manager."""
 
@@ -207,13 +229,15 @@ class Scene:
             rng: Source of all randomness, ``settle``'s too.
 
         Raises:
-            InputError: The set has fewer objects, or none are asked for.
+            InputError: The set has fewer objects, none are asked for, or one is larger than the tray.
         """
         if not 1 <= count <= len(self.objects):
             raise InputError(f"cannot drop {count} objects of a set of {len(self.objects)}")
         self._rng = rng
-        picked = rng.choice(len(self.objects), count, replace=False)
-        self._drop([self.objects.models[i] for i in picked], rng)
+        picked = [self.objects.models[i] for i in rng.choice(len(self.objects), count, replace=False)]
+        for model in picked:
+            _check_size(model, self.settings.tray)
+        self._drop(picked, rng)
         self.at_rest = False
 
     def _drop(self, models: list[ObjectModel], rng: np.random.Generator) -> None:
@@ -221,11 +245,11 @@ class Scene:
         s = self.settings
         for start in range(0, len(models), s.wave):
             wave = models[start : start + s.wave]
-            pile = max((float(p[2, 3]) for p in self.world.poses()), default=0.0)
+            pile = max((self._height(i, p) for i, p in enumerate(self.world.poses())), default=0.0)
             turn = rng.uniform(0, 2 * np.pi)
             for i, model in enumerate(wave):
                 pose = make_pose(Rotation.random(rng=rng).as_matrix(), np.zeros(3))
-                # A little chance in the radius keeps piles apart; none starts inside another.
+                # A little chance in the radius keeps piles apart.
                 angle = turn + 2 * np.pi * i / len(wave)
                 spread = s.drop_area * (rng.uniform(0.7, 1.0) if len(wave) > 1 else rng.uniform(0, 1))
                 pose[:2, 3] = spread * np.array([np.cos(angle), np.sin(angle)])
@@ -233,9 +257,27 @@ class Scene:
                 # Meshes need not be centred on their origin: put the bounding box's middle there.
                 pose[:2, 3] -= (vertices.min(axis=0) + vertices.max(axis=0))[:2] / 2
                 pose[2, 3] = max(pile, 0) + s.drop_height - vertices[:, 2].min()
-                self.world.add(model, pose)
+                index = self.world.add(model, pose)
                 self.models.append(model)
+                self._raise_clear(index, pose)
             self.world.step(s.wave_steps)
+
+    def _height(self, index: int, pose: FloatArray) -> float:
+        """Returns how high an object reaches as the pile counts it, metres: its origin, or its top if that is lower."""
+        return float(min(pose[2, 3], self._span(index, pose)[1]))
+
+    def _span(self, index: int, pose: FloatArray) -> tuple[float, float]:
+        """Returns the world heights of an object's lowest and highest point, metres."""
+        heights = transform(pose, self.models[index].mesh().vertices)[:, 2]
+        return float(heights.min()), float(heights.max())
+
+    def _raise_clear(self, index: int, pose: FloatArray) -> None:
+        """Raises an object that was just put in until it starts inside no other one; changes ``pose``."""
+        while inside := self.world.overlapping(index):
+            poses = self.world.poses()
+            top = max(self._span(i, poses[i])[1] for i in inside)
+            pose[2, 3] += max(top - self._span(index, pose)[0], 0) + _GAP
+            self.world.place(index, pose)
 
     def settle(self) -> bool:
         """Brings the scene to real rest and drops again what left the tray, ``settings.drops`` times.
@@ -257,7 +299,8 @@ class Scene:
 
     def _take_fallen(self) -> list[ObjectModel]:
         """Removes and returns the objects that are not in the tray."""
-        outside = [i for i, p in enumerate(self.world.poses()) if not self.settings.tray.contains(p[:3, 3])]
+        places = object_places(self.models, self.world.poses())
+        outside = [i for i, place in enumerate(places) if not self.settings.tray.contains(place)]
         fallen = [self.models[i] for i in outside]
         for i in reversed(outside):
             self.world.remove(i)
@@ -300,3 +343,14 @@ class Scene:
         scene.at_rest, scene.category, scene.seed = state.at_rest, state.category, state.seed
         scene.world.rebuild(scene.models, list(state.poses))
         return scene
+
+
+def _check_size(model: ObjectModel, tray: TraySettings) -> None:
+    """Raises InputError for an object that cannot lie in the tray."""
+    sides = np.sort(np.ptp(model.mesh().vertices, axis=0))
+    if sides[1] > tray.opening or sides[2] > np.sqrt(2) * tray.opening:
+        size = " x ".join(f"{side:.3g}" for side in sides)
+        raise InputError(
+            f"object '{model.name}' of {size} m is larger than the tray of {tray.opening:.3g} m; "
+            "give objects.scale (0.001 for millimetres) or a larger scene.tray.floor"
+        )

@@ -34,7 +34,7 @@ def make_frames(recipe: DataSetRecipe, scene: int) -> Iterator[Frame]:
     """
     rng = np.random.default_rng([recipe.seed, scene])
     state = _make_scene(recipe, scene, rng)
-    parallel = ParallelCamera.covering(recipe.pixels_per_metre, recipe.parallel_side)
+    parallel = ParallelCamera.covering(recipe.pixels_per_metre, recipe.parallel_extent)
     for number in range(recipe.views):
         pose = random_view_pose(rng, recipe.camera_height, recipe.max_offset)
         camera = PinholeCamera(recipe.camera.width, recipe.camera.height, recipe.camera.intrinsics, pose)

@@ -40,6 +40,7 @@ from labeler.dataset.staging import (
     stage_all,
 )
 from labeler.shards import ShardReader, ShardWriter
+from sim.camera import warn_unseen
 from sim.errors import InputError
 from sim.files import FULL, write_error
 from sim.identity.content import describe, differences
@@ -76,6 +77,7 @@ def generate(
     folder, console = Path(folder), Console(stderr=True, quiet=not progress)
     if _is_complete(recipe, folder):
         return folder
+    warn_unseen(recipe.camera, recipe.camera_height, recipe.scene.tray.floor)
     with open_staging(folder, console) as staging:
         if not _is_complete(recipe, folder):  # by the run that this one waited for
             if not _is_ours(recipe, folder, STAKE):

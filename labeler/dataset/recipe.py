@@ -52,7 +52,7 @@ class DataSetRecipe:
         object_counts: Numbers of objects a scene, taken in turn.
         camera_height: Height of the camera over the tray's floor, metres.
         max_offset: Greatest shift of a view along the camera's x and y, metres; l of eq. (3).
-        parallel_side: Side of the square that the parallel image covers, metres.
+        parallel_side: Least side of the square that the parallel image covers, metres; see ``parallel_extent``.
         seed: Seed of everything random; scene i draws from ``default_rng([seed, i])``.
         name: Name of the data set in tables; not part of the hash.
     """
@@ -84,6 +84,11 @@ class DataSetRecipe:
         if self.seed < 0 or self.max_offset < 0:
             raise InputError("data set: seed and max_offset must not be negative")
 
+    @property
+    def parallel_extent(self) -> float:
+        """Side of the square that the parallel image covers, metres: ``parallel_side``, or more for a larger tray."""
+        return max(self.parallel_side, self.scene.tray.view_side)
+
     def describe(self) -> dict[str, Any]:
         """Returns everything that shapes the data, as JSON can hold it."""
         return {
@@ -106,7 +111,7 @@ class DataSetRecipe:
             "object_counts": list(self.object_counts),
             "camera_height": float(self.camera_height),
             "max_offset": float(self.max_offset),
-            "parallel_side": float(self.parallel_side),
+            "parallel_side": float(self.parallel_extent),
             "seed": self.seed,
         }
 

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.camera import PinholeCamera
 from sim.errors import InputError
+
+if TYPE_CHECKING:  # a camera's frames need no simulator
+    from sim.physics import TraySettings
+
+_BELOW, _ABOVE = 0.1, 0.4  # metres below and above the tray's floor that the workspace reaches
 
 
 @dataclass(frozen=True)
@@ -50,6 +56,23 @@ class Workspace:
             place = ray * depth + np.float32(pose[axis, 3])
             result &= (place >= self.minimum[axis]) & (place <= self.maximum[axis])
         return result
+
+
+def tray_workspace(
+    tray: TraySettings,
+    minimum: tuple[float, float, float] | None = None,
+    maximum: tuple[float, float, float] | None = None,
+) -> Workspace:
+    """Returns the box over a tray's floor.
+
+    Args:
+        tray: The tray.
+        minimum: Least x, y, z in the world instead, metres.
+        maximum: Greatest x, y, z in the world instead, metres.
+    """
+    half = tray.half_floor
+    low = (-half, -half, -_BELOW) if minimum is None else minimum
+    return Workspace(low, (half, half, _ABOVE) if maximum is None else maximum)
 
 
 Area = Workspace | NDArray[np.bool_] | None  # a box, an (H, W) mask, or None: anywhere

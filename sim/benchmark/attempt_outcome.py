@@ -59,15 +59,15 @@ def carried_objects(
 
     Args:
         touched: Contacts of the hand on its way.
-        before: (N, 4, 4) poses of the objects before the attempt, T_world_link, metres.
-        after: (N, 4, 4) poses of the objects at its end.
+        before: (N, 3) places of the objects before the attempt (``sim.scene.object_places``), world frame, metres.
+        after: (N, 3) places of the objects at its end.
         lift: Height of the lift, metres.
 
     Returns:
         Indices of the objects that are held and at least half the lift higher than before, and of all objects that
         are so much higher (what hangs on a held one counts as lifted).
     """
-    high = after[:, 2, 3] > before[:, 2, 3] + lift / 2 if len(after) else np.zeros(0, bool)
+    high = before[:, 2] + lift / 2 < after[:, 2]
     return [i for i in touched.held if high[i]], [int(i) for i in np.nonzero(high)[0]]
 
 

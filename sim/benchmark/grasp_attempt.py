@@ -16,7 +16,7 @@ from sim.geometry import make_pose
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.physics import World
-from sim.scene import SceneState
+from sim.scene import SceneState, object_places
 
 FloatArray = NDArray[np.float64]
 
@@ -57,10 +57,11 @@ def attempt(
     pose = make_pose(grasp.rotation[0], grasp.translation[0])
     opening = float(grasp.width[0])
     jaw = ParallelJaw(world, gripper, s, pose=pose, opening=opening, friction=friction, on_step=on_step)
-    touched, in_hand = _grasp_and_carry(jaw, pose[:3, 2])
+    touched, in_hand = _grasp_and_carry(jaw, state, pose[:3, 2])
     poses = np.array(world.poses()).reshape(-1, 4, 4)
-    held, lifted = carried_objects(touched, state.poses, poses, lift=s.lift)
-    slip = float(np.linalg.norm(poses[held[0]][:3, 3] - jaw.position() - in_hand[held[0]])) if held else np.nan
+    places = object_places(state.models, poses)
+    held, lifted = carried_objects(touched, object_places(state.models, state.poses), places, lift=s.lift)
+    slip = float(np.linalg.norm(places[held[0]] - jaw.position() - in_hand[held[0]])) if held else np.nan
     return AttemptResult(
         success=bool(held),
         reason="" if held else failure_reason(touched),
@@ -72,11 +73,12 @@ def attempt(
     )
 
 
-def _grasp_and_carry(jaw: ParallelJaw, approach: FloatArray) -> tuple[Touched, list[FloatArray]]:
+def _grasp_and_carry(jaw: ParallelJaw, state: SceneState, approach: FloatArray) -> tuple[Touched, FloatArray]:
     """Moves the hand through one attempt; returns what it met, and where each object was beside it when it closed.
 
     Args:
         jaw: The hand at the pre-grasp place.
+        state: The scene.
         approach: (3,) unit vector, world frame.
     """
     s = jaw.settings
@@ -84,7 +86,7 @@ def _grasp_and_carry(jaw: ParallelJaw, approach: FloatArray) -> tuple[Touched, l
     blocked = jaw.tip_error() > s.blocked
     jaw.close(s.close_steps)
     gripped = jaw.held()
-    beside = [p[:3, 3] - jaw.position() for p in jaw.world.poses()]
+    beside = object_places(state.models, jaw.world.poses()) - jaw.position()
     lifted: list[int] = []
     held: list[int] = []
     if gripped:  # with nothing between the fingers there is nothing to lift

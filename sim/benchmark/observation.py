@@ -38,4 +38,5 @@ def observe(state: SceneState, settings: BenchmarkSettings, seed: Sequence[int])
 
 def noiseless_view(state: SceneState, settings: BenchmarkSettings) -> SceneView:
     """Returns what a privileged policy is handed: the view of the same camera, without noise, with the masks."""
-    return render_view(state, overhead_camera(settings), ParallelCamera.covering(settings.pixels_per_metre))
+    parallel = ParallelCamera.covering(settings.pixels_per_metre, state.tray.view_side)
+    return render_view(state, overhead_camera(settings), parallel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 import zlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,6 +23,7 @@ from sim.benchmark.observation import noiseless_view, observe
 from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy, NoAnswerYet, Observation
 from sim.benchmark.provenance import remember
 from sim.benchmark.store import SceneContent, SceneKey, describe_scene, read_scene, write_scene
+from sim.camera import warn_unseen
 from sim.errors import InputError
 from sim.files import check_writable, checksum
 from sim.grasp import GraspPoses
@@ -29,7 +31,7 @@ from sim.identity.content import describe
 from sim.identity.fresh_policy import copy_policy, generator_states, seeded
 from sim.jobs import run_jobs
 from sim.physics import World
-from sim.scene import SceneState
+from sim.scene import SceneState, object_places
 from sim.view import SceneView
 
 
@@ -92,9 +94,8 @@ def run_benchmark(
     """
     settings = settings or BenchmarkSettings()
     values = check_frictions(frictions)
-    if not scenes:
-        raise InputError("a benchmark needs at least one scene")
     name = name or str(getattr(policy, "name", type(policy).__name__))
+    _check_scenes(policy, name, scenes, settings=settings)
     numbered = number_scenes(scenes)
     described, start = describe(policy), generator_states(policy)
     known = {}
@@ -115,6 +116,21 @@ def run_benchmark(
         tables.append(table)
     origin = {(name, *key): made.identity for key, made in known.items()}
     return remember(sort_attempts(pd.concat(tables)), origin)
+
+
+def _check_scenes(policy: GraspPolicy, name: str, scenes: Sequence[SceneState], *, settings: BenchmarkSettings) -> None:
+    """Warns where the camera misses part of a tray or the policy was told of another; raises InputError for no scene."""
+    if not scenes:
+        raise InputError("a benchmark needs at least one scene")
+    asked = getattr(policy, "tray", None) if getattr(policy, "half_side", None) is None else None
+    for floor in sorted({state.tray.floor for state in scenes}):
+        warn_unseen(settings.camera, settings.camera_height, floor)
+        if asked is not None and asked.floor != floor:
+            warnings.warn(
+                f"policy '{name}' looks at a floor of {asked.floor:g} m, but scenes have one of {floor:g} m; "
+                f"give scene.tray.floor={floor:g}",
+                stacklevel=3,
+            )
 
 
 def _with_answers(
@@ -230,14 +246,15 @@ def _clear(job: _Job, world: World) -> list[dict[str, Any]]:
 
 def scene_after(world: World, state: SceneState, result: AttemptResult, *, settings: BenchmarkSettings) -> SceneState:
     """Returns the scene after an attempt: what was lifted or left the tray is gone, the rest at rest."""
-    inside = [i for i in range(len(state.models)) if state.tray.contains(result.poses[i, :3, 3])]
+    places = object_places(state.models, result.poses)
+    inside = [i for i, place in enumerate(places) if state.tray.contains(place)]
     keep = [i for i in inside if not (result.success and i in result.lifted)]
     models, poses = [state.models[i] for i in keep], [result.poses[i] for i in keep]
     world.rebuild(models, poses)
     rest = world.settle(settings.settle_steps)
     settled = np.array(world.poses()).reshape(-1, 4, 4)
     after = replace(state, models=tuple(models), poses=settled, at_rest=rest)
-    return after.keep([i for i in range(len(models)) if state.tray.contains(settled[i, :3, 3])])
+    return after.keep([i for i, place in enumerate(object_places(models, settled)) if state.tray.contains(place)])
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from sim.errors import InputError
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
 from sim.gripper import GripperGeometry
+from sim.physics import TraySettings
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -110,7 +111,8 @@ class AntipodalPolicy:
         level_scale: Scale of the score's difference in height h, metres.
         spacing: Distance that ranked grasps keep where there are enough of them, metres.
         spacing_angle: Angle that ranked grasps keep instead, radians.
-        half_side: Half of the side of the tray's floor, metres; contacts lie within.
+        tray: Tray whose floor bounds the grasps: its walls attract them.
+        half_side: Half the side of a square on the floor within which contacts lie, metres; None for the floor.
         depth_margin: Margin of the depth rule, metres.
         name: Name of the policy in tables.
     """
@@ -132,7 +134,8 @@ class AntipodalPolicy:
     level_scale: float = 0.010
     spacing: float = 0.020
     spacing_angle: float = 0.5
-    half_side: float = 0.18
+    tray: TraySettings = field(default_factory=TraySettings)
+    half_side: float | None = None
     depth_margin: float = 0.007
     name: str = "antipodal"
 
@@ -184,7 +187,8 @@ class AntipodalPolicy:
         top = cv2.erode(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))[rows, cols]
         points = camera.deproject(rows, cols, top)
         world = transform(camera.pose, points)
-        inside = np.nonzero((np.abs(world[:, :2]) < self.half_side).all(axis=1))[0]
+        half = self.tray.half_floor if self.half_side is None else self.half_side
+        inside = np.nonzero((np.abs(world[:, :2]) < half).all(axis=1))[0]
         if len(inside) > self.edges:
             inside = np.sort(rng.choice(inside, self.edges, replace=False))
         place = points[inside, :2]

@@ -14,6 +14,7 @@ from sim.camera import PinholeCamera
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
 from sim.gripper import GripperGeometry
+from sim.physics import TraySettings
 
 _OPENINGS = (0.02, 0.01)  # metres: the smallest opening that is tried, and the step to the next
 _DRAWS = 20  # draws for each grasp that a collision check may throw away
@@ -77,7 +78,8 @@ class RandomPolicy:
         redraw: Whether grasps that do not fit are drawn again.
         min_height: Height over the tray's floor above which pixels are drawn, metres.
         min_depth: Depth that an opening must reach to be taken, metres.
-        half_side: Half of the side of the tray's floor, metres; pixels lie within.
+        tray: Tray whose floor bounds the grasps: its walls attract them.
+        half_side: Half the side of a square on the floor within which pixels lie, metres; None for the floor.
         depth_margin: Margin of the depth rule, metres.
     """
 
@@ -86,7 +88,8 @@ class RandomPolicy:
     redraw: bool = False
     min_height: float = 0.01
     min_depth: float = 0.01
-    half_side: float = 0.18
+    tray: TraySettings = field(default_factory=TraySettings)
+    half_side: float | None = None
     depth_margin: float = 0.007
 
     @property
@@ -99,7 +102,8 @@ class RandomPolicy:
         depth, camera = observation.depth, observation.camera
         rows, cols = np.nonzero(depth > 0)
         points = transform(camera.pose, camera.deproject(rows, cols, depth[rows, cols]))
-        good = (points[:, 2] > self.min_height) & (np.abs(points[:, :2]) < self.half_side).all(axis=1)
+        half = self.tray.half_floor if self.half_side is None else self.half_side
+        good = (points[:, 2] > self.min_height) & (np.abs(points[:, :2]) < half).all(axis=1)
         if not good.any():
             return GraspPoses.empty()
         where = np.zeros(depth.shape, bool)
