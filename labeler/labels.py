@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from labeler.pdg.candidates import label_angles, label_width
 from labeler.pdg.kernels import REASONS, VALID
 from labeler.settings import LabelSettings as LabelSettings
+from labeler.settings import check_hand
 from sim.grasp import PixelGrasps, bin_to_angle
 from sim.gripper import GripperGeometry
 from sim.view import SceneView
@@ -76,6 +77,7 @@ def label_view(
         InputError: The gripper cannot hold anything with these settings.
     """
     gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
+    check_hand(settings, gripper)
     labels = _label(view, gripper, settings)
     if settings.relaxed:
         seen = np.unique(view.instance_mask[view.depth > 0])

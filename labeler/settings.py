@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, replace
 
-import numpy as np
+from sim.errors import NOT_NEGATIVE, POSITIVE, SHARE, WHOLE, InputError, Limits, check_numbers
+from sim.gripper import GripperGeometry
 
-from sim.errors import InputError
-
+_BINS = Limits("a whole number from 1 to 256", least=1, most=256, whole=True)  # a shard keeps the bin in one byte
 _STEEPEST = 1.2  # radians: greatest max_normal_angle
 
 # Thresholds of the second pass, for objects on which those of the preset ``truest`` leave no label.
@@ -86,23 +86,48 @@ class LabelSettings:
             )
         if self.relaxed:
             self.second_pass()
-        for name, value in asdict(self).items():
-            if name == "relaxed":
-                continue
-            if not np.isfinite(value) or value < 0:
-                raise InputError(f"labeler.{name} is {value}; give a number that is not negative")
-        for name in ("angles", "depth_step", "max_width", "row_step", "friction", "engagement"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"labeler.{name} is {getattr(self, name)}; give a positive number")
+        numbers = [f.name for f in fields(self) if f.name not in ("relaxed", "undercut")]
+        limits = dict.fromkeys(numbers, NOT_NEGATIVE) | {"angles": _BINS, "relaxed_labels": WHOLE}
+        positive = ("depth_step", "max_width", "row_step", "friction", "engagement")
+        limits |= dict.fromkeys(positive, POSITIVE) | dict.fromkeys(("min_coverage", "min_wall_share"), SHARE)
+        check_numbers("labeler", self, limits)
+        if not isinstance(self.undercut, bool):
+            raise InputError(f"labeler.undercut is {self.undercut!r}; give true or false")
         if self.max_normal_angle > _STEEPEST:
             raise InputError(
                 f"labeler.max_normal_angle is {self.max_normal_angle} rad; give at most {_STEEPEST}: the search behind "
                 "a contact is as deep as the finger is wide times the angle's tangent"
             )
-        for name in ("min_coverage", "min_wall_share"):
-            if getattr(self, name) > 1:
-                raise InputError(f"labeler.{name} is {getattr(self, name)}; give a share between 0 and 1")
 
     def second_pass(self) -> LabelSettings:
         """Returns the settings of the second pass; they have none themselves."""
         return replace(self, **{**self.relaxed, "relaxed": {}})  # type: ignore[arg-type]
+
+
+def check_hand(settings: LabelSettings, gripper: GripperGeometry) -> None:
+    """Checks that the thresholds leave something to check on a gripper's fingers.
+
+    Raises:
+        InputError: They leave no opening, a single row of a finger, or no depth but the surface.
+    """
+    widest = min(settings.max_width, gripper.max_opening)
+    if settings.width_tolerance >= widest:
+        raise InputError(
+            f"labeler.width_tolerance is {settings.width_tolerance} m and the greatest width {widest} m, which leaves "
+            "nothing to hold; lower labeler.width_tolerance"
+        )
+    if settings.row_step > gripper.finger_width / 2:
+        raise InputError(
+            f"labeler.row_step is {settings.row_step} m and a finger {gripper.finger_width} m wide, which leaves no "
+            "rows to compare; lower labeler.row_step"
+        )
+    if settings.depth_step >= gripper.finger_length:
+        raise InputError(
+            f"labeler.depth_step is {settings.depth_step} m and a finger {gripper.finger_length} m long, which leaves "
+            "no depth to try; lower labeler.depth_step"
+        )
+    if settings.engagement > gripper.finger_length:
+        raise InputError(
+            f"labeler.engagement is {settings.engagement} m and a finger {gripper.finger_length} m long, so no wall is "
+            "high enough; lower labeler.engagement"
+        )

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.spatial.transform import Rotation
 
-from sim.errors import InputError
+from sim.errors import COUNT, POSITIVE, InputError, check_numbers
 from sim.geometry import make_pose
 
 FloatArray = NDArray[np.float64]
@@ -56,6 +56,7 @@ class PinholeCamera:
 
     def __post_init__(self) -> None:
         """Checks shapes; raises InputError."""
+        check_numbers("camera", self, {"width": COUNT, "height": COUNT})
         intrinsics = np.array(self.intrinsics, dtype=np.float64)
         pose = np.array(self.pose, dtype=np.float64)
         if intrinsics.shape != (3, 3) or not np.isfinite(intrinsics).all():
@@ -136,8 +137,8 @@ class ParallelCamera:
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
-        if self.pixels_per_metre <= 0 or self.height < 1 or self.width < 1:
-            raise InputError(f"a parallel camera needs positive size and scale, not {self}")
+        limits = {"pixels_per_metre": POSITIVE, "height": COUNT, "width": COUNT}
+        check_numbers("parallel camera", self, limits)
 
     @classmethod
     def covering(cls, pixels_per_metre: float, side: float = 0.6) -> ParallelCamera:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
-from sim.errors import InputError
+from sim.errors import COUNT, FINITE, NOT_NEGATIVE, SHARE, WHOLE, InputError, check_numbers
 from sim.view import check_depth_image
 
 FloatImage = NDArray[np.float32]
@@ -41,17 +41,14 @@ class DepthNoise:
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
+        limits = dict.fromkeys(("missing_low", "missing_high"), FINITE) | {"missing_low_probability": SHARE}
+        limits |= {"sigma": NOT_NEGATIVE, "grid": COUNT, "blurs": WHOLE, "sobel_size": COUNT}
+        check_numbers("depth_noise", self, limits)
         if self.sobel_size % 2 == 0 or not 1 <= self.sobel_size <= 31:
             raise InputError(f"depth_noise.sobel_size is {self.sobel_size}; give an odd number from 1 to 31")
-        if self.grid < 1 or self.blurs < 0 or self.sigma < 0:
+        if self.missing_high <= self.missing_low:
             raise InputError(
-                f"depth_noise: grid {self.grid} must be at least 1, "
-                f"blurs {self.blurs} and sigma {self.sigma} not negative"
-            )
-        if self.missing_high <= self.missing_low or not 0 <= self.missing_low_probability <= 1:
-            raise InputError(
-                f"depth_noise: missing_high {self.missing_high} must exceed missing_low {self.missing_low}, and "
-                f"missing_low_probability {self.missing_low_probability} lie in [0, 1]"
+                f"depth_noise.missing_high is {self.missing_high}; give more than missing_low, {self.missing_low}"
             )
 
     def __call__(self, depth: FloatImage, rng: np.random.Generator) -> FloatImage:

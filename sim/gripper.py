@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError
+from sim.errors import InputError, Limits, check_numbers
 
+_LENGTH = Limits("a positive length in metres", without_least=True)
 Origin = tuple[tuple[float, float, float], tuple[float, float, float]]  # xyz in metres, rpy in radians
 
 
@@ -44,9 +45,7 @@ class GripperGeometry:
     def __post_init__(self, frames: Mapping[str, Any] | None) -> None:
         """Checks that all lengths are positive and finite; raises InputError."""
         object.__setattr__(self, "frames", {str(name): _origin(name, value) for name, value in (frames or {}).items()})
-        for name, value in asdict(self).items():
-            if not (np.isfinite(value) and value > 0):
-                raise InputError(f"gripper.{name} is {value}; give a positive length in metres")
+        check_numbers("gripper", self, dict.fromkeys(asdict(self), _LENGTH))
 
     @property
     def frame_origins(self) -> dict[str, Origin]:

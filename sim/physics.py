@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sim.errors import InputError
+from sim.errors import COUNT, NOT_NEGATIVE, POSITIVE, InputError, check_numbers
 from sim.geometry import make_pose
 from sim.objects import ObjectModel
 
@@ -55,6 +55,8 @@ with quiet():
 FloatArray = NDArray[np.float64]
 _ROOM = 0.07  # metres beside the walls' upper edges that views show: half an opened hand
 
+_GROUND = 4.0  # metres: side of the ground on which the tray stands
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhysicsSettings:
@@ -84,6 +86,13 @@ class PhysicsSettings:
     wake_speed: float = 1e-3
     contact_breaking: float = 0.02
 
+    def __post_init__(self) -> None:
+        """Checks ranges; raises InputError."""
+        positive = ("time_step", "gravity", "object_friction", "contact_breaking")
+        limits = dict.fromkeys(positive, POSITIVE) | {"solver_iterations": COUNT}
+        limits |= dict.fromkeys(("solver_residual", "collision_margin", "wake_speed"), NOT_NEGATIVE)
+        check_numbers("scene.physics", self, limits)
+
 
 @dataclass(frozen=True, kw_only=True)
 class TraySettings:
@@ -103,6 +112,16 @@ class TraySettings:
     wall_height: float = 0.05
     wall_lean: float = 0.05
     thickness: float = 0.005
+
+    def __post_init__(self) -> None:
+        """Checks ranges; raises InputError."""
+        limits = dict.fromkeys(("floor", "wall_height", "thickness"), POSITIVE) | {"wall_lean": NOT_NEGATIVE}
+        check_numbers("scene.tray", self, limits)
+        if self.floor + 2 * self.wall_lean > _GROUND:
+            raise InputError(
+                f"scene.tray.floor is {self.floor} m, and the tray with its walls wider than the {_GROUND:g} m of "
+                "ground; give a smaller one"
+            )
 
     @property
     def half_floor(self) -> float:
@@ -232,7 +251,9 @@ class World:
 
     def _add_tray(self) -> None:
         """Puts in the ground, and the tray's floor and walls."""
-        ground = pybullet.createCollisionShape(pybullet.GEOM_BOX, halfExtents=[2, 2, 0.05], physicsClientId=self.client)
+        ground = pybullet.createCollisionShape(
+            pybullet.GEOM_BOX, halfExtents=[_GROUND / 2, _GROUND / 2, 0.05], physicsClientId=self.client
+        )
         self._fixed(ground, [0, 0, -self.tray.thickness - 0.05], [0, 0, 0, 1])
         for size, pose in self.tray.boxes():
             shape = pybullet.createCollisionShape(

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sim.errors import InputError
+from sim.errors import COUNT, NOT_NEGATIVE, POSITIVE, WHOLE, InputError, check_numbers
 from sim.files import atomic_path, write_error
 from sim.geometry import make_pose, transform
 from sim.objects import ObjectModel, ObjectSet
@@ -22,6 +22,7 @@ from sim.physics import PhysicsSettings, TraySettings, World, pose_to_matrix
 
 FloatArray = NDArray[np.float64]
 
+_NEAREST = 0.7  # share of drop_area: least distance of a dropped object from the middle, where several fall at a time
 _GAP = 0.01  # metres between an object that is about to fall and those below it
 
 
@@ -79,6 +80,17 @@ class SceneSettings:
     settle_steps: int = 4800
     still: float = 2e-4
     drops: int = 3
+
+    def __post_init__(self) -> None:
+        """Checks ranges; raises InputError."""
+        limits = dict.fromkeys(("drop_height", "still"), POSITIVE) | {"drop_area": NOT_NEGATIVE, "drops": WHOLE}
+        check_numbers("scene", self, limits | dict.fromkeys(("wave", "wave_steps", "settle_steps"), COUNT))
+        half = self.tray.floor / 2 + self.tray.wall_lean
+        if _NEAREST * self.drop_area > half:
+            raise InputError(
+                f"scene.drop_area is {self.drop_area} m and half of the tray {half:g} m: every object would fall "
+                "beside it; give a smaller scene.drop_area"
+            )
 
 
 @dataclass(frozen=True)
@@ -251,7 +263,7 @@ class Scene:
                 pose = make_pose(Rotation.random(rng=rng).as_matrix(), np.zeros(3))
                 # A little chance in the radius keeps piles apart.
                 angle = turn + 2 * np.pi * i / len(wave)
-                spread = s.drop_area * (rng.uniform(0.7, 1.0) if len(wave) > 1 else rng.uniform(0, 1))
+                spread = s.drop_area * (rng.uniform(_NEAREST, 1.0) if len(wave) > 1 else rng.uniform(0, 1))
                 pose[:2, 3] = spread * np.array([np.cos(angle), np.sin(angle)])
                 vertices = model.mesh().vertices @ pose[:3, :3].T
                 # Meshes need not be centred on their origin: put the bounding box's middle there.

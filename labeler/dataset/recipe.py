@@ -8,10 +8,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from labeler.dataset.manifest import SCHEMA_VERSION
-from labeler.settings import LabelSettings
+from labeler.settings import LabelSettings, check_hand
+from sim.benchmark.protocol import check_height
 from sim.camera import PinholeCamera
 from sim.depth_noise import DepthNoise
-from sim.errors import InputError
+from sim.errors import COUNT, NOT_NEGATIVE, POSITIVE, WHOLE, InputError, check_numbers
 from sim.gripper import GripperGeometry
 from sim.identity.objects import digest_meshes
 from sim.objects import ObjectSet
@@ -76,13 +77,19 @@ class DataSetRecipe:
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
-        counts = fitting_counts(self.object_counts, self.objects, "recipe.object_counts")
-        object.__setattr__(self, "object_counts", counts)
-        for name in ("scenes", "views", "pixels_per_metre", "camera_height", "parallel_side"):
-            if getattr(self, name) <= 0:
-                raise InputError(f"data set: {name} is {getattr(self, name)}; give a positive number")
-        if self.seed < 0 or self.max_offset < 0:
-            raise InputError("data set: seed and max_offset must not be negative")
+        counts: Any = self.object_counts
+        try:
+            counts = tuple(int(n) for n in counts)
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"data set: object_counts is {counts!r}; give whole numbers, for example [5, 15]"
+            ) from error
+        object.__setattr__(self, "object_counts", fitting_counts(counts, self.objects, "recipe.object_counts"))
+        limits = dict.fromkeys(("scenes", "views"), COUNT) | {"seed": WHOLE, "max_offset": NOT_NEGATIVE}
+        limits |= dict.fromkeys(("pixels_per_metre", "camera_height", "parallel_side"), POSITIVE)
+        check_numbers("recipe", self, limits)
+        check_hand(self.labels, self.gripper)
+        check_height("recipe", self.camera_height, self.gripper)
 
     @property
     def parallel_extent(self) -> float:

@@ -84,7 +84,7 @@ def _grasp_and_carry(jaw: ParallelJaw, state: SceneState, approach: FloatArray) 
     s = jaw.settings
     jaw.move(s.pre_grasp * approach, s.down_steps)
     blocked = jaw.tip_error() > s.blocked
-    jaw.close(s.close_steps)
+    jaw.close(jaw.closing_steps())
     gripped = jaw.held()
     beside = object_places(state.models, jaw.world.poses()) - jaw.position()
     lifted: list[int] = []

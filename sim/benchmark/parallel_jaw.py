@@ -20,6 +20,8 @@ FloatArray = NDArray[np.float64]
 _SLIDES = (0, 1, 2)
 PALM, LEFT, RIGHT = 2, 3, 4
 
+_SQUEEZE_STEPS = 36  # time steps in which closed fingers build up their force
+
 
 def _link(name: str, mass: float, boxes: str = "") -> str:
     inertia = mass * 1e-3  # kg m^2: of a body some 10 cm in size; the arm's motors outweigh it by far
@@ -185,6 +187,12 @@ class ParallelJaw:
         self._fingers(None)
         for _ in range(steps):
             self._step()
+
+    def closing_steps(self) -> int:
+        """Returns the time steps of a closing: the settings' number, or more where the fingers stand farther apart."""
+        reach: float = pybullet.getJointState(self.body, LEFT, physicsClientId=self.world.client)[0]
+        way = round(reach / self.settings.closing_speed / self.world.settings.time_step)
+        return max(self.settings.close_steps, way + _SQUEEZE_STEPS)
 
     def _step(self) -> None:
         self.world.step()

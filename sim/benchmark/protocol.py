@@ -5,12 +5,13 @@ A policy is a callable: this package knows nothing else of it, so anyone's metho
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sim.camera import PinholeCamera
 from sim.depth_noise import DepthNoise
-from sim.errors import InputError
+from sim.errors import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, WHOLE, InputError, check_numbers
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.physics import PhysicsSettings
@@ -59,7 +60,7 @@ class AttemptSettings:
         lift: Height of the lift, metres.
         carry: World (x, y) shift to the drop-off place, metres.
         down_steps: Time steps of the descent.
-        close_steps: Time steps of the closing.
+        close_steps: Least number of time steps of the closing; a hand that opens wide gets as many as its fingers need.
         lift_steps: Time steps of the lift; its acceleration stays under 0.3 g.
         carry_steps: Time steps of the carry; its acceleration stays under 0.4 g.
         blocked: Error of the palm's place at the end of the descent from which on the hand counts as blocked, metres.
@@ -93,8 +94,19 @@ class AttemptSettings:
     coupling_share: float = 0.2
 
     def __post_init__(self) -> None:
-        """Makes ``carry`` a tuple, whatever sequence a config gives."""
-        object.__setattr__(self, "carry", (float(self.carry[0]), float(self.carry[1])))
+        """Checks ranges and makes ``carry`` a tuple, whatever sequence a config gives; raises InputError."""
+        try:
+            x, y = (float(v) for v in self.carry)
+        except (TypeError, ValueError):
+            x = y = math.nan
+        if not (math.isfinite(x) and math.isfinite(y)):
+            raise InputError(f"attempt.carry is {self.carry!r}; give two numbers, metres along the world's x and y")
+        object.__setattr__(self, "carry", (x, y))
+        positive = ("force", "arm_force", "closing_speed", "lift", "blocked", "palm_height", "coupling_force")
+        limits = dict.fromkeys((*positive, "palm_mass", "finger_mass", "slide_mass"), POSITIVE)
+        limits |= dict.fromkeys(("contact_radius", "pre_grasp"), NOT_NEGATIVE)
+        limits |= dict.fromkeys(("down_steps", "close_steps", "lift_steps", "carry_steps"), COUNT)
+        check_numbers("attempt", self, limits | dict.fromkeys(("slide_gain", "coupling_share"), SHARE))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +140,24 @@ class BenchmarkSettings:
     physics: PhysicsSettings = field(default_factory=PhysicsSettings)
     settle_steps: int = 960
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Checks ranges and that the camera looks down on the hand; raises InputError."""
+        limits = dict.fromkeys(("camera_height", "pixels_per_metre"), POSITIVE) | {"seed": WHOLE}
+        check_numbers("benchmark", self, limits | dict.fromkeys(("count", "max_failures", "settle_steps"), COUNT))
+        check_height("benchmark", self.camera_height, self.gripper)
+
+
+def check_height(group: str, height: float, gripper: GripperGeometry) -> None:
+    """Raises InputError where a hand that stands on the tray's floor would reach the camera.
+
+    Args:
+        group: Name of the settings in the message.
+        height: Height of the camera over the tray's floor, metres.
+        gripper: The gripper.
+    """
+    if gripper.finger_length >= height:
+        raise InputError(
+            f"{group}.camera_height is {height} m and a finger {gripper.finger_length} m long; "
+            "give a camera that is higher than the fingers are long"
+        )

@@ -168,3 +168,10 @@ def test_a_hand_that_presses_on_the_object_cannot_centre_it(world, state, fricti
 def test_a_wrong_frame_is_refused(world, state):
     with pytest.raises(ValueError, match="world frame"):
         attempt(world, state, GraspPoses.empty("camera"), GRIPPER, 0.4)
+
+
+@pytest.mark.parametrize("opening", [0.1, 0.14, 0.2, 0.4])
+def test_fingers_that_stand_far_apart_have_the_time_to_close(world, state, opening):
+    wide = GripperGeometry(max_opening=opening, palm_width=opening + 0.03)
+    result = attempt(world, state, grasp(width=opening), wide, 0.6)
+    assert result.success, result.reason
