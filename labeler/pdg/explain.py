@@ -130,13 +130,15 @@ class Explanation:
         along = np.arange(-reach, reach, 0.5 / self.view.parallel_camera.pixels_per_metre)
         for across, style in ((-half, ":"), (half, "--"), (0.0, "-")):
             front, back, mask = self._sample(angle, along, across)
-            axes.plot(along * 1e3, front, style, color="black", lw=1.5 if across == 0 else 0.8)
+            name = {half: "surface under the fingers' sides", 0.0: "under their middle"}.get(across)
+            axes.plot(along * 1e3, front, style, color="black", lw=1.5 if across == 0 else 0.8, label=name)
             if back is not None:
-                axes.plot(along * 1e3, back, style, color="red", lw=0.8)
+                name = "underside" if across == 0 else None
+                axes.plot(along * 1e3, back, style, color="red", lw=0.8, label=name)
             if across == 0:
                 mine = mask == self.view.instance_mask[self.row, self.col]
                 bottom = np.nanmin(front) if back is None else np.fmin(back, front)
-                axes.fill_between(along * 1e3, bottom, front, where=mine, color="0.8")
+                axes.fill_between(along * 1e3, bottom, front, where=mine, color="0.8", label="object at the pixel")
         tips, width = -1e3 * self.depths[level], 1e3 * self.widths[angle_bin, level]
         stands = bool(np.isfinite(width))
         width = width if stands else 1e3 * min(self.settings.max_width, self.gripper.max_opening)
@@ -146,8 +148,10 @@ class Explanation:
         for left in (-width / 2 - thick, width / 2):
             axes.add_patch(Rectangle((left, tips), thick, length, **look))
         axes.add_patch(Rectangle((-500 * g.palm_width, tips + length), 1e3 * g.palm_width, 1e3 * _PALM_HEIGHT, **look))
-        axes.plot(0, 0, "g.", ms=10)
+        axes.patches[-1].set_label("gripper")
+        axes.plot(0, 0, "g.", ms=10, label="pixel")
         axes.set_aspect("equal")
+        axes.legend(fontsize=7, ncols=3, loc="upper center", bbox_to_anchor=(0.5, -0.15))
         axes.set(xlabel="along the closing direction (mm)", ylabel="above the pixel's surface (mm)")
         answer = self.reasons[angle_bin, level]
         axes.set_title(f"{np.degrees(angle):.0f} deg, {-tips:.0f} mm deep, {width:.0f} mm wide: {answer}")
@@ -180,8 +184,10 @@ class Explanation:
         focal = self.view.camera.intrinsics[0, 0] / surface
         reach = focal * np.nan_to_num(self.widths[angle_bin, level], nan=self.settings.max_width) / 2
         shift = reach * np.array([np.cos(angle), -np.sin(angle)])
-        axes.plot([self.col - shift[0], self.col + shift[0]], [self.row - shift[1], self.row + shift[1]], "r-")
-        axes.plot(self.col, self.row, "g.")
+        ends = [self.col - shift[0], self.col + shift[0]], [self.row - shift[1], self.row + shift[1]]
+        axes.plot(*ends, "r-", label="opening")
+        axes.plot(self.col, self.row, "g.", label="pixel")
+        axes.legend(fontsize=7, ncols=2, loc="upper center", bbox_to_anchor=(0.5, 0))
         around = focal * self.gripper.max_opening
         axes.set(xlim=(self.col - around, self.col + around), ylim=(self.row + around, self.row - around))
         axes.set_axis_off()

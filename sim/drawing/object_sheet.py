@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from sim.camera import PinholeCamera, offset_pose
 from sim.drawing.figures import panels
+from sim.drawing.object_colours import object_colours
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.objects import ObjectModel
@@ -22,6 +23,7 @@ from sim.objects.settings import box_sides
 from sim.objects.urdf import read_base_link
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 from sim.render import render_depth
+from sim.render.appearance import Appearance
 from sim.scene import SceneState
 
 if TYPE_CHECKING:
@@ -200,7 +202,8 @@ def _picture(model: ObjectModel, lying: ObjectModel) -> NDArray[np.uint8]:
     height = float(camera.pose[2, 3])
     # Just large enough to fill the picture: what reaches behind the camera is not drawn.
     tray = TraySettings(floor=2 * height, wall_height=0.01 * height, wall_lean=0.01 * height)
-    rgb = render_depth(SceneState((model,), turn[None], tray), camera)[2]
+    state = SceneState((model,), turn[None], tray)
+    rgb = render_depth(state, camera, Appearance(objects=tuple(object_colours(state))))[2]
     rows, cols = _TILE
     picture: NDArray[np.uint8] = rgb.reshape(rows, _FINER, cols, _FINER, 3).mean(axis=(1, 3)).round().astype(np.uint8)
     return picture

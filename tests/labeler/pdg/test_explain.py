@@ -231,3 +231,12 @@ def test_wrong_pixels(pile):
     labels = label_view(pile)
     with pytest.raises(InputError, match="no angle bin 18"):
         explain_pixel(pile, int(labels.row[0]), int(labels.col[0])).draw(18)
+
+
+def test_legends_name_all_that_is_drawn(pile):
+    labels = label_view(pile)
+    figure = explain_pixel(pile, int(labels.row[0]), int(labels.col[0])).draw()
+    legends = [{text.get_text() for text in axes.get_legend().get_texts()} for axes in figure.axes]
+    profile = {"surface under the fingers' sides", "under their middle", "object at the pixel", "gripper", "pixel"}
+    assert legends[1] - {"underside"} == profile
+    assert legends[2] == {"opening", "pixel"}
