@@ -119,7 +119,7 @@ def run_benchmark(
 
 
 def _check_scenes(policy: GraspPolicy, name: str, scenes: Sequence[SceneState], *, settings: BenchmarkSettings) -> None:
-    """Warns where the camera misses part of a tray, or the policy was told of another; raises InputError for none."""
+    """Warns where camera or policy do not cover a scene's whole tray; raises InputError where there is no scene."""
     if not scenes:
         raise InputError("a benchmark needs at least one scene")
     asked = getattr(policy, "tray", None) if getattr(policy, "half_side", None) is None else None

@@ -70,7 +70,7 @@ def test_a_camera_that_does_not_see_the_tray_is_named_with_a_height_that_does(he
 
 def test_a_benchmark_says_which_tray_it_does_not_see_or_know(scene):
     few = dataclasses.replace(SETTINGS, count=1, max_failures=1, camera_height=0.6)
-    with pytest.warns(UserWarning, match="floor") as said:
+    with pytest.warns(UserWarning, match="floor of") as said:
         run_benchmark(RandomPolicy(), [scene], [0.4], few)
     texts = [str(w.message) for w in said]
     assert any("sees 0.69 m of the tray's floor of 0.8 m" in text for text in texts)
