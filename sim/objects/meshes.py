@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
+from urllib.parse import unquote_to_bytes
 
 import joblib
 import numpy as np
@@ -76,19 +77,26 @@ def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings
 
 
 def _companions(path: Path, data: bytes) -> list[Path]:
-    """Returns the material and texture files that a mesh file names."""
+    """Returns the material and texture files that a mesh file names; not all of them need be there."""
     names: list[bytes] = []
     if path.suffix.lower() == ".obj":
-        names = re.findall(rb"^mtllib\s+(.+?)\s*$", data, re.MULTILINE)
-        for name in list(names):
-            library = path.parent / os.fsdecode(name)
+        # A line may name several libraries, or one with spaces; a texture may follow options.
+        lines = re.findall(rb"^\s*mtllib\s+(.+?)\s*$", data, re.MULTILINE)
+        names = [name for line in lines for name in (line, *line.split())]
+        for library in dict.fromkeys(_beside(path, names)):
             text = library.read_bytes() if library.is_file() else b""
-            names += re.findall(rb"^\s*map_\w+\s.*?(\S+)\s*$", text, re.MULTILINE)
+            lines = re.findall(rb"^\s*map_\w+\s+(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE)
+            names += [name for line in lines for name in (line, line.split()[-1])]
     elif path.suffix.lower() == ".gltf":
-        names = re.findall(rb'"uri"\s*:\s*"([^"]{1,500})"', data)
+        names = [unquote_to_bytes(uri) for uri in re.findall(rb'"uri"\s*:\s*"([^"]{1,500})"', data)]
     elif path.suffix.lower() == ".ply":
         names = re.findall(rb"^comment TextureFile (.+?)\s*$", data[:10_000], re.MULTILINE)
-    return [path.parent / os.fsdecode(n) for n in names]
+    return list(dict.fromkeys(_beside(path, names)))
+
+
+def _beside(path: Path, names: list[bytes]) -> list[Path]:
+    """Returns the files that a mesh file means by names with either slash."""
+    return [path.parent / os.fsdecode(n.replace(b"\\", b"/")) for n in names if b"\0" not in n]
 
 
 def _key(path: Path, size: SizeRule, settings: MeshSettings) -> str:

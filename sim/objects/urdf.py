@@ -32,8 +32,8 @@ class Shape:
         file: Path of the mesh; None for a primitive.
         scale: (3,) float64 factor on the mesh's lengths along its axes.
         size: (3,) float64 sides of the box, metres.
-        radius: Radius of the sphere or cylinder, metres.
-        length: Length of the cylinder along its z, metres.
+        radius: Radius of the sphere, cylinder or capsule, metres.
+        length: Length of the cylinder, or of a capsule's straight part, along its z, metres.
     """
 
     kind: str
@@ -44,13 +44,13 @@ class Shape:
     length: float
 
     def primitive(self, kind: str = "") -> trimesh.Trimesh:
-        """Returns a box, a sphere or a cylinder as a mesh, metres, in its own frame.
+        """Returns a box, a sphere, a cylinder or a capsule as a mesh, metres, in its own frame.
 
         Args:
             kind: Primitive to make of the shape's numbers; its own kind where left out.
 
         Raises:
-            InputError: The kind is none of the three.
+            InputError: The kind is none of the four.
         """
         kind = kind or self.kind
         mesh: trimesh.Trimesh
@@ -60,6 +60,8 @@ class Shape:
             mesh = trimesh.creation.icosphere(subdivisions=3, radius=self.radius)
         elif kind == "cylinder":
             mesh = trimesh.creation.cylinder(self.radius, self.length)
+        elif kind == "capsule":
+            mesh = trimesh.creation.capsule(height=self.length, radius=self.radius)
         else:
             raise InputError(f"a <{kind}> shape is not known here")
         return mesh
