@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -32,6 +33,7 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
     """
     if not path.is_file():
         raise InputError(f"mesh {path} does not exist")
+    check_indices(path)
     try:
         mesh = trimesh.load(path, force="mesh", process=False)
     except Exception as error:  # trimesh's readers raise whatever the broken file makes them raise
@@ -40,6 +42,15 @@ def read_mesh(path: Path) -> trimesh.Trimesh:
     if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0 or not np.isfinite(mesh.vertices).all():
         raise InputError(f"mesh {path} holds no usable triangles")
     return mesh
+
+
+def check_indices(path: Path) -> None:
+    """Raises InputError for an OBJ that counts backwards between its parts: trimesh would lose a part of it."""
+    if path.suffix.lower() == ".obj":
+        rest = (b"\n" + path.read_bytes().replace(b"\r", b"\n")).partition(b"\nf ")[2]
+        negative = re.search(rb"(\A|^f\s).*(?<![\w.])-\d", rest, re.MULTILINE)
+        if negative and re.search(rb"^v\s", rest, re.MULTILINE):
+            raise InputError(f"mesh {path} has negative indices in several parts; save it with positive ones")
 
 
 def face_colours(mesh: trimesh.Trimesh) -> NDArray[np.float32] | None:

@@ -14,7 +14,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects.mesh_file import face_colours
+from sim.objects.mesh_file import check_indices, face_colours
 from sim.objects.urdf import Part, read_base_link
 
 _TEXTURE_SIDE = 1024  # texels; a camera pixel covers some 1 mm, so finer ones would only fill the memory
@@ -73,6 +73,7 @@ def _read_parts(path: Path, beside: Path | None) -> list[trimesh.Trimesh]:
     """
     if not path.is_file():
         raise InputError(f"mesh {path} does not exist")
+    check_indices(path)
     try:
         scene: Any = trimesh.load(path, force="scene", process=False)
         for mesh in scene.geometry.values():
