@@ -27,7 +27,7 @@ from labeler.truth.execution import find_objects
 from sim.errors import InputError
 from sim.files import checksum
 from sim.objects import ObjectSet
-from sim.scene import SceneSettings
+from sim.scene import Scene
 
 
 @pytest.fixture(autouse=True)
@@ -182,10 +182,11 @@ def test_failing_scene_is_reported_and_skipped(small_recipe, tmp_path, monkeypat
 
 
 def test_scene_that_does_not_come_to_rest_is_skipped(small_recipe, tmp_path, monkeypatch, capsys):
-    """Six objects dropped over a field three times the tray's: some always fall beside it."""
+    """Scenes of six objects that never come to rest in the tray."""
     monkeypatch.setattr(frames, "_TRIES", 4)
-    wide = SceneSettings(drop_area=0.35, drops=0)
-    recipe = small_recipe(scene=wide, object_counts=(1, 6), scenes=2, views=1)
+    settle = Scene.settle
+    monkeypatch.setattr(Scene, "settle", lambda scene: settle(scene) and len(scene.models) == 1)
+    recipe = small_recipe(object_counts=(1, 6), scenes=2, views=1)
     data = DataSet(generate(recipe, tmp_path / "data"))
     shown = " ".join(capsys.readouterr().err.split())
     assert "scene 1 (seed [5, 1]) skipped: InputError: scene 1 (seed 5) never came to rest in the tray" in shown

@@ -140,7 +140,9 @@ def test_by_tilt_and_friction():
 def test_objects_must_be_the_same(data_set, recipe, tmp_path):
     data = DataSet(data_set)
     assert find_objects(data).names == recipe.objects.names
-    (tmp_path / "other.urdf").write_text("<robot name='other'/>")
+    box = "<geometry><box size='0.04 0.04 0.04'/></geometry>"
+    link = f"<link name='a'><visual>{box}</visual><collision>{box}</collision></link>"
+    (tmp_path / "other.urdf").write_text(f"<robot name='other'>{link}</robot>")
     with pytest.raises(InputError, match="are not the 21"):
         find_objects(data, tmp_path)
     data.manifest.recipe["objects"]["name"] = "mugs"
