@@ -125,8 +125,8 @@ class GraspModule(lightning.LightningModule):
             differences = view.differences(own)
             if differences:
                 raise InputError(
-                    f"data and network must agree, or it would train on one input and predict on another: the data say "
-                    f"and the module says {'; '.join(differences)}; set it once for both, as python train.py does"
+                    f"data and network must agree, or it would train on one input and predict on another, but they "
+                    f"have {'; '.join(differences)}; set it once for both, as python train.py does"
                 )
             self.trained_view = view
 

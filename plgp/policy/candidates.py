@@ -102,7 +102,7 @@ class Candidates:
         row, col, angle, width = self._grasps(pixels, widening)
         margin, below, least = s.margin, s.depth_margin, s.min_depth
         if close:
-            margin, below, least = 0.0, s.depth_margin / 7, s.close_depth
+            margin, below, least = 0.0, s.close_depth_margin, s.close_depth
         clear = ~blocked(
             self.depth,
             self.camera,

@@ -18,7 +18,7 @@ from sim.grasp import PixelGrasps
 from sim.gripper import GripperGeometry
 
 _WIDENINGS = (0.02, 0.04, 0.06, 0.08)  # metres
-_BATCH = 256  # candidates that are tried at once
+_FIRST, _MOST = 32, 256  # candidates that are tried at once, doubled from batch to batch
 
 
 class _Way(NamedTuple):
@@ -26,7 +26,7 @@ class _Way(NamedTuple):
 
     Attributes:
         widening: Opening beyond the usual one, metres.
-        close: Whether the fingers pass closer: without margin beside them and with a seventh of that below.
+        close: Whether the fingers pass closer: without margin beside them and with ``close_depth_margin`` below.
         factor: Factor on the score: the way is less sure.
     """
 
@@ -83,11 +83,13 @@ def decode(
     if not search.score.any():
         return ranking.grasps()
     queue = _Queue(search, [*ways, _Way(0.0, True, 0.3)])
+    batch = _FIRST
     while len(ranking.chosen) < count:
         if ranking.best_value() >= queue.bound() and ranking.best_value() > 0:
             ranking.choose()
         elif queue.bound() > 0:
-            ranking.add(*queue.try_next(_BATCH))
+            ranking.add(*queue.try_next(batch))
+            batch = min(2 * batch, _MOST)
         else:
             break
     return ranking.grasps()

@@ -28,6 +28,7 @@ class DecoderSettings:
         full_depth: Depth from which deeper earns nothing more.
         edge_spread: Spread of a contact's edge along the closing direction that halves the score.
         close_depth: Least depth of the grasps with fingers that pass closer, without ``margin``, for flat objects.
+        close_depth_margin: ``depth_margin`` of those.
         pool: Greatest number of candidates that are tried, best first.
     """
 
@@ -42,6 +43,7 @@ class DecoderSettings:
     full_depth: float = 0.020
     edge_spread: float = 0.002
     close_depth: float = 0.001
+    close_depth_margin: float = 0.001
     pool: int = 10_000
 
     def __post_init__(self) -> None:

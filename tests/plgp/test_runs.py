@@ -175,12 +175,22 @@ def test_a_sweep_with_a_bad_job_runs_the_others_and_names_it(small_options, tmp_
     assert (tmp_path / "sweep" / "0" / "checkpoints" / "last.ckpt").is_file()
 
 
+# Where a choice that is left out is used: what takes its place there is nothing.
+USED = {
+    "loss": ["module.loss"],
+    "optimizer": ["module.optimizer"],
+    "scheduler": ["module.scheduler"],
+    "decoder": ["callbacks.benchmark.decoder", "callbacks.pictures.decoder"],
+    "workspace": ["callbacks.benchmark.workspace", "callbacks.pictures.workspace"],
+}
+
+
 @pytest.mark.parametrize("group", sorted(OPTIONAL - {"hydra/launcher", "recipe", "final_benchmark"}))
 def test_every_choice_that_may_be_left_out_resolves(group, tmp_path):
-    config = composed(
-        f"{group}=null", f"output={tmp_path}", "scheduler=multistep" if group != "scheduler" else "seed=0"
-    )
-    OmegaConf.to_container(config, resolve=True)
+    config = composed(f"{group}=null", f"output={tmp_path}")
+    assert config.get(group) is None
+    whole = OmegaConf.create(OmegaConf.to_container(config, resolve=True))
+    assert [OmegaConf.select(whole, name) for name in USED.get(group, [])] == [None] * len(USED.get(group, []))
 
 
 @pytest.mark.parametrize("group", ["network", "data", "gripper", "trainer", "objects", "camera", "scene", "labeler"])

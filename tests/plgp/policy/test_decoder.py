@@ -82,7 +82,7 @@ def obvious_decode(maps, seen, count, rules):
     for more, factor in ways:
         beside, below, least = rules.margin, rules.depth_margin, rules.min_depth
         if more is None:
-            more, beside, below, least = 0.0, 0.0, rules.depth_margin / 7, rules.close_depth
+            more, beside, below, least = 0.0, 0.0, rules.close_depth_margin, rules.close_depth
         opening = np.clip(predicted + rules.extra_opening + more, 0, 0.1)
         at = seen.depth, seen.camera, GRIPPER, row, col, theta, opening
         free = np.nan_to_num(deepest_free_depth(*at, margin=beside, depth_margin=below), nan=-1.0)
