@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 import numpy as np
 import trimesh
@@ -51,6 +53,29 @@ def check_indices(path: Path) -> None:
         negative = re.search(rb"(\A|^f\s).*(?<![\w.])-\d", rest, re.MULTILINE)
         if negative and re.search(rb"^v\s", rest, re.MULTILINE):
             raise InputError(f"mesh {path} has negative indices in several parts; save it with positive ones")
+
+
+def companions(path: Path, data: bytes) -> list[Path]:
+    """Returns the material and texture files that a mesh file names; not all of them need be there."""
+    names: list[bytes] = []
+    if path.suffix.lower() == ".obj":
+        # A line may name several libraries, or one with spaces; a texture may follow options.
+        lines = re.findall(rb"^\s*mtllib\s+(.+?)\s*$", data, re.MULTILINE)
+        names = [name for line in lines for name in (line, *line.split())]
+        for library in dict.fromkeys(_beside(path, names)):
+            text = library.read_bytes() if library.is_file() else b""
+            lines = re.findall(rb"^\s*map_\w+\s+(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE)
+            names += [name for line in lines for name in (line, line.split()[-1])]
+    elif path.suffix.lower() == ".gltf":
+        names = [unquote_to_bytes(uri) for uri in re.findall(rb'"uri"\s*:\s*"([^"]{1,500})"', data)]
+    elif path.suffix.lower() == ".ply":
+        names = re.findall(rb"^comment TextureFile (.+?)\s*$", data[:10_000], re.MULTILINE)
+    return list(dict.fromkeys(_beside(path, names)))
+
+
+def _beside(path: Path, names: list[bytes]) -> list[Path]:
+    """Returns the files that a mesh file means by names with either slash."""
+    return [path.parent / os.fsdecode(n.replace(b"\\", b"/")) for n in names if b"\0" not in n]
 
 
 def face_colours(mesh: trimesh.Trimesh) -> NDArray[np.float32] | None:

@@ -10,12 +10,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from urllib.parse import unquote_to_bytes
 
 import joblib
 import numpy as np
@@ -26,7 +24,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sim.errors import InputError
 from sim.files import checksum
 from sim.objects.convex import convex_parts, mass_properties
-from sim.objects.mesh_file import clean_mesh, read_mesh, write_parts, write_visual
+from sim.objects.mesh_file import clean_mesh, companions, read_mesh, write_parts, write_visual
 from sim.objects.settings import MeshSettings, SizeRule
 
 FloatArray = NDArray[np.float64]
@@ -48,7 +46,8 @@ def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings
     largest = float(np.ptp(solid.vertices, axis=0).max()) * factor
     if not _SIZES[0] <= largest <= _SIZES[1]:
         raise InputError(
-            f"it is {largest:.3g} m long; give `scale` if its unit is not the metre, or `length`, or `fit`"
+            f"it is {largest:.3g} m long{likely_unit(largest)}; give `scale` if its unit is not the metre, or "
+            "`length`, or `fit`"
         )
     middle = (solid.vertices.min(axis=0) + solid.vertices.max(axis=0)) / 2
     for m in (mesh, solid):
@@ -76,34 +75,20 @@ def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings
     (folder / _MANIFEST).write_text(json.dumps({"source": str(path), "files": sums}, indent=1) + "\n")
 
 
-def _companions(path: Path, data: bytes) -> list[Path]:
-    """Returns the material and texture files that a mesh file names; not all of them need be there."""
-    names: list[bytes] = []
-    if path.suffix.lower() == ".obj":
-        # A line may name several libraries, or one with spaces; a texture may follow options.
-        lines = re.findall(rb"^\s*mtllib\s+(.+?)\s*$", data, re.MULTILINE)
-        names = [name for line in lines for name in (line, *line.split())]
-        for library in dict.fromkeys(_beside(path, names)):
-            text = library.read_bytes() if library.is_file() else b""
-            lines = re.findall(rb"^\s*map_\w+\s+(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE)
-            names += [name for line in lines for name in (line, line.split()[-1])]
-    elif path.suffix.lower() == ".gltf":
-        names = [unquote_to_bytes(uri) for uri in re.findall(rb'"uri"\s*:\s*"([^"]{1,500})"', data)]
-    elif path.suffix.lower() == ".ply":
-        names = re.findall(rb"^comment TextureFile (.+?)\s*$", data[:10_000], re.MULTILINE)
-    return list(dict.fromkeys(_beside(path, names)))
-
-
-def _beside(path: Path, names: list[bytes]) -> list[Path]:
-    """Returns the files that a mesh file means by names with either slash."""
-    return [path.parent / os.fsdecode(n.replace(b"\\", b"/")) for n in names if b"\0" not in n]
+def likely_unit(largest: float) -> str:
+    """Returns a hint at the unit of a mesh whose largest side is too long for metres, or ""."""
+    units = (("millimetres", 0.001), ("inches", 0.0254), ("centimetres", 0.01))
+    fitting = [
+        f"objects.scale={factor} if it is in {name}" for name, factor in units if 0.02 <= largest * factor <= 0.5
+    ]
+    return f" ({', '.join(fitting)})" if largest > _SIZES[1] and fitting else ""
 
 
 def _key(path: Path, size: SizeRule, settings: MeshSettings) -> str:
     """Returns the hash of all that shapes the object: the files' content and the options."""
     try:
         data = path.read_bytes()
-        beside = [f.read_bytes() for f in _companions(path, data) if f.is_file()]
+        beside = [f.read_bytes() for f in companions(path, data) if f.is_file()]
     except OSError as error:
         raise InputError(f"mesh {path} cannot be read ({error.strerror})") from error
     options = [_VERSION, path.suffix.lower(), asdict(size), settings.shaping()]

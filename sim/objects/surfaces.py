@@ -14,8 +14,10 @@ import trimesh
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects.mesh_file import check_indices, face_colours
+from sim.objects.mesh_file import check_indices, companions, face_colours
 from sim.objects.urdf import Part, read_base_link
+
+Stamp = tuple[int, int, int] | None  # state of a file: time, size, node; None where there is none
 
 _TEXTURE_SIDE = 1024  # texels; a camera pixel covers some 1 mm, so finer ones would only fill the memory
 
@@ -216,8 +218,13 @@ def _assemble(parts: list[tuple[_Faces, NDArray[np.float32]]]) -> ObjectMesh:
 
 
 @lru_cache(maxsize=2000)
-def _read_surface(urdf: Path) -> ObjectMesh:
-    """Returns what cameras see of a URDF's first link, in its own size; raises InputError."""
+def _read_surface(urdf: Path, stamps: tuple[Stamp, ...]) -> ObjectMesh:
+    """Returns what cameras see of a URDF's body, in its own size; raises InputError.
+
+    Args:
+        urdf: The file.
+        stamps: State of the file and of all that it names; another state is read anew.
+    """
     parts: list[tuple[_Faces, NDArray[np.float32]]] = []
     for visual in read_base_link(urdf).visuals:
         try:
@@ -234,12 +241,55 @@ def _read_surface(urdf: Path) -> ObjectMesh:
     return _assemble(parts)
 
 
-@lru_cache(maxsize=2000)
 def load_surface(urdf: Path, scale: float) -> ObjectMesh:
-    """Returns what cameras see of a URDF's first link, its lengths times ``scale``; raises InputError.
+    """Returns what cameras see of a URDF's body, its lengths times ``scale``; raises InputError.
 
     Textures are read once a URDF, whatever the scale; one that is missing or broken is warned of by
-    name, and its material's colour stands in for it.
+    name, and its material's colour stands in for it. A file that changed is read again.
     """
-    surface = _read_surface(urdf)
+    return _scaled_surface(urdf, scale, _stamps(urdf))
+
+
+@lru_cache(maxsize=2000)
+def _scaled_surface(urdf: Path, scale: float, stamps: tuple[Stamp, ...]) -> ObjectMesh:
+    surface = _read_surface(urdf, stamps)
     return replace(surface, vertices=surface.vertices * scale)
+
+
+def _stamps(urdf: Path) -> tuple[Stamp, ...]:
+    """Returns the state of a URDF, of the files that it names, and of the files that these name."""
+    own = _stamp(urdf)
+    named = [(file, _stamp(file)) for file in _named_files(urdf, own)]
+    beside = [_stamp(other) for file, stamp in named for other in _companion_files(file, stamp)]
+    return (own, *(stamp for _, stamp in named), *beside)
+
+
+def _stamp(path: Path) -> Stamp:
+    """Returns time, size and node of a file; None where there is none."""
+    try:
+        about = path.stat()
+    except (OSError, ValueError):
+        return None
+    return about.st_mtime_ns, about.st_size, about.st_ino
+
+
+@lru_cache(maxsize=10_000)
+def _named_files(urdf: Path, stamp: Stamp) -> tuple[Path, ...]:
+    """Returns the meshes and textures that a URDF's visuals name, none where it cannot be read."""
+    try:
+        visuals = read_base_link(urdf).visuals
+    except InputError:
+        return ()
+    files = [file for v in visuals for file in (v.shape.file if v.shape else None, v.texture) if file is not None]
+    return tuple(dict.fromkeys(files))
+
+
+@lru_cache(maxsize=10_000)
+def _companion_files(mesh: Path, stamp: Stamp) -> tuple[Path, ...]:
+    """Returns the material and texture files that a mesh names, none where it cannot be read."""
+    if mesh.suffix.lower() not in (".obj", ".gltf", ".ply"):
+        return ()
+    try:
+        return tuple(companions(mesh, mesh.read_bytes()))
+    except OSError:
+        return ()

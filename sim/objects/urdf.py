@@ -1,6 +1,6 @@
-"""URDF files, read once for all who ask: the first link's shapes, colours, and inertial frame.
+"""URDF files, read once for all who ask: the shapes, colours, and inertial frame of an object's one rigid body.
 
-PyBullet takes a URDF's first link for the object's base; an object to grasp is one link.
+Links that fixed joints hold together are one body, see ``merge_links``.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from urllib.parse import unquote
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
 from sim.files import atomic_path
-from sim.geometry import make_pose
+from sim.objects.fixed_links import merge_links
+from sim.objects.urdf_values import read_numbers, read_pose
 
 FloatArray = NDArray[np.float64]
 
@@ -100,12 +100,13 @@ class Link:
 
 
 def read_base_link(path: Path) -> Link:
-    """Returns a URDF's first link; one without visuals and collisions where the file has no link.
+    """Returns a URDF's body as one link; one without visuals and collisions where the file has no link.
 
     Raises:
-        InputError: The file cannot be read, or a number in the link is none.
+        InputError: The file cannot be read, a number in it is none, or its links are no rigid body.
     """
     root = _root(path)
+    _merge(root, path)
     materials = {m.get("name"): m for m in root.iter("material") if len(m)}
     link = root.find("link")
     if link is None:
@@ -114,7 +115,7 @@ def read_base_link(path: Path) -> Link:
         return Link(
             visuals=tuple(_part(e, path.parent, materials) for e in link.findall("visual")),
             collisions=tuple(_part(e, path.parent, materials) for e in link.findall("collision")),
-            inertial=_pose(link.find("inertial/origin")),
+            inertial=read_pose(link.find("inertial/origin")),
         )
     except ValueError as error:
         raise InputError(f"object file {path}: {error}; mend or remove it") from error
@@ -161,21 +162,20 @@ def check_urdf(path: Path) -> None:
     """Checks that a URDF is one rigid body with a mass, and that all the meshes it names are there.
 
     Raises:
-        InputError: It is no URDF, it has several links, or something in it is missing.
+        InputError: It is no URDF, its links are no rigid body, or something in it is missing.
     """
     root = _root(path)
     if any("xacro" in str(element.tag) for element in root.iter()):
         raise InputError("it is a xacro file; expand it first: xacro FILE > FILE.urdf")
     if root.tag != "robot":
         raise InputError(f"it is no URDF: its root is <{root.tag}>, not <robot>")
-    for joint in root.findall("joint"):
-        if joint.get("type") != "fixed":
-            raise InputError(
-                f"its joint '{joint.get('name')}' moves ({joint.get('type')}); an object is one rigid body"
-            )
+    try:
+        merge_links(root)
+    except ValueError as error:
+        raise InputError(str(error)) from error
     links = root.findall("link")
-    if len(links) != 1:
-        raise InputError(f"it has {len(links)} links; an object is one link: merge them into one")
+    if not links:
+        raise InputError("it has 0 links; an object is one rigid body: give it a link")
     link = read_base_link(path)
     for part in (*link.visuals, *link.collisions):
         if part.shape is not None and part.shape.file is not None and not part.shape.file.is_file():
@@ -184,7 +184,7 @@ def check_urdf(path: Path) -> None:
     if inertial is not None and mass is None:
         raise InputError("its <inertial> has no <mass>")
     try:
-        weighs = mass is None or 0 < _numbers(mass, "value", "0")[0] < np.inf
+        weighs = mass is None or 0 < read_numbers(mass, "value", "0")[0] < np.inf
     except ValueError:
         weighs = False
     if mass is not None and not weighs:
@@ -194,6 +194,8 @@ def check_urdf(path: Path) -> None:
 def needs_copy(path: Path) -> bool:
     """Returns whether Bullet needs a copy of a URDF, see ``write_copy``. Raises InputError."""
     root = _root(path)
+    if len(root.findall("link")) > 1:
+        return True
     unnamed = any(not (path.parent / mesh.get("filename", "")).is_file() for mesh in root.iter("mesh"))
     return unnamed or any(_lacks(link) for link in root.findall("link"))
 
@@ -207,6 +209,7 @@ def _lacks(link: ElementTree.Element) -> bool:
 def write_copy(path: Path, copy: Path) -> None:
     """Writes a URDF that Bullet reads as its author meant it.
 
+    Links that fixed joints hold together become one.
     Meshes and textures are named relative to the copy's folder. A link without collisions collides as it looks.
     An <inertial> without <inertia> gets one: Bullet wants it there, and computes its own from the shape.
 
@@ -218,6 +221,7 @@ def write_copy(path: Path, copy: Path) -> None:
         InputError: The URDF cannot be read.
     """
     root = _root(path)
+    _merge(root, path)
     for element in (*root.iter("mesh"), *root.iter("texture")):
         found = find_file(path.parent, element.get("filename", ""))
         element.set("filename", os.path.relpath(found.resolve(), copy.parent.resolve()))
@@ -232,6 +236,14 @@ def write_copy(path: Path, copy: Path) -> None:
                 collision.extend(child for child in visual if child.tag in ("origin", "geometry"))
     with atomic_path(copy) as part:
         ElementTree.ElementTree(root).write(part)
+
+
+def _merge(root: ElementTree.Element, path: Path) -> None:
+    """Merges the file's links into one; raises InputError."""
+    try:
+        merge_links(root)
+    except ValueError as error:
+        raise InputError(f"object file {path}: {error}; mend or remove it") from error
 
 
 def _root(path: Path) -> ElementTree.Element:
@@ -259,9 +271,9 @@ def _part(element: ElementTree.Element, folder: Path, materials: dict[str | None
     texture = None if material is None else material.find("texture")
     geometry = element.find("geometry")
     return Part(
-        pose=_pose(element.find("origin")),
+        pose=read_pose(element.find("origin")),
         shape=None if geometry is None or not len(geometry) else _shape(geometry[0], folder),
-        colour=None if colour is None or not colour.get("rgba") else _numbers(colour, "rgba", "0 0 0 1")[:3],
+        colour=None if colour is None or not colour.get("rgba") else read_numbers(colour, "rgba", "0 0 0 1")[:3],
         texture=None if texture is None else find_file(folder, texture.get("filename", "")),
     )
 
@@ -271,33 +283,8 @@ def _shape(element: ElementTree.Element, folder: Path) -> Shape:
     return Shape(
         kind=element.tag,
         file=find_file(folder, element.get("filename", "")) if element.tag == "mesh" else None,
-        scale=_numbers(element, "scale", "1 1 1"),
-        size=_numbers(element, "size", "1 1 1"),
-        radius=float(_numbers(element, "radius", "1")[0]),
-        length=float(_numbers(element, "length", "1")[0]),
+        scale=read_numbers(element, "scale", "1 1 1"),
+        size=read_numbers(element, "size", "1 1 1"),
+        radius=float(read_numbers(element, "radius", "1")[0]),
+        length=float(read_numbers(element, "length", "1")[0]),
     )
-
-
-def _pose(origin: ElementTree.Element | None) -> FloatArray:
-    """Returns the (4, 4) pose of an <origin>, whose rpy turns about the fixed x, y, z; raises ValueError."""
-    if origin is None:
-        return np.eye(4)
-    rotation = Rotation.from_euler("xyz", _numbers(origin, "rpy", "0 0 0")).as_matrix()
-    return make_pose(rotation, _numbers(origin, "xyz", "0 0 0"))
-
-
-def _numbers(element: ElementTree.Element, attribute: str, default: str) -> FloatArray:
-    """Returns an attribute's numbers, as many as the default has; raises ValueError.
-
-    A scale may be a single number for all three axes, as Bullet takes it. A colour may lack its opacity.
-    """
-    text, count = element.get(attribute) or default, len(default.split())
-    try:
-        numbers = np.array([float(word) for word in text.split()])
-    except ValueError:
-        numbers = np.zeros(0)
-    if attribute == "scale" and len(numbers) == 1:
-        return np.repeat(numbers, count)
-    if len(numbers) != count and not (attribute == "rgba" and len(numbers) == 3):
-        raise ValueError(f'{attribute}="{text}" of <{element.tag}> is not {count} number{"s" if count > 1 else ""}')
-    return numbers
