@@ -69,18 +69,20 @@ class Candidates:
         settings: DecoderSettings,
         usable: NDArray[np.bool_],
         logits: bool,
+        corner: tuple[int, int],
     ) -> None:
         """Takes the maps apart; ``usable`` (H, W) bool says where grasps may lie, and is true somewhere."""
         self.depth, self.camera, self.gripper, self.settings = depth, camera, gripper, settings
         self.inner, self.outer = search_windows(usable, depth, camera, gripper=gripper)
-        quality = maps.quality[:, :, *self.inner].float()
+        shown = [slice(part.start - at, part.stop - at) for part, at in zip(self.inner, corner, strict=True)]
+        quality = maps.quality[:, :, *shown].float()
         quality = torch.sigmoid(quality) if logits else quality
-        best, angle_bin = maps.angle[0][:, *self.inner].max(dim=0)
+        best, angle_bin = maps.angle[0][:, *shown].max(dim=0)
         best = torch.sigmoid(best.float()) if logits else best.float()
         score = (_smooth(quality, settings.smoothing_px)[0, 0] * best).clamp(min=_LEAST_SCORE).cpu().numpy()
         self.score: NDArray[np.float32] = np.where(usable[self.inner], score, np.float32(0))
         self.angle_bin, self.bins = angle_bin.cpu().numpy(), maps.angle.shape[1]
-        self.width, self.logits = maps.width[0], logits
+        self.width, self.logits = maps.width[0][:, *shown], logits
         self.image = np.ascontiguousarray(depth, np.float32)
         self.surface = np.ascontiguousarray(self.image[self.outer])
         self.slopes = edge_slopes(self.surface, camera)
@@ -101,11 +103,10 @@ class Candidates:
         """Returns row, column, angle and predicted width of the grasps at some flat pixels of the score."""
         row, col = np.divmod(pixels, self.score.shape[1])
         k = self.angle_bin[row, col]
-        row, col = row + self.inner[0].start, col + self.inner[1].start
         predicted = self.width[k, row, col].float()
         predicted = torch.sigmoid(predicted) if self.logits else predicted
         width = predicted.cpu().numpy().astype(np.float64) * self.gripper.max_opening
-        return row, col, bin_to_angle(k, self.bins), width
+        return row + self.inner[0].start, col + self.inner[1].start, bin_to_angle(k, self.bins), width
 
     def straightness(self, places: Places) -> NDArray[np.float64]:
         """Returns the score's factor for the edges under the fingers at some places, in [0, 1]."""
@@ -134,14 +135,21 @@ class Candidates:
         return np.where(free >= places.least, free, -np.inf)  # NaN is what is unknown
 
 
+def window_of(usable: NDArray[np.bool_]) -> Window:
+    """Returns the rows and columns that hold all usable pixels; the image's first pixel where there are none."""
+    if not usable.any():
+        return slice(0, 1), slice(0, 1)
+    rows, cols = (np.flatnonzero(usable.any(axis=axis))[[0, -1]] for axis in (1, 0))
+    return slice(int(rows[0]), int(rows[1]) + 1), slice(int(cols[0]), int(cols[1]) + 1)
+
+
 def search_windows(
     usable: NDArray[np.bool_], depth: NDArray[np.floating], camera: PinholeCamera, *, gripper: GripperGeometry
 ) -> tuple[Window, Window]:
     """Returns the window of the usable pixels, and one that is wider by what fingers can reach, rows and columns."""
+    inner = window_of(usable)
     if not usable.any():
-        return (slice(0, 1), slice(0, 1)), (slice(0, 1), slice(0, 1))
-    ends = [np.flatnonzero(usable.any(axis=axis))[[0, -1]] for axis in (1, 0)]
-    inner = slice(int(ends[0][0]), int(ends[0][1]) + 1), slice(int(ends[1][0]), int(ends[1][1]) + 1)
+        return inner, inner
     nearest = float(depth[inner][usable[inner]].min())
     reach = int(max(camera.intrinsics[0, 0], camera.intrinsics[1, 1]) * gripper.max_opening / nearest) + 8
     outer = slice(max(0, inner[0].start - reach), inner[0].stop + reach)

@@ -29,6 +29,7 @@ def decode(
     allowed: NDArray[np.bool_] | None = None,
     logits: bool = False,
     weight: NDArray[np.float32] | None = None,
+    corner: tuple[int, int] = (0, 0),
 ) -> PixelGrasps:
     """Returns up to ``count`` executable grasps, best first; a shorter list is the beginning of a longer one.
 
@@ -53,6 +54,8 @@ def decode(
         logits: Whether the maps are a network's logits, not probabilities: the sigmoid is then taken only of
             those values that are needed, a few of each pixel's 37.
         weight: (H, W) float32 in [0, 1], factor on the pixels' scores; None is 1.
+        corner: Row and column of the maps' first pixel in the image, where they show only a part of it. Grasps may
+            lie only there.
 
     Returns:
         The grasps; their quality is the score by which they were chosen, and falls along the list.
@@ -61,7 +64,9 @@ def decode(
     usable = depth > 0 if allowed is None else (depth > 0) & allowed
     if not usable.any():
         return PixelGrasps(*np.zeros((6, 0)))
-    candidates = Candidates(maps, depth, camera, gripper=gripper, settings=settings, usable=usable, logits=logits)
+    candidates = Candidates(
+        maps, depth, camera, gripper=gripper, settings=settings, usable=usable, logits=logits, corner=corner
+    )
     if weight is not None:
         candidates.score *= weight[candidates.inner]
     search = _Search(candidates)
