@@ -118,6 +118,7 @@ class _Search:
         self.share = np.where(np.arange(len(pixels)) < peaks, 1.0, self.settings.repeat)
         self.most = self.score * self.share  # or the score itself, of those that were tried
         self.lowered, self.free = np.ones(len(pixels)), np.zeros(len(pixels))
+        self.visited = np.zeros(len(pixels), np.bool_)
         self.state, self.way = np.zeros(len(pixels), np.int8), np.zeros(len(pixels), np.int64)
         self.chosen: list[int] = []
         self.qualities: list[float] = []
@@ -174,9 +175,12 @@ class _Search:
         self.chosen.append(index)
         self.qualities.append(float(self.most[index]))
         self.most[index] = 0.0
-        s = self.settings
+        s, camera = self.settings, self.candidates.camera
+        row, col = self.row[index], self.col[index]
+        place = s.place * min(camera.intrinsics[0, 0], camera.intrinsics[1, 1]) / self.candidates.image[row, col]
         near = float(s.suppression_px) ** 2, float(s.spacing_angle), float(s.repeat)
-        _lower_near(self.most, self.lowered, index, self.row, self.col, self.angle, near)
+        seats = self.row, self.col, self.angle
+        _lower_near(self.most, self.lowered, self.visited, index, seats, near, (float(place) ** 2, float(s.revisit)))
 
     def grasps(self) -> PixelGrasps:
         """Returns the chosen grasps, in order."""
@@ -191,16 +195,25 @@ class _Search:
 def _lower_near(
     most: NDArray[np.float64],
     lowered: NDArray[np.float64],
+    visited: NDArray[np.bool_],
     index: int,
-    rows: NDArray[np.int64],
-    cols: NDArray[np.int64],
-    angles: NDArray[np.float64],
+    seats: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
     near: tuple[float, float, float],
+    place: tuple[float, float],
 ) -> None:
-    """Lowers the scores of candidates near a chosen one; ``near`` = (squared distance, angle, factor)."""
+    """Lowers the scores of candidates near a chosen one.
+
+    ``near`` = (squared distance, angle, factor) counts each time, ``place`` = (squared distance, factor) the first.
+    """
+    rows, cols, angles = seats
     for i in range(len(most)):
-        if (rows[i] - rows[index]) ** 2 + (cols[i] - cols[index]) ** 2 > near[0]:
-            continue
-        if abs((angles[i] - angles[index] + np.pi / 2) % np.pi - np.pi / 2) < near[1]:
-            most[i] *= near[2]
-            lowered[i] *= near[2]
+        apart = (rows[i] - rows[index]) ** 2 + (cols[i] - cols[index]) ** 2
+        factor = 1.0
+        if apart <= place[0] and not visited[i]:
+            visited[i] = True
+            factor = place[1]
+        if apart <= near[0] and abs((angles[i] - angles[index] + np.pi / 2) % np.pi - np.pi / 2) < near[1]:
+            factor *= near[2]
+        if factor != 1:
+            most[i] *= factor
+            lowered[i] *= factor
