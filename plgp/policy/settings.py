@@ -20,8 +20,8 @@ class DecoderSettings:
         spacing_angle: That angle, radians.
         repeat: Factor on the score of a grasp for each one chosen before within that distance, in (0, 1].
         place: Distance within which grasps count as at one place, metres.
-        revisit: Factor on the score of all other grasps at a place, once, when the first there is chosen, in (0, 1]:
-            distinct places come first, where they are nearly as good.
+        revisit: Factor on the score of all other grasps at a place, once, when the first there is chosen, in (0, 1].
+            Below 1, distinct places come first where they are nearly as good.
         extra_opening: Opening beyond the predicted width, up to the gripper's L4. Wider openings, and then fingers that
             pass closer, are tried for grasps that are not executable so, at a lower score.
         min_depth: Least depth that a grasp must be able to go to.
@@ -40,7 +40,7 @@ class DecoderSettings:
     spacing_angle: float = 0.5
     repeat: float = 0.9
     place: float = 0.03
-    revisit: float = 0.8
+    revisit: float = 1.0
     extra_opening: float = 0.010
     min_depth: float = 0.005
     margin: float = 0.0025

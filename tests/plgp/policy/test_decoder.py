@@ -24,6 +24,7 @@ from plgp.targets import GraspMaps
 from sim.benchmark import BenchmarkSettings, observe
 from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import PinholeCamera, overhead_pose
+from sim.errors import InputError
 from sim.grasp import bin_to_angle, deepest_free_depth
 from sim.gripper import GripperGeometry
 
@@ -89,12 +90,16 @@ def obvious_decode(maps, seen, count, rules):
         for i in np.flatnonzero(free >= least):
             value = score[row[i], col[i]] * min(1, free[i] / rules.full_depth) * share[i] * factor
             left.setdefault((row[i], col[i]), [theta[i], opening[i], free[i], value])
-    picked = []
+    picked, visited = [], set()
     while len(picked) < count and left:
         place = max(left, key=lambda p: left[p][3])
         one = left.pop(place)
         picked.append((*place, *one))
+        reach = rules.place * CAMERA.intrinsics[0, 0] / seen.depth[place]
         for other, values in left.items():
+            if other not in visited and np.hypot(other[0] - place[0], other[1] - place[1]) <= reach:
+                visited.add(other)
+                values[3] *= rules.revisit
             turn = abs((values[0] - one[0] + np.pi / 2) % np.pi - np.pi / 2)
             near = np.hypot(other[0] - place[0], other[1] - place[1]) <= rules.suppression_px
             if near and turn < rules.spacing_angle:
@@ -106,7 +111,7 @@ def obvious_decode(maps, seen, count, rules):
 @pytest.mark.parametrize("kind", ["untrained", "peaked"])
 def test_the_ranking_is_the_obvious_twins(seen, kind, count):
     maps = peaked(seen) if kind == "peaked" else untrained().predict(seen.rgb, seen.depth)
-    rules = DecoderSettings(pool=2000)
+    rules = DecoderSettings(pool=2000, revisit=0.75 if kind == "peaked" else 1.0)
     allowed = TRAY.mask(seen.depth, seen.camera)
     grasps = decode(maps, seen.depth, seen.camera, gripper=GRIPPER, count=count, settings=rules, allowed=allowed)
     slow = obvious_decode(maps, seen, count, rules)
@@ -175,6 +180,42 @@ def test_the_first_grasps_are_distinct_places():
     apart = np.hypot(*(places[:, None] - places[None]).transpose(2, 0, 1))[np.triu_indices(10, 1)]
     assert apart.min() > 4
     assert len({int(col) // 60 for col in places[:, 1]}) >= 3
+
+
+@pytest.mark.parametrize("count", [10, 50])
+@pytest.mark.parametrize("objects", [2, 5, 8])
+def test_a_place_that_was_chosen_waits_for_others_that_are_nearly_as_good(objects, count):
+    """With ``revisit``, the ten best lie on as many objects as there are, whatever the length of the list."""
+    depth, box = np.full((480, 640), 0.6, np.float32), np.zeros((480, 640), bool)
+    columns = np.linspace(120, 500, objects).astype(int)
+    for col in columns:
+        box[200:240, col : col + 20] = True
+    depth[box] = 0.57
+    maps = maps_on(box)
+    maps.quality[..., :160] *= 0.9
+    rules = DecoderSettings(revisit=0.7)
+    grasps = decode(maps, depth, CAMERA, gripper=GRIPPER, count=count, settings=rules)
+    first = decode(maps, depth, CAMERA, gripper=GRIPPER, count=1)
+    assert (grasps.row[0], grasps.col[0]) == (first.row[0], first.col[0])
+    assert len({int(np.abs(columns + 10 - col).argmin()) for col in grasps.col[:10]}) == objects
+    assert (np.diff(grasps.quality) <= 0).all()
+
+
+def test_a_place_that_is_much_worse_does_not_come_early():
+    depth, box = np.full((480, 640), 0.6, np.float32), np.zeros((480, 640), bool)
+    box[200:260, 200:220] = box[200:260, 400:420] = True
+    depth[box] = 0.57
+    maps = maps_on(box)
+    maps.quality[..., 400:420] *= 0.3
+    rules = DecoderSettings(revisit=0.7)
+    grasps = decode(maps, depth, CAMERA, gripper=GRIPPER, count=50, settings=rules)
+    assert (grasps.col[:10] < 300).all()
+
+
+@pytest.mark.parametrize("wrong", [{"revisit": 0}, {"revisit": 1.1}, {"place": -0.01}, {"place": np.nan}])
+def test_settings_of_places_out_of_range_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        DecoderSettings(**wrong)
 
 
 def test_edges_that_run_straight_across_the_fingers_have_no_spread():
