@@ -126,9 +126,9 @@ class _Search:
 
     def advance(self) -> bool:
         """Chooses the candidate on top, or finds out more of it and of those behind it; returns False at the end."""
-        top = int(self.most.argmax())
-        if self.most[top] <= 0:
+        if not self.most.any():
             return False
+        top = int(self.most.argmax())
         if self.state[top] == _TRIED:
             self._choose(top)
         elif self.state[top] == _BOUNDED:

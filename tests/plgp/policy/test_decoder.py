@@ -201,6 +201,14 @@ def test_a_place_that_was_chosen_waits_for_others_that_are_nearly_as_good(object
     assert (np.diff(grasps.quality) <= 0).all()
 
 
+def test_nothing_to_try_gives_an_empty_list():
+    depth, box = plateau((0.03, 0.06), 0.03)
+    at = {"gripper": GRIPPER, "count": 5}
+    assert len(decode(maps_on(box), depth, CAMERA, **at, weight=np.zeros(depth.shape, np.float32))) == 0
+    assert len(decode(maps_on(box), depth, CAMERA, **at, settings=DecoderSettings(pool=0))) == 0
+    assert len(decode(maps_on(box), np.full_like(depth, 0.6), CAMERA, **at)) == 0  # bare floor
+
+
 def test_a_place_that_is_much_worse_does_not_come_early():
     depth, box = np.full((480, 640), 0.6, np.float32), np.zeros((480, 640), bool)
     box[200:260, 200:220] = box[200:260, 400:420] = True
