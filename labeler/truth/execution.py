@@ -7,7 +7,6 @@ attempt of the benchmark (``sim.benchmark``).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,6 +29,7 @@ from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
 from sim.identity.objects import digest_meshes
 from sim.objects import ObjectSet
+from sim.objects.named import named_set
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.scene import SceneState
 
@@ -58,7 +58,7 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
 
     Args:
         data: The data set.
-        folder: Folder of its URDFs; not needed for PyBullet's objects.
+        folder: Folder of its URDFs; not needed for PyBullet's and procedural objects.
 
     Raises:
         InputError: They are not found, or are not the same files.
@@ -69,8 +69,8 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
     name = str(recipe["name"])
     if folder is not None:
         found = ObjectSet.from_folder(folder, scale=data.read(0, ("objects",))["objects"][0].scale)
-    elif match := re.fullmatch(r"pybullet-(\d+)-(\d+)", name):
-        found = ObjectSet.pybullet(int(match[1]), int(match[2]))
+    elif (made := named_set(name)) is not None:
+        found = made
     else:
         raise InputError(f"{data.folder} was made from the objects '{name}'; give their folder: objects=FOLDER")
     meshes = str(recipe.get("meshes", ""))  # not noted in data sets of an older plgp

@@ -15,6 +15,7 @@ from sim.files import checksum
 from sim.objects import collections
 from sim.objects.mesh_file import MESH_SUFFIXES
 from sim.objects.meshes import default_cache, prepare_meshes
+from sim.objects.procedural.numbered import procedural_set
 from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
 from sim.objects.urdf import check_urdf, mesh_files, needs_copy, write_copy
@@ -123,6 +124,21 @@ class ObjectSet:
             if i not in _BROKEN_PYBULLET_OBJECTS
         )
         return cls(f"pybullet-{first}-{last}", tuple(models))
+
+    @classmethod
+    def procedural(
+        cls,
+        seed: int = 0,
+        first: int = 0,
+        last: int = 999,
+        *,
+        families: str | Sequence[str] = "all",
+        cache: str | Path | None = None,
+        workers: int = -1,
+    ) -> ObjectSet:
+        """Returns household-like objects ``first`` ... ``last`` of a seed; see ``procedural_set``."""
+        name, found = procedural_set(seed, first, last, families=families, cache=cache, workers=workers)
+        return cls(name, tuple(ObjectModel(n, urdf, own_inertia=True) for n, urdf in found.items()))
 
     @classmethod
     def from_folder(cls, path: str | Path, *, pattern: str = "**/*", **options: Unpack[LoadOptions]) -> ObjectSet:
