@@ -8,7 +8,7 @@ from numpy.random import Generator
 from sim.objects.procedural.shapes import FOAM, PLASTIC, RUBBER, WOOD, Piece, Shape, bright, plain, printed
 from sim.objects.procedural.solids import joined, prism, rectangle, rounded, turned
 
-_ACROSS = np.array([[1, 0, 0], [0, 0, -1.0], [0, 1, 0]])  # turns z into -y
+_ACROSS = np.array([[1, 0, 0], [0, 0, -1.0], [0, 1, 0]])  # turns y into z, z into -y
 _LIE = np.array([[0, 0, 1.0], [0, 1, 0], [-1, 0, 0]])  # turns z into x
 
 
@@ -62,7 +62,7 @@ def car(rng: Generator) -> Shape:
     tall, wheel = rng.uniform(0.013, 0.022), rng.uniform(0.008, 0.013)
     body = prism(rectangle(length, width, 0.005), tall, bevel=0.002)
     side = np.array([(-0.3, 0), (0.25, 0), (0.12, 1), (-0.2, 1)]) * np.array([length, rng.uniform(0.7, 1.0) * tall])
-    cabin = prism(side, 0.86 * width).moved((0, 0, tall / 2 - 0.001), _ACROSS.T @ np.diag([1.0, 1.0, 1.0]))
+    cabin = prism(side, 0.86 * width).moved((0, 0, tall / 2 - 0.001), _ACROSS)
     disc = turned([(wheel, -0.004), (wheel, 0.004)], 14)
     wheels = joined(disc.moved((x * length, y * (width / 2), -tall / 2), _ACROSS) for x in (-0.3, 0.3) for y in (-1, 1))
     colour, density = bright(rng), rng.uniform(400, 1600)
