@@ -29,7 +29,7 @@ PRESETS = {
     "policy/untrained.yaml": {"untrained"},
     "scene_set/drop.yaml": {"workers"},
 }
-GRIPPERS = {"finger_width", "finger_thickness", "finger_length", "max_opening", "palm_width", "palm_thickness"}
+GRIPPERS = {"finger_width", "finger_thickness", "finger_length", "max_opening", "palm_width", "palm_thickness", "force"}
 PRESETS |= {f"gripper/{name}.yaml": GRIPPERS for name in ("franka", "robotiq_2f85", "robotiq_2f140")}
 
 

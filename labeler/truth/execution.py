@@ -33,6 +33,8 @@ from sim.objects.named import named_set
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.scene import SceneState
 
+FORMER_FORCE = 30.0  # newtons: of every hand, in data sets of the time when a recipe did not name it
+
 
 def check_arguments(command: str, counts: Mapping[str, int], *, seed: int, friction: float) -> None:
     """Checks what the commands of this room share.
@@ -128,7 +130,7 @@ def rebuild_scene(recipe: Mapping[str, Any], objects: ObjectSet, frame: Frame) -
     """
     models = tuple(replace(objects.model(o.name), scale=o.scale) for o in frame["objects"])
     poses = np.array([o.pose_world for o in frame["objects"]])
-    return SceneState(models, poses, TraySettings(**recipe["scene"]["tray"]))
+    return SceneState(models, poses, TraySettings.from_saved(recipe["scene"]["tray"]))
 
 
 def make_job(
@@ -162,7 +164,8 @@ def make_job(
         object=[names[int(value)] for value in owners],
     )
     state = rebuild_scene(recipe, objects, frame)
-    physics, gripper = PhysicsSettings(**recipe["scene"]["physics"]), GripperGeometry(**recipe["gripper"])
+    physics = PhysicsSettings(**recipe["scene"]["physics"])
+    gripper = GripperGeometry(**{"force": FORMER_FORCE, **recipe["gripper"]})
     return Job(state, physics, gripper, poses, heads, [o.name for o in frame["objects"]])
 
 
