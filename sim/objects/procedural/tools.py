@@ -74,9 +74,10 @@ def clamp(rng: Generator) -> Shape:
     """Draws a C-clamp: a bow, a screw through its lower arm, a bar across the screw."""
     depth, high, side = rng.uniform(0.035, 0.055), rng.uniform(0.05, 0.085), rng.uniform(0.008, 0.012)
     back = _box((-side, 0), (-side / 2, side / 2), (0, high))
-    arms = [_box((-side, depth), (-side / 2, side / 2), (z, z + side)) for z in (0.0, high - side)]
+    at = (0.02 * side, high - 0.98 * side)
+    arms = [_box((-0.5 * side, depth), (-0.48 * side, 0.48 * side), (z, z + 0.96 * side)) for z in at]
     screw = turned([(0.004, -0.03), (0.004, 0.4 * high)], 10).moved((depth - 0.006, 0, 0))
-    pad = turned([(0.008, 0.4 * high), (0.008, 0.4 * high + 0.004)], 12).moved((depth - 0.006, 0, 0))
+    pad = turned([(0.008, 0.39 * high), (0.008, 0.39 * high + 0.005)], 12).moved((depth - 0.006, 0, 0))
     bar = _box((depth - 0.026, depth + 0.014), (-0.0025, 0.0025), (-0.03, -0.025))
     return Shape(
         family="clamp",

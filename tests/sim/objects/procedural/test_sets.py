@@ -120,6 +120,7 @@ def test_the_files_hold_what_was_drawn():
         shape, mesh = make_shape(0, i), model.mesh()
         weights, body = weigh(shape), trimesh.Trimesh(mesh.vertices, mesh.faces)
         drawn = np.vstack([piece.solid.surface.vertices for piece in shape.pieces]) - weights.centre
+        assert body.is_watertight
         assert np.allclose(body.bounds, [drawn.min(0), drawn.max(0)], atol=1e-6)
         assert body.volume == pytest.approx(sum(p.solid.surface.volume for p in shape.pieces), rel=1e-3)
         assert f'<mass value="{weights.mass:.6f}"/>' in model.urdf.read_text()
