@@ -63,7 +63,7 @@ def test_labels_of_a_seeded_view(view, preset):
 
 
 def test_hash_of_a_recipe():
-    """Data sets on disk are found by it; it has changed since a recipe names the tray's friction and the hand's force."""
+    """Data sets on disk are found by it; it is another since recipes name the tray's friction and the hand's force."""
     assert RECIPE.hash == RECIPE_HASH
 
 
