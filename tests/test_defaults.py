@@ -21,6 +21,8 @@ PRESETS = {
         *("max_flatness", "undercut", "relaxed", "relaxed_labels"),
     },
     "network/smp_unet_lite0.yaml": {"encoder", "encoder_weights", "colours"},
+    "objects/procedural_novel.yaml": {"seed", "families"},
+    "objects/procedural_seen.yaml": {"last", "families"},
     "objects/pybullet_novel.yaml": {"first", "last"},
     "policy/contact_graspnet_topdown.yaml": {"top_down_max_angle"},
     "policy/random-free.yaml": {"redraw"},

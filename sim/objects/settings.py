@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -131,6 +132,37 @@ def box_sides(vertices: FloatArray) -> FloatArray:
     if not sides[1] > 0:
         raise InputError("it is flat: it has no volume")
     return sides
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectSource:
+    """How an object set was made: all that is needed to make it again.
+
+    Attributes:
+        loader: Name of the ``ObjectSet`` method that made it, such as "from_folder".
+        arguments: Its arguments as JSON holds them; ``path`` and ``root`` are absolute. Those that shape no object
+            (cache, workers) are left out.
+    """
+
+    loader: str
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, loader: str, **arguments: Any) -> ObjectSource:
+        """Returns the source of a set with the arguments of its loader."""
+        shaping = {k: v for k, v in arguments.items() if k not in ("cache", "workers")}
+        if "path" in shaping:  # today's defaults are written out: another plgp may have others
+            shaping["meshes"] = shaping.get("meshes") or MeshSettings()
+        return cls(loader=loader, arguments={k: _plain(v) for k, v in shaping.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Returns an argument as JSON holds it."""
+    if isinstance(value, MeshSettings):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value.expanduser().absolute())
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
 class MeshOptions(TypedDict, total=False):
