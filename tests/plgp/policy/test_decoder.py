@@ -198,7 +198,7 @@ def test_a_place_that_was_chosen_waits_for_others_that_are_nearly_as_good(object
     first = decode(maps, depth, CAMERA, gripper=GRIPPER, count=1)
     assert (grasps.row[0], grasps.col[0]) == (first.row[0], first.col[0])
     assert len({int(np.abs(columns + 10 - col).argmin()) for col in grasps.col[:10]}) == objects
-    assert (np.diff(grasps.quality) <= 0).all()
+    assert (np.diff(grasps.quality) <= 1e-12).all()  # factors multiply in either order
 
 
 def test_nothing_to_try_gives_an_empty_list():
