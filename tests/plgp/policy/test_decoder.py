@@ -185,11 +185,11 @@ def test_the_first_grasps_are_distinct_places():
 @pytest.mark.parametrize("count", [10, 50])
 @pytest.mark.parametrize("objects", [2, 5, 8])
 def test_a_place_that_was_chosen_waits_for_others_that_are_nearly_as_good(objects, count):
-    """With ``revisit``, the ten best lie on as many objects as there are, whatever the length of the list."""
+    """With ``revisit``, the ten best lie on as many small objects as there are, whatever the length of the list."""
     depth, box = np.full((480, 640), 0.6, np.float32), np.zeros((480, 640), bool)
     columns = np.linspace(120, 500, objects).astype(int)
     for col in columns:
-        box[200:240, col : col + 20] = True
+        box[200:224, col : col + 20] = True  # smaller than a place, 29 px
     depth[box] = 0.57
     maps = maps_on(box)
     maps.quality[..., :160] *= 0.9
