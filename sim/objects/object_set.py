@@ -142,7 +142,9 @@ class ObjectSet:
     ) -> ObjectSet:
         """Returns household-like objects ``first`` ... ``last`` of a seed; see ``procedural_set``."""
         name, found = procedural_set(seed, first, last, families=families, cache=cache, workers=workers)
-        return cls(name, tuple(ObjectModel(n, urdf, own_inertia=True) for n, urdf in found.items()))
+        models = tuple(ObjectModel(n, urdf, own_inertia=True) for n, urdf in found.items())
+        source = ObjectSource.of("procedural", seed=seed, first=first, last=last, families=families)
+        return cls(name, models, source=source)
 
     @classmethod
     def from_folder(cls, path: str | Path, *, pattern: str = "**/*", **options: Unpack[LoadOptions]) -> ObjectSet:
