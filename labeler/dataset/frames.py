@@ -10,6 +10,7 @@ from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import label_view
 from labeler.shards import Frame
 from sim.camera import ParallelCamera, PinholeCamera, random_view_pose
+from sim.depth_noise.model import noise_for_camera
 from sim.errors import InputError
 from sim.render import render_view
 from sim.scene import Scene, SceneState
@@ -35,6 +36,7 @@ def make_frames(recipe: DataSetRecipe, scene: int) -> Iterator[Frame]:
     rng = np.random.default_rng([recipe.seed, scene])
     state = _make_scene(recipe, scene, rng)
     parallel = ParallelCamera.covering(recipe.pixels_per_metre, recipe.parallel_extent)
+    noise = noise_for_camera(recipe.depth_noise, float(recipe.camera.intrinsics[0, 0]))
     for number in range(recipe.views):
         pose = random_view_pose(rng, recipe.camera_height, recipe.max_offset)
         camera = PinholeCamera(recipe.camera.width, recipe.camera.height, recipe.camera.intrinsics, pose)
@@ -47,7 +49,7 @@ def make_frames(recipe: DataSetRecipe, scene: int) -> Iterator[Frame]:
         yield {
             "rgb": view.rgb,
             "depth": view.depth,
-            "depth_noisy": recipe.depth_noise(view.depth, rng),
+            "depth_noisy": noise(view.depth, rng),
             "instance_mask": view.instance_mask.astype(np.uint8),
             "grasps": label_view(view, recipe.gripper, recipe.labels),
             "intrinsics": camera.intrinsics,

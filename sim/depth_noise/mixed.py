@@ -80,14 +80,14 @@ def load_preset(name: str) -> Noise:
         InputError: There is no such preset.
     """
     from hydra.utils import instantiate
-    from omegaconf import OmegaConf
+    from omegaconf import DictConfig, OmegaConf
 
     folder = conf_folder() / "depth_noise"
     known = sorted(path.stem for path in folder.glob("*.yaml"))
     if name not in known:
         raise InputError(f"unknown depth_noise '{name}'; choose one of {', '.join(known)}")
     content = OmegaConf.load(folder / f"{name}.yaml")
-    if not OmegaConf.is_dict(content):
+    if not isinstance(content, DictConfig):
         raise InputError(f"{folder / name}.yaml holds no settings; give a _target_ and its numbers")
     parts = {part.split("@")[0]: load_preset(part.split("@")[0]) for part in content.get("defaults", [])}
     if parts:

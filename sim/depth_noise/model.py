@@ -60,5 +60,5 @@ def describe_noise(noise: Noise) -> dict[str, Any]:
     parts = getattr(noise, "noises", None)
     if isinstance(parts, dict):
         return {"kind": kind, "noises": {name: describe_noise(part) for name, part in parts.items()}}
-    settings = asdict(noise) if is_dataclass(noise) and not isinstance(noise, type) else {}
+    settings: dict[str, Any] = asdict(noise) if is_dataclass(noise) and not isinstance(noise, type) else {}
     return settings if type(noise) is DepthNoise else {"kind": kind, **settings}

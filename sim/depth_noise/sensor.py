@@ -27,17 +27,18 @@ class SensorNoise:
 
     Attributes:
         sigma: Standard deviation of the depth error from pixel to pixel, metres, at any depth.
-        sigma_square: Growth of that deviation with the squared depth, 1/m: stereo's (Nguyen 2012).
+        sigma_square: Growth of that deviation with the squared depth, 1/m: stereo's.
         grid: Correlation length of that error, pixels.
-        bend: Standard deviation of the error that bends planes, over the squared depth, 1/m.
+        bend: Standard deviation of the error that bends planes, metres, at any depth.
+        bend_square: Growth of that deviation with the squared depth, 1/m.
         bend_grid: Correlation length of that error, pixels.
         unit: Step of the depth, metres; 0 rounds nothing.
         inverse_step: Step of the inverse depth, 1/m: that of the disparity over focal length and baseline; 0 rounds
             nothing.
         baseline: Place of the second eye along the camera's x, metres; 0 throws no shadow. Shadows fall to the left of
             things where it is positive.
-        band: Whether what lies outside the second eye's image is missing too: a band along one side of the frame.
-        border: Share of the frame that is missing along its border, [0, 1].
+        border: Share of the frame that is missing along its border, [0, 1]: what the second eye does not look at.
+        band: Whether that border is one band on the side to which shadows fall, as stereo's is, or a frame.
         hole_share: Share of the pixels that is missing by chance, in blobs, [0, 1].
         hole_grid: Correlation length of those blobs, pixels.
         grazing_low: Angle of incidence from which pixels are lost, degrees. A step of the depth is a steep surface.
@@ -49,12 +50,13 @@ class SensorNoise:
     sigma_square: float = 0.0
     grid: int = 2
     bend: float = 0.0
+    bend_square: float = 0.0
     bend_grid: int = 64
     unit: float = 0.0
     inverse_step: float = 0.0
     baseline: float = 0.0
-    band: bool = False
     border: float = 0.0
+    band: bool = False
     hole_share: float = 0.0
     hole_grid: int = 8
     grazing_low: float = 80.0
@@ -63,7 +65,7 @@ class SensorNoise:
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
-        limits = dict.fromkeys(("sigma", "sigma_square", "bend", "unit", "inverse_step"), NOT_NEGATIVE)
+        limits = dict.fromkeys(("sigma", "sigma_square", "bend", "bend_square", "unit", "inverse_step"), NOT_NEGATIVE)
         limits |= dict.fromkeys(("grid", "bend_grid", "hole_grid"), COUNT)
         limits |= {"baseline": FINITE, "border": SHARE, "hole_share": SHARE, "focal_px": POSITIVE}
         limits |= {"grazing_low": _ANGLE, "grazing_high": _ANGLE}
@@ -96,12 +98,12 @@ class SensorNoise:
         )
         lost = self._border(holes) if self.border > 0 else np.zeros(clean.shape, np.bool_)
         if self.baseline != 0:
-            hide_shadow(clean, float(self.focal_px * self.baseline), self.band, lost)
+            hide_shadow(clean, float(self.focal_px * self.baseline), lost)
         low, high = np.radians(self.grazing_low), np.radians(self.grazing_high)
         chance = float(ndtri(self.hole_share))
         lose_pixels(clean, holes, np.array([self.focal_px, low, max(high, low + 1e-6), chance]), lost)
-        numbers = np.array([self.sigma, self.sigma_square, self.bend, self.inverse_step, self.unit], np.float64)
-        return disturb(clean, lost, fine, bend, numbers)
+        growth = np.array([self.sigma, self.sigma_square, self.bend, self.bend_square], np.float64)
+        return disturb(clean, lost, fine, bend, np.append(growth, [self.inverse_step, self.unit]))
 
     def with_focal(self, focal_px: float) -> SensorNoise:
         """Returns the noise for a camera of that focal length, pixels."""
@@ -110,8 +112,13 @@ class SensorNoise:
     def _border(self, field: FloatImage) -> NDArray[np.bool_]:
         """Returns what is missing along the frame's border, (H, W) bool; its edge follows the field."""
         height, width = field.shape
-        margin = (1 - np.sqrt(1 - self.border)) / 2  # of the frame's width and height, on each side
+        ragged = 1 + np.float32(_FRAY) * np.clip(field, -3, 3)
         rows, cols = ((np.arange(n, dtype=np.float32) + 0.5) / n for n in (height, width))
+        band: NDArray[np.bool_]
+        if self.band:
+            band = (cols if self.baseline >= 0 else 1 - cols)[None] < np.float32(self.border) * ragged
+            return band
+        margin = np.float32((1 - np.sqrt(1 - self.border)) / 2)  # of the frame's width and height, on each side
         inward = np.minimum(np.minimum(rows, 1 - rows)[:, None], np.minimum(cols, 1 - cols)[None])
-        missing: NDArray[np.bool_] = inward < np.float32(margin) * (1 + np.float32(_FRAY) * np.clip(field, -3, 3))
-        return missing
+        band = inward < margin * ragged
+        return band

@@ -13,7 +13,7 @@ FloatImage = NDArray[np.float32]
 
 
 @compiled
-def hide_shadow(depth: FloatImage, shift: float, whole: bool, out: NDArray[np.bool_]) -> None:
+def hide_shadow(depth: FloatImage, shift: float, out: NDArray[np.bool_]) -> None:
     """Marks the pixels that the second eye of a sensor does not see: a right camera, or a projector.
 
     Pixel x of a row stands at x - shift / depth in the second eye's row. A pixel is in the shadow where a pixel on the
@@ -23,7 +23,6 @@ def hide_shadow(depth: FloatImage, shift: float, whole: bool, out: NDArray[np.bo
     Args:
         depth: (H, W) float32, metres, 0 = missing.
         shift: Focal length times baseline, pixels times metres; its sign is the second eye's side along x.
-        whole: Whether pixels that lie outside the second eye's image are marked as well.
         out: (H, W) bool, set to True where a pixel is not seen.
     """
     height, width = depth.shape
@@ -36,7 +35,7 @@ def hide_shadow(depth: FloatImage, shift: float, whole: bool, out: NDArray[np.bo
             if z <= 0:
                 continue
             place = float(width - 1 - k) - abs(shift) / z
-            if place >= foremost or (whole and place < 0):
+            if place >= foremost:
                 out[row, col] = True
             if place < foremost:
                 foremost = place
@@ -98,22 +97,22 @@ def disturb(
         lost: (H, W) bool.
         fine: (H, W) float32, standard normal: the error from pixel to pixel.
         bend: (H, W) float32, standard normal: the error that bends planes.
-        numbers: (5,) float64: error in metres, error over the squared depth in 1/m, bend over the squared depth in
-            1/m, step of the inverse depth in 1/m, step of the depth in metres; 0 rounds nothing.
+        numbers: (6,) float64: error in metres and its growth with the squared depth in 1/m; the same two of the bend;
+            step of the inverse depth in 1/m; step of the depth in metres. A step of 0 rounds nothing.
 
     Returns:
         (H, W) float32, metres, 0 = missing.
     """
     height, width = depth.shape
     noisy = np.zeros((height, width), np.float32)
-    sigma, square, bent, inverse, unit = numbers[0], numbers[1], numbers[2], numbers[3], numbers[4]
+    sigma, sigma_square, bent, bent_square, inverse, unit = numbers
     for row in range(height):
         for col in range(width):
             z = float(depth[row, col])
             if z <= 0 or lost[row, col]:
                 continue
             z2 = z * z
-            z += (sigma + square * z2) * fine[row, col] + bent * z2 * bend[row, col]
+            z += (sigma + sigma_square * z2) * fine[row, col] + (bent + bent_square * z2) * bend[row, col]
             z = max(z, 1e-3)
             if inverse > 0:
                 z = 1.0 / (max(1.0, np.floor(1.0 / (z * inverse) + 0.5)) * inverse)
