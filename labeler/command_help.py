@@ -67,7 +67,7 @@ lifts its object? The figure goes into DIR/dataset.json under "truth" and its fr
   friction=0.4    of the fingertips; several with commas between
   seed=0          draws the labels
   workers=2       processes
-  objects=FOLDER  the URDFs that the data set was made from, where they are not PyBullet's
+  objects=FOLDER  the objects that the data set was made from, where they no longer lie where they lay
   recall=true     also executes random grasps on objects: which share of those that lift has a label?
   grasps=200      so many a scene for the recall
 """,

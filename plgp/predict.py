@@ -20,11 +20,11 @@ from scipy.spatial.transform import Rotation
 from plgp.policy.camera_files.arrays import read_array, without_single_axis
 from plgp.policy.camera_files.calibration import Calibration, read_calibration
 from plgp.policy.camera_files.images import read_depth, read_rgb
-from plgp.policy.camera_files.masks import read_workspace
+from plgp.policy.camera_files.masks import doubt_about_mask, read_workspace
 from plgp.policy.camera_files.pairing import find_files, pair
 from plgp.policy.network import NetworkPolicy
 from plgp.policy.settings import DecoderSettings
-from plgp.policy.workspace import allowed_pixels
+from plgp.policy.workspace import Area, allowed_pixels
 from sim.cli import run_hydra
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
@@ -46,6 +46,7 @@ FRAMES = {
     "width": "opening between the inner finger faces when the gripper comes down",
     "row, col": "pixel of the grasp point, pixel centres at integers, rows downwards",
 }
+WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
 UNITS = {"length": "metre", "angle": "radian", "row, col": "pixel", "quality": "score in [0, 1], ranks within an image"}
 
 
@@ -210,21 +211,36 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
     policy.gripper = policy.gripper if gripper is None else gripper  # the same lengths, and the hand's frames
     hand_frame, camera_pose = _frames(config, policy.gripper)
     folder = Path(config.out)
+    if config.region in (None, "none", ""):
+        print(WHOLE_FRAME, file=sys.stderr)
     records = []
     for depth, (rgb, camera, mask), name in asked:
         intrinsics, region = camera or config.intrinsics, mask or config.region
         seen, calibration = _read_frame(depth, intrinsics, rgb, depth_scale=config.depth_scale)
+        if rgb is not None and modality(policy) != "depth" and Path(rgb).suffix.lower() in (".npy", ".npz"):
+            print(f"rgb '{rgb}' is taken as red first; arrays of cv2 and ROS's bgr8 are blue first", file=sys.stderr)
         if seen.rgb is None and modality(policy) != "depth":
             raise InputError(f"checkpoint '{path}' looks at {modality(policy)}; give rgb=FILE besides the depth")
         if camera_pose is not None:
             seen = Observation(seen.rgb, seen.depth, replace(seen.camera, pose=camera_pose))
-        area = read_workspace(region, seen.depth.shape)
+        area = _area(region, seen, depth)
         policy.workspace = calibration.rectify(area) if isinstance(area, np.ndarray) else area
         sources = {"checkpoint": path, "depth": str(depth), "rgb": "" if rgb is None else str(rgb)}
         sources |= {"intrinsics": str(intrinsics), "workspace": str(region or "none")}
         target = folder / name
         records.append(_predict_one(policy, seen, config, sources=sources, target=target, hand_frame=hand_frame))
     return records
+
+
+def _area(region: Any, seen: Observation, depth: Path) -> Area:
+    """Returns where grasps may lie in one image; a doubtful mask is named on stderr."""
+    area = read_workspace(region, seen.depth.shape, depth.name)
+    if isinstance(area, np.ndarray):
+        doubt = doubt_about_mask(area, seen.depth) if Path(str(region)).is_file() else ""
+        doubt = doubt if area.any() else "forbids every pixel: there is nowhere to grasp"
+        if doubt:
+            print(f"workspace mask '{region}' {doubt}", file=sys.stderr)
+    return area
 
 
 def _frames(config: DictConfig, gripper: GripperGeometry) -> tuple[str, NDArray[np.float64] | None]:

@@ -16,16 +16,17 @@ USAGE = """The world: object sets, published scenes, figures.
 
   python -m sim objects [key=value ...]   what is in an object set, as a table and as a contact sheet;
                                           the word `objects` may be left out
-  python -m sim scene-set FILE            the scenes of plgp-320 anew, some four minutes on two cores
+  python -m sim scene-set FILE            the published scenes anew, some four minutes on two cores
   python -m sim figures DIR               the documentation's pictures of the world
   python -m sim fit-noise FRAMES          the depth noise of your sensor, fitted to its frames
 
 `python -m sim COMMAND --help` explains each.
 """
-SCENE_SET_HELP = """python -m sim scene-set FILE [workers=2]
+SCENE_SET_HELP = """python -m sim scene-set FILE [name=plgp-320-v2] [workers=2]
 
-Drops the published scenes of plgp-320 anew and writes them to FILE: 80 in each of seen-5, seen-15, novel-5 and
-novel-15 (section III-E), with the solver settings that they were made with.
+Drops the published scenes anew and writes them to FILE: 80 in each of seen-5, seen-15, novel-5 and novel-15
+(section III-E), with the settings that they were made with. name=plgp-320 makes the first version, which fell on a
+tray of friction 1.
 """
 FIGURES_HELP = """python -m sim figures DIR
 
@@ -99,11 +100,12 @@ def print_table(name: str, facts: Any, opening: float) -> None:
     print(f"{len(facts)} objects, {count} of them fit an opening of {1000 * opening:.0f} mm")
 
 
-def scene_set(file: Path, *, workers: int = 2) -> None:
-    """Makes the published scenes of ``plgp-320`` anew."""
+def scene_set(file: Path, *, name: str = "plgp-320-v2", workers: int = 2) -> None:
+    """Makes the published scenes anew."""
     from sim.benchmark.scene_sets import PUBLISHED_DIGITS, make_published, save_scene_set
 
-    save_scene_set(make_published(workers=workers), file, f"{PROGRAM} scene-set FILE", digits=PUBLISHED_DIGITS)
+    command = f"{PROGRAM} scene-set FILE name={name}"
+    save_scene_set(make_published(name, workers=workers), file, command, digits=PUBLISHED_DIGITS)
     print(f"wrote {file}")
 
 

@@ -23,13 +23,15 @@ PRESETS = {
         *("max_flatness", "undercut", "relaxed", "relaxed_labels"),
     },
     "network/smp_unet_lite0.yaml": {"encoder", "encoder_weights", "colours"},
+    "objects/procedural_novel.yaml": {"seed", "families"},
+    "objects/procedural_seen.yaml": {"last", "families"},
     "objects/pybullet_novel.yaml": {"first", "last"},
     "policy/contact_graspnet_topdown.yaml": {"top_down_max_angle"},
     "policy/random-free.yaml": {"redraw"},
     "policy/untrained.yaml": {"untrained"},
     "scene_set/drop.yaml": {"workers"},
 }
-GRIPPERS = {"finger_width", "finger_thickness", "finger_length", "max_opening", "palm_width", "palm_thickness"}
+GRIPPERS = {"finger_width", "finger_thickness", "finger_length", "max_opening", "palm_width", "palm_thickness", "force"}
 PRESETS |= {f"gripper/{name}.yaml": GRIPPERS for name in ("franka", "robotiq_2f85", "robotiq_2f140")}
 # A sensor's numbers are measured.
 PRESETS |= {

@@ -189,6 +189,7 @@ def _finish(recipe: DataSetRecipe, folder: Path) -> None:
         failed_scenes=tuple(failed),
         versions={name: _version(name) for name in _PACKAGES},
         shards=tuple(lines),
+        objects=recipe.objects.source,
     )
     write_manifest(folder, manifest)
 

@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 from sim.errors import InputError
 from sim.files import check_writable, locked, write_error, write_json
 from sim.gripper import GripperGeometry
+from sim.objects.settings import ObjectSource
 
 SCHEMA_VERSION = 1
 MANIFEST = "dataset.json"
@@ -207,6 +208,7 @@ class Manifest:
         truth: Figures of executed labels, by friction ("0.4").
         recall: Figures of executed random grasps, by friction.
         imported: Where the data come from; None if they were generated.
+        objects: How the objects were loaded; None for a set put together by hand, and in older data sets.
     """
 
     name: str
@@ -221,6 +223,7 @@ class Manifest:
     truth: Mapping[str, Truth] = field(default_factory=dict)
     recall: Mapping[str, Recall] = field(default_factory=dict)
     imported: Import | None = None
+    objects: ObjectSource | None = None
 
     @property
     def angles(self) -> int:
@@ -265,7 +268,7 @@ def read_manifest(folder: str | Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes ``dataset.json``, whole or not at all: from here on the data set is finished."""
-    optional = ("versions", "truth", "recall", "imported")
+    optional = ("versions", "truth", "recall", "imported", "objects")
     content = _plain(manifest)
     write_json(folder / MANIFEST, {k: v for k, v in content.items() if v or k not in optional})
 

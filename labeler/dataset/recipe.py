@@ -25,7 +25,7 @@ GENERATOR_VERSION = 3  # raise it when the same recipe gives other data; 3: a se
 
 def digest_objects(objects: ObjectSet) -> str:
     """Returns the SHA-256 of a set's names, scales and URDF files, hexadecimal."""
-    models = [(m.name, m.scale, hashlib.sha256(m.urdf.read_bytes()).hexdigest()) for m in objects.models]
+    models = [(m.name, m.scale, hashlib.sha256(m.described).hexdigest()) for m in objects.models]
     return hashlib.sha256(json.dumps(models).encode()).hexdigest()
 
 

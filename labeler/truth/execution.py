@@ -7,7 +7,6 @@ attempt of the benchmark (``sim.benchmark``).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -30,8 +29,11 @@ from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
 from sim.identity.objects import digest_meshes
 from sim.objects import ObjectSet
+from sim.objects.named import named_set
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.scene import SceneState
+
+FORMER_FORCE = 30.0  # newtons: of every hand, in data sets of the time when a recipe did not name it
 
 
 def check_arguments(command: str, counts: Mapping[str, int], *, seed: int, friction: float) -> None:
@@ -58,7 +60,8 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
 
     Args:
         data: The data set.
-        folder: Folder of its URDFs; not needed for PyBullet's objects.
+        folder: Folder of its objects, where they no longer lie where they lay. Data sets of an older plgp do not
+            say where; they need it for all but PyBullet's objects.
 
     Raises:
         InputError: They are not found, or are not the same files.
@@ -66,20 +69,37 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
     recipe = data.manifest.recipe["objects"]
     if data.manifest.imported is not None:
         raise InputError(f"{data.folder} was imported: its objects are not known, so its scenes cannot be rebuilt")
-    name = str(recipe["name"])
-    if folder is not None:
-        found = ObjectSet.from_folder(folder, scale=data.read(0, ("objects",))["objects"][0].scale)
-    elif match := re.fullmatch(r"pybullet-(\d+)-(\d+)", name):
-        found = ObjectSet.pybullet(int(match[1]), int(match[2]))
-    else:
-        raise InputError(f"{data.folder} was made from the objects '{name}'; give their folder: objects=FOLDER")
+    named = named_set(str(recipe["name"])) if folder is None else None
+    found = named or _load_objects(data, str(recipe["name"]), folder)
     meshes = str(recipe.get("meshes", ""))  # not noted in data sets of an older plgp
     if digest_objects(found) != recipe["sha256"] or (meshes and digest_meshes(found.models) != meshes):
         raise InputError(
             f"the {len(found)} objects of '{found.name}' are not the {recipe['count']} that {data.folder} was made "
-            f"from ('{name}'): files, names or scale differ; give the folder that it was made from: objects=FOLDER"
+            f"from ('{recipe['name']}'): files, names or scale differ; give the folder that it was made from: "
+            "objects=FOLDER"
         )
     return found
+
+
+def _load_objects(data: DataSet, name: str, folder: str | Path | None) -> ObjectSet:
+    """Returns the objects of a data set whose name does not say how they are made; raises InputError."""
+    source = data.manifest.objects
+    if source is not None and (folder is None or "path" in source.arguments):
+        place = source.arguments.get("path")
+        if folder is None and place is not None and not Path(str(place)).exists():
+            raise InputError(
+                f"{data.folder}: its objects lay in {place}, which is gone; give their folder: objects=FOLDER"
+            )
+        return ObjectSet.from_source(source, folder)
+    if folder is None:
+        raise InputError(f"{data.folder} was made from the objects '{name}'; give their folder: objects=FOLDER")
+    if name == "ycb":
+        return ObjectSet.ycb(folder)
+    if name == "shapenetsem":
+        return ObjectSet.shapenetsem(folder)
+    if name.startswith("egad-"):
+        return ObjectSet.egad(folder, split=name.removeprefix("egad-"))
+    return ObjectSet.from_folder(folder, scale=data.read(0, ("objects",))["objects"][0].scale)
 
 
 def draw_labels(counts: NDArray[np.int64], attempts: int, seed: int) -> dict[int, NDArray[np.int64]]:
@@ -128,7 +148,7 @@ def rebuild_scene(recipe: Mapping[str, Any], objects: ObjectSet, frame: Frame) -
     """
     models = tuple(replace(objects.model(o.name), scale=o.scale) for o in frame["objects"])
     poses = np.array([o.pose_world for o in frame["objects"]])
-    return SceneState(models, poses, TraySettings(**recipe["scene"]["tray"]))
+    return SceneState(models, poses, TraySettings.from_saved(recipe["scene"]["tray"]))
 
 
 def make_job(
@@ -162,7 +182,8 @@ def make_job(
         object=[names[int(value)] for value in owners],
     )
     state = rebuild_scene(recipe, objects, frame)
-    physics, gripper = PhysicsSettings(**recipe["scene"]["physics"]), GripperGeometry(**recipe["gripper"])
+    physics = PhysicsSettings(**recipe["scene"]["physics"])
+    gripper = GripperGeometry(**{"force": FORMER_FORCE, **recipe["gripper"]})
     return Job(state, physics, gripper, poses, heads, [o.name for o in frame["objects"]])
 
 

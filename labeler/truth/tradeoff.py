@@ -91,7 +91,7 @@ def measure_tradeoff(
         grasps: Number of random grasps on objects executed per scene, once for all settings.
         seed: Seed of labels, grasps and bootstrap.
         workers: Number of processes; the result does not depend on it.
-        objects: Folder of the URDFs that the data set was made from, where they are not PyBullet's.
+        objects: Folder of the objects that the data set was made from, where they no longer lie where they lay.
         progress: Whether to show progress bars.
 
     Returns:

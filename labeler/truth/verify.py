@@ -51,7 +51,7 @@ def verify(
         friction: Friction of the fingertips.
         seed: Seed of the draw and of the bootstrap.
         workers: Number of processes; the result does not depend on it.
-        objects: Folder of the URDFs that the data set was made from, where they are not PyBullet's.
+        objects: Folder of the objects that the data set was made from, where they no longer lie where they lay.
         progress: Whether to show a progress bar.
 
     Returns:

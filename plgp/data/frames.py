@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from plgp.data.augmentation import Augmentation, GraspArrays, LabelledImage
@@ -69,5 +70,19 @@ class GraspFrames(Dataset[Sample]):
         assert mask is not None
         image = torch.from_numpy(self.input_format(labelled.rgb, labelled.depth))
         shown = REPEATED if key[0] == REPEATED else index
-        scale = float(read["intrinsics"][0, 0] / np.linalg.norm(read["pose"][:3, 3]))
+        scale = _pixels_per_metre(read["intrinsics"], read["pose"], depth)
         return Sample(image, labelled.grasps, torch.from_numpy(np.ascontiguousarray(mask)), shown, scale)
+
+
+def _pixels_per_metre(
+    intrinsics: NDArray[np.float64], pose: NDArray[np.float64], depth: NDArray[np.floating] | None
+) -> float:
+    """Returns the pixels that a metre takes at the world's origin.
+
+    Imported images without a pose have the identity, which puts the camera at the origin: the median depth counts
+    there. Without depth the scale is NaN.
+    """
+    distance = float(np.linalg.norm(pose[:3, 3]))
+    if not distance > 0 and depth is not None and (depth > 0).any():
+        distance = float(np.median(depth[depth > 0]))
+    return float(intrinsics[0, 0]) / distance if distance > 0 else float("nan")

@@ -150,7 +150,9 @@ class TrainedView:
         """Returns one clause for each thing that must not differ between training and use: input, bins, gripper."""
         pairs = [("bins", self.bins, other.bins)]
         pairs += [(f.name, *_both(self, other, "input_format", f.name)) for f in fields(InputFormat)]
-        pairs += [(f"gripper.{f.name}", *_both(self, other, "gripper", f.name)) for f in fields(GripperGeometry)]
+        pairs += [
+            (f"gripper.{f.name}", *_both(self, other, "gripper", f.name)) for f in fields(GripperGeometry) if f.compare
+        ]
         return [f"{name} {ours} and {theirs}" for name, ours, theirs in pairs if not _same(ours, theirs)]
 
     def unlike(self, seen: Observation) -> str:

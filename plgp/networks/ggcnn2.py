@@ -61,3 +61,13 @@ class GGCNN2(GraspNetwork):
         """Returns (B, 1 + 2K, H, W) logits."""
         logits: Tensor = self.heads(self.trunk(x))
         return logits
+
+    def window_features(self, x: Tensor, window: tuple[slice, slice]) -> Tensor:
+        """Returns ``features`` of some rows and columns: the last convolutions, half of the work, run only there."""
+        coarse = self.trunk[:-2](x)
+        # The last convolution looks one pixel around; beyond the image it sees zeros, as in the whole.
+        wide = [slice(max(0, part.start - 1), part.stop + 1) for part in window]
+        inner = [slice(part.start - w.start, part.stop - w.start) for part, w in zip(window, wide, strict=True)]
+        fine = self.trunk[-2:](coarse[..., *wide].contiguous(memory_format=torch.channels_last))
+        logits: Tensor = self.heads(fine[..., *inner].contiguous(memory_format=torch.channels_last))
+        return logits

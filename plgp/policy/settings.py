@@ -19,6 +19,9 @@ class DecoderSettings:
             differ by less than ``spacing_angle``.
         spacing_angle: That angle, radians.
         repeat: Factor on the score of a grasp for each one chosen before within that distance, in (0, 1].
+        place: Distance within which grasps count as at one place, metres.
+        revisit: Factor on the score of all other grasps at a place, once, when the first there is chosen, in (0, 1].
+            Below 1, distinct places come first where they are nearly as good.
         extra_opening: Opening beyond the predicted width, up to the gripper's L4. Wider openings, and then fingers that
             pass closer, are tried for grasps that are not executable so, at a lower score.
         min_depth: Least depth that a grasp must be able to go to.
@@ -36,6 +39,8 @@ class DecoderSettings:
     suppression_px: float = 4
     spacing_angle: float = 0.5
     repeat: float = 0.9
+    place: float = 0.03
+    revisit: float = 1.0
     extra_opening: float = 0.010
     min_depth: float = 0.005
     margin: float = 0.0025
@@ -51,8 +56,9 @@ class DecoderSettings:
         for f in fields(self):
             if not 0 <= getattr(self, f.name) < np.inf:
                 raise InputError(f"decoder.{f.name} is {getattr(self, f.name)}; give a number that is not negative")
-        for name in ("repeat", "full_depth", "edge_spread"):
+        for name in ("repeat", "revisit", "full_depth", "edge_spread"):
             if getattr(self, name) == 0:
                 raise InputError(f"decoder.{name} is 0; give a number above 0")
-        if self.repeat > 1:
-            raise InputError(f"decoder.repeat is {self.repeat}; give a factor up to 1")
+        for name in ("repeat", "revisit"):
+            if getattr(self, name) > 1:
+                raise InputError(f"decoder.{name} is {getattr(self, name)}; give a factor up to 1")

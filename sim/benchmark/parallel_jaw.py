@@ -46,6 +46,11 @@ def _slide(name: str, links: tuple[str, str], axis: str, *, span: tuple[float, f
     )
 
 
+def closing_force(gripper: GripperGeometry, settings: AttemptSettings) -> float:
+    """Returns the force of each closing finger, newtons: the settings', or else the gripper's own."""
+    return gripper.force if settings.force is None else settings.force
+
+
 def gripper_urdf(gripper: GripperGeometry, settings: AttemptSettings) -> str:
     """Returns the gripper's URDF: three slides along the grasp's axes, a palm, two fingers.
 
@@ -57,6 +62,7 @@ def gripper_urdf(gripper: GripperGeometry, settings: AttemptSettings) -> str:
     palm = _box(palm_size, (0, 0, -g.finger_length - settings.palm_height / 2))
     finger = (g.finger_thickness, g.finger_width, g.finger_length)
     half = g.max_opening / 2
+    force = closing_force(gripper, settings)
     parts = [
         _link("base", settings.slide_mass),
         _link("slide_x", settings.slide_mass),
@@ -67,17 +73,18 @@ def gripper_urdf(gripper: GripperGeometry, settings: AttemptSettings) -> str:
         _slide("x", ("base", "slide_x"), "1 0 0", span=(-5, 5), force=settings.arm_force),
         _slide("y", ("slide_x", "slide_y"), "0 1 0", span=(-5, 5), force=settings.arm_force),
         _slide("z", ("slide_y", "palm"), "0 0 1", span=(-5, 5), force=settings.arm_force),
-        _slide("left", ("palm", "left"), "-1 0 0", span=(0, half), force=settings.force),
-        _slide("right", ("palm", "right"), "1 0 0", span=(0, half), force=settings.force),
+        _slide("left", ("palm", "left"), "-1 0 0", span=(0, half), force=force),
+        _slide("right", ("palm", "right"), "1 0 0", span=(0, half), force=force),
     ]
     return f'<robot name="parallel_jaw">{"".join(parts)}</robot>'
 
 
 @lru_cache(maxsize=8)
-def _urdf_file(gripper: GripperGeometry, settings: AttemptSettings) -> Path:
+def _urdf_file(urdf: str) -> Path:
+    """Returns the file that holds a hand's URDF."""
     folder = Path(tempfile.mkdtemp(prefix="plgp-gripper-"))
     path = folder / "parallel_jaw.urdf"
-    path.write_text(gripper_urdf(gripper, settings))
+    path.write_text(urdf)
     return path
 
 
@@ -110,13 +117,14 @@ class ParallelJaw:
             on_step: Function that is called with the gripper after every time step.
         """
         self.world, self.settings, self._on_step = world, settings, on_step
+        self._force = closing_force(gripper, settings)
         self.rotation = pose[:3, :3]
         # Loaded at the pre-grasp place: loaded in the pile, it would wake what it overlaps there.
         start = pose.copy()
         start[:3, 3] -= settings.pre_grasp * pose[:3, 2]
         position, quaternion = matrix_to_pose(start)
         self.body: int = pybullet.loadURDF(
-            str(_urdf_file(gripper, settings)),
+            str(_urdf_file(gripper_urdf(gripper, settings))),
             position,
             quaternion,
             useFixedBase=1,
@@ -156,7 +164,7 @@ class ParallelJaw:
             mode, aim = pybullet.VELOCITY_CONTROL, {"targetVelocity": -self.settings.closing_speed}
         for joint in (LEFT, RIGHT):
             pybullet.setJointMotorControl2(
-                self.body, joint, mode, **aim, force=self.settings.force, physicsClientId=self.world.client
+                self.body, joint, mode, **aim, force=self._force, physicsClientId=self.world.client
             )
 
     def move(self, shift: FloatArray, steps: int) -> None:

@@ -68,7 +68,7 @@ def scene_identity(
         frictions: Frictions of the fingertips, ascending.
         settings: The benchmark's settings.
     """
-    models = [m.urdf.read_text() for m in scene.models]
+    models = [(m.original or m.urdf).read_text() for m in scene.models]
     numpy = ".".join(np.__version__.split(".")[:2])  # a patch draws the same numbers
     return {
         "version": str(_VERSION),

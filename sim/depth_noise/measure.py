@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.camera import PinholeCamera
-from sim.depth_edges import fill_nearest, surface_slope
+from sim.depth_image.edges import fill_nearest, surface_slope
 from sim.errors import InputError
 
 FloatImage = NDArray[np.float32]

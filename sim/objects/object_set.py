@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from glob import escape
 from pathlib import Path
 from typing import Unpack
 
 from sim.errors import InputError
-from sim.files import checksum
 from sim.objects import collections
-from sim.objects.mesh_file import MESH_SUFFIXES
+from sim.objects.folder import OTHER, find_objects, moved
 from sim.objects.meshes import default_cache, prepare_meshes
-from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, SizeRule
+from sim.objects.procedural.numbered import procedural_set
+from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, ObjectSource, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
-from sim.objects.urdf import check_urdf, mesh_files, needs_copy, write_copy
+from sim.objects.urdf_copy import usable_urdf
 
 PYBULLET_OBJECTS = 1000
 # Number 168 is a broken file: a flat speck of half a millimetre.
 _BROKEN_PYBULLET_OBJECTS = frozenset({168})
 
-# Descriptions of objects that are not read, with what to do about them.
-_OTHER = {
-    ".xacro": "it is a xacro file; expand it first: xacro FILE > FILE.urdf",
-    ".sdf": "SDF is not read; give a URDF or the bare mesh",
-}
+_LOADERS = ("pybullet", "from_folder", "ycb", "egad", "shapenetsem", "from_list", "procedural")
 
 
 @dataclass(frozen=True)
@@ -40,12 +35,19 @@ class ObjectModel:
         scale: Factor on all of the file's lengths.
         own_inertia: Whether the URDF's inertia is right, as it is for objects made here of bare meshes. Files in
             the wild hold nonsense; for them Bullet takes the inertia of the bounding box.
+        original: The author's URDF, where ``urdf`` is a copy of it made for Bullet; None where it is the author's.
     """
 
     name: str
     urdf: Path
     scale: float = 1.0
     own_inertia: bool = False
+    original: Path | None = field(default=None, compare=False)
+
+    @property
+    def described(self) -> bytes:
+        """Content of the author's URDF, by which the object is known wherever its folder and the cache lie."""
+        return (self.original or self.urdf).read_bytes()
 
     def mesh(self) -> ObjectMesh:
         """Returns the visible surface; read once, then kept. Raises InputError if it cannot be read."""
@@ -61,11 +63,13 @@ class ObjectSet:
         models: Objects, in a fixed order.
         listed: Name of the object on each line of the list from which the set was read, None where that object
             is missing or broken; empty for a set without a list. Scene files refer to objects by these lines.
+        source: How the set was made; None for one that was put together by hand.
     """
 
     name: str
     models: tuple[ObjectModel, ...]
     listed: tuple[str | None, ...] = ()
+    source: ObjectSource | None = field(default=None, compare=False)
 
     def __post_init__(self) -> None:
         """Raises InputError for an empty set or a name that stands twice."""
@@ -122,7 +126,25 @@ class ObjectSet:
             for i in range(first, last + 1)
             if i not in _BROKEN_PYBULLET_OBJECTS
         )
-        return cls(f"pybullet-{first}-{last}", tuple(models))
+        source = ObjectSource.of("pybullet", first=first, last=last)
+        return cls(f"pybullet-{first}-{last}", tuple(models), source=source)
+
+    @classmethod
+    def procedural(
+        cls,
+        seed: int = 0,
+        first: int = 0,
+        last: int = 999,
+        *,
+        families: str | Sequence[str] = "all",
+        cache: str | Path | None = None,
+        workers: int = -1,
+    ) -> ObjectSet:
+        """Returns household-like objects ``first`` ... ``last`` of a seed; see ``procedural_set``."""
+        name, found = procedural_set(seed, first, last, families=families, cache=cache, workers=workers)
+        models = tuple(ObjectModel(n, urdf, own_inertia=True) for n, urdf in found.items())
+        source = ObjectSource.of("procedural", seed=seed, first=first, last=last, families=families)
+        return cls(name, models, source=source)
 
     @classmethod
     def from_folder(cls, path: str | Path, *, pattern: str = "**/*", **options: Unpack[LoadOptions]) -> ObjectSet:
@@ -135,22 +157,25 @@ class ObjectSet:
         warning at the end lists them.
 
         Args:
-            path: Folder of the objects.
+            path: Folder of the objects, or one URDF or mesh.
             pattern: Glob of the files to look at; ``**/textured.obj`` takes these only.
             **options: Size, convex parts and cache; see ``sim.objects.settings.LoadOptions``.
 
         Raises:
             InputError: The folder is missing or holds no usable object.
         """
+        if Path(path).is_file():
+            path, pattern = Path(path).parent, escape(Path(path).name)
         folder = collections.check_folder(path)
-        found = _find_objects(folder, pattern)
+        found = find_objects(folder, pattern)
         named = dict(zip(collections.object_names(folder, found), found, strict=True))
         lacking = {
-            f.relative_to(folder).as_posix(): _OTHER[f.suffix.lower()] for f in found if f.suffix.lower() in _OTHER
+            f.relative_to(folder).as_posix(): OTHER[f.suffix.lower()] for f in found if f.suffix.lower() in OTHER
         }
-        named = {name: f for name, f in named.items() if f.suffix.lower() not in _OTHER}
+        named = {name: f for name, f in named.items() if f.suffix.lower() not in OTHER}
         models = load_models(folder, named, lacking=lacking, **options)
-        return cls(folder.name or folder.resolve().name, tuple(models.values()))
+        source = ObjectSource.of("from_folder", path=folder, pattern=pattern, **options)
+        return cls(folder.name or folder.resolve().name, tuple(models.values()), source=source)
 
     @classmethod
     def ycb(
@@ -175,7 +200,9 @@ class ObjectSet:
         """
         folder = collections.check_folder(path)
         found, lacking = collections.ycb_files(folder, versions)
-        return cls("ycb", tuple(load_models(folder, found, lacking=lacking, **options).values()))
+        models = load_models(folder, found, lacking=lacking, **options)
+        source = ObjectSource.of("ycb", path=folder, versions=versions, **options)
+        return cls("ycb", tuple(models.values()), source=source)
 
     @classmethod
     def egad(
@@ -206,7 +233,9 @@ class ObjectSet:
         """
         folder = collections.check_folder(path)
         found = collections.egad_files(folder, split)
-        return cls(f"egad-{split}", tuple(load_models(folder, found, length=length, fit=fit, **options).values()))
+        models = load_models(folder, found, length=length, fit=fit, **options)
+        source = ObjectSource.of("egad", path=folder, split=split, length=length, fit=fit, **options)
+        return cls(f"egad-{split}", tuple(models.values()), source=source)
 
     @classmethod
     def shapenetsem(
@@ -239,7 +268,9 @@ class ObjectSet:
         folder = collections.check_folder(path)
         found, units, lacking = collections.shapenetsem_files(folder, unit=unit, categories=categories, ids=ids)
         models = load_models(folder, found, units=units, lacking=lacking, fit=fit, **options)
-        return cls("shapenetsem", tuple(models.values()))
+        asked = {"categories": categories, "ids": ids, "unit": unit, "fit": fit}
+        source = ObjectSource.of("shapenetsem", path=folder, **asked, **options)
+        return cls("shapenetsem", tuple(models.values()), source=source)
 
     @classmethod
     def from_list(cls, path: str | Path, root: str | Path | None = None, **options: Unpack[LoadOptions]) -> ObjectSet:
@@ -266,7 +297,33 @@ class ObjectSet:
         models = load_models(folder, named, lacking=lacking, **options)
         names = {file: name for name, file in named.items() if name in models}
         listed = tuple(None if file is None else names.get(file) for _, file in lines)
-        return cls(source.stem, tuple(models.values()), listed)
+        made_by = ObjectSource.of("from_list", path=source, root=None if root is None else folder, **options)
+        return cls(source.stem, tuple(models.values()), listed, made_by)
+
+    @classmethod
+    def from_source(cls, source: ObjectSource, folder: str | Path | None = None) -> ObjectSet:
+        """Returns the set that a source describes, made again.
+
+        Args:
+            source: How the set was made.
+            folder: Folder of the objects where they no longer lie where they lay; of a list, the folder to which
+                its paths are relative.
+
+        Raises:
+            InputError: The source is damaged, or its files are not found.
+        """
+        arguments = dict(source.arguments)
+        if source.loader not in _LOADERS:
+            raise InputError(f"objects made by '{source.loader}' are not known to this plgp; choose {_LOADERS}")
+        if folder is not None and "path" in arguments:
+            arguments |= moved(source, Path(folder))
+        try:
+            if "meshes" in arguments:
+                arguments["meshes"] = MeshSettings(**arguments["meshes"])
+            made: ObjectSet = getattr(cls, source.loader)(**arguments)
+        except (TypeError, AttributeError) as error:
+            raise InputError(f"how the objects were made cannot be read ({error}); give objects=FOLDER") from error
+        return made
 
 
 def load_models(
@@ -309,8 +366,9 @@ def load_models(
             models[name] = ObjectModel(name, made[f], own_inertia=True)
         elif f not in broken:
             try:
-                urdf = _usable_urdf(f.resolve(), default_cache() if cache is None else Path(cache))
-                models[name] = ObjectModel(name, urdf, _factor(urdf, sizes[f]))
+                urdf = usable_urdf(f.resolve(), default_cache() if cache is None else Path(cache))
+                original = None if urdf == f.resolve() else f.resolve()
+                models[name] = ObjectModel(name, urdf, _factor(urdf, sizes[f]), original=original)
             except InputError as error:
                 broken[f] = str(error)
     reasons = {f.relative_to(folder).as_posix() if f.is_relative_to(folder) else str(f): r for f, r in broken.items()}
@@ -323,53 +381,6 @@ def load_models(
     return models
 
 
-def _usable_urdf(urdf: Path, cache: Path) -> Path:
-    """Returns a URDF that is whole and whose files Bullet finds: itself, or its copy in the cache.
-
-    Args:
-        urdf: File of the object.
-        cache: Folder of the copies.
-
-    Raises:
-        InputError: The file is no single rigid body, or one of its meshes is missing or broken.
-    """
-    check_urdf(urdf)
-    load_surface(urdf, 1.0)
-    if not needs_copy(urdf):
-        return urdf
-    name = hashlib.sha256(f"{urdf}\n{checksum(urdf)}".encode()).hexdigest()[:32]
-    copy = cache / f"urdf-{name}" / urdf.name
-    try:
-        copy.parent.mkdir(parents=True, exist_ok=True)
-        write_copy(urdf, copy)
-    except OSError as error:
-        raise InputError(f"its copy for the physics cannot be written to {copy} ({error.strerror})") from error
-    return copy
-
-
 def _factor(urdf: Path, size: SizeRule) -> float:
     """Returns the factor on a URDF's lengths; reads the surface only where the rule asks for its size."""
     return size.factor(load_surface(urdf, 1.0).vertices) if size.measures else size.scale
-
-
-def _find_objects(folder: Path, pattern: str) -> list[Path]:
-    """Returns the URDFs and the meshes that belong to none of them, sorted. Raises InputError."""
-    try:
-        if ".." in Path(pattern).parts:
-            raise ValueError("it leads out of it")
-        found = sorted(f for f in folder.glob(pattern) if f.is_file() and not f.name.startswith("."))
-    except (ValueError, NotImplementedError) as error:
-        raise InputError(f"objects.pattern '{pattern}' is no glob within the folder: {error}") from error
-    urdfs = [f for f in found if f.suffix.lower() == ".urdf"]
-    beside = {f.parent for f in urdfs}
-    named: set[Path] = set()
-    for urdf in urdfs:
-        with contextlib.suppress(InputError):  # raised again where the object is used
-            named |= mesh_files(urdf)
-    bare = [f for f in found if f.suffix.lower() in MESH_SUFFIXES]
-    other = [f for f in found if f.suffix.lower() in _OTHER]
-    result = sorted(urdfs + other + [f for f in bare if f.parent not in beside and f.resolve() not in named])
-    if not result:
-        what = ", ".join(MESH_SUFFIXES[:-1])
-        raise InputError(f"object folder {folder} holds no .urdf, {what} or {MESH_SUFFIXES[-1]} file ('{pattern}')")
-    return result

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypedDict
@@ -23,7 +24,7 @@ class MeshSettings:
     Attributes:
         density: Density, kg/m^3; 500 lies between hollow plastic and solid wood.
         min_mass: Least mass, kg; lighter objects jump in the solver.
-        max_mass: Largest mass, kg; heavier objects slip from a hand of 30 N at low friction.
+        max_mass: Largest mass, kg; at friction 0.2 a hand of 60 N holds 2.4 kg at most, 2 mu F / g.
         method: Program that splits the mesh into convex parts: "vhacd" comes with PyBullet, "coacd" is an extra.
         resolution: Number of voxels in which vhacd seeks the parts. With a million, parts stand some 0.4 mm
             off a surface of 10 cm and a hollow object takes 5-15 s, once; with 50,000 it is 1 mm and 1 s.
@@ -35,7 +36,7 @@ class MeshSettings:
 
     density: float = 500.0
     min_mass: float = 0.02
-    max_mass: float = 0.5
+    max_mass: float = 1.0
     method: str = "vhacd"
     resolution: int = 1_000_000
     concavity: float = 0.0025
@@ -131,6 +132,37 @@ def box_sides(vertices: FloatArray) -> FloatArray:
     if not sides[1] > 0:
         raise InputError("it is flat: it has no volume")
     return sides
+
+
+@dataclass(frozen=True, kw_only=True)
+class ObjectSource:
+    """How an object set was made: all that is needed to make it again.
+
+    Attributes:
+        loader: Name of the ``ObjectSet`` method that made it, such as "from_folder".
+        arguments: Its arguments as JSON holds them; ``path`` and ``root`` are absolute. Those that shape no object
+            (cache, workers) are left out.
+    """
+
+    loader: str
+    arguments: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, loader: str, **arguments: Any) -> ObjectSource:
+        """Returns the source of a set with the arguments of its loader."""
+        shaping = {k: v for k, v in arguments.items() if k not in ("cache", "workers")}
+        if "path" in shaping:  # today's defaults are written out: another plgp may have others
+            shaping["meshes"] = shaping.get("meshes") or MeshSettings()
+        return cls(loader=loader, arguments={k: _plain(v) for k, v in shaping.items()})
+
+
+def _plain(value: Any) -> Any:
+    """Returns an argument as JSON holds it."""
+    if isinstance(value, MeshSettings):
+        return asdict(value)
+    if isinstance(value, Path):
+        return str(value.expanduser().absolute())
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else value
 
 
 class MeshOptions(TypedDict, total=False):

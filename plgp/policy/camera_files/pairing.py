@@ -10,7 +10,8 @@ from pathlib import Path
 from sim.errors import InputError
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
-_SUFFIXES = {"intrinsics": (".json", ".yaml", ".yml", ".intr", ".txt", ".xml", ".mat", ".npy", ".npz")}
+_SUFFIXES: dict[str, tuple[str, ...]] = {"depth": (*_IMAGES, ".pcd"), "workspace": (*_IMAGES, ".json")}
+_SUFFIXES |= {"intrinsics": (".json", ".yaml", ".yml", ".intr", ".txt", ".xml", ".mat", ".npy", ".npz")}
 # Words by which files of one folder say what they hold.
 _WORDS = {
     "depth": ("depth", "depths"),

@@ -1,0 +1,57 @@
+"""A user's folder of objects: which of its files are objects, and where they went when it moved."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+
+from sim.errors import InputError
+from sim.objects.mesh_file import MESH_SUFFIXES
+from sim.objects.settings import ObjectSource
+from sim.objects.urdf import mesh_files
+
+# Descriptions of objects that are not read, with what to do about them.
+OTHER = {
+    ".xacro": "it is a xacro file; expand it first: xacro FILE > FILE.urdf",
+    ".sdf": "SDF is not read; give a URDF or the bare mesh",
+}
+
+
+def find_objects(folder: Path, pattern: str) -> list[Path]:
+    """Returns the URDFs and the meshes that belong to none of them, sorted. Raises InputError."""
+    try:
+        if ".." in Path(pattern).parts:
+            raise ValueError("it leads out of it")
+        found = sorted(f for f in folder.glob(pattern) if f.is_file() and not f.name.startswith("."))
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(f"objects.pattern '{pattern}' is no glob within the folder: {error}") from error
+    urdfs = [f for f in found if f.suffix.lower() == ".urdf"]
+    beside = {f.parent for f in urdfs}
+    named: set[Path] = set()
+    for urdf in urdfs:
+        with contextlib.suppress(InputError):  # raised again where the object is used
+            named |= mesh_files(urdf)
+    bare = [f for f in found if f.suffix.lower() in MESH_SUFFIXES]
+    other = [f for f in found if f.suffix.lower() in OTHER]
+    result = sorted(urdfs + other + [f for f in bare if f.parent not in beside and f.resolve() not in named])
+    if not result:
+        what = ", ".join(MESH_SUFFIXES[:-1])
+        raise InputError(f"object folder {folder} holds no .urdf, {what} or {MESH_SUFFIXES[-1]} file ('{pattern}')")
+    return result
+
+
+def moved(source: ObjectSource, folder: Path) -> dict[str, str]:
+    """Returns the arguments of a loader that say where its files are, for another place of them.
+
+    Args:
+        source: How the set was made.
+        folder: Folder of the objects today, or of an object or a list that is a single file.
+    """
+    if source.loader != "from_list":
+        return {"path": str(folder)}
+    name = Path(source.arguments["path"])
+    if folder.is_file():
+        return {"path": str(folder)}
+    lists = [folder / name.name, name]
+    path = next((p for p in lists if p.is_file()), lists[0])
+    return {"path": str(path), "root": str(folder)}

@@ -1,0 +1,180 @@
+"""Objects of a data set, loaded again as they were: by every loader of conf/objects, also from a moved folder."""
+
+import shutil
+from types import SimpleNamespace
+
+import pytest
+import trimesh
+
+from labeler.dataset.manifest import Counts, Manifest, read_manifest, write_manifest
+from labeler.dataset.recipe import describe_objects
+from labeler.truth.execution import find_objects
+from sim.errors import InputError
+from sim.objects import ObjectSet
+from sim.objects.settings import MeshSettings, ObjectSource
+from sim.scene import SceneState
+
+MILLIMETRES = (30, 40, 60)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+
+
+def box(path, factor=0.001):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    trimesh.creation.box([side * factor for side in MILLIMETRES]).export(path)
+
+
+def urdf(path, mesh):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shape = f'<geometry><mesh filename="{mesh}"/></geometry>'
+    path.write_text(f'<robot name="r"><link name="l"><visual>{shape}</visual></link></robot>')
+
+
+def folder_with_scale(root):
+    box(root / "mm" / "a.stl", 1)
+    return ObjectSet.from_folder(root / "mm", scale=0.001, meshes=MeshSettings(density=700.0))
+
+
+def folder_with_pattern_and_fit(root):
+    box(root / "a" / "textured.obj")
+    box(root / "a" / "other.obj", 0.002)
+    return ObjectSet.from_folder(root, pattern="**/textured.obj", fit=0.03)
+
+
+def urdfs_with_length(root):
+    box(root / "things" / "meshes" / "a.obj", 1)
+    urdf(root / "things" / "urdf" / "a.urdf", "package://things/meshes/a.obj")  # Bullet needs a copy of it
+    return ObjectSet.from_folder(root, length=0.05)
+
+
+def urdfs_of_several_sizes(root):
+    for name, factor in (("a", 0.001), ("b", 0.005)):
+        box(root / f"{name}.obj", factor)
+        urdf(root / f"{name}.urdf", f"{name}.obj")
+    return ObjectSet.from_folder(root, fit=0.06)
+
+
+def single_mesh(root):
+    box(root / "a[1].stl", 1)
+    box(root / "b.stl", 1)
+    return ObjectSet.from_folder(root / "a[1].stl", scale=0.001)
+
+
+def ycb(root):
+    box(root / "002_can" / "tsdf" / "textured.obj")
+    box(root / "002_can" / "google_16k" / "textured.obj", 0.002)
+    return ObjectSet.ycb(root, versions=["tsdf"])
+
+
+def egad(root):
+    box(root / "egad_train_set" / "A0.obj", 1)
+    box(root / "egad_eval_set" / "B0.obj", 7)
+    return ObjectSet.egad(root, split="eval", length=0.08, fit=None)
+
+
+def shapenetsem(root):
+    for name in ("one", "two"):
+        box(root / "models" / f"{name}.obj", 0.04)
+    (root / "metadata.csv").write_text("fullId,unit,category\nwss.one,0.02,Mug\nwss.two,0.02,Bed\n")
+    return ObjectSet.shapenetsem(root, categories=["Mug"])
+
+
+def list_beside(root):
+    box(root / "x" / "a.obj", 1)
+    (root / "list.txt").write_text("x\\a.obj\n")
+    return ObjectSet.from_list(root / "list.txt", scale=0.001)
+
+
+def list_elsewhere(root):
+    box(root / "x" / "a.obj", 1)
+    (root.parent / "lists").mkdir()
+    (root.parent / "lists" / "seen.txt").write_text("x/a.obj\n")
+    return ObjectSet.from_list(root.parent / "lists" / "seen.txt", root, scale=0.001)
+
+
+KINDS = [
+    folder_with_scale,
+    folder_with_pattern_and_fit,
+    urdfs_with_length,
+    urdfs_of_several_sizes,
+    single_mesh,
+    ycb,
+    egad,
+    shapenetsem,
+    list_beside,
+    list_elsewhere,
+]
+
+
+def data_of(folder, objects, source=True):
+    """What ``find_objects`` asks of a data set, written and read back."""
+    content = Manifest(
+        name="d",
+        hash="0",
+        recipe={"objects": describe_objects(objects)},
+        counts=Counts.of(()),
+        shards=(),
+        objects=objects.source if source else None,
+    )
+    folder.mkdir(exist_ok=True)
+    write_manifest(folder, content)
+    seen = SimpleNamespace(scale=objects.models[0].scale)
+    return SimpleNamespace(folder=folder, manifest=read_manifest(folder), read=lambda *_: {"objects": [seen]})
+
+
+def weight(objects):
+    return [(m.name, m.scale, m.mesh().vertices.tobytes()) for m in objects.models]
+
+
+@pytest.mark.parametrize("make", KINDS)
+def test_objects_are_loaded_again_as_they_were_also_from_elsewhere(make, tmp_path):
+    root = tmp_path / "things here"
+    root.mkdir()
+    objects = make(root)
+    data, known = data_of(tmp_path / "data", objects), weight(objects)
+    assert weight(find_objects(data)) == known
+    state = SceneState(objects.models[:1], [[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0.1], [0, 0, 0, 1]]])
+    state.save(tmp_path / "scene.json")
+    place = (root / "mm", tmp_path / "moved" / "mm") if make is folder_with_scale else (root, tmp_path / "moved")
+    shutil.move(root, tmp_path / "moved")
+    shutil.rmtree(tmp_path / "xdg", ignore_errors=True)
+    if make is not list_elsewhere:  # its list still lies where it lay
+        with pytest.raises(InputError, match="which is gone; give their folder: objects=FOLDER"):
+            find_objects(data)
+    found = find_objects(data, place[1])
+    assert weight(found) == known
+    back = SceneState.load(tmp_path / "scene.json", found)
+    assert [m.mesh().vertices.tobytes() for m in back.models] == [known[0][2]]
+
+
+@pytest.mark.parametrize("make", [egad, ycb])
+def test_other_objects_are_refused(make, tmp_path):
+    root = tmp_path / "things"
+    root.mkdir()
+    data = data_of(tmp_path / "data", make(root))
+    for path in root.rglob("*.obj"):
+        box(path, 0.0015)
+    if make is egad:  # every length is 0.08: the shape has to differ
+        trimesh.creation.box((1, 1, 3)).export(root / "egad_eval_set" / "B0.obj")
+    with pytest.raises(InputError, match="are not the 1 that"):
+        find_objects(data)
+
+
+def test_older_data_sets_are_read_by_what_their_names_say(tmp_path):
+    box(tmp_path / "t" / "egad_eval_set" / "B0.obj", 7)
+    objects = ObjectSet.egad(tmp_path / "t", split="eval")
+    data = data_of(tmp_path / "data", objects, source=False)
+    assert weight(find_objects(data, tmp_path / "t")) == weight(objects)
+    with pytest.raises(InputError, match="give their folder"):
+        find_objects(data)
+
+
+@pytest.mark.parametrize("arguments", [{"meshes": {"weight": 1}}, {"path": 3}])
+def test_a_source_that_is_none_says_so(arguments):
+    with pytest.raises(InputError, match="cannot be read"):
+        ObjectSet.from_source(ObjectSource(loader="from_folder", arguments=arguments))
+    with pytest.raises(InputError, match="'__init__' are not known"):
+        ObjectSet.from_source(ObjectSource(loader="__init__", arguments=arguments))
