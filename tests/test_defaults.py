@@ -64,7 +64,7 @@ PAIRS = [
     for name, path in FILES.items()
     for node in targets(yaml.safe_load(path.read_text()))
     for key, value in node.items()
-    if not key.startswith("_") and not isinstance(value, dict) and "${" not in str(value)
+    if not key.startswith("_") and key != "defaults" and not isinstance(value, dict) and "${" not in str(value)
 ]
 
 

@@ -66,8 +66,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         flip: Probability of a horizontal flip.
         jitter: Colour jitter of RGB; see ``AugmentationSettings``.
         fresh_noise: Noise drawn anew in each epoch over the clean depth, in place of ``depth_key``'s images.
-        depth_noise: Presets of conf/depth_noise; each image draws one, anew in each epoch, over the clean depth. None
-            leaves it to ``fresh_noise``.
+        depth_noise: Preset of conf/depth_noise, or several of which each image draws one, anew in each epoch, over the
+            clean depth. None leaves it to ``fresh_noise``.
         bins: Number of angle bins, K.
         max_opening: L4, the unit of the width targets, metres; None is that of the data set's gripper, and no other
             fits.
@@ -106,7 +106,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         flip: float = 0.5,
         jitter: float = 0.0,
         fresh_noise: Noise | None = None,
-        depth_noise: Sequence[str] | None = None,
+        depth_noise: str | Sequence[str] | None = None,
         bins: int = 18,
         max_opening: float | None = None,
         enhance: bool = True,

@@ -94,7 +94,7 @@ def mean_of(measures: Sequence[NoiseMeasures], name: str) -> float:
     return float(np.mean([getattr(m, name) for m in measures]))
 
 
-def plane_frame(noise: SensorNoise, frame: SensorFrame, distance: float, seed: int) -> NoiseMeasures:
+def _plane_frame(noise: SensorNoise, frame: SensorFrame, distance: float, *, seed: int) -> NoiseMeasures:
     """Returns what noise measures as on a plane that faces the camera; nothing is missing there.
 
     Args:
@@ -154,7 +154,7 @@ def _match_scatter(
     tiles = mean_of([measures[f.name] for f in frames], "tile_scatter")
 
     def unlike(trial: SensorNoise) -> tuple[float, float]:
-        drawn = plane_frame(trial, middle, distance, 0)
+        drawn = _plane_frame(trial, middle, distance, seed=0)
         return (
             float(np.abs(np.subtract(drawn.correlation, wanted)).sum()),
             float(np.abs(np.subtract(drawn.bend_correlation, bent)).sum()),
@@ -164,7 +164,7 @@ def _match_scatter(
     noise = min((replace(noise, bend_grid=grid) for grid in _BEND_GRIDS), key=lambda trial: unlike(trial)[1])
     for number in range(_ROUNDS):
         drawn = [
-            plane_frame(noise, f, measures[f.name].distance, i)
+            _plane_frame(noise, f, measures[f.name].distance, seed=i)
             for f in frames
             for i in range(-(-_DRAWS // len(frames)))
         ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.interpolate import LinearNDInterpolator
+from scipy.spatial import QhullError
 
 from sim.camera import PinholeCamera
 from sim.depth_image.edges import fill_nearest, surface_slope
@@ -27,7 +30,8 @@ _LEAST_JUMP = 0.015  # metres: step of the depth that throws a shadow worth meas
 _LEAST_WIDTH = 3  # pixels: narrower holes stand at every step, on both sides
 _LEAST_RUNS = 30
 _LEAST_ANGLES = 100  # pixels of an angle, below which it says nothing
-_MANY = 0.1  # share missing from which an angle counts as grazing
+_GRAZING = (30, 90, 5)  # degrees: angles looked at
+_MANY = 0.1  # share missing, over that of flat surfaces, from which an angle counts as grazing
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,7 +227,7 @@ def depth_steps(depth: FloatImage) -> tuple[float, float]:
     Args:
         depth: (H, W) float32, metres, 0 = missing.
     """
-    values = np.unique(np.round(depth[depth > 0].astype(np.float64), 6))
+    values = np.asarray(np.unique(np.round(depth[depth > 0].astype(np.float64), 6)), np.float64)
     if len(values) < 2:
         return 0.0, 0.0
     near, far = values[: len(values) // 3 + 1], values[-len(values) // 3 :]
@@ -231,7 +235,7 @@ def depth_steps(depth: FloatImage) -> tuple[float, float]:
     squares = [float(np.median(part)) ** 2 for part in (near, far)]
     growth, expected = steps[1] / max(steps[0], 1e-9), squares[1] / squares[0]
     if min(steps) > 0 and expected > 1.5 and abs(np.log(growth / expected)) < abs(np.log(growth)):
-        return 0.0, float(np.mean(np.divide(steps, squares)))
+        return 0.0, float(np.median(np.diff(1 / values[::-1])))
     return _common_step(values), 0.0
 
 
@@ -242,23 +246,37 @@ def _common_step(values: NDArray[np.float64]) -> float:
 
 
 def grazing_angle(depth: FloatImage, focal_px: float) -> float:
-    """Returns the angle of incidence from which more than a tenth of the pixels is missing, degrees.
+    """Returns the angle of incidence from which surfaces go missing, degrees; 90 if none do.
 
-    A missing pixel has no slope: what counts is the slope of the surface about it, holes filled from their nearest
-    pixels and smoothed. Angles from 30 degrees on are looked at, in steps of 5.
+    A missing pixel has no slope: what counts is that of the surface drawn straight across its hole, smoothed. Angles
+    from 30 degrees on are looked at, in steps of 5. The first at which a tenth more of the pixels is missing than of
+    flatter surfaces is taken.
 
     Args:
         depth: (H, W) float32, metres, 0 = missing.
         focal_px: Focal length, pixels.
     """
     camera = PinholeCamera(depth.shape[1], depth.shape[0], np.diag([focal_px, focal_px, 1.0]))
-    angle = np.degrees(np.arctan(np.hypot(*surface_slope(fill_nearest(depth), camera, 1.5))))
+    angle = np.degrees(np.arctan(np.hypot(*surface_slope(_bridge_holes(depth), camera, 1.5))))
     inside = ~_missing_at_border(depth)
-    for low in range(30, 90, 5):
-        taken = inside & (angle >= low) & (angle < low + 5)
-        if taken.sum() >= _LEAST_ANGLES and (depth[taken] <= 0).mean() > _MANY:
+    flat = inside & (angle < _GRAZING[0])
+    usual = float((depth[flat] <= 0).mean()) if flat.any() else 0.0
+    for low in range(*_GRAZING):
+        taken = inside & (angle >= low) & (angle < low + _GRAZING[2])
+        if taken.sum() >= _LEAST_ANGLES and (depth[taken] <= 0).mean() > usual + _MANY:
             return float(low)
     return 90.0
+
+
+def _bridge_holes(depth: FloatImage) -> FloatImage:
+    """Returns the image with its holes filled by straight surfaces between their rims, (H, W) float32, metres."""
+    missing = depth <= 0
+    rim = ~missing & (cv2.dilate(missing.astype(np.uint8), np.ones((3, 3), np.uint8)) > 0)
+    filled = fill_nearest(depth)
+    with contextlib.suppress(QhullError, ValueError):  # rims on one line span no surface
+        straight = LinearNDInterpolator(np.argwhere(rim), depth[rim])(np.argwhere(missing))
+        filled[missing] = np.where(np.isfinite(straight), straight, filled[missing])
+    return filled
 
 
 def _missing_at_border(depth: FloatImage) -> BoolImage:

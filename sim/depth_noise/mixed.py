@@ -55,18 +55,21 @@ class MixedNoise:
         return MixedNoise(noises={name: noise_for_camera(noise, focal_px) for name, noise in self.noises.items()})
 
 
-def mix_presets(names: Sequence[str]) -> Noise:
+def mix_presets(names: str | Sequence[str]) -> Noise:
     """Returns the noise of one preset of ``conf/depth_noise``, or several mixed.
 
     Args:
-        names: Names of presets, ``d435`` for example.
+        names: Name of a preset, ``d435`` for example, or several.
 
     Raises:
         InputError: No name is given, one is given twice, or there is no such preset.
     """
-    if isinstance(names, str) or not names or len(set(names)) != len(names):
-        raise InputError(f"data.depth_noise is {names!r}; give a list of presets, each once, [d435,phoxi] for example")
-    noises = {name: load_preset(name) for name in names}
+    chosen = [names] if isinstance(names, str) else list(names) if isinstance(names, Sequence) else []
+    if not chosen or not all(isinstance(name, str) for name in chosen) or len(set(chosen)) != len(chosen):
+        raise InputError(
+            f"data.depth_noise is {names!r}; give a preset, mixed for example, or a list of them, each once, [d435,phoxi]"
+        )
+    noises = {name: load_preset(name) for name in chosen}
     return next(iter(noises.values())) if len(noises) == 1 else MixedNoise(noises=noises)
 
 
