@@ -67,7 +67,7 @@ def mix_presets(names: str | Sequence[str]) -> Noise:
     chosen = [names] if isinstance(names, str) else list(names) if isinstance(names, Sequence) else []
     if not chosen or not all(isinstance(name, str) for name in chosen) or len(set(chosen)) != len(chosen):
         raise InputError(
-            f"data.depth_noise is {names!r}; give a preset, mixed for example, or a list of them, each once, [d435,phoxi]"
+            f"data.depth_noise is {names!r}; give a preset, mixed for example, or several, each once: [d435,phoxi]"
         )
     noises = {name: load_preset(name) for name in chosen}
     return next(iter(noises.values())) if len(noises) == 1 else MixedNoise(noises=noises)
