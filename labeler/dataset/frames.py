@@ -10,6 +10,7 @@ from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import label_view
 from labeler.shards import Frame
 from sim.camera import ParallelCamera, PinholeCamera, random_view_pose
+from sim.depth_noise.model import noise_for_camera
 from sim.errors import InputError
 from sim.render import render_view
 from sim.scene import Scene, SceneSettings, SceneState
@@ -37,6 +38,7 @@ def make_frames(recipe: DataSetRecipe, scene: int) -> Iterator[Frame]:
     state = _make_scene(recipe, scene, rng)
     for number in range(recipe.views):
         camera, parallel = _draw_cameras(recipe, state, rng)
+        noise = noise_for_camera(recipe.depth_noise, float(camera.intrinsics[0, 0]))
         # Colours have a generator of their own: whatever they draw, poses and noise stay the same.
         colours = np.random.default_rng(np.random.SeedSequence([recipe.seed, scene], spawn_key=(number,)))
         look = recipe.appearance.draw(colours, len(state.models))
@@ -46,7 +48,7 @@ def make_frames(recipe: DataSetRecipe, scene: int) -> Iterator[Frame]:
         frame: Frame = {
             "rgb": view.rgb,
             "depth": view.depth,
-            "depth_noisy": recipe.depth_noise(view.depth, rng),
+            "depth_noisy": noise(view.depth, rng),
             "instance_mask": view.instance_mask.astype(np.uint8),
             "grasps": label_view(view, recipe.gripper, recipe.labels),
             "intrinsics": camera.intrinsics,

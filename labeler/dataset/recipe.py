@@ -11,7 +11,8 @@ from labeler.dataset.manifest import SCHEMA_VERSION
 from labeler.settings import LabelSettings, check_hand
 from sim.benchmark.protocol import check_height
 from sim.camera import PinholeCamera
-from sim.depth_noise import DepthNoise
+from sim.depth_noise.model import Noise, describe_noise
+from sim.depth_noise.paper import DepthNoise
 from sim.errors import COUNT, NOT_NEGATIVE, POSITIVE, WHOLE, InputError, check_numbers
 from sim.gripper import GripperGeometry
 from sim.identity.objects import digest_meshes
@@ -67,7 +68,7 @@ class DataSetRecipe:
     pixels_per_metre: float = 5000.0
     gripper: GripperGeometry = field(default_factory=GripperGeometry)
     labels: LabelSettings = field(default_factory=LabelSettings)
-    depth_noise: DepthNoise = field(default_factory=DepthNoise)
+    depth_noise: Noise = field(default_factory=DepthNoise)
     appearance: Appearance | RandomAppearance = field(default_factory=Appearance)
     scenes: int = 100
     views: int = 5
@@ -117,7 +118,7 @@ class DataSetRecipe:
             "pixels_per_metre": float(self.pixels_per_metre),
             "gripper": asdict(self.gripper),
             "labels": asdict(self.labels),
-            "depth_noise": asdict(self.depth_noise),
+            "depth_noise": describe_noise(self.depth_noise),
             "appearance": {"kind": type(self.appearance).__name__, **asdict(self.appearance)},
             "scenes": self.scenes,
             "views": self.views,

@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +24,8 @@ from plgp.data.joined import JoinedDataSets
 from plgp.data.sampler import EpochSampler
 from plgp.data.trained_view import TrainedView
 from plgp.targets import LabelBatch, rasterise
-from sim.depth_noise import DepthNoise
+from sim.depth_noise.mixed import mix_presets
+from sim.depth_noise.model import Noise, describe_noise
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         flip: Probability of a horizontal flip.
         jitter: Colour jitter of RGB; see ``AugmentationSettings``.
         fresh_noise: Noise drawn anew in each epoch over the clean depth, in place of ``depth_key``'s images.
+        depth_noise: Preset of conf/depth_noise, or several of which each image draws one, anew in each epoch, over the
+            clean depth. None leaves it to ``fresh_noise``.
         bins: Number of angle bins, K.
         max_opening: L4, the unit of the width targets, metres; None is that of the data set's gripper, and no other
             fits.
@@ -106,7 +109,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         rotate_deg: float = 30.0,
         flip: float = 0.5,
         jitter: float = 0.0,
-        fresh_noise: DepthNoise | None = None,
+        fresh_noise: Noise | None = None,
+        depth_noise: str | Sequence[str] | None = None,
         bins: int = 18,
         max_opening: float | None = None,
         enhance: bool = True,
@@ -131,7 +135,9 @@ class PLGPDataModule(lightning.LightningDataModule):
         self.settings = AugmentationSettings(
             crop=crop, translate_px=translate_px, rotate_deg=float(rotate_deg), flip=flip, jitter=float(jitter)
         )
-        self.fresh_noise = fresh_noise
+        if depth_noise is not None and fresh_noise is not None:
+            raise InputError("data.depth_noise and data.fresh_noise are both set; leave one of them null")
+        self.fresh_noise = fresh_noise if depth_noise is None else mix_presets(depth_noise)
         self.depth_key, self.bins, self.max_opening = depth_key, bins, max_opening
         self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
@@ -168,7 +174,7 @@ class PLGPDataModule(lightning.LightningDataModule):
             if view.bins != self.bins:
                 raise InputError(f"data set '{self.folder}' has labels of {view.bins} angles, bins is {self.bins}")
             if self.fresh_noise is not None:
-                view = replace(view, depth_noise=asdict(self.fresh_noise))
+                view = replace(view, depth_noise=describe_noise(self.fresh_noise))
             self._trained_view, opening = view, view.gripper.max_opening
             if self.max_opening is not None and abs(self.max_opening - opening) > 1e-6:
                 raise InputError(
