@@ -13,7 +13,7 @@ from scipy.optimize import nnls
 
 from sim.camera import PinholeCamera, overhead_pose
 from sim.depth_noise.measure import NoiseMeasures, measure_frame, missing_shares
-from sim.depth_noise.outlines import smooth_holes
+from sim.depth_noise.outlines import plane_holes
 from sim.depth_noise.sensor import SensorNoise
 from sim.errors import InputError
 
@@ -88,6 +88,7 @@ def fit_noise(frames: Sequence[SensorFrame], clutter: dict[str, Scenes]) -> Fitt
     taken = sorted((f for f in frames if f.name in measures), key=lambda f: measures[f.name].distance)
     noise = replace(_read_off(list(measures.values())), focal_px=taken[len(taken) // 2].focal_px)
     shown = [taken[i] for i in np.unique(np.linspace(0, len(taken) - 1, min(_SHOWN, len(taken))).astype(int))]
+    noise = _match_holes(noise, taken[len(taken) // 2], mean_of(list(measures.values()), "hole_width"))
     noise, scatter, tiles = _match_scatter(noise, shown, measures)
     noise, name, inside, border = _match_missing(noise, taken[len(taken) // 2], list(measures.values()), clutter)
     return FittedNoise(noise=noise, measures=measures, scenes=name, drawn=(scatter, tiles, inside, border))
@@ -201,6 +202,19 @@ def _match_scatter(
     raise AssertionError("the last round returns")
 
 
+def _match_holes(noise: SensorNoise, middle: SensorFrame, width: float) -> SensorNoise:
+    """Returns the noise whose holes by chance are of a width, pixels of the middle frame."""
+    if noise.hole_share == 0 or width == 0:
+        return noise
+    flat = np.ones(middle.depth.shape, np.float32)
+
+    def unlike(grid: int) -> float:
+        holes = replace(SensorNoise(), hole_share=noise.hole_share, hole_grid=grid)(flat, np.random.default_rng(0))
+        return abs(float(np.log(max(plane_holes(holes, holes > 0)[1], 0.1) / width)))
+
+    return replace(noise, hole_grid=min(_GRIDS, key=unlike))
+
+
 def _match_missing(
     noise: SensorNoise, middle: SensorFrame, measures: Sequence[NoiseMeasures], clutter: dict[str, Scenes]
 ) -> tuple[SensorNoise, str, float, float]:
@@ -218,19 +232,12 @@ def _match_missing(
         drawn = [missing_shares(trial(image, np.random.default_rng(i))) for i, image in enumerate(images[name])]
         return float(np.mean([d[0] for d in drawn])), float(np.mean([d[1] for d in drawn]))
 
-    def holes(trial: SensorNoise, name: str) -> float:
-        drawn = [smooth_holes(trial(image, np.random.default_rng(i)))[1] for i, image in enumerate(images[name])]
-        return abs(float(np.log(max(float(np.mean(drawn)), 0.1) / max(wide, 0.1))))
-
     eye = noise.baseline
     if inside + border == 0:  # filled in by whoever recorded the frames
         noise = replace(noise, baseline=0.0, border=0.0, hole_share=0.0, grazing_low=90.0, grazing_high=90.0)
     levels = list(clutter)
     enough = bisect_left(levels, inside, key=lambda n: shares(noise, n)[0])
     name = min(levels[max(0, enough - 1) : enough + 1], key=lambda n: abs(shares(noise, n)[0] - inside))
-    wide = mean_of(measures, "hole_width")
-    if noise.hole_share > 0:
-        noise = min((replace(noise, hole_grid=grid) for grid in _GRIDS), key=lambda trial: holes(trial, name))
     for _ in range(2 if inside + border > 0 else 0):
         noise = _bisect(noise, lambda n, x: replace(n, border=x), 0.9, lambda n: shares(n, name)[1] - border)
         drawn = shares(noise, name)[0]
@@ -242,7 +249,9 @@ def _match_missing(
                 lambda n: shares(n, name)[0] - (1 + _CLOSE) * inside,
             )
         elif drawn < (1 - _CLOSE) * inside:
-            noise = _bisect(noise, lambda n, x: replace(n, hole_share=x), 0.5, lambda n: shares(n, name)[0] - inside)
+            noise = _bisect(
+                noise, lambda n, x: replace(n, hole_share=x), 0.5, lambda n: shares(n, name)[0] - (1 - _CLOSE) * inside
+            )
     return noise, name, *shares(noise, name)
 
 

@@ -13,7 +13,7 @@ from scipy.spatial import QhullError
 
 from sim.camera import PinholeCamera
 from sim.depth_image.edges import fill_nearest, surface_slope
-from sim.depth_noise.outlines import missing_at_border, smooth_holes, soft_steps
+from sim.depth_noise.outlines import missing_at_border, plane_holes, soft_steps
 from sim.errors import InputError
 
 FloatImage = NDArray[np.float32]
@@ -52,8 +52,8 @@ class NoiseMeasures:
         inverse_step: Step of the inverse depth, 1/m; 0 where the depth's step is the same everywhere.
         soft: Width of the slopes that low steps of the depth are seen as, pixels; 0 where they are steps.
         soft_step: Height of the highest step that is seen as a slope, metres; 0 if none is.
-        hole_share: Share of the frame's pixels missing in holes on smooth surfaces.
-        hole_width: Width of the holes on smooth surfaces, the root of their area, pixels; 0 for too few.
+        hole_share: Share of the main plane's pixels missing in holes amid it.
+        hole_width: Width of these holes, the root of their area, pixels; 0 for too few.
         grazing_low: Angle of incidence from which surfaces go missing, degrees; 90 if none do.
         baseline: Place of the second eye along the camera's x, metres, by the shadows' width; 0 if none shows.
     """
@@ -100,7 +100,7 @@ def measure_frame(depth: FloatImage, focal_px: float, *, name: str = "frame") ->
     baseline = shadow_baseline(depth, focal_px)
     unit, inverse_step = depth_steps(depth)
     soft, soft_step = soft_steps(depth)
-    hole_share, hole_width = smooth_holes(depth)
+    hole_share, hole_width = plane_holes(depth, on_plane)
     return NoiseMeasures(
         distance=distance,
         scatter=float(np.sqrt(np.mean(off[on_plane] ** 2))),
@@ -265,15 +265,16 @@ def grazing_angle(depth: FloatImage, focal_px: float) -> float:
 
     A missing pixel has no slope: what counts is that of the surface drawn straight across its hole, smoothed. Angles
     from 30 degrees on are looked at, in steps of 5. The first at which a tenth more of the pixels is missing than of
-    flatter surfaces is taken.
+    flatter surfaces is taken. Slopes along the image's columns alone count: the others have shadows.
 
     Args:
         depth: (H, W) float32, metres, 0 = missing.
         focal_px: Focal length, pixels.
     """
     camera = PinholeCamera(depth.shape[1], depth.shape[0], np.diag([focal_px, focal_px, 1.0]))
-    angle = np.degrees(np.arctan(np.hypot(*surface_slope(_bridge_holes(depth), camera, 1.5))))
-    inside = ~missing_at_border(depth)
+    across, along = surface_slope(_bridge_holes(depth), camera, 1.5)
+    angle = np.degrees(np.arctan(np.hypot(across, along)))
+    inside = ~missing_at_border(depth) & (np.abs(along) > 2 * np.abs(across))
     flat = inside & (angle < _GRAZING[0])
     usual = float((depth[flat] <= 0).mean()) if flat.any() else 0.0
     for low in range(*_GRAZING):

@@ -19,7 +19,6 @@ _HEIGHTS = (0.01, 0.015, 0.02, 0.03, 0.05, 0.1, 0.2)  # metres: steps are told a
 _LEAST_STEPS = 50
 _SOFT = 2.0  # pixels: a narrower slope is a step
 _LEAST_HOLES = 20
-_SMOOTH = 0.01  # metres: depths about a hole that stands on no step
 
 
 def soft_steps(depth: FloatImage) -> tuple[float, float]:
@@ -46,30 +45,30 @@ def soft_steps(depth: FloatImage) -> tuple[float, float]:
     return (float(np.median(np.concatenate(soft))), highest) if soft else (0.0, 0.0)
 
 
-def smooth_holes(depth: FloatImage) -> tuple[float, float]:
-    """Returns how much is missing on smooth surfaces, and how wide these holes are: neither shadows nor borders.
+def plane_holes(depth: FloatImage, on_plane: BoolImage) -> tuple[float, float]:
+    """Returns how much of a plane is missing by chance, and how wide its holes are: no shadow, no border.
 
     Args:
         depth: (H, W) float32, metres, 0 = missing, at least one pixel seen.
+        on_plane: (H, W) bool, pixels seen that lie on the plane. A hole is the plane's if all about it are.
 
     Returns:
-        The share of the frame, [0, 1], and the root of a hole's area, pixels, such that half of what is missing lies
+        The share of the plane, [0, 1], and the root of a hole's area, pixels, such that half of what is missing lies
         in smaller holes; (0, 0) for fewer than 20 holes.
     """
     labels = _holes(depth)
     count = int(labels.max()) + 1
-    filled = fill_nearest(depth)
-    farthest, nearest = np.zeros(count, np.float32), np.full(count, np.inf, np.float32)
-    np.maximum.at(farthest, labels, filled)
-    np.minimum.at(nearest, labels, filled)
-    smooth = farthest - nearest < _SMOOTH
-    smooth[0] = False
-    smooth[labels[missing_at_border(depth)]] = False
-    areas = np.sort(np.bincount(labels.reshape(-1), minlength=count)[smooth])
+    about = fill_nearest(np.where(depth > 0, np.where(on_plane, 1, 2), 0).astype(np.float32))
+    others = np.bincount(labels.reshape(-1), weights=about.reshape(-1) > 1, minlength=count)
+    areas = np.bincount(labels.reshape(-1), minlength=count)
+    inner = others == 0
+    inner[0] = False
+    inner[labels[missing_at_border(depth)]] = False
+    areas = np.sort(areas[inner])
     if len(areas) < _LEAST_HOLES:
         return 0.0, 0.0
     width = np.sqrt(areas[np.searchsorted(np.cumsum(areas), areas.sum() / 2)])
-    return float(areas.sum() / depth.size), float(width)
+    return float(areas.sum() / (areas.sum() + on_plane.sum())), float(width)
 
 
 def missing_at_border(depth: FloatImage) -> BoolImage:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from sim.depth_noise.fields import smooth_field
-from sim.depth_noise.shadow import disturb, hide_shadow, lose_pixels
+from sim.depth_noise.shadow import disturb, hide_shadow, lose_border, lose_pixels
 from sim.depth_noise.soften import soften_steps
 from sim.errors import COUNT, FINITE, NOT_NEGATIVE, POSITIVE, SHARE, InputError, Limits, check_numbers
 from sim.view import check_depth_image
@@ -17,7 +17,6 @@ from sim.view import check_depth_image
 FloatImage = NDArray[np.float32]
 _ANGLE = Limits("degrees between 0 and 90", most=90.0)
 _WINDOW = Limits("a number of pixels between 0 and 99", most=99.0)
-_FRAY = 0.15  # of the border's width: its edge is ragged
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,7 +45,7 @@ class SensorNoise:
         band: Whether that border is one band on the side to which shadows fall, as stereo's is, or a frame.
         hole_share: Share of the pixels that is missing by chance, in blobs, [0, 1].
         hole_grid: Correlation length of those blobs, pixels.
-        grazing_low: Angle of incidence from which pixels are lost, degrees. A step of the depth is a steep surface.
+        grazing_low: Angle of incidence from which pixels are lost, degrees. A step that stays one is a steep surface.
         grazing_high: Angle of incidence from which all are lost, degrees.
         focal_px: Focal length of the camera, pixels. The paper's camera has 415.692.
     """
@@ -104,13 +103,16 @@ class SensorNoise:
             smooth_field(rng, clean.shape, grid, unit_variance=True)
             for grid in (self.hole_grid, self.bend_grid, self.grid)
         )
-        lost = self._border(holes) if self.border > 0 else np.zeros(clean.shape, np.bool_)
+        lost = np.zeros(clean.shape, np.bool_)
+        if self.border > 0:
+            side = 0 if not self.band else 1 if self.baseline >= 0 else -1
+            lose_border(fine, self.border, side, lost)
         if self.baseline != 0:
             hide_shadow(clean, float(self.focal_px * self.baseline), lost)
         low, high = np.radians(self.grazing_low), np.radians(self.grazing_high)
         chance = float(ndtri(self.hole_share))
-        lose_pixels(clean, holes, np.array([self.focal_px, low, max(high, low + 1e-6), chance]), lost)
         soft = soften_steps(clean, lost, width=self.soft, most=self.soft_step)
+        lose_pixels(soft, holes, np.array([self.focal_px, low, max(high, low + 1e-6), chance]), lost)
         growth = np.array([self.sigma, self.sigma_square, self.bend, self.bend_square], np.float64)
         return disturb(soft, lost, fine, bend, np.append(growth, [self.inverse_step, self.unit]))
 
@@ -122,17 +124,3 @@ class SensorNoise:
         grid, bend_grid, hole_grid = (max(1, round(scale * n)) for n in (self.grid, self.bend_grid, self.hole_grid))
         soft = min(scale * self.soft, 99.0)
         return replace(self, grid=grid, bend_grid=bend_grid, hole_grid=hole_grid, soft=soft, focal_px=float(focal_px))
-
-    def _border(self, field: FloatImage) -> NDArray[np.bool_]:
-        """Returns what is missing along the frame's border, (H, W) bool; its edge follows the field."""
-        height, width = field.shape
-        ragged = 1 + np.float32(_FRAY) * np.clip(field, -3, 3)
-        rows, cols = ((np.arange(n, dtype=np.float32) + 0.5) / n for n in (height, width))
-        band: NDArray[np.bool_]
-        if self.band:
-            band = (cols if self.baseline >= 0 else 1 - cols)[None] < np.float32(self.border) * ragged
-            return band
-        margin = np.float32((1 - np.sqrt(1 - self.border)) / 2)  # of the frame's width and height, on each side
-        inward = np.minimum(np.minimum(rows, 1 - rows)[:, None], np.minimum(cols, 1 - cols)[None])
-        band = inward < margin * ragged
-        return band

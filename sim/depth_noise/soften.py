@@ -6,8 +6,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.compiled import compiled
+
 FloatImage = NDArray[np.float32]
-_FAR = np.float32(1e6)  # metres: a missing pixel where the nearest of a window is sought
+_LEAST = 0.002  # metres from pixel to pixel: what is flatter all over a window is left as it is
 
 
 def soften_steps(depth: FloatImage, lost: NDArray[np.bool_], *, width: float, most: float) -> FloatImage:
@@ -25,16 +27,50 @@ def soften_steps(depth: FloatImage, lost: NDArray[np.bool_], *, width: float, mo
     Returns:
         (H, W) float32, metres. Lost pixels keep their depth.
     """
-    side = 2 * round((width - 1) / 2) + 1
-    if side < 2 or most <= 0:
+    reach = round((width - 1) / 2)
+    if reach < 1 or most <= 0:
         return depth
-    seen = ((depth > 0) & ~lost).astype(np.float32)
-    window = np.ones((side, side), np.uint8)
-    farthest = cv2.dilate(depth * seen, window)
-    nearest = cv2.erode(np.where(seen > 0, depth, _FAR), window)
-    total, count = (
-        cv2.boxFilter(part, cv2.CV_32F, (side, side), normalize=False, borderType=cv2.BORDER_CONSTANT)
-        for part in (depth * seen, seen)
-    )
-    low = (seen > 0) & (farthest - nearest <= np.float32(most))
-    return np.where(low, total / np.maximum(count, 1), depth)
+    uneven = np.zeros(depth.shape, np.uint8)
+    _mark_steps(depth, lost, _LEAST, uneven)
+    side = 2 * reach + 1
+    return _average(depth, lost, cv2.dilate(uneven, np.ones((side, side), np.uint8)), reach, most)
+
+
+@compiled
+def _mark_steps(depth: FloatImage, lost: NDArray[np.bool_], least: float, out: NDArray[np.uint8]) -> None:
+    """Marks the pixels seen whose right or lower neighbour, seen too, is nearer or farther by a depth, metres."""
+    height, width = depth.shape
+    for row in range(height):
+        for col in range(width):
+            z = depth[row, col]
+            if z <= 0 or lost[row, col]:
+                continue
+            if col < width - 1 and depth[row, col + 1] > 0 and abs(depth[row, col + 1] - z) > least:
+                out[row, col] = 1
+            if row < height - 1 and depth[row + 1, col] > 0 and abs(depth[row + 1, col] - z) > least:
+                out[row, col] = 1
+
+
+@compiled
+def _average(
+    depth: FloatImage, lost: NDArray[np.bool_], uneven: NDArray[np.uint8], reach: int, most: float
+) -> FloatImage:
+    """Returns the image with the mean of the window's pixels seen where they span no more than a depth, metres."""
+    height, width = depth.shape
+    soft = depth.copy()
+    for row in range(height):
+        for col in range(width):
+            if uneven[row, col] == 0 or depth[row, col] <= 0 or lost[row, col]:
+                continue
+            nearest = farthest = depth[row, col]
+            total, count = 0.0, 0
+            for r in range(max(0, row - reach), min(height, row + reach + 1)):
+                for c in range(max(0, col - reach), min(width, col + reach + 1)):
+                    z = depth[r, c]
+                    if z > 0 and not lost[r, c]:
+                        nearest, farthest = min(nearest, z), max(farthest, z)
+                        total += z
+                        count += 1
+            if farthest - nearest <= most:
+                soft[row, col] = total / count
+    return soft

@@ -18,7 +18,7 @@ from sim.depth_noise.fit import SensorFrame, fit_noise
 from sim.depth_noise.frame_files import read_frames, write_preset
 from sim.depth_noise.measure import depth_steps, grazing_angle, measure_frame, missing_shares, shadow_baseline
 from sim.depth_noise.mixed import load_preset
-from sim.depth_noise.outlines import smooth_holes, soft_steps
+from sim.depth_noise.outlines import plane_holes, soft_steps
 from sim.errors import InputError
 
 FLAT = np.full((480, 640), 0.6, np.float32)
@@ -106,12 +106,13 @@ def test_low_steps_that_are_slopes_are_told_from_high_ones_that_are_steps(soft, 
 
 
 @pytest.mark.parametrize("grid", [2, 8])
-def test_holes_on_smooth_surfaces_are_measured_beside_shadows(grid):
+def test_holes_amid_a_plane_are_measured_beside_shadows(grid):
     noise = dataclasses.replace(CALM, baseline=0.06, hole_share=0.02, hole_grid=grid)
-    share, width = smooth_holes(noise(boxes(), np.random.default_rng(0)))
+    image = noise(boxes(), np.random.default_rng(0))
+    share, width = plane_holes(image, image == np.float32(0.6))
     assert share == pytest.approx(0.02, rel=0.3)
     assert 0.7 * grid < width < 1.5 * grid
-    assert smooth_holes(boxes()) == (0, 0)
+    assert plane_holes(boxes(), boxes() > 0.59) == (0, 0)
 
 
 @pytest.mark.slow
