@@ -19,6 +19,7 @@ from sim.identity.objects import digest_meshes
 from sim.objects import ObjectSet
 from sim.render.appearance import Appearance, RandomAppearance
 from sim.scene import DEFAULT_COUNTS, SceneSettings, fitting_counts
+from sim.worlds import RandomWorld
 
 GENERATOR_VERSION = 3  # raise it when the same recipe gives other data; 3: a second pass of labels
 
@@ -55,6 +56,8 @@ class DataSetRecipe:
         camera_height: Height of the camera over the tray's floor, metres.
         max_offset: Greatest shift of a view along the camera's x and y, metres; l of eq. (3).
         parallel_side: Least side of the square that the parallel image covers, metres; see ``parallel_extent``.
+        world: Ranges from which every scene's tray and number of objects, and every view's camera are drawn; None is
+            the paper's world, where ``scene``, ``object_counts``, ``camera``, ``camera_height`` and ``max_offset`` say.
         seed: Seed of everything random; scene i draws from ``default_rng([seed, i])``.
         name: Name of the data set in tables; not part of the hash.
     """
@@ -73,6 +76,7 @@ class DataSetRecipe:
     camera_height: float = 0.6
     max_offset: float = 0.2
     parallel_side: float = 0.6
+    world: RandomWorld | None = None
     seed: int = 0
     name: str = "plgp"
 
@@ -99,7 +103,9 @@ class DataSetRecipe:
 
     def describe(self) -> dict[str, Any]:
         """Returns everything that shapes the data, as JSON can hold it."""
+        drawn = {} if self.world is None else {"world": asdict(self.world)}  # hashes of the paper's world stay
         return {
+            **drawn,
             "schema_version": SCHEMA_VERSION,
             "generator_version": GENERATOR_VERSION,
             "objects": describe_objects(self.objects),

@@ -20,6 +20,7 @@ from plgp.data.augmentation import Augmentation, AugmentationSettings
 from plgp.data.batch import Batch, collate
 from plgp.data.frames import GraspFrames
 from plgp.data.input_format import InputFormat
+from plgp.data.joined import JoinedDataSets
 from plgp.data.sampler import EpochSampler
 from plgp.data.trained_view import TrainedView
 from plgp.targets import LabelBatch, rasterise
@@ -54,6 +55,8 @@ class PLGPDataModule(lightning.LightningDataModule):
 
     Args:
         folder: Folder of the data set.
+        also: Folders of further data sets, finished ones, whose images are mixed with its images: real beside
+            simulated, one kind of objects beside another. Each is split by itself; the network's world is the first's.
         recipe: Recipe of the data set, which is generated where it is missing; None takes the folder as it is.
         generate_workers: Number of processes that generate.
         modality: "depth", "rgb" or "rgbd".
@@ -87,7 +90,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         InputError: A setting is out of range.
     """
 
-    source: DataSet | None
+    source: DataSet | JoinedDataSets | None
     _trained_view: TrainedView
 
     def __init__(
@@ -96,6 +99,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         recipe: DataSetRecipe | None = None,
         generate_workers: int = 1,
         *,
+        also: Sequence[str | Path] = (),
         modality: str = "depth",
         depth_scale: float = 1.0,
         depth_key: str = "depth_noisy",
@@ -138,6 +142,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.samples_per_epoch, self.val_samples = samples_per_epoch, val_samples
+        self.also = tuple(Path(folder) for folder in also)
         self.overfit, self.splits, self.source = overfit, tuple(splits), None
 
     def prepare_data(self) -> None:
@@ -160,6 +165,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         """
         if self.source is None:
             self.source = DataSet(self.folder)
+            if self.also:
+                self.source = JoinedDataSets([self.source, *map(DataSet, self.also)])
             key = self.depth_key if self.fresh_noise is None else "depth"
             view = TrainedView.of_data_set(self.source.manifest, self.input_format, depth_key=key)
             if "angles" not in self.source.manifest.recipe.get("labels", {}):
