@@ -35,7 +35,7 @@ Draws the pictures of rendering and depth noise that the documentation shows int
 FIT_NOISE_HELP = """python -m sim fit-noise FRAMES [out=my_camera.yaml] [depth_scale=0.001] [focal_px=600] [source=TEXT]
 
 Fits the depth noise of a sensor to FRAMES of it and writes a YAML that belongs in conf/depth_noise/.
-Ten frames or so of clutter on a table or in a tray, at several distances, are enough; half a minute.
+Ten frames or so of clutter on a table or in a tray, at several distances, are enough; about a minute.
 
   FRAMES        a folder of depth images, one image, or a pattern in quotes: 'frames/*_depth.png'
   depth_scale=  metres of one unit; left out, whole numbers are millimetres, others metres
