@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from sim.camera import PinholeCamera, overhead_pose
-from sim.depth_noise.measure import NoiseMeasures, measure_frame, missing_shares
+from sim.depth_noise.measure import NoiseMeasures, measure_frame
 from sim.depth_noise.outlines import plane_holes
 from sim.depth_noise.sensor import SensorNoise
 from sim.errors import InputError
@@ -90,8 +90,8 @@ def fit_noise(frames: Sequence[SensorFrame], clutter: dict[str, Scenes]) -> Fitt
     shown = [taken[i] for i in np.unique(np.linspace(0, len(taken) - 1, min(_SHOWN, len(taken))).astype(int))]
     noise = _match_holes(noise, taken[len(taken) // 2], mean_of(list(measures.values()), "hole_width"))
     noise, scatter, tiles = _match_scatter(noise, shown, measures)
-    noise, name, inside, border = _match_missing(noise, taken[len(taken) // 2], list(measures.values()), clutter)
-    return FittedNoise(noise=noise, measures=measures, scenes=name, drawn=(scatter, tiles, inside, border))
+    noise, name, inside = _match_missing(noise, taken[len(taken) // 2], list(measures.values()), clutter)
+    return FittedNoise(noise=noise, measures=measures, scenes=name, drawn=(scatter, tiles, inside, noise.border))
 
 
 def mean_of(measures: Sequence[NoiseMeasures], name: str) -> float:
@@ -125,6 +125,20 @@ def frame_camera(shape: tuple[int, ...], focal_px: float, distance: float) -> Pi
     height, width = shape
     matrix = np.array([[focal_px, 0, (width - 1) / 2], [0, focal_px, (height - 1) / 2], [0, 0, 1]])
     return PinholeCamera(width, height, matrix, overhead_pose(distance))
+
+
+def missing_in_scenes(noise: SensorNoise, images: Sequence[FloatImage], *, seed: int = 0) -> float:
+    """Returns the mean share of the pixels that noise takes from images, [0, 1], its border left aside.
+
+    Args:
+        noise: The noise.
+        images: (H, W) float32 each, metres, nothing missing, seen by a camera of the noise's focal length.
+        seed: Seed of the first image's noise; the next has the next.
+    """
+    inner = replace(noise, border=0.0)
+    return float(
+        np.mean([(inner(image, np.random.default_rng(seed + i)) <= 0).mean() for i, image in enumerate(images)])
+    )
 
 
 def _read_off(measures: Sequence[NoiseMeasures]) -> SensorNoise:
@@ -217,42 +231,34 @@ def _match_holes(noise: SensorNoise, middle: SensorFrame, width: float) -> Senso
 
 def _match_missing(
     noise: SensorNoise, middle: SensorFrame, measures: Sequence[NoiseMeasures], clutter: dict[str, Scenes]
-) -> tuple[SensorNoise, str, float, float]:
-    """Returns the noise whose holes take what is missing in the frames, the clutter's name, and both shares, drawn.
+) -> tuple[SensorNoise, str, float]:
+    """Returns the noise that loses as much inside as the frames do, the clutter's name, and the share, drawn.
 
-    Clutter is seen from straight above by the camera of the middle frame, at the frames' mean distance.
+    Clutter is seen from straight above by the camera of the middle frame, at the frames' mean distance. It is drawn
+    without a border: a shadow that touches one would count as a part of it in some scenes alone.
     """
     camera = frame_camera(middle.depth.shape, middle.focal_px, mean_of(measures, "distance"))
     images: dict[str, list[FloatImage]] = {}
-    inside, border = mean_of(measures, "missing_inside"), mean_of(measures, "missing_border")
+    inside = mean_of(measures, "missing_inside")
 
-    def shares(trial: SensorNoise, name: str) -> tuple[float, float]:
+    def share(trial: SensorNoise, name: str) -> float:
         if name not in images:
             images[name] = [render(camera) for render in clutter[name]]
-        drawn = [missing_shares(trial(image, np.random.default_rng(i))) for i, image in enumerate(images[name])]
-        return float(np.mean([d[0] for d in drawn])), float(np.mean([d[1] for d in drawn]))
+        return missing_in_scenes(trial, images[name])
 
-    eye = noise.baseline
-    if inside + border == 0:  # filled in by whoever recorded the frames
-        noise = replace(noise, baseline=0.0, border=0.0, hole_share=0.0, grazing_low=90.0, grazing_high=90.0)
+    if inside + noise.border == 0:  # filled in by whoever recorded the frames
+        noise = replace(noise, baseline=0.0, hole_share=0.0, grazing_low=90.0, grazing_high=90.0)
     levels = list(clutter)
-    enough = bisect_left(levels, inside, key=lambda n: shares(noise, n)[0])
-    name = min(levels[max(0, enough - 1) : enough + 1], key=lambda n: abs(shares(noise, n)[0] - inside))
-    for _ in range(2 if inside + border > 0 else 0):
-        noise = _bisect(noise, lambda n, x: replace(n, border=x), 0.9, lambda n: shares(n, name)[1] - border)
-        drawn = shares(noise, name)[0]
-        if drawn > (1 + _CLOSE) * inside:  # the barest clutter has more edges than the frames'
-            noise = _bisect(
-                noise,
-                lambda n, x: replace(n, baseline=eye * x),
-                1.0,
-                lambda n: shares(n, name)[0] - (1 + _CLOSE) * inside,
-            )
-        elif drawn < (1 - _CLOSE) * inside:
-            noise = _bisect(
-                noise, lambda n, x: replace(n, hole_share=x), 0.5, lambda n: shares(n, name)[0] - (1 - _CLOSE) * inside
-            )
-    return noise, name, *shares(noise, name)
+    enough = bisect_left(levels, inside, key=lambda n: share(noise, n))
+    name = min(levels[max(0, enough - 1) : enough + 1], key=lambda n: abs(share(noise, n) - inside))
+    found, eye = share(noise, name), noise.baseline
+    if found > (1 + _CLOSE) * inside:  # the barest clutter has more edges than the frames'
+        most = (1 + _CLOSE) * inside
+        noise = _bisect(noise, lambda n, x: replace(n, baseline=eye * x), 1.0, lambda n: share(n, name) - most)
+    elif found < (1 - _CLOSE) * inside:
+        least = (1 - _CLOSE) * inside
+        noise = _bisect(noise, lambda n, x: replace(n, hole_share=x), 0.5, lambda n: share(n, name) - least)
+    return noise, name, share(noise, name)
 
 
 def _bisect(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sim.compiled import compiled
 
 FloatImage = NDArray[np.float32]
-_FRAY = 0.1  # of the border's width: its edge is ragged
+_FRAY = 0.04  # of the border's width: its edge is ragged
 
 
 @compiled

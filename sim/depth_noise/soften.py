@@ -33,7 +33,8 @@ def soften_steps(depth: FloatImage, lost: NDArray[np.bool_], *, width: float, mo
     uneven = np.zeros(depth.shape, np.uint8)
     _mark_steps(depth, lost, _LEAST, uneven)
     side = 2 * reach + 1
-    return _average(depth, lost, cv2.dilate(uneven, np.ones((side, side), np.uint8)), reach, most)
+    near = np.asarray(cv2.dilate(uneven, np.ones((side, side), np.uint8)), np.uint8)
+    return _average(depth, lost, near, reach, most)
 
 
 @compiled
