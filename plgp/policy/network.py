@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -273,7 +273,7 @@ class NetworkPolicy(MapPolicy):
         if view is None or self.trained_view is None:
             pixels = self.pixel_grasps(observation, count)
             poses = pixels.to_poses(observation.depth, observation.camera)
-            return ViewedGrasps(pixels, poses, None, pixels, note)
+            return ViewedGrasps(pixels, poses, None, pixels, note=note)
         allowed = graspable(view, allowed_pixels(self.workspace, observation.depth, observation.camera), self.view)
         weight = self.weight(observation)
         weight = None if weight is None else weight.ravel()[view.source]
@@ -283,7 +283,7 @@ class NetworkPolicy(MapPolicy):
             shown, view, observation, gripper=self.gripper, decoder=self.decoder, approach=self.view.approach
         )[:count]
         self.remember(found.pixels, observation, count)
-        return found
+        return replace(found, allowed=allowed)
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
         """Returns up to ``count`` grasps in the camera frame, best first; see ``find``."""

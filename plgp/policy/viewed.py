@@ -32,6 +32,7 @@ class ViewedGrasps:
         poses: The grasps in the camera's frame.
         view: What the network was shown instead of the image; None where it was shown the image as it is.
         shown: The grasps in the image that the network was shown.
+        allowed: (h, w) bool, where in the view's image grasps may lie; None without a view.
         note: Sentence about a view that was wanted and could not be had, or "".
     """
 
@@ -39,6 +40,7 @@ class ViewedGrasps:
     poses: GraspPoses
     view: OverheadView | None
     shown: PixelGrasps
+    allowed: NDArray[np.bool_] | None = None
     note: str = ""
 
     def __getitem__(self, some: slice) -> ViewedGrasps:

@@ -1,4 +1,4 @@
-"""The plane that things stand on in a depth image: found by RANSAC, refined by least squares, or taken along gravity."""
+"""The plane that things stand on in a depth image: found by RANSAC and fitted by least squares."""
 
 from __future__ import annotations
 
