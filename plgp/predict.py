@@ -100,6 +100,10 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
     if config.intrinsics is None and any(frame.intrinsics is None for frame in asked):
         raise InputError("intrinsics are missing; give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file")
     policy = _policy(config)
+    if modality(policy) != "depth" and all(frame.rgb is None for frame in asked):
+        raise InputError(
+            f"checkpoint '{config.checkpoint}' looks at {modality(policy)}; give rgb=FILE besides the depth"
+        )
     hand_frame, camera_pose = _frames(config, policy.gripper)
     if config.region in (None, "none", "") and not any(frame.region for frame in asked):
         print(WHOLE_FRAME, file=sys.stderr)

@@ -52,7 +52,7 @@ def frames_asked(config: DictConfig) -> list[Frame]:
         raise InputError("depth is missing; give depth=FILE, a folder or a pattern")
     asked = {"rgb": config.rgb, "intrinsics": _several(config.intrinsics), "workspace": _several(config.region)}
     paired = [pair(depths, find_files(text, name), name) for name, text in asked.items()]
-    return [Frame(name, depth, *files) for name, depth, *files in zip(_names(depths), depths, *paired, strict=True)]
+    return _joined(depths, *paired)
 
 
 def _several(text: str | None) -> str | None:
@@ -64,6 +64,17 @@ def _names(depths: Sequence[Path]) -> list[str]:
     """Returns names of results, no two alike."""
     names = [p.stem for p in depths]
     return names if len(set(names)) == len(names) else [f"{i:04d}-{name}" for i, name in enumerate(names)]
+
+
+def _joined(
+    depths: Sequence[Path],
+    rgb: Sequence[Path | None],
+    intrinsics: Sequence[Path | None],
+    regions: Sequence[Path | None],
+) -> list[Frame]:
+    """Returns frames of as many files of each kind."""
+    every = zip(_names(depths), depths, rgb, intrinsics, regions, strict=True)
+    return [Frame(name, *files) for name, *files in every]  # type: ignore[arg-type]
 
 
 def _frames_in(folder: Path, config: DictConfig) -> list[Frame]:
@@ -82,8 +93,7 @@ def _frames_in(folder: Path, config: DictConfig) -> list[Frame]:
             found[name] = list(pair(depths, find_files(several, name), name))
         elif name == "rgb":
             found[name] = [Path(given)] * len(depths)
-    columns = found["rgb"], found["intrinsics"], found["workspace"]
-    return [Frame(name, depth, *files) for name, depth, *files in zip(_names(depths), depths, *columns, strict=True)]
+    return _joined(depths, found["rgb"], found["intrinsics"], found["workspace"])
 
 
 _FOLDERS = {
@@ -108,10 +118,10 @@ def _by_manifest(path: Path) -> list[Frame]:
     depths = [path.parent / row["depth"] for row in rows]
     frames = []
     for name, depth, row in zip(_names(depths), depths, rows, strict=True):
-        files = [path.parent / row[c] if row.get(c) else None for c in ("rgb", "intrinsics", "mask")]
+        rgb, intrinsics, mask = (path.parent / row[c] if row.get(c) else None for c in ("rgb", "intrinsics", "mask"))
         try:
             scale = float(row["depth_scale"]) if row.get("depth_scale") else None
         except ValueError:
             raise InputError(f"'{path}': depth_scale '{row['depth_scale']}' is no number; give metres a unit") from None
-        frames.append(Frame(name, depth, *files, depth_scale=scale))
+        frames.append(Frame(name, depth, rgb, intrinsics, mask, scale))
     return frames

@@ -59,7 +59,7 @@ class Gallery:
     def add(self, shown: Shown) -> None:
         """Takes one frame; only its small picture and its counts are kept."""
         self.records.append(shown.record)
-        count = count_on_objects(shown.name, shown.seen, shown.found, shown.mask)
+        count = count_on_objects(shown.name, shown.seen, shown.found, mask=shown.mask)
         self._counts.append(count)
         picture = depth_picture(shown.seen.depth) if shown.seen.rgb is None else shown.seen.rgb
         hands = draw_hands(picture, shown.found.poses[: self._drawn], self._gripper, camera=shown.seen.camera)

@@ -42,7 +42,7 @@ class OnObjects:
 
 
 def count_on_objects(
-    frame: str, seen: Observation, found: ViewedGrasps, mask: NDArray[np.bool_] | None = None
+    frame: str, seen: Observation, found: ViewedGrasps, *, mask: NDArray[np.bool_] | None = None
 ) -> OnObjects:
     """Returns how many of a frame's ten best grasps lie on objects, and in how many places.
 

@@ -78,12 +78,7 @@ def grasp_record(
     }
     if poses.frame == "world":
         camera["pose"] = seen.camera.pose.tolist()
-    shown: dict[str, Any] = {"shown": "as_is" if view is None else "trained"}
-    if view is not None:
-        plane = view.plane
-        shown |= {"approach": policy.view.approach, "pose": view.pose.tolist()}
-        shown["plane"] = {"normal": plane.normal.tolist(), "distance": plane.distance, "tilt": plane.tilt}
-    frames = {"view": shown, "reference": poses.frame, "hand_frame": hand_frame}
+    frames = {"view": _view_record(view, policy.view.approach), "reference": poses.frame, "hand_frame": hand_frame}
     known: dict[str, Any] = {
         "sources": sources,
         "camera": camera,
@@ -93,6 +88,15 @@ def grasp_record(
     if policy.trained_view is not None:
         known["trained_view"] = policy.trained_view.to_dict()
     return {**known, **frames, "frames": FRAMES, "units": UNITS, "grasps": rows}
+
+
+def _view_record(view: OverheadView | None, approach: str) -> dict[str, Any]:
+    """Returns what a record says of the view that the network was shown."""
+    if view is None:
+        return {"shown": "as_is"}
+    plane = view.plane
+    told = {"normal": plane.normal.tolist(), "distance": plane.distance, "tilt": plane.tilt}
+    return {"shown": "trained", "approach": approach, "pose": view.pose.tolist(), "plane": told}
 
 
 def modality(policy: NetworkPolicy) -> str:

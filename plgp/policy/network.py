@@ -179,7 +179,7 @@ class NetworkPolicy(MapPolicy):
                         f"checkpoint '{path}' was trained for another gripper: its {f.name} is {own} m, "
                         f"yours {asked} m; train on labels for your gripper"
                     )
-        kept = {"name": name, "memory": memory, "precision": precision, "view": view}
+        kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view}
         return cls.from_module(module, decoder=decoder, workspace=workspace, device=device, **kept)
 
     @classmethod
@@ -211,7 +211,7 @@ class NetworkPolicy(MapPolicy):
             view: Which view of an image the network is shown; None is the default.
         """
         path = pretrained_checkpoint(weights)
-        kept = {"name": name, "memory": memory, "precision": precision, "view": view}
+        kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view}
         return cls.from_checkpoint(path, gripper, device, decoder=decoder, workspace=workspace, **kept)
 
     def describe(self) -> dict[str, Any]:
@@ -277,8 +277,7 @@ class NetworkPolicy(MapPolicy):
         allowed = graspable(view, allowed_pixels(self.workspace, observation.depth, observation.camera), self.view)
         weight = self.weight(observation)
         weight = None if weight is None else weight.ravel()[view.source]
-        most = count if self.view.approach == "plane" else 2 * count  # some cannot go down along another approach
-        shown = self.decoded(view.seen, most, allowed, weight=weight)
+        shown = self.decoded(view.seen, 2 * count, allowed, weight=weight)  # not all of them can be brought back
         found = bring_back(
             shown, view, observation, gripper=self.gripper, decoder=self.decoder, approach=self.view.approach
         )[:count]

@@ -136,6 +136,16 @@ def _over_plane(view: OverheadView, heights: NDArray[np.float32]) -> NDArray[np.
     return np.asarray(cv2.remap(covered, to_cols, to_rows, cv2.INTER_NEAREST), np.uint8) > 0
 
 
+def _fingers_seen(poses: GraspPoses, seen: Observation) -> NDArray[np.bool_]:
+    """Returns whether both finger tips appear inside an image, (N,) bool; the grasps are in its camera's frame."""
+    reach = poses.rotation[:, :, 0] * (poses.width / 2)[:, None]
+    inside = np.ones(len(poses), np.bool_)
+    for tips in (poses.translation - reach, poses.translation + reach):
+        rows, cols, depth = seen.camera.project(tips)
+        inside &= (depth > 0) & (rows >= 0) & (rows < seen.camera.height) & (cols >= 0) & (cols < seen.camera.width)
+    return inside
+
+
 def bring_back(
     shown: PixelGrasps,
     view: OverheadView,
@@ -147,7 +157,8 @@ def bring_back(
 ) -> ViewedGrasps:
     """Returns a view's grasps as the first camera's, along the approach that is asked for.
 
-    Along the optical axis, a grasp keeps its place and its closing direction as the camera sees it; how deep it goes
+    Grasps with a finger beyond the first image's border are dropped: nobody knows what is there. Along the optical
+    axis, a grasp keeps its place and its closing direction as the camera sees it; how deep it goes
     is what the first image leaves free, and those that cannot go down so are dropped.
 
     Args:
@@ -159,6 +170,8 @@ def bring_back(
         approach: "plane" or "axis", as in ``ViewSettings``.
     """
     poses = shown.to_poses(view.seen.depth, view.seen.camera).transform(view.pose, "camera")
+    known = _fingers_seen(poses, seen)
+    shown, poses = shown[known], poses[known]
     row, col = np.divmod(view.source[shown.row, shown.col], seen.camera.width)
     closing = poses.rotation[:, :, 0]
     angle = np.arctan2(-closing[:, 1], closing[:, 0])

@@ -102,7 +102,7 @@ def overhead_view(
     depth, pixels = _thinned(depth, step) if step > 1 else (depth, None)
     middle = (step - 1) / 2
     optics = (m[0, 0] / step, m[1, 1] / step, (m[0, 2] - middle) / step, (m[1, 2] - middle) / step, m[0, 1] / step)
-    to_view = np.linalg.inv(pose)
+    to_view: FloatArray = np.asarray(np.linalg.inv(pose), np.float64)
     points = _points(np.ascontiguousarray(depth[::8, ::8]), _coarse(optics, 8), to_view)
     camera = _camera(points[points[:, 2] > _CLOSE], focal=focal, most=most, least=least)
     camera = PinholeCamera(camera.width, camera.height, camera.intrinsics, seen.camera.pose @ pose)
