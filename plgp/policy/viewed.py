@@ -18,7 +18,7 @@ from sim.view import Observation
 
 _AS_IS = "the network is shown the image as it is"
 _PLANE = 0.006  # metres from the main plane within which a pixel shows it
-_PATCH = 50  # pixels of the plane together from which on they count
+_PATCH = 0.03  # of the plane's largest patch: what smaller ones show is the side of a thing that crosses the plane
 _BESIDE = 0.02  # metres beyond what is seen of the plane that still count as over it
 
 
@@ -118,8 +118,9 @@ def _over_plane(view: OverheadView, heights: NDArray[np.float32]) -> NDArray[np.
     """Returns the pixels whose points lie over the plane, as far as it is seen: inside its patches' convex hull."""
     plain = (np.abs(np.nan_to_num(heights, nan=1.0)) < _PLANE).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(plain, connectivity=4)
-    large = np.flatnonzero(stats[:, cv2.CC_STAT_AREA] >= _PATCH)
-    rows, cols = np.nonzero(np.isin(labels, large[large > 0]))
+    area = stats[1:, cv2.CC_STAT_AREA]  # the first is what is not plain
+    large = np.concatenate([[False], area >= _PATCH * area.max(initial=1)])
+    rows, cols = np.nonzero(large[labels])
     if not len(rows):
         return np.ones(plain.shape, np.bool_)
     hull = cv2.convexHull(np.stack([cols, rows], axis=1).astype(np.int32))

@@ -97,7 +97,7 @@ def overhead_view(
     m = seen.camera.intrinsics
     some = seen.depth[::8, ::8]
     distance = float(np.median(some[some > 0])) if (some > 0).any() else plane.distance
-    step = max(1, round(m[0, 0] / distance * height / focal))
+    step = min(max(1, round(m[0, 0] / distance * height / focal)), *seen.depth.shape)
     depth = np.ascontiguousarray(seen.depth, np.float32)
     depth, pixels = _thinned(depth, step) if step > 1 else (depth, None)
     middle = (step - 1) / 2

@@ -100,7 +100,7 @@ def partners_by_name(depths: Sequence[Path], folder: Path, name: str) -> Sequenc
     """
     suffixes = _SUFFIXES.get(name, _IMAGES)
     found = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file() and p not in depths)
-    if folder == depths[0].parent:  # several kinds in one folder: names say which
+    if folder.name.lower() not in (*_WORDS[name], "image") or folder == depths[0].parent:  # of several kinds
         found = [p for p in found if set(_words(p)) & set(_WORDS[name])]
     for key in (_name_key, _number_key):
         partners = _by_key(depths, found, key) or []
