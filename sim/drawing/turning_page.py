@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _STYLE = "body { margin: 0 }"
 _POINTS = 60_000  # of a cloud that a page shows: a browser turns them smoothly
-_FAR = 3.0  # times the median depth beyond which a point is none of the things on the table
+_FAR = 1.6  # times the median depth beyond which a point is none of the things on the table
 
 
 def laid_out(figure: go.Figure, title: str, eye: tuple[float, float, float] = (0.5, -1.1, 1.1)) -> go.Figure:
