@@ -30,6 +30,8 @@ PRESETS = {
     "policy/random-free.yaml": {"redraw"},
     "policy/untrained.yaml": {"untrained"},
     "scene_set/drop.yaml": {"workers"},
+    "view/as_is.yaml": {"mode"},
+    "view/trained.yaml": {"mode"},
 }
 GRIPPERS = {"finger_width", "finger_thickness", "finger_length", "max_opening", "palm_width", "palm_thickness", "force"}
 PRESETS |= {f"gripper/{name}.yaml": GRIPPERS for name in ("franka", "robotiq_2f85", "robotiq_2f140")}
