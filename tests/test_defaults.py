@@ -27,6 +27,7 @@ PRESETS = {
     "objects/procedural_seen.yaml": {"last", "families"},
     "objects/pybullet_novel.yaml": {"first", "last"},
     "policy/contact_graspnet_topdown.yaml": {"top_down_max_angle"},
+    "policy/graspnet_topdown.yaml": {"top_down_max_angle", "name"},
     "policy/random-free.yaml": {"redraw"},
     "policy/untrained.yaml": {"untrained"},
     "scene_set/drop.yaml": {"workers"},
