@@ -1,3 +1,4 @@
+from .realsense import RealSenseCamera as RealSenseCamera
 from .robotiq import RobotiqHand as RobotiqHand
 from .rosbridge.arm import RosArm as RosArm
 from .rosbridge.camera import RosCamera as RosCamera

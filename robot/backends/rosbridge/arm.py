@@ -74,12 +74,11 @@ class RosArm(Arm):
         if self._ros is not None:
             return
         self._ros = self.link.open()
-        library, kind = self.link.library, self.link.type
-        self._states = library.Topic(self._ros, self._topics[0], kind("sensor_msgs", "msg", "JointState"))
+        kind = self.link.type
+        self._states = self.link.topic(self._topics[0], kind("sensor_msgs", "msg", "JointState"))
         word = "joint_trajectory" if self.link.version == 2 else "command"
-        self._hold = library.Topic(
-            self._ros, f"{self.controller}/{word}", kind("trajectory_msgs", "msg", "JointTrajectory")
-        )
+        kind_of_hold = kind("trajectory_msgs", "msg", "JointTrajectory")
+        self._hold = self.link.topic(f"{self.controller}/{word}", kind_of_hold)
         self._states.subscribe(self._note)
         end = time.monotonic() + FIRST
         while self._newest is None:
@@ -136,8 +135,9 @@ class RosArm(Arm):
             state = self.state()
             broken = guard.check(state)
             if broken:
-                self._halt()
-                return Execution(broken.reason, self.state().q, broken.message)
+                if broken.reason == "contact":
+                    self._halt()  # a contact that was expected leaves the arm free; anything else stops it
+                return Execution(broken.reason, state.q, broken.message)
             if self.stopped:
                 return Execution("stopped", state.q, f"{self.name} was stopped")
             if time.monotonic() > end:

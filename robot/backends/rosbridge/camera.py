@@ -70,10 +70,8 @@ class RosCamera(CameraDevice):
         seen: dict[str, tuple[float, Message]] = {}
         changed = threading.Event()
         kinds = ("Image", "Image", "CameraInfo")
-        library, kind = self.link.library, self.link.type
-        topics = [
-            library.Topic(self._ros, t, kind("sensor_msgs", "msg", k)) for t, k in zip(self._topics, kinds, strict=True)
-        ]
+        kind = self.link.type
+        topics = [self.link.topic(t, kind("sensor_msgs", "msg", k)) for t, k in zip(self._topics, kinds, strict=True)]
 
         def note(place: str, message: Message) -> None:
             seen[place] = (_stamp(message), message)

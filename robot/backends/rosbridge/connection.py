@@ -66,6 +66,15 @@ class RosConnection:
             if ros.is_connected:
                 ros.close(timeout=2)
 
+    def topic(self, name: str, kind: str) -> Any:
+        """Returns a topic of the open connection; it ends with the connection, and does not come back by itself.
+
+        Args:
+            name: Name of the topic.
+            kind: Full name of its type.
+        """
+        return self.library.Topic(self._ros, name, kind, reconnect_on_close=False)
+
     def stamp(self, seconds: float) -> dict[str, int]:
         """Returns a duration as this version of ROS writes it."""
         whole, rest = int(seconds), round((seconds % 1) * 1e9)
@@ -99,14 +108,14 @@ class Goal:
         self._over = threading.Event()
         library = link.library
         if link.version == 2:
-            client = library.ActionClient(ros, action, link.type(kind[0], "action", kind[1]))
+            client = library.ActionClient(ros, action, link.type(kind[0], "action", kind[1]), False)
             number = client.send_goal(library.Goal(dict(message)), self._end, lambda _: None, self._end)
             self._cancel = lambda: client.cancel_goal(number)
             return
         name = f"plgp-{time.time_ns()}"
-        topic = library.Topic(ros, f"{action}/goal", f"{kind[0]}/{kind[1]}ActionGoal")
-        results = library.Topic(ros, f"{action}/result", f"{kind[0]}/{kind[1]}ActionResult")
-        cancel = library.Topic(ros, f"{action}/cancel", "actionlib_msgs/GoalID")
+        topic = link.topic(f"{action}/goal", f"{kind[0]}/{kind[1]}ActionGoal")
+        results = link.topic(f"{action}/result", f"{kind[0]}/{kind[1]}ActionResult")
+        cancel = link.topic(f"{action}/cancel", "actionlib_msgs/GoalID")
 
         def ended(message: Message) -> None:
             if message["status"]["goal_id"]["id"] == name:

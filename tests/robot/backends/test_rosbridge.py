@@ -85,7 +85,7 @@ def test_silence_stops_the_arm_and_says_so(arm, ros, bench, act, reasons):
     ended = arm.execute(bench.turn(arm.state().q, by=0.4, seconds=4.0), bench.make_guard())
     assert time.monotonic() - began < 3
     assert ended.reason in reasons, ended
-    assert "emergency stop" in ended.message or act is freeze
+    assert "press the emergency stop" in ended.message
     assert arm.stopped
 
 
@@ -136,6 +136,7 @@ def test_a_camera_gives_pairs(link, ros, encoding):
         np.testing.assert_array_equal(frame.rgb, colour)
         np.testing.assert_allclose(frame.depth, depth * 0.001, rtol=1e-6)
         assert frame.camera.intrinsics[0, 0] == 15
+        time.sleep(0.1)
         assert not {t for t in ros.subscribed if "camera" in t}
         info["width"] = 32
         with pytest.raises(InputError, match="its camera says 32x12"):
