@@ -67,7 +67,9 @@ class Chain:
             root = ElementTree.parse(path).getroot()
         except (OSError, ElementTree.ParseError) as error:
             raise InputError(f"arm file {path} cannot be read as a URDF ({error}); give another file") from error
-        above = {joint.find("child").get("link"): joint for joint in root.iter("joint") if joint.find("child") is not None}  # type: ignore[union-attr]
+        above = {
+            joint.find("child").get("link"): joint for joint in root.iter("joint") if joint.find("child") is not None
+        }  # type: ignore[union-attr]
         links = {link.get("name") for link in root.iter("link")}
         if tip not in links:
             raise InputError(f"arm file {path} has no link '{tip}'; give one of {', '.join(sorted(map(str, links)))}")

@@ -84,9 +84,7 @@ class Clearance:
         """
         self._arm.place(q, opening)
         for thing, body in self._things:
-            points = pybullet.getClosestPoints(
-                self._arm.body, body, self._clearance, physicsClientId=self.client
-            )
+            points = pybullet.getClosestPoints(self._arm.body, body, self._clearance, physicsClientId=self.client)
             for point in points:
                 link, distance = point[3], point[8]
                 if thing.carries_arm and link <= 0:

@@ -318,7 +318,9 @@ class MotionPlanner:
         if self._view_chain is None:
             return Unreachable("reach", "no camera sits on the arm")
         near = self._ready if near is None else near
-        problem = Unreachable("reach", "no joint angles bring the camera to {:.3f}, {:.3f}, {:.3f} m".format(*camera[:3, 3]))
+        problem = Unreachable(
+            "reach", "no joint angles bring the camera to {:.3f}, {:.3f}, {:.3f} m".format(*camera[:3, 3])
+        )
         for q in self._view_chain.solve(np.linalg.inv(self.base) @ camera, near, symmetric=False, restarts=40):
             outside = self._outside(q[None])
             found = "" if outside else self._space.blocked(q, opening)
