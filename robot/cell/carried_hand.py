@@ -1,4 +1,4 @@
-"""The benchmark's palm and fingers on an arm's flange: the same contacts, on a wrist that goes wherever the arm goes."""
+"""The benchmark's palm and fingers on an arm's flange: the same contacts, on a wrist that goes where the arm goes."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from scipy.spatial.transform import Rotation
 
 from sim.benchmark.parallel_jaw import JawFingers, hand_parts, link_part, slide_joints
 from sim.benchmark.protocol import AttemptSettings
+from sim.geometry import make_pose
 from sim.gripper import GripperGeometry
 from sim.physics import World, matrix_to_pose, pybullet
-from sim.geometry import make_pose
 
 FloatArray = NDArray[np.float64]
 

@@ -97,9 +97,7 @@ def draw_moments(
     eye = camera or side_camera()
     client = pybullet.connect(pybullet.DIRECT)
     try:
-        body = assemble(
-            client, arm, gripper, base=settings.base_pose, camera=settings.camera_mount, ghost=True
-        )
+        body = assemble(client, arm, gripper, base=settings.base_pose, camera=settings.camera_mount, ghost=True)
         pictures = []
         for moment in moments:
             fixed = _fixed_parts(settings, moment.state)

@@ -14,8 +14,8 @@ from robot.arms.model import ArmModel
 from robot.cell.carried_hand import CarriedHand
 from robot.cell.settings import CellSettings
 from sim.benchmark.protocol import AttemptSettings
-from sim.depth_noise import DepthNoise
 from sim.camera import PinholeCamera
+from sim.depth_noise import DepthNoise
 from sim.gripper import GripperGeometry
 from sim.interchange.hand_frames import frame_of_grasp
 from sim.physics import PhysicsSettings, World, pybullet
