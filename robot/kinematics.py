@@ -82,7 +82,7 @@ class Chain:
             tip = "" if parent is None else str(parent.get("link"))
         try:
             return cls._of_joints(way)
-        except (TypeError, ValueError, AttributeError) as error:
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
             raise InputError(f"arm file {path} holds a joint that cannot be read ({error}); mend it") from error
 
     @classmethod

@@ -30,7 +30,7 @@ class ArmModel:
     flange: str = "flange"
     acceleration: float = 1.5
     jerk: float = 10.0
-    ready: tuple[float, ...] = ()
+    ready: tuple[float, ...] = (0.0, 2.9, 0.0, 1.3, 0.0, 4.2, 0.0)
 
     def __post_init__(self) -> None:
         """Checks ranges and that there is such a file; raises InputError."""
