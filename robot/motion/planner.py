@@ -269,7 +269,7 @@ class MotionPlanner:
                 continue
             reached = self.tip(path[-1])
             lifted = make_pose(reached[:3, :3], reached[:3, 3] + np.array([0.0, 0.0, s.lift]))
-            up = self.straight(path[-1], lifted, opening=opening, contact=False)
+            up = self.straight(path[-1], lifted, opening=opening)
             if isinstance(up, Unreachable):
                 problem = up
                 continue

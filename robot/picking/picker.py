@@ -26,6 +26,8 @@ from sim.view import Observation, SceneView
 
 FloatArray = NDArray[np.float64]
 
+_RISES = 4  # times that a lift goes on after a contact
+
 
 class Halted(Exception):
     """The arm was stopped in the middle of a pick; ``str`` says why."""
@@ -241,18 +243,30 @@ class Picker:
             up = self._upwards(closed.width)
         if not closed.holding:
             attempt.fail("missed")
-        self._run(up, "up", attempt)
+        self._rise(up, attempt)
         lifted = parts.hand.state()
         attempt.widths.append(lifted.width)
         if not lifted.holding:
             attempt.fail("slipped")
 
+    def _rise(self, up: Trajectory | Unreachable, attempt: PickAttempt) -> None:
+        """Goes straight up.
+
+        Closed fingers press a sloping object onto the floor; once it is free, the force on the wrist changes as if
+        something were met. So after a contact the way goes on from there, with the force now as the new zero.
+        """
+        for _ in range(_RISES):
+            if self._run(up, "up", attempt) == "done":
+                return
+            up = self._upwards(self.parts.hand.state().width)
+        raise Halted(f"up: the force limit was met {_RISES} times")
+
     def _upwards(self, opening: float) -> Trajectory | Unreachable:
-        """Returns the straight way up from where the arm is."""
+        """Returns the straight way up from where the arm is to the height of a lift over the floor, or a little."""
         planner, q = self.parts.planner, self.parts.arm.state().q
         pose = planner.tip(q)
-        pose[2, 3] += planner.settings.lift
-        return planner.straight(q, pose, opening=opening, contact=False)
+        pose[2, 3] = max(pose[2, 3] + 0.02, self.parts.floor + planner.settings.lift)
+        return planner.straight(q, pose, opening=opening)
 
     def _put_down(self, plan: GraspPlan, attempt: PickAttempt, landed: Callable[[], list[str]]) -> None:
         """Carries to the receptacle and lets go."""
@@ -280,7 +294,7 @@ class Picker:
                 parts.hand.move(parts.hand.max_opening)
             low = parts.planner.tip(parts.arm.state().q)[2, 3] < parts.floor + parts.planner.settings.lift / 2
             if low:
-                self._run(self._upwards(parts.hand.state().width), "out of the tray", attempt)
+                self._rise(self._upwards(parts.hand.state().width), attempt)
             self._go_to_view(attempt)
         except Halted as halt:
             raise DeviceError(f"the arm cannot come back ({halt}); move it by hand and start again") from halt

@@ -62,7 +62,7 @@ def test_a_grasp_in_the_tray_is_planned_or_named(planner, x, y, z, turn):
         return
     check_limits(planner, plan.to_start, SAFETY.tip_speed)
     check_limits(planner, plan.down, SAFETY.approach_speed)
-    check_limits(planner, plan.up, SAFETY.tip_speed)
+    check_limits(planner, plan.up, SAFETY.approach_speed)
     # One after the other, at the grasp that was asked for, perhaps turned by half a turn.
     assert plan.down.positions[0] == pytest.approx(plan.to_start.positions[-1], abs=1e-9)
     assert plan.up.positions[0] == pytest.approx(plan.down.positions[-1], abs=1e-9)
