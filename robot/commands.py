@@ -8,10 +8,15 @@ import time
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.cli import run_hydra
 from sim.errors import InputError
+
+if TYPE_CHECKING:
+    from robot.picking.picker import Picker
+    from robot.protocol.crew import Crew
+    from robot.recording import Recorder
 
 _GOES_ON = "interrupted: finished scenes are kept; the same command goes on"
 
@@ -46,39 +51,57 @@ def _policy(config: Any) -> Any:
     return instantiate(next(iter(config.policies.values())), _convert_="all")
 
 
-def pick(config: Any) -> None:
-    """Picks as conf/pick.yaml says. Raises InputError where a setting does not fit."""
-    import numpy as np
+def _devices(config: Any) -> Any:
+    """Returns arm, hand and camera of a real station, armed or not; None where the station is simulated."""
     from hydra.utils import instantiate
 
-    from robot.protocol.crew import SimulatedCrew
+    if config.devices is None:
+        return None
+    arm, hand, camera = (instantiate(config.devices[name], _convert_="all") for name in ("arm", "hand", "camera"))
+    arm.armed = hand.armed = bool(config.armed)
+    return arm, hand, camera
+
+
+def pick(config: Any) -> None:
+    """Picks as conf/pick.yaml says. Raises InputError where a setting does not fit."""
+    from hydra.utils import instantiate
+
+    from robot.protocol.crew import Operator, SimulatedCrew
     from robot.recording import Recorder
     from sim.benchmark.scene_sets import make_scenes
     from sim.errors import COUNT, WHOLE, check_numbers
     from sim.files import check_writable
 
     check_numbers("pick", config, {"count": COUNT, "attempts": COUNT, "seed": WHOLE})
-    station, policy, folder = _station(config), _policy(config), Path(config.out)
+    station, policy, folder, devices = _station(config), _policy(config), Path(config.out), _devices(config)
     check_writable(folder)
+    if devices is not None:
+        with station.on_hardware(*devices, policy=policy) as picker:
+            crew = Operator([f"object {i + 1}" for i in range(config.count)])
+            _pick_on(picker, crew, Recorder(folder, "all"), config.attempts)
+        return
     dropping = instantiate(config.scene, _convert_="all")
-    scene = make_scenes(
-        instantiate(config.objects), "pick", 1, count=config.count, seed=config.seed, settings=dropping
-    )[0]
-    done = 0
+    objects, number = instantiate(config.objects), config.count
+    scene = make_scenes(objects, "pick", 1, count=number, seed=config.seed, settings=dropping)[0]
     with station.simulated(scene, policy, seed=(config.seed,)) as (cell, picker):
-        crew, recorder = SimulatedCrew(cell), Recorder(folder, "all", cell=cell)
-        for number in range(config.attempts):
-            if not crew.left():
-                break
-            recorder.begin()
-            attempt = picker.pick(crew.landed)
-            recorder.keep(number, attempt, picker.record)
-            crew.tidy()
-            done += attempt.success
-            said = ", ".join(attempt.objects) if attempt.success else f"failed: {attempt.reason} {attempt.message}"
-            widths = " ".join(f"{1000 * w:.1f}" for w in np.asarray(attempt.widths))
-            print(f"pick {number}: {said} (grasp {attempt.rank} of {attempt.given}, hand {widths or '-'} mm)")
-        print(f"{done} in the receptacle, {crew.left()} left; recordings in {folder}")
+        _pick_on(picker, SimulatedCrew(cell), Recorder(folder, "all", cell=cell), config.attempts)
+
+
+def _pick_on(picker: Picker, crew: Crew, recorder: Recorder, attempts: int) -> None:
+    """Picks so many times, or until the tray is empty; prints and records each."""
+    done = 0
+    for number in range(attempts):
+        if not crew.left():
+            break
+        recorder.begin()
+        attempt = picker.pick(crew.landed)
+        recorder.keep(number, attempt, picker.record)
+        crew.tidy()
+        done += attempt.success
+        said = ", ".join(attempt.objects) if attempt.success else f"failed: {attempt.reason} {attempt.message}"
+        widths = " ".join(f"{1000 * w:.1f}" for w in attempt.widths)
+        print(f"pick {number}: {said} (grasp {attempt.rank} of {attempt.given}, hand {widths or '-'} mm)")
+    print(f"{done} in the receptacle, {crew.left()} left; recordings in {recorder.folder}")
 
 
 def table5(config: Any) -> None:
@@ -88,17 +111,21 @@ def table5(config: Any) -> None:
     from robot.protocol.table5 import run_table5 as run
 
     out = _default_folder(config) if config.out is None else Path(config.out)
-    scenes = run(
-        _station(config),
-        _policy(config),
-        instantiate(config.objects),
-        instantiate(config.protocol, _convert_="all"),
-        out=out,
-        scene=instantiate(config.scene, _convert_="all"),
-        record=config.record,
-        workers=config.workers,
-    )
+    asked = _station(config), _policy(config), instantiate(config.objects)
+    rules, dropping = (instantiate(node, _convert_="all") for node in (config.protocol, config.scene))
+    devices = _devices(config)
+    if devices is not None:
+        from robot.protocol.on_hardware import run_on_hardware
+
+        _print_report(run_on_hardware(*asked, rules, devices=devices, out=out, record=config.record), out)
+        return
+    scenes = run(*asked, rules, out=out, scene=dropping, record=config.record, workers=config.workers)
     _print_report(scenes, out)
+    if config.free_hand:
+        from robot.protocol.free_hand import arm_cost, clear_by_free_hand
+
+        free = clear_by_free_hand(*asked, rules, out=out / "free_hand", scene=dropping, workers=config.workers)
+        print("\n".join(arm_cost(scenes, free)))
 
 
 def _default_folder(config: Any) -> Path:
@@ -106,7 +133,7 @@ def _default_folder(config: Any) -> Path:
     from omegaconf import OmegaConf
 
     plain: Any = OmegaConf.to_container(config, resolve=False)
-    measured = {k: v for k, v in plain.items() if k not in ("out", "workers", "record", "sizes", "rounds")}
+    measured = {k: v for k, v in plain.items() if k not in ("out", "workers", "record", "free_hand", "sizes", "rounds")}
     code = hashlib.sha256(json.dumps(measured, sort_keys=True, default=str).encode()).hexdigest()[:8]
     return Path("outputs/robot") / f"table5_{config.arm.urdf.split('/')[-1]}_{'+'.join(config.policies)}_{code}"
 

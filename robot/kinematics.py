@@ -67,9 +67,11 @@ class Chain:
             root = ElementTree.parse(path).getroot()
         except (OSError, ElementTree.ParseError) as error:
             raise InputError(f"arm file {path} cannot be read as a URDF ({error}); give another file") from error
-        above = {
-            joint.find("child").get("link"): joint for joint in root.iter("joint") if joint.find("child") is not None
-        }  # type: ignore[union-attr]
+        above: dict[str | None, ElementTree.Element] = {}
+        for joint in root.iter("joint"):
+            child = joint.find("child")
+            if child is not None:
+                above[child.get("link")] = joint
         links = {link.get("name") for link in root.iter("link")}
         if tip not in links:
             raise InputError(f"arm file {path} has no link '{tip}'; give one of {', '.join(sorted(map(str, links)))}")

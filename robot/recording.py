@@ -29,6 +29,12 @@ RECORDED = ("none", "failures", "all")
 _FRAMES_PER_SECOND = 10.0
 
 
+def check_recorded(which: str) -> None:
+    """Raises InputError for an unknown choice of the attempts that are recorded."""
+    if which not in RECORDED:
+        raise InputError(f"record is '{which}'; give one of {', '.join(RECORDED)}")
+
+
 class Recorder:
     """Keeps picks in folders.
 

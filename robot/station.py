@@ -15,6 +15,7 @@ from robot.cell.hand_eye import BelievedHandEye
 from robot.cell.settings import CellSettings
 from robot.cell.simulated_cell import SimulatedCell
 from robot.cell.simulated_devices import SimulatedArm, SimulatedCamera, SimulatedHand
+from robot.devices import Arm, CameraDevice, Hand
 from robot.motion.planner import MotionPlanner
 from robot.motion.settings import MotionSettings, Unreachable
 from robot.picking.picker import Picker, PickerParts
@@ -109,6 +110,38 @@ class Station:
         """
         chain = planner.chain
         return Guard(self.safety, chain.forward, lower=chain.lower, upper=chain.upper, clock=clock)
+
+    @contextmanager
+    def on_hardware(self, arm: Arm, hand: Hand, camera: CameraDevice, *, policy: GraspPolicy) -> Iterator[Picker]:
+        """Yields a picker that works with real devices; connects and disconnects them.
+
+        Args:
+            arm: The arm; it moves only where it is armed.
+            hand: The hand.
+            camera: The wrist's camera.
+            policy: The grasp policy.
+
+        Raises:
+            DeviceError: A device does not answer.
+            InputError: The arm has other joints than its model, or cannot hold its camera over the tray.
+        """
+        with self.planner() as planner, arm, hand, camera:
+            if arm.joints != len(planner.chain):
+                raise InputError(
+                    f"{arm.name} has {arm.joints} joints and its model {len(planner.chain)}; give the arm= that it is"
+                )
+            parts = PickerParts(
+                arm=arm,
+                hand=hand,
+                camera=camera,
+                planner=planner,
+                guard=self.guard(planner, arm.clock),
+                flange=self.arm.chain(),
+                mount=self.mount(),
+                view=self.view(planner),
+                release=self.cell.release_place(self.tray),
+            )
+            yield Picker(parts, policy, self.pick)
 
     @contextmanager
     def simulated(

@@ -15,6 +15,7 @@ REASONS = {
     "beside": "it was let go but does not lie in the receptacle",
     "stopped": "the arm was stopped: a limit, a fault, a person",
     "no picture": "the camera gave none",
+    "dry run": "the arm is not armed: the pick was planned from where the arm is, and nothing moved",
 }
 
 

@@ -110,6 +110,10 @@ class Picker:
             DeviceError: A device does not answer, and the arm could not be brought back.
         """
         attempt, self.record = PickAttempt(), PickRecord()
+        if not self.parts.arm.armed:
+            self._choose(attempt)
+            attempt.fail("dry run", f"{self.parts.arm.name} is not armed; give armed=true to move it")
+            return attempt
         began = self.parts.arm.clock()
         try:
             self._go_to_view(attempt)

@@ -71,7 +71,7 @@ def summary_table(summary: pd.DataFrame, title: str) -> Table:
     for head in HEADS:
         table.add_column(head, justify="left" if head == "failed by" else "right")
     for row in summary.itertuples():
-        paper = PAPER.get(int(row.size))  # type: ignore[arg-type, call-overload]
+        paper = PAPER.get(int(row.size))  # type: ignore[arg-type]
         table.add_row(
             *(str(v) for v in (row.size, row.scenes, row.attempts, row.failures)),
             f"{row.sr:.2f}",

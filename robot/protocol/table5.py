@@ -14,7 +14,7 @@ from robot.picking.picker import Picker
 from robot.protocol.contacts import ContactWatch
 from robot.protocol.crew import Crew, SimulatedCrew
 from robot.protocol.scenes import ProtocolSettings, SceneTask, drop_scene, scene_tasks
-from robot.recording import RECORDED, Recorder
+from robot.recording import Recorder, check_recorded
 from robot.station import Station
 from sim.benchmark.protocol import GraspPolicy
 from sim.errors import InputError
@@ -80,15 +80,12 @@ def run_table5(
         InputError: A setting does not fit, or ``out`` holds scenes of other settings or cannot be written.
     """
     rules, folder = settings or ProtocolSettings(), Path(out)
-    if record not in RECORDED:
-        raise InputError(f"record is '{record}'; give one of {', '.join(RECORDED)}")
+    check_recorded(record)
     falling = replace(scene or SceneSettings(), tray=station.tray, physics=station.physics)
     tasks = scene_tasks(objects, rules)
-    # More rounds and other sizes only add scenes: finished ones stay good.
-    asked = {k: v for k, v in asdict(rules).items() if k not in ("rounds", "sizes")}
-    identity = digest({"station": station, "policy": policy, "protocol": asked, "falling": falling})
+    identity = protocol_identity(rules, station=station, policy=policy, falling=falling)
     check_writable(folder)
-    kept = {(t.size, t.number): _kept(folder, t, identity) for t in tasks}
+    kept = {(t.size, t.number): kept_scene(folder, t, identity) for t in tasks}
     open_tasks = [t for t in tasks if kept[t.size, t.number] is None]
     jobs = [(Table5Job(t, station, policy, rules, falling, record, folder),) for t in open_tasks]
     console = Console(stderr=True)
@@ -102,17 +99,24 @@ def run_table5(
     )
     for finished in done:
         kept[finished["size"], finished["number"]] = finished
-        write_json(_file(folder, finished["size"], finished["number"]), {**finished, "identity": identity})
+        write_json(scene_file(folder, finished["size"], finished["number"]), {**finished, "identity": identity})
     return [kept[key] for key in sorted(kept)]  # type: ignore[misc]
 
 
-def _file(folder: Path, size: int, number: int) -> Path:
+def protocol_identity(rules: ProtocolSettings, **made_with: Any) -> str:
+    """Returns the hash of what decides the scenes; more rounds and other sizes only add some."""
+    asked = {k: v for k, v in asdict(rules).items() if k not in ("rounds", "sizes")}
+    return digest({"protocol": asked, **made_with})
+
+
+def scene_file(folder: Path, size: int, number: int) -> Path:
+    """Returns the file of a finished scene."""
     return folder / f"scene-{size:02d}-{number:04d}.json"
 
 
-def _kept(folder: Path, task: SceneTask, identity: str) -> dict[str, Any] | None:
+def kept_scene(folder: Path, task: SceneTask, identity: str) -> dict[str, Any] | None:
     """Returns a finished scene, or None; raises InputError where it is of other settings or broken."""
-    path = _file(folder, task.size, task.number)
+    path = scene_file(folder, task.size, task.number)
     if not path.is_file():
         return None
     found = read_scene(path)
