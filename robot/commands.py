@@ -145,11 +145,12 @@ def _print_report(scenes: Sequence[dict[str, Any]], out: Path) -> None:
 
     summary = summarise_picks(scenes)
     Console(width=None).print(summary_table(summary, f"Table V: {out.name}"))
-    for row in summary.itertuples():
+    for row in summary.to_dict("records"):
         print(
-            f"{row.size} objects: {row.plan_ms:.0f} ms of planning a grasp, {row.seconds:.1f} s an attempt on the "
-            f"cell's clock; joints at {100 * row.speed_share:.0f} % of their speeds and "
-            f"{100 * row.acceleration_share:.0f} % of their accelerations at most; {row.touches} unplanned contacts"
+            f"{row['size']} objects: {row['plan_ms']:.0f} ms of planning a grasp, {row['seconds']:.1f} s an attempt on "
+            f"the cell's clock; joints at {100 * row['speed_share']:.0f} % of their speeds and "
+            f"{100 * row['acceleration_share']:.0f} % of their accelerations at most; "
+            f"{row['touches']} contacts that were not planned"
         )
     summary.to_csv(out / "summary.csv", index=False, float_format="%.6g")
     print(f"wrote {out / 'summary.csv'}")

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image
 
 from robot.cell.picture import CellFilm, draw_moments
@@ -113,7 +112,7 @@ def write_pick(place: Path, attempt: PickAttempt, record: PickRecord) -> None:
         for i in range(len(g))
     ]
     write_json(place / "grasps.json", {"frame": "world", "grasps": rows})
-    arrays: dict[str, NDArray[np.float64]] = {}
+    arrays: dict[str, Any] = {}
     for i, (name, motion) in enumerate(record.motions):
         key = f"{i:02d} {name}"
         arrays |= {f"{key}/{part}": getattr(motion, part) for part in ("times", "positions", "velocities")}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,7 +48,7 @@ class BelievedHandEye:
         if self.file is not None:
             from robot.calibration import HandEye
 
-            return np.asarray(HandEye.load(self.file).pose, np.float64)
+            return np.asarray(HandEye.load(Path(self.file)).pose, np.float64)
         rng = np.random.default_rng(self.seed)
         shift, axis = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
         turn = Rotation.from_rotvec(self.rotation * axis).as_matrix()

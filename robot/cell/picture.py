@@ -135,9 +135,10 @@ def _arm_parts(body: Assembly) -> list[Part]:
 def _mesh(kind: int, size: tuple[float, ...], pose: FloatArray) -> trimesh.Trimesh:
     """Returns a shape of PyBullet's as a mesh in the world."""
     if kind == pybullet.GEOM_BOX:
-        return trimesh.creation.box(size, transform=pose)
+        box: trimesh.Trimesh = trimesh.creation.box(size, transform=pose)
+        return box
     if kind == pybullet.GEOM_SPHERE:
-        mesh = trimesh.creation.icosphere(subdivisions=2, radius=size[0])
+        mesh: trimesh.Trimesh = trimesh.creation.icosphere(subdivisions=2, radius=size[0])
     else:
         mesh = trimesh.creation.capsule(height=size[0], radius=size[1], count=(16, 16))
         mesh.apply_translation(-mesh.bounds.mean(axis=0))

@@ -76,7 +76,8 @@ class SimulatedCell:
         self.base = settings.base_pose
         self.on_step: list[Callable[[SimulatedCell], None]] = []
         self._world: World | None = None
-        self.steps, self.seed = 0, (0,)
+        self.steps = 0
+        self.seed: tuple[int, ...] = (0,)
 
     def start(self, state: SceneState, q: FloatArray, *, seed: tuple[int, ...] = (0,)) -> None:
         """Puts a scene at rest into the world, and the arm at joint angles over it.

@@ -136,7 +136,9 @@ class MotionPlanner:
             via: Joint angles (N,) that are tried in turn as a place in between; the arm's ready ones come last.
         """
         if np.abs(goal - start).max() < 1e-6:
-            return Trajectory(times=np.array([0.0, 0.02]), positions=[goal, goal], velocities=np.zeros((2, len(goal))))
+            return Trajectory(
+                times=np.array([0.0, 0.02]), positions=np.stack([goal, goal]), velocities=np.zeros((2, len(goal)))
+            )
         problem: Unreachable | None = None
         speed = self.safety.tip_speed
         for between in (None, *via, self._ready):
@@ -321,6 +323,7 @@ class MotionPlanner:
         problem = Unreachable(
             "reach", "no joint angles bring the camera to {:.3f}, {:.3f}, {:.3f} m".format(*camera[:3, 3])
         )
+        q: FloatArray
         for q in self._view_chain.solve(np.linalg.inv(self.base) @ camera, near, symmetric=False, restarts=40):
             outside = self._outside(q[None])
             found = "" if outside else self._space.blocked(q, opening)

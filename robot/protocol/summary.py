@@ -70,15 +70,15 @@ def summary_table(summary: pd.DataFrame, title: str) -> Table:
     table = Table(title=title)
     for head in HEADS:
         table.add_column(head, justify="left" if head == "failed by" else "right")
-    for row in summary.itertuples():
-        paper = PAPER.get(int(row.size))  # type: ignore[arg-type]
+    for row in summary.to_dict("records"):
+        paper = PAPER.get(int(row["size"]))
         table.add_row(
-            *(str(v) for v in (row.size, row.scenes, row.attempts, row.failures)),
-            f"{row.sr:.2f}",
-            f"{row.sr_low:.1f}-{row.sr_high:.1f}",
-            f"{row.pc:.2f}",
-            f"{row.pc_low:.1f}-{row.pc_high:.1f}",
+            *(str(row[name]) for name in ("size", "scenes", "attempts", "failures")),
+            f"{row['sr']:.2f}",
+            f"{row['sr_low']:.1f}-{row['sr_high']:.1f}",
+            f"{row['pc']:.2f}",
+            f"{row['pc_low']:.1f}-{row['pc_high']:.1f}",
             "-" if paper is None else f"{paper[0]:.2f} / {paper[1]:.0f}",
-            str(row.reasons),
+            str(row["reasons"]),
         )
     return table

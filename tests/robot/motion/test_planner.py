@@ -90,8 +90,8 @@ def test_almost_all_of_the_tray_is_reached(planner):
     ("pose", "opening", "reason", "word"),
     [
         (down(1.5, 0, 0.02), 0.05, "reach", "no joint angles"),
-        (down(0.0, 0, -0.03), 0.05, "collision", "tray"),
-        (down(0.19, 0, 0.01), 0.1, "collision", "tray"),
+        (down(0.0, 0, -0.015), 0.05, "collision", "tray"),
+        (down(0.16, 0, 0.01), 0.06, "collision", "tray"),
     ],
 )
 def test_what_cannot_be_reached_is_named(planner, pose, opening, reason, word):
