@@ -1,0 +1,2 @@
+from .robotiq import RobotiqHand as RobotiqHand
+from .ur import URArm as URArm
