@@ -23,7 +23,8 @@ from robot.picking.settings import PickSettings
 from robot.safety import Guard, SafetyLimits
 from sim.benchmark.protocol import AttemptSettings, GraspPolicy
 from sim.camera import PinholeCamera, overhead_pose
-from sim.depth_noise import DepthNoise
+from sim.depth_noise.model import Noise
+from sim.depth_noise.paper import DepthNoise
 from sim.errors import NOT_NEGATIVE, InputError, check_numbers
 from sim.gripper import GripperGeometry
 from sim.physics import PhysicsSettings, TraySettings
@@ -64,7 +65,7 @@ class Station:
     safety: SafetyLimits = field(default_factory=SafetyLimits)
     pick: PickSettings = field(default_factory=PickSettings)
     friction: float = 0.8
-    depth_noise: DepthNoise | None = field(default_factory=DepthNoise)
+    depth_noise: Noise | None = field(default_factory=DepthNoise)
     appearance: Appearance | RandomAppearance = field(default_factory=Appearance)
     physics: PhysicsSettings = field(default_factory=PhysicsSettings)
     attempt: AttemptSettings = field(default_factory=AttemptSettings)

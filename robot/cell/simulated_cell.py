@@ -15,7 +15,7 @@ from robot.cell.carried_hand import CarriedHand
 from robot.cell.settings import CellSettings
 from sim.benchmark.protocol import AttemptSettings
 from sim.camera import PinholeCamera
-from sim.depth_noise import DepthNoise
+from sim.depth_noise.model import Noise, noise_for_camera
 from sim.gripper import GripperGeometry
 from sim.interchange.hand_frames import frame_of_grasp
 from sim.physics import PhysicsSettings, World, pybullet
@@ -48,7 +48,7 @@ class SimulatedCell:
         settings: CellSettings,
         camera: PinholeCamera,
         friction: float = 0.8,
-        depth_noise: DepthNoise | None = None,
+        depth_noise: Noise | None = None,
         appearance: Appearance | RandomAppearance | None = None,
         physics: PhysicsSettings | None = None,
         attempt: AttemptSettings | None = None,
@@ -67,7 +67,10 @@ class SimulatedCell:
             attempt: Forces and speeds of the fingers.
         """
         self.arm, self.gripper, self.settings, self.camera = arm, gripper, settings, camera
-        self.friction, self.depth_noise = friction, depth_noise
+        self.friction = friction
+        self.depth_noise = (
+            None if depth_noise is None else noise_for_camera(depth_noise, float(camera.intrinsics[0, 0]))
+        )
         self.appearance = appearance or Appearance()
         self.attempt = attempt or AttemptSettings()
         self._physics = physics or PhysicsSettings()
