@@ -245,13 +245,12 @@ class Picker:
         up: Trajectory | Unreachable = plan.up
         if ended == "contact":  # it stands higher than planned
             up = self._upwards(closed.width)
-        if not closed.holding:
-            attempt.fail("missed")
         self._rise(up, attempt)
         lifted = parts.hand.state()
         attempt.widths.append(lifted.width)
+        # Fingers that neighbours held apart may close on the object only on the way up: what counts is what hangs there.
         if not lifted.holding:
-            attempt.fail("slipped")
+            attempt.fail("slipped" if closed.holding else "missed")
 
     def _rise(self, up: Trajectory | Unreachable, attempt: PickAttempt) -> None:
         """Goes straight up.
