@@ -20,6 +20,7 @@ from robot.picking.settings import PickSettings
 from robot.safety import Guard
 from robot.values import Trajectory
 from sim.benchmark.protocol import GraspPolicy
+from sim.errors import InputError
 from sim.geometry import make_pose
 from sim.grasp import GraspPoses
 from sim.view import Observation, SceneView
@@ -122,7 +123,7 @@ class Picker:
                 self._grasp(chosen, attempt)
                 if not attempt.reason:
                     self._put_down(chosen, attempt, landed)
-        except Halted as halt:
+        except (Halted, DeviceError) as halt:
             attempt.fail("stopped", str(halt))
         self._come_back(attempt)
         attempt.duration = self.parts.arm.clock() - began
@@ -182,7 +183,7 @@ class Picker:
         parts = self.parts
         try:
             seen = self.observe()
-        except DeviceError as error:
+        except InputError as error:  # a device's error, or a picture of another size than its camera says
             attempt.fail("no picture", str(error))
             return None
         self.record.observation = seen
@@ -190,11 +191,16 @@ class Picker:
         shown: Observation | SceneView = seen
         if getattr(self.policy, "privileged", False) and parts.privileged_view is not None:
             shown = parts.privileged_view(seen.camera.pose)
-        grasps = self.policy(shown, self.settings.count).transform(seen.camera.pose, "world")
+        problem = f"policy '{self.policy.name}' gave no grasp"
+        try:
+            grasps = self.policy(shown, self.settings.count).transform(seen.camera.pose, "world")
+        except Exception as error:  # anyone's code runs here: what it raises costs it the attempt
+            grasps = GraspPoses.empty("world")
+            problem = f"policy raised {type(error).__name__}: {' '.join(str(error).split())}"
         attempt.policy_seconds = time.perf_counter() - started
         attempt.given, self.record.grasps = len(grasps), grasps
         if not len(grasps):
-            attempt.fail("no grasp", f"policy '{self.policy.name}' gave no grasp")
+            attempt.fail("no grasp", problem)
             return None
         return self._best_reachable(grasps, attempt)
 
@@ -248,7 +254,7 @@ class Picker:
         self._rise(up, attempt)
         lifted = parts.hand.state()
         attempt.widths.append(lifted.width)
-        # Fingers that neighbours held apart may close on the object only on the way up: what counts is what hangs there.
+        # Fingers that neighbours held apart may close on the object only on the way up: what hangs there counts.
         if not lifted.holding:
             attempt.fail("slipped" if closed.holding else "missed")
 
