@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from sim.view import Observation
 
 RECORDED = ("none", "failures", "all")
 _FRAMES_PER_SECOND = 10.0
+# What NumPy and Pillow raise for files that are none of theirs.
+_BROKEN = (OSError, KeyError, ValueError, IndexError, TypeError, EOFError, zipfile.BadZipFile, AttributeError)
 
 
 def check_recorded(which: str) -> None:
@@ -129,7 +132,7 @@ def read_observation(place: str | Path) -> Observation:
         colours = folder / "color.png"
         rgb = np.asarray(Image.open(colours).convert("RGB")) if colours.is_file() else None
         camera = PinholeCamera(depth.shape[1], depth.shape[0], intrinsics, pose)
-    except (OSError, KeyError, ValueError, IndexError) as error:
+    except _BROKEN as error:
         raise InputError(f"{folder} holds no recorded picture ({error}); give a pick's folder") from error
     return Observation(rgb, depth, camera)
 
@@ -152,7 +155,7 @@ def read_motions(place: str | Path) -> dict[str, Trajectory]:
             names = sorted({key.rpartition("/")[0] for key in content.files})
             parts = ("times", "positions", "velocities")
             return {name: Trajectory(**{part: content[f"{name}/{part}"] for part in parts}) for name in names}
-    except (OSError, KeyError, ValueError) as error:
+    except _BROKEN as error:
         raise InputError(f"{path} holds no recorded motions ({error}); give a pick's folder") from error
 
 

@@ -24,11 +24,12 @@ def picked(station, scene, policy, *, on_step=None, prepare=None):
 
 
 def test_a_box_goes_into_the_receptacle_bit_by_bit_the_same(station, lying, highest):
-    scene, errors = lying((0.05, -0.06), (-0.08, 0.1)), []
+    scene, errors = lying((0.05, -0.06), (-0.08, 0.1)), {True: [], False: []}
 
     def look(cell, picker):
         if cell.steps % 40 == 0:
-            errors.append(np.abs(cell.hand.pose() - cell.tip(cell.q)).max())
+            resting = np.abs(cell.dq).max() == 0
+            errors[resting].append(np.abs(cell.hand.pose() - cell.tip(cell.q)).max())
 
     first, picker, poses, q = picked(station, scene, highest(), on_step=look)
     again = picked(station, scene, highest(), on_step=look)
@@ -42,8 +43,9 @@ def test_a_box_goes_into_the_receptacle_bit_by_bit_the_same(station, lying, high
     assert {k: v for k, v in first.to_row().items() if k not in wall} == {
         k: v for k, v in again[0].to_row().items() if k not in wall
     }
-    # The hand stands where the arm says within 1 mm and 1 mrad, grasp and all.
-    assert max(errors) < 1e-3
+    # The hand stands where the arm says, grasp and all: at rest, and on the way no later than a time step.
+    assert max(errors[True]) < 3e-4
+    assert max(errors[False]) < 1.5 / 240
     # Every trajectory keeps to speeds and accelerations, and the arm is back at its view.
     assert first.speed_share <= 1
     assert first.acceleration_share <= 1
@@ -90,9 +92,16 @@ def open_the_hand_on_the_way(cell, picker):
 
 
 def press_once(cell, picker):
-    """A protective stop while the arm goes down, cleared by the controller afterwards."""
-    down = bool(picker.record.motions) and picker.record.motions[-1][0] == "down"
-    picker.parts.arm.fault = "protective stop" if down and not picker.parts.arm.stopped else ""
+    """A protective stop while the arm goes down; somebody clears it before the arm is recovered."""
+    arm = picker.parts.arm
+    if picker.record.motions and picker.record.motions[-1][0] == "down" and not arm.stopped and not arm.lag:
+        arm.lag = 1e-6  # so that it comes but once
+        arm.fault = "protective stop"
+
+        def cleared():
+            arm.fault = ""
+
+        arm._recover = cleared
 
 
 @pytest.mark.parametrize(
@@ -167,7 +176,7 @@ def test_unplanned_contacts_are_counted(station, lying, highest):
         assert picker.pick(SimulatedCrew(cell).landed).success
         assert watch.take() == {}
         low = picker.parts.planner.tip(cell.q)
-        low[2, 3] = -0.05
+        low[2, 3] = -0.1
         into = np.linalg.inv(cell.base) @ low
         q = picker.parts.planner.chain.solve(into, cell.q)[0]
         for _ in range(24):
