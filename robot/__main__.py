@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from robot.command_help import HELP, USAGE
+from robot.commands import replay, report, run_check, run_pick, run_table5
 from sim.cli import Command, dispatch
 from sim.errors import InputError
 
@@ -20,7 +21,10 @@ def main() -> None:
         "calibrate": calibrate,
         "validate": validate,
     }
+    functions |= {"replay": replay, "report": report}
     commands = {name: Command(run=f, help=HELP.get(name, "")) for name, f in functions.items()}
+    hydra = {"pick": run_pick, "table5": run_table5, "check": run_check}
+    commands |= {name: Command(run=f, raw=True) for name, f in hydra.items()}
     dispatch(PROGRAM, USAGE, commands)
 
 

@@ -8,6 +8,11 @@ python -m robot COMMAND ...: a grasp policy on an arm
   board FILE                       a page with the calibration board, .pdf or .png
   calibrate DIR intrinsics=...     where the camera sits, from pictures of the board
   validate FILE DIR intrinsics=... how far a calibration is off, by touched corners
+  check                            whether the arm reaches tray and view; moves nothing
+  pick                             a few picks in the simulated cell, recorded and filmed
+  table5                           the paper's Table V: 40 objects, 1, 5 and 10 at a time; resumable
+  report DIR                       what finished scenes of table5 say, beside the paper's row
+  replay DIR                       a recorded pick; with checkpoint=..., another network's grasps beside it
 
 COMMAND --help says more. Software is no emergency stop: keep the real one within reach.
 """
@@ -19,6 +24,21 @@ _BOARD = """\
 """
 
 HELP = {
+    "report": """\
+python -m robot report DIR: success rate, objects cleared, attempts and failures by reason, with intervals
+
+  DIR               out= of python -m robot table5, finished or not
+""",
+    "replay": """\
+python -m robot replay DIR [key=value ...]: what a recorded pick saw, chose and did
+
+  DIR               a pick's folder: pick-0000 and so on, of python -m robot pick or table5
+  checkpoint=FILE   another network's grasps on the same picture; "pretrained" is the installed one
+  shown=10          grasps that are listed
+  device=cpu        where the network runs
+
+Draws DIR/replay.png: the executed grasp red, the others yellow, the other network's blue. DIR/film.gif is the film.
+""",
     "board": f"""\
 python -m robot board FILE [key=value ...]: writes a page with the ChArUco board, its sizes and a ruler
 

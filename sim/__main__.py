@@ -9,6 +9,7 @@ from typing import Any
 
 from sim.cli import Command, dispatch, run_hydra
 from sim.errors import InputError
+from sim.files import check_writable
 
 PROGRAM = "python -m sim"
 USAGE = """The world: object sets, published scenes, figures.
@@ -17,6 +18,7 @@ USAGE = """The world: object sets, published scenes, figures.
                                           the word `objects` may be left out
   python -m sim scene-set FILE            the published scenes anew, some four minutes on two cores
   python -m sim figures DIR               the documentation's pictures of the world
+  python -m sim fit-noise FRAMES          the depth noise of your sensor, fitted to its frames
 
 `python -m sim COMMAND --help` explains each.
 """
@@ -29,6 +31,17 @@ tray of friction 1.
 FIGURES_HELP = """python -m sim figures DIR
 
 Draws the pictures of rendering and depth noise that the documentation shows into the folder DIR.
+"""
+FIT_NOISE_HELP = """python -m sim fit-noise FRAMES [out=my_camera.yaml] [depth_scale=0.001] [focal_px=600] [source=TEXT]
+
+Fits the depth noise of a sensor to FRAMES of it and writes a YAML that belongs in conf/depth_noise/.
+Ten frames or so of clutter on a table or in a tray, at several distances, are enough; half a minute.
+
+  FRAMES        a folder of depth images, one image, or a pattern in quotes: 'frames/*_depth.png'
+  depth_scale=  metres of one unit; left out, whole numbers are millimetres, others metres
+  focal_px=     focal length in pixels; left out, it is read from NAME_intrinsics.json (fx) beside NAME_depth.png
+  out=          file to write
+  source=       what the frames are, for the file's first line
 """
 
 
@@ -104,6 +117,29 @@ def figures(folder: Path) -> None:
         print(f"wrote {path}")
 
 
+def fit_noise(
+    frames: Path,
+    *,
+    out: Path = Path("my_camera.yaml"),
+    depth_scale: float | None = None,
+    focal_px: float | None = None,
+    source: str | None = None,
+) -> None:
+    """Fits the depth noise of a sensor to its frames and writes it as a choice of ``depth_noise``."""
+    from sim.depth_noise.clutter import reference_clutter
+    from sim.depth_noise.fit import fit_noise as fit
+    from sim.depth_noise.frame_files import read_frames, write_preset
+
+    if out.suffix.lower() not in (".yaml", ".yml"):
+        raise InputError(f"out is '{out}'; give a file name that ends in .yaml")
+    check_writable(out.parent, cure="give another file, out=...")
+    read = read_frames(frames, depth_scale=depth_scale, focal_px=focal_px)
+    fitted = fit(read, reference_clutter())
+    write_preset(fitted, out, source or f"'{frames}'")
+    print(out.read_text(), end="")
+    print(f"wrote {out}; copied to conf/depth_noise/ it is the choice depth_noise={out.stem}")
+
+
 def objects(words: list[str]) -> None:
     """Hands the rest of the line to Hydra."""
     interrupted = "interrupted; meshes that are done stay in the cache"
@@ -119,6 +155,7 @@ def main() -> None:
         "objects": Command(run=objects, raw=True),
         "scene-set": Command(run=scene_set, help=SCENE_SET_HELP),
         "figures": Command(run=figures, help=FIGURES_HELP),
+        "fit-noise": Command(run=fit_noise, help=FIT_NOISE_HELP),
     }
     dispatch(PROGRAM, USAGE, commands)
 

@@ -148,7 +148,7 @@ def rebuild_scene(recipe: Mapping[str, Any], objects: ObjectSet, frame: Frame) -
     """
     models = tuple(replace(objects.model(o.name), scale=o.scale) for o in frame["objects"])
     poses = np.array([o.pose_world for o in frame["objects"]])
-    return SceneState(models, poses, TraySettings.from_saved(recipe["scene"]["tray"]))
+    return SceneState(models, poses, TraySettings.from_saved(frame.get("tray", recipe["scene"]["tray"])))
 
 
 def make_job(

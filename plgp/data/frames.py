@@ -15,7 +15,7 @@ from plgp.data.augmentation import Augmentation, GraspArrays, LabelledImage
 from plgp.data.batch import Sample
 from plgp.data.input_format import InputFormat
 from plgp.data.sampler import REPEATED, Key
-from sim.depth_noise import DepthNoise
+from sim.depth_noise.model import Noise, noise_for_camera
 
 
 class FrameSource(Protocol):
@@ -44,7 +44,7 @@ class GraspFrames(Dataset[Sample]):
     input_format: InputFormat
     seed: int = 0
     depth_key: str = "depth_noisy"
-    fresh_noise: DepthNoise | None = None
+    fresh_noise: Noise | None = None
 
     def __getitem__(self, key: Key) -> Sample:
         """Returns the sample of image ``index`` as epoch ``epoch`` sees it; a repeated one has the index -1."""
@@ -61,7 +61,8 @@ class GraspFrames(Dataset[Sample]):
         )
         depth = read[depth_key] if use_depth else None
         if depth is not None and self.fresh_noise is not None:
-            depth = self.fresh_noise(depth, np.random.default_rng([self.seed, epoch, index]))
+            noise = noise_for_camera(self.fresh_noise, float(read["intrinsics"][0, 0]))
+            depth = noise(depth, np.random.default_rng([self.seed, epoch, index]))
         labelled = LabelledImage(read["rgb"] if use_rgb else None, depth, read["instance_mask"], grasps)
         draw = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
         labelled = self.augmentation(labelled, draw)

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sim.camera import PinholeCamera
-from sim.depth_noise import DepthNoise
+from sim.depth_noise.model import Noise
+from sim.depth_noise.paper import DepthNoise
 from sim.errors import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, WHOLE, InputError, check_numbers
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
@@ -133,7 +134,7 @@ class BenchmarkSettings:
     camera: PinholeCamera = field(default_factory=PinholeCamera.from_fov)
     camera_height: float = 0.6
     pixels_per_metre: float = 2500.0
-    depth_noise: DepthNoise | None = field(default_factory=DepthNoise)
+    depth_noise: Noise | None = field(default_factory=DepthNoise)
     appearance: Appearance | RandomAppearance = field(default_factory=Appearance)
     count: int = 50
     max_failures: int = 5
