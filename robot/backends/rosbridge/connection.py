@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from robot.errors import DeviceError, load_backend
@@ -105,6 +105,7 @@ class Goal:
             message: The goal.
         """
         self.result: Message | None = None
+        self._cancel: Callable[[], object]
         self._over = threading.Event()
         library = link.library
         if link.version == 2:
