@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -40,6 +41,7 @@ class RosConnection:
         """Returns the connection, opened by the first of its users; raises DeviceError."""
         if self._ros is None:
             self.library = load_backend("roslibpy", extra="ros")
+            logging.getLogger("twisted").setLevel(logging.CRITICAL + 1)  # what matters is raised here
             ros = self.library.Ros(self.host, self.port)
             try:
                 ros.run(timeout=3)
