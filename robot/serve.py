@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 from scipy.spatial.transform import Rotation
 
 from robot.backends.rosbridge.camera import RosCamera
@@ -103,7 +104,7 @@ class GraspService:
             print(f"no answer: {values['message']}", flush=True)
 
     def _message(self, grasps: GraspPoses) -> dict[str, Any]:
-        turns = Rotation.from_matrix(grasps.rotation).as_quat() if len(grasps) else []
+        turns = Rotation.from_matrix(grasps.rotation).as_quat() if len(grasps) else np.zeros((0, 4))
         rows = [
             {
                 "translation": place.tolist(),
