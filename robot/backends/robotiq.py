@@ -85,7 +85,8 @@ class RobotiqHand(Hand):
             self._socket = socket.create_connection((self.host, self.port), timeout=self.timeout)
         except OSError as error:
             raise DeviceError(
-                f"{self.name} does not answer on port {self.port} ({error}); install Robotiq's URCap and check the cable"
+                f"{self.name} does not answer on port {self.port} ({error}); "
+                "install Robotiq's URCap and check the cable"
             ) from None
         if self.armed and self._get("STA") != 3:
             self._set(ACT=1)

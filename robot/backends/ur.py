@@ -89,10 +89,10 @@ class URArm(StreamingArm):
         control, self._control = self._control, None
         receive, self._receive = self._receive, None
         dashboard, self._dashboard = self._dashboard, None
-        heard = receive is not None and self._hears(receive)
+        fresh = receive is not None and self._is_fresh(receive)
 
         def close() -> None:
-            if control is not None and heard:
+            if control is not None and fresh:
                 control.stopScript()
             for one in (control, receive, dashboard):
                 if one is not None:
@@ -125,6 +125,10 @@ class URArm(StreamingArm):
             self._newest = (theirs, now)
         return now - self._newest[1] < 1.0
 
+    def _is_fresh(self, receive: Any) -> bool:
+        """Returns whether the controller's clock has moved within the last few cycles."""
+        return self._hears(receive) and self.clock() - self._newest[1] < SILENCE
+
     def _fault(self) -> str:
         bits, mode = int(self._receive.getSafetyStatusBits()), int(self._receive.getRobotMode())
         found = [text for bit, text in SAFETY.items() if bits >> bit & 1]
@@ -146,8 +150,7 @@ class URArm(StreamingArm):
     def _brake(self) -> None:
         if self._control is None or self._fault():
             return
-        self._hears(self._receive)
-        if self.clock() - self._newest[1] > SILENCE:  # the driver would wait for minutes
+        if not self._is_fresh(self._receive):  # the driver would wait for minutes
             raise DeviceError(f"{self.name} did not confirm the stop; it holds its last target, check the cable")
         if self._control.isProgramRunning():
             self._control.servoStop(10.0)

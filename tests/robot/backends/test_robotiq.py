@@ -140,5 +140,5 @@ def test_nobody_at_home_and_settings_out_of_range():
 
 @pytest.mark.parametrize("act", [lambda h: h.move(0.2), lambda h: h.move(float("nan")), lambda h: h.close(-1)])
 def test_requests_out_of_range_are_refused(hand, act):
-    with pytest.raises(InputError, match="width is|force is"):
+    with pytest.raises(InputError, match=r"width is|force is"):
         act(hand)
