@@ -144,7 +144,9 @@ def _print_report(scenes: Sequence[dict[str, Any]], out: Path) -> None:
     from robot.protocol.summary import summarise_picks, summary_table
 
     summary = summarise_picks(scenes)
-    Console(width=None).print(summary_table(summary, f"Table V: {out.name}"))
+    terminal = Console()
+    wide = terminal if terminal.is_terminal else Console(width=140)  # a file's lines may be long
+    wide.print(summary_table(summary, f"Table V: {out.name}"))
     for row in summary.to_dict("records"):
         print(
             f"{row['size']} objects: {row['plan_ms']:.0f} ms of planning a grasp, {row['seconds']:.1f} s an attempt on "
