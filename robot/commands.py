@@ -117,14 +117,14 @@ def table5(config: Any) -> None:
     if devices is not None:
         from robot.protocol.on_hardware import run_on_hardware
 
-        _print_report(run_on_hardware(*asked, rules, devices=devices, out=out, record=config.record), out)
+        _print_report(run_on_hardware(*asked, settings=rules, devices=devices, out=out, record=config.record), out)
         return
-    scenes = run(*asked, rules, out=out, scene=dropping, record=config.record, workers=config.workers)
+    scenes = run(*asked, settings=rules, out=out, scene=dropping, record=config.record, workers=config.workers)
     _print_report(scenes, out)
     if config.free_hand:
         from robot.protocol.free_hand import arm_cost, clear_by_free_hand
 
-        free = clear_by_free_hand(*asked, rules, out=out / "free_hand", scene=dropping, workers=config.workers)
+        free = clear_by_free_hand(*asked, settings=rules, out=out / "free_hand", scene=dropping, workers=config.workers)
         print("\n".join(arm_cost(scenes, free)))
 
 
@@ -144,7 +144,9 @@ def _print_report(scenes: Sequence[dict[str, Any]], out: Path) -> None:
     from robot.protocol.summary import summarise_picks, summary_table
 
     summary = summarise_picks(scenes)
-    Console(width=None).print(summary_table(summary, f"Table V: {out.name}"))
+    terminal = Console()
+    wide = terminal if terminal.is_terminal else Console(width=140)  # a file's lines may be long
+    wide.print(summary_table(summary, f"Table V: {out.name}"))
     for row in summary.to_dict("records"):
         print(
             f"{row['size']} objects: {row['plan_ms']:.0f} ms of planning a grasp, {row['seconds']:.1f} s an attempt on "
@@ -182,7 +184,7 @@ def replay(dir: Path, *, checkpoint: str | None = None, shown: int = 10, device:
         policy = NetworkPolicy.from_checkpoint(checkpoint, device=device, workspace=tray_workspace(TraySettings()))
         now = policy(seen, len(row["grasps"])).transform(seen.camera.pose, "world")
         print(compare_grasps(row, now, shown))
-    print(draw_pick(row, seen, now, dir / "replay.png"))
+    print(draw_pick(row, seen, now, path=dir / "replay.png"))
 
 
 def check(config: Any) -> None:
@@ -222,5 +224,7 @@ def check(config: Any) -> None:
 
         empty = SceneState((), np.zeros((0, 4, 4)), station.tray)
         moment = CellMoment(empty, view, station.gripper.max_opening)
-        Image.fromarray(draw_moments([moment], station.arm, station.gripper, station.cell)[0]).save(config.picture)
+        Image.fromarray(draw_moments([moment], station.arm, station.gripper, settings=station.cell)[0]).save(
+            config.picture
+        )
         print(config.picture)

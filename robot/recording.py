@@ -82,7 +82,7 @@ class Recorder:
         assert cell is not None
         assert film is not None
         said = "in the receptacle" if attempt.success else f"failed: {attempt.reason}"
-        frames = draw_moments(film.moments, cell.arm, cell.gripper, cell.settings)
+        frames = draw_moments(film.moments, cell.arm, cell.gripper, settings=cell.settings)
         write_gif([write_line(f, f"{place.name}  {said}") for f in frames], place / "film.gif", _FRAMES_PER_SECOND)
 
 

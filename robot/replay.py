@@ -58,7 +58,7 @@ def compare_grasps(row: Mapping[str, Any], now: GraspPoses, shown: int) -> str:
     return "\n".join(lines)
 
 
-def draw_pick(row: Mapping[str, Any], seen: Observation, now: GraspPoses | None, path: Path) -> Path:
+def draw_pick(row: Mapping[str, Any], seen: Observation, now: GraspPoses | None, *, path: Path) -> Path:
     """Draws a recorded pick's grasps into its picture: the executed one red, the others yellow, another network's blue.
 
     Args:

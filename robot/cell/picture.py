@@ -81,8 +81,8 @@ def draw_moments(
     moments: list[CellMoment],
     arm: ArmModel,
     gripper: GripperGeometry,
-    settings: CellSettings,
     *,
+    settings: CellSettings,
     camera: PinholeCamera | None = None,
 ) -> list[RGBImage]:
     """Returns a picture, (H, W, 3) uint8, of each moment.

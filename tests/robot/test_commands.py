@@ -26,7 +26,8 @@ def composed(name, *words):
 @pytest.mark.parametrize("robot", ROBOTS)
 def test_every_station_is_built_and_its_camera_sees_the_tray(robot):
     pytest.importorskip("ruckig", reason="needs plgp[robot]")
-    station = instantiate(composed("table5", f"robot={robot}").station, _convert_="all")
+    words = [] if robot.startswith("sim_") else ["host=localhost", "calibration=exact"]
+    station = instantiate(composed("table5", f"robot={robot}", *words).station, _convert_="all")
     with station.planner() as planner:
         view = station.view(planner)
         camera = planner.base @ station.arm.chain().forward(view) @ station.mount()

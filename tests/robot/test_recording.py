@@ -59,7 +59,7 @@ def test_a_pick_comes_back_as_it_was(tmp_path):
     assert "taken" in said
     now = record().grasps[:1]
     assert "0 mm from the nearest recorded one" in compare_grasps(row, now, 3)
-    assert draw_pick(row, picture, now, place / "replay.png").stat().st_size > 1000
+    assert draw_pick(row, picture, now, path=place / "replay.png").stat().st_size > 1000
 
 
 def test_only_what_is_asked_for_is_kept(tmp_path):

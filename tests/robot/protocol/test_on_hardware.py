@@ -29,7 +29,10 @@ def test_the_operator_counts_and_a_finished_scene_is_kept(station, boxes, highes
         asked.append(line)
         return "" if "put into the tray" in line else "1"
 
-    done = [run_on_hardware(station, highest(), boxes, rules, devices=devices, out=tmp_path, ask=ask) for _ in range(2)]
+    done = [
+        run_on_hardware(station, highest(), boxes, settings=rules, devices=devices, out=tmp_path, ask=ask)
+        for _ in range(2)
+    ]
     assert [s["cleared"] for s in done[0]] == [1]
     assert done[1][0]["attempts"] == done[0][0]["attempts"]
     assert len(asked) == 2  # nothing was asked the second time
@@ -48,7 +51,7 @@ def test_an_arm_that_is_not_armed_plans_and_does_not_move(station, boxes, highes
     assert np.array(attempt.grasp).reshape(4, 4)[:2, 3] == pytest.approx((0.02, 0.03), abs=0.01)
     rules = ProtocolSettings(objects=1, sizes=(1,), rounds=1)
     with pytest.raises(InputError, match="armed=true"):
-        run_on_hardware(station, highest(), boxes, rules, devices=devices, out=tmp_path)
+        run_on_hardware(station, highest(), boxes, settings=rules, devices=devices, out=tmp_path)
 
 
 def test_an_arm_of_another_kind_is_named(station, highest, devices):

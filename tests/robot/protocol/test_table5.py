@@ -57,26 +57,28 @@ def without_times(scenes):
 
 def test_a_run_goes_on_where_it_stopped_and_refuses_other_settings(station, boxes, highest, tmp_path):
     rules = ProtocolSettings(objects=2, sizes=(1,), rounds=1)
-    first = run_table5(station, highest(), boxes, rules, out=tmp_path)
+    first = run_table5(station, highest(), boxes, settings=rules, out=tmp_path)
     assert [s["cleared"] for s in first] == [1, 1], first
     files = sorted(tmp_path.glob("scene-*.json"))
     whole = files[0].read_bytes()
     files[1].unlink()  # as if it had been killed in the second scene
     (tmp_path / ".scene-01-0001.json.123.part").write_text("half")
-    again = run_table5(station, highest(), boxes, rules, out=tmp_path)
+    again = run_table5(station, highest(), boxes, settings=rules, out=tmp_path)
     assert without_times(again) == without_times(first)
     assert files[0].read_bytes() == whole
     with pytest.raises(InputError, match="other settings"):
-        run_table5(station, highest(aside=0.01), boxes, rules, out=tmp_path)
+        run_table5(station, highest(aside=0.01), boxes, settings=rules, out=tmp_path)
     assert without_times(read_scenes(tmp_path)) == without_times(first)
     files[1].write_text("{}")
     with pytest.raises(InputError, match="remove it"):
-        run_table5(station, highest(), boxes, rules, out=tmp_path)
+        run_table5(station, highest(), boxes, settings=rules, out=tmp_path)
 
 
 def test_an_unknown_kind_of_recording_is_named(station, boxes, highest, tmp_path):
     with pytest.raises(InputError, match="record is 'some'"):
-        run_table5(station, highest(), boxes, ProtocolSettings(objects=2, sizes=(1,)), out=tmp_path, record="some")
+        run_table5(
+            station, highest(), boxes, settings=ProtocolSettings(objects=2, sizes=(1,)), out=tmp_path, record="some"
+        )
 
 
 class ScriptedPicker:
