@@ -54,7 +54,7 @@ class XArm(StreamingArm):
             return
         wrapper = load_backend("xarm.wrapper", extra="xarm")
         config = load_backend("xarm.core.config.x_config", extra="xarm")
-        load_backend("xarm.core.utils.log", extra="xarm").logger.setLevel(logging.ERROR)
+        load_backend("xarm.core.utils.log", extra="xarm").logger.setLevel(logging.CRITICAL)
         port = config.XCONF.SocketConf.TCP_CONTROL_PORT
         try:  # the driver itself would try for long
             socket.create_connection((self.host, port), timeout=3).close()
@@ -83,18 +83,16 @@ class XArm(StreamingArm):
             raise DeviceError(f"{self.name} sends nothing any more ({error}); check the cable") from error
         code = answer[0] if isinstance(answer, tuple) else answer
         if code != 0:
-            fault = self._fault(code)
+            fault = self._fault()
             raise DeviceError(
                 f"{self.name} refuses {name} (code {code}{f', {fault}' if fault else ''}); look at its app"
             )
         return answer[1] if isinstance(answer, tuple) else None
 
-    def _fault(self, code: int) -> str:
+    def _fault(self) -> str:
         """Returns what the controller reports; empty for a mere warning."""
-        if code != 1:
-            return ""
-        told, (error, _) = self._api.get_err_warn_code()
-        return f"controller error {error}" if told in (0, 1, 2) and error else "a controller error"
+        code, (error, _) = self._api.get_err_warn_code()
+        return f"controller error {error}" if code in (0, 1, 2) and error else ""
 
     def disconnect(self) -> None:
         """Disconnects; the arm holds."""
@@ -114,7 +112,7 @@ class XArm(StreamingArm):
         if code not in (0, 1, 2):
             raise DeviceError(f"{self.name} sends nothing any more (code {code}); check the cable")
         q, dq, effort = (np.array(values[: self._joints], np.float64) for values in told)
-        return ArmState(q=q, dq=dq, time=now, effort=effort, fault=self._fault(code))
+        return ArmState(q=q, dq=dq, time=now, effort=effort, fault=self._fault())
 
     def _send(self, q: FloatArray, dq: FloatArray) -> None:
         try:
