@@ -34,6 +34,11 @@ PRESETS = {
     "view/as_is.yaml": {"mode"},
     "view/trained.yaml": {"mode"},
 }
+PRESETS |= {f"arm/{name}.yaml": {"urdf", "acceleration", "jerk", "ready"} for name in ("ur5e", "panda")}
+PRESETS |= {
+    "calibration/exact.yaml": {"position", "rotation"},
+    "safety/simulated.yaml": {"box_low", "box_high", "force"},
+}
 GRIPPERS = {"finger_width", "finger_thickness", "finger_length", "max_opening", "palm_width", "palm_thickness", "force"}
 PRESETS |= {f"gripper/{name}.yaml": GRIPPERS for name in ("franka", "robotiq_2f85", "robotiq_2f140")}
 # A sensor's numbers are measured.
