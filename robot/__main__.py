@@ -20,6 +20,7 @@ def main() -> None:
         "board": board,
         "calibrate": calibrate,
         "validate": validate,
+        "serve": serve,
     }
     functions |= {"replay": replay, "report": report}
     commands = {name: Command(run=f, help=HELP.get(name, "")) for name, f in functions.items()}
@@ -84,6 +85,41 @@ def validate(
     sheet = Board(columns=columns, rows=rows, square=square, marker=marker)
     samples, _ = read_samples(dir, sheet, intrinsics)
     print(describe_validation(hand_eye, samples, corners=sheet.corners, touches=read_touches(dir / "touches.csv")))
+
+
+def serve(
+    host: str,
+    *,
+    port: int = 9090,
+    ros: int = 2,
+    checkpoint: str = "pretrained",
+    workspace: str | None = None,
+    count: int = 50,
+    device: str = "cpu",
+    colour: str = "/camera/color/image_raw",
+    depth: str = "/camera/aligned_depth_to_color/image_raw",
+    info: str = "/camera/color/camera_info",
+    frame: str = "camera_color_optical_frame",
+    service: str = "/plgp/grasps",
+) -> None:
+    """Answers ROS users' requests with the grasps of the camera's newest frame."""
+    from robot.backends.rosbridge import RosCamera, RosConnection
+    from robot.serve import GraspService, policy_of
+
+    if count < 1 or ros not in (1, 2):
+        raise InputError(f"count is {count} and ros {ros}; give at least 1, and 1 or 2")
+    link = RosConnection(host, port, version=1 if ros == 1 else 2)
+    camera = RosCamera(link, colour=colour, depth=depth, info=info)
+    predict = policy_of(checkpoint, workspace=workspace, count=count, device=device)
+    node = GraspService(link, camera, predict, service=service, frame=frame)
+    try:
+        node.open()
+        if workspace is None:
+            print("grasps may lie anywhere in the frame; give workspace=left,top,right,bottom (pixels)", flush=True)
+        print(f"call {service} (std_srvs/Trigger); poses come on {service}/poses; Ctrl-C ends", flush=True)
+        node.run()
+    finally:
+        node.close()
 
 
 if __name__ == "__main__":

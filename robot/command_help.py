@@ -13,6 +13,7 @@ python -m robot COMMAND ...: a grasp policy on an arm
   table5                           the paper's Table V: 40 objects, 1, 5 and 10 at a time; resumable
   report DIR                       what finished scenes of table5 say, beside the paper's row
   replay DIR                       a recorded pick; with checkpoint=..., another network's grasps beside it
+  serve HOST                       a node that answers ROS users with the grasps of their camera's frame
 
 COMMAND --help says more. Software is no emergency stop: keep the real one within reach.
 """
@@ -24,6 +25,26 @@ _BOARD = """\
 """
 
 HELP = {
+    "serve": """\
+python -m robot serve HOST [key=value ...]: a node for ROS users, over rosbridge
+
+  HOST              address of the computer that runs rosbridge_server
+  port=9090         its port
+  ros=2             version of ROS, 1 or 2
+  checkpoint=pretrained  a network's file
+  workspace=none    where grasps may lie: left,top,right,bottom (pixels), x,y,z,x,y,z (metres, camera frame), a mask
+  count=50          grasps at most
+  device=cpu        where the network runs
+  colour=/camera/color/image_raw  depth=/camera/aligned_depth_to_color/image_raw  info=/camera/color/camera_info
+                    topics of the camera; depth aligned to colour, both rectified
+  frame=camera_color_optical_frame  name of the poses' frame
+  service=/plgp/grasps
+
+Each call of the service (std_srvs/Trigger) takes a picture and answers with JSON: grasps, best first, with translation,
+quaternion_xyzw, width and quality. /plgp/grasps/poses carries the same poses as geometry_msgs/PoseArray.
+
+  ros2 service call /plgp/grasps std_srvs/srv/Trigger
+""",
     "report": """\
 python -m robot report DIR: success rate, objects cleared, attempts and failures by reason, with intervals
 

@@ -1,3 +1,5 @@
+from .franka import FrankaArm as FrankaArm
+from .franka import FrankaHand as FrankaHand
 from .realsense import RealSenseCamera as RealSenseCamera
 from .robotiq import RobotiqHand as RobotiqHand
 from .rosbridge.arm import RosArm as RosArm

@@ -95,7 +95,7 @@ class RealSenseCamera(CameraDevice):
         for target in ("color", "depth"):
             stream = profile.get_stream(getattr(rs.stream, target)).as_video_stream_profile()
             if max(map(abs, stream.get_intrinsics().coeffs)) <= STRAIGHT:
-                self._target, self._align = target, rs.align(getattr(rs.stream, target))  # type: ignore[assignment]
+                self._target, self._align = target, rs.align(getattr(rs.stream, target))
                 return
         raise InputError(f"{self.name} distorts both colour and depth; use a stream that the camera rectifies")
 
@@ -134,7 +134,7 @@ class RealSenseCamera(CameraDevice):
             return arrived
         domains = self._library.timestamp_domain
         if frame.get_frame_timestamp_domain() in (domains.system_time, domains.global_time):
-            return arrived - max(0.0, time.time() - frame.get_timestamp() / 1000)
+            return float(arrived - max(0.0, time.time() - frame.get_timestamp() / 1000))
         return arrived - 2 / self.fps  # the camera's own clock says nothing here
 
     def _frame(self, colour: Any, depth: Any, raw: Any, *, time: float) -> Frame:

@@ -175,6 +175,7 @@ class URArm(StreamingArm):
                     "touches and recover it again"
                 ) from error
             self._wait_for(lambda: not self._fault(), "the protective stop to end")
+            time.sleep(SILENCE)  # until the driver knows that the stop has ended its script
         elif fault:
             raise DeviceError(f"{self.name} reports: {fault}; clear it at the pendant")
         if self._control is not None and not self._control.isProgramRunning():

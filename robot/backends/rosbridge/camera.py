@@ -123,7 +123,8 @@ def _pixels(message: Message, kind: Any, channels: int) -> NDArray[Any]:
     if len(raw) != height * step or step < width * channels * kind.itemsize:
         raise DeviceError(f"an image of {width}x{height} pixels holds {len(raw)} bytes; check the camera's driver")
     rows = np.frombuffer(raw, np.uint8).reshape(height, step)[:, : width * channels * kind.itemsize]
-    return np.ascontiguousarray(rows).view(kind).reshape(height, width, channels)
+    pixels: NDArray[Any] = np.ascontiguousarray(rows).view(kind).reshape(height, width, channels)
+    return pixels
 
 
 def _colour_of(message: Message) -> NDArray[np.uint8]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 from robot.errors import DeviceError, load_backend
@@ -40,6 +41,7 @@ class RosConnection:
         """Returns the connection, opened by the first of its users; raises DeviceError."""
         if self._ros is None:
             self.library = load_backend("roslibpy", extra="ros")
+            logging.getLogger("twisted").setLevel(logging.CRITICAL + 1)  # what matters is raised here
             ros = self.library.Ros(self.host, self.port)
             try:
                 ros.run(timeout=3)
@@ -105,6 +107,7 @@ class Goal:
             message: The goal.
         """
         self.result: Message | None = None
+        self._cancel: Callable[[], object]
         self._over = threading.Event()
         library = link.library
         if link.version == 2:

@@ -21,6 +21,7 @@ class FakeRos:
         self.frozen = self.deaf = self.abort = False
         self.finger, self.object_at = 0.0, None
         self.pictures = {}
+        self.answers, self.poses = [], None
         self.topics, self.calls, self.subscribed = {}, [], {}
         self.server = serve(self.talk, "127.0.0.1", 0)
         self.port = self.server.socket.getsockname()[1]
@@ -57,6 +58,10 @@ class FakeRos:
             self.subscribed[topic] = message["type"]
         elif op == "unsubscribe":
             self.subscribed.pop(topic, None)
+        elif op in ("advertise_service", "service_response"):
+            self.answers.append(message)
+        elif op == "publish" and topic.endswith("/poses"):
+            self.poses = message["msg"]["poses"]
         elif op == "send_action_goal":
             self.start(topic, message["args"], message["id"])
         elif op == "cancel_action_goal":
@@ -141,6 +146,23 @@ class FakeRos:
             for topic, picture in list(self.pictures.items()):
                 at = {"sec": count // 100, "nanosec": count % 100 * 10**7}
                 self.publish(topic, {"header": {"stamp": at}, **picture})
+
+
+def tray(ros, depth, rgb=None):
+    """Publishes a depth image in metres, and its colours, from now on."""
+    height, width = depth.shape
+    rgb = np.zeros((height, width, 3), np.uint8) if rgb is None else rgb
+    focal = height / 2 / np.tan(np.radians(30))
+    ros.pictures = {
+        "/camera/color/image_raw": image(rgb, "rgb8"),
+        "/camera/aligned_depth_to_color/image_raw": image(np.round(1000 * depth).astype(np.uint16), "16UC1"),
+        "/camera/color/camera_info": {
+            "height": height,
+            "width": width,
+            "k": [focal, 0, (width - 1) / 2, 0, focal, (height - 1) / 2, 0, 0, 1],
+            "d": [],
+        },
+    }
 
 
 def image(array, encoding, pad=0):
