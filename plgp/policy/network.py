@@ -30,13 +30,15 @@ from sim.view import Observation, check_depth_image
 
 PRECISIONS = ("float32", "bfloat16")
 PRETRAINED = Path(__file__).parents[1] / "pretrained"  # checkpoints that are installed with the package
+_BEST = "ggcnn2_depth_any"  # the one that holds best over all worlds; its card lies beside it
 
 
 def pretrained_checkpoint(name: str | None = None, folder: str | Path = PRETRAINED) -> Path:
     """Returns a checkpoint that is installed with the package.
 
     Args:
-        name: Name of the file without ".ckpt"; None takes the only one, or of several the one called "default".
+        name: Name of the file without ".ckpt"; None takes the only one, or of several the one that holds best over all
+            worlds, "ggcnn2_depth_any".
         folder: Folder of the checkpoints.
 
     Raises:
@@ -47,8 +49,8 @@ def pretrained_checkpoint(name: str | None = None, folder: str | Path = PRETRAIN
         raise InputError("this installation of plgp carries no trained network; give checkpoint=FILE, or train one")
     if name is None and len(found) == 1:
         return next(iter(found.values()))
-    if (name or "default") in found:
-        return found[name or "default"]
+    if (name or _BEST) in found:
+        return found[name or _BEST]
     wanted = f"no trained network '{name}' in" if name else "several trained networks are in"
     raise InputError(f"{wanted} this installation of plgp; choose one of {', '.join(found)}")
 
