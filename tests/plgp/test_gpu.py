@@ -46,7 +46,10 @@ def network_of(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_step_in_half_precision_has_the_cpus_loss(name, dtype):
     """The loss agrees within 3 %; after a step every weight is finite and some have moved."""
-    loss, network = GraspLoss(bin_weight=0.1), network_of(name).eval()  # no dropout, and batch norm as it starts
+    loss, network = GraspLoss(bin_weight=0.1), network_of(name)
+    for layer in network.modules():  # batch norm as in training: untrained statistics let float16 overflow
+        if isinstance(layer, torch.nn.modules.dropout._DropoutNd):
+            layer.p = 0.0
     image, target = batch("cpu")
     with torch.no_grad():
         expected = loss(network(image), target).total.item()
