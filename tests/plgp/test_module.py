@@ -106,6 +106,7 @@ def test_bad_checkpoints_are_clear(fitted, tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.slow  # tests/plgp/networks/test_overfit.py has it learn crops by heart in every run
 def test_ggcnn2_overfits_a_few_crops(bars_folder):
     """Far below the best constant prediction, and the best grasps lie on labels."""
     torch.manual_seed(0)
