@@ -50,7 +50,7 @@ class BelievedHandEye:
 
             found = HandEye.load(Path(self.file))
             if found.mount != "flange":
-                raise InputError(f"{self.file} is of a camera beside the arm; give calibration.file= of the wrist's camera")
+                raise InputError(f"{self.file} is of a camera beside the arm; give calibration.file= of the wrist's")
             return np.asarray(found.pose, np.float64)
         rng = np.random.default_rng(self.seed)
         shift, axis = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
