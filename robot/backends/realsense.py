@@ -27,7 +27,7 @@ class RealSenseCamera(CameraDevice):
         self,
         *,
         serial: str = "",
-        recording: Path | None = None,
+        recording: str | Path | None = None,
         width: int = 640,
         height: int = 480,
         fps: int = 30,
@@ -44,7 +44,8 @@ class RealSenseCamera(CameraDevice):
             warm_up: Frames that are left aside after connecting, while the exposure settles.
         """
         self.name = f"the RealSense {serial}".strip() if recording is None else f"the recording {recording}"
-        self.serial, self.recording, self.fps, self.warm_up = serial, recording, fps, warm_up
+        self.serial, self.fps, self.warm_up = serial, fps, warm_up
+        self.recording = None if recording is None else Path(recording)
         self.size = (width, height)
         self._library: Any = None
         self._pipeline: Any = None
