@@ -27,7 +27,7 @@ class RealSenseCamera(CameraDevice):
         self,
         *,
         serial: str = "",
-        recording: Path | None = None,
+        recording: str | Path | None = None,
         width: int = 640,
         height: int = 480,
         fps: int = 30,
@@ -44,12 +44,14 @@ class RealSenseCamera(CameraDevice):
             warm_up: Frames that are left aside after connecting, while the exposure settles.
         """
         self.name = f"the RealSense {serial}".strip() if recording is None else f"the recording {recording}"
-        self.serial, self.recording, self.fps, self.warm_up = serial, recording, fps, warm_up
+        self.serial, self.fps, self.warm_up = serial, fps, warm_up
+        self.recording = None if recording is None else Path(recording)
         self.size = (width, height)
         self._library: Any = None
         self._pipeline: Any = None
         self._align: Any = None
         self._target: Literal["color", "depth"] = "color"
+        self._last = -1  # number of the last frame: a frozen camera repeats it
 
     def connect(self) -> None:
         """Starts both streams."""
@@ -121,7 +123,9 @@ class RealSenseCamera(CameraDevice):
             arrived = self.clock()
             pair = self._align.process(frames)
             colour, depth = pair.get_color_frame(), pair.get_depth_frame()
-            if colour and depth:
+            number, last = int(frames.get_frame_number()), self._last
+            if colour and depth and number != last:
+                self._last = number
                 exposed = min(self._exposed(f, arrived) for f in (colour, depth))
                 if exposed > after:
                     return self._frame(colour, depth, frames.get_depth_frame(), time=exposed)

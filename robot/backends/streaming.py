@@ -44,7 +44,7 @@ class StreamingArm(Arm):
         """Ends the stream and holds; raises DeviceError."""
 
     def _follow(self, trajectory: Trajectory, guard: Guard) -> Execution:
-        """Streams the trajectory; a late target is caught up with slowly, never in a jump."""
+        """Streams the trajectory; where targets come late the motion takes longer, and is never faster than planned."""
         self._at_rest.clear()
         try:
             ended = self._stream(trajectory, guard)
@@ -79,7 +79,7 @@ class StreamingArm(Arm):
             self._send(*trajectory.at(passed))
             time.sleep(max(0.0, last + self.period - time.monotonic()))
             now = time.monotonic()
-            passed, last = passed + min(now - last, 2 * self.period), now
+            passed, last = passed + min(now - last, self.period), now
 
     def _halt(self) -> None:
         """Waits until the stream has braked."""

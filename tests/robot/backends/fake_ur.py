@@ -205,7 +205,7 @@ def control():
         else:
             servo = False
         q = state["actual_q"]
-        steps = [0.6 * (t - a) if servo else 0.0 for t, a in zip(target, q, strict=True)]
+        steps = [0.25 * (t - a) if servo else 0.0 for t, a in zip(target, q, strict=True)]
         state["actual_q"] = [a + s for a, s in zip(q, steps, strict=True)]
         state["actual_qd"] = [s / TICK for s in steps]
         if not flags["frozen"]:
