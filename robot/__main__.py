@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
+from robot.capture import run_capture
 from robot.command_help import HELP, USAGE
 from robot.commands import replay, report, run_check, run_pick, run_table5
 from sim.cli import Command, dispatch
@@ -24,7 +25,7 @@ def main() -> None:
     }
     functions |= {"replay": replay, "report": report}
     commands = {name: Command(run=f, help=HELP.get(name, "")) for name, f in functions.items()}
-    hydra = {"pick": run_pick, "table5": run_table5, "check": run_check}
+    hydra = {"pick": run_pick, "table5": run_table5, "check": run_check, "capture": run_capture}
     commands |= {name: Command(run=f, raw=True) for name, f in hydra.items()}
     dispatch(PROGRAM, USAGE, commands)
 

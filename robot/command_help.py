@@ -6,6 +6,7 @@ USAGE = """\
 python -m robot COMMAND ...: a grasp policy on an arm
 
   board FILE                       a page with the calibration board, .pdf or .png
+  capture                          pictures of that board, with a real station's arm and camera
   calibrate DIR intrinsics=...     where the camera sits, from pictures of the board
   validate FILE DIR intrinsics=... how far a calibration is off, by touched corners
   check                            whether the arm reaches tray and view; moves nothing

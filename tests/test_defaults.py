@@ -34,6 +34,9 @@ PRESETS = {
 PRESETS |= {f"arm/{name}.yaml": {"urdf", "acceleration", "jerk", "ready"} for name in ("ur5e", "panda")}
 PRESETS |= {
     "calibration/exact.yaml": {"position", "rotation"},
+    "calibration/measured.yaml": {"file"},
+    "robot/kinova_gen2_ros.yaml": {"version", "joint_states", "positions"},
+    "safety/hardware.yaml": {"box_low", "box_high"},
     "safety/simulated.yaml": {"box_low", "box_high", "force"},
 }
 GRIPPERS = {"finger_width", "finger_thickness", "finger_length", "max_opening", "palm_width", "palm_thickness", "force"}

@@ -34,7 +34,7 @@ FLOORS = "sim|labeler|plgp|robot"
 # Hydra applications: the command without `python` -> its YAML in conf/.
 HYDRA = {("train.py",): "train", ("-m", "plgp.benchmark"): "benchmark", ("-m", "plgp.predict"): "predict"}
 HYDRA |= {("-m", "labeler", "generate"): "generate", ("-m", "sim", "objects"): "sim"}
-HYDRA |= {("-m", "robot", name): name for name in ("pick", "table5", "check")}
+HYDRA |= {("-m", "robot", name): name for name in ("pick", "table5", "check", "capture")}
 # Other commands: module -> its function, where it has no subcommands.
 PLAIN = {f"plgp.{name}": name for name in ("report", "failures", "export", "costs")}
 

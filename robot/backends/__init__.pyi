@@ -7,3 +7,4 @@ from .rosbridge.camera import RosCamera as RosCamera
 from .rosbridge.connection import RosConnection as RosConnection
 from .rosbridge.hand import RosHand as RosHand
 from .ur import URArm as URArm
+from .xarm import XArm as XArm

@@ -50,6 +50,7 @@ class RealSenseCamera(CameraDevice):
         self._pipeline: Any = None
         self._align: Any = None
         self._target: Literal["color", "depth"] = "color"
+        self._last = -1  # number of the last frame: a frozen camera repeats it
 
     def connect(self) -> None:
         """Starts both streams."""
@@ -121,7 +122,9 @@ class RealSenseCamera(CameraDevice):
             arrived = self.clock()
             pair = self._align.process(frames)
             colour, depth = pair.get_color_frame(), pair.get_depth_frame()
-            if colour and depth:
+            number, last = int(frames.get_frame_number()), self._last
+            if colour and depth and number != last:
+                self._last = number
                 exposed = min(self._exposed(f, arrived) for f in (colour, depth))
                 if exposed > after:
                     return self._frame(colour, depth, frames.get_depth_frame(), time=exposed)

@@ -116,7 +116,7 @@ def draw_board(board: Board, path: Path, *, page: str = "a4") -> Path:
     text = (
         f"This ruler is 100 mm long: print at 100 %. columns={board.columns} rows={board.rows} "
         f"square={board.square:g} marker={board.marker:g} (metres)\nGlue it flat onto glass, aluminium or thick wood, "
-        "measure ten squares, and give square= what you measured."
+        "measure a whole row of squares, and give square= the mean."
     )
     draw.multiline_text((left, line + 60), text, fill=0, font=ImageFont.load_default(size=36), spacing=12)
     dots = 25.4 * PIXELS_PER_MM

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sim.errors import NOT_NEGATIVE, WHOLE, check_numbers
+from sim.errors import NOT_NEGATIVE, WHOLE, InputError, check_numbers
 from sim.geometry import make_pose
 
 FloatArray = NDArray[np.float64]
@@ -43,12 +43,15 @@ class BelievedHandEye:
             true: (4, 4) T_flange_camera as it is; not looked at where there is a file.
 
         Raises:
-            InputError: The file cannot be read.
+            InputError: The file cannot be read, or is not of a camera on the flange.
         """
         if self.file is not None:
             from robot.calibration import HandEye
 
-            return np.asarray(HandEye.load(Path(self.file)).pose, np.float64)
+            found = HandEye.load(Path(self.file))
+            if found.mount != "flange":
+                raise InputError(f"{self.file} is of a camera beside the arm; give calibration.file= of the wrist's")
+            return np.asarray(found.pose, np.float64)
         rng = np.random.default_rng(self.seed)
         shift, axis = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
         turn = Rotation.from_rotvec(self.rotation * axis).as_matrix()
