@@ -64,7 +64,7 @@ def _interval(scene: Sequence[int], success: Sequence[bool]) -> list[float] | No
     """Returns the 95 % interval of a share of trials, or None with fewer than two scenes.
 
     The bootstrap over scenes knows no failure that did not happen. Where all trials ended alike the exact bound of
-    Clopper and Pearson (1934) is taken instead, with each scene as one trial: the trials in a scene are not independent.
+    Clopper and Pearson (1934) is taken instead. Each scene is one trial then, for those in a scene are not independent.
 
     Args:
         scene: Scene of each trial.
