@@ -101,6 +101,7 @@ def verify(
     objects: Path | None = None,
     recall: bool = False,
     grasps: int = 200,
+    physics: str = "bullet",
 ) -> None:
     """Executes random labels, and random grasps, in physics; prints what lifts and keeps the figures."""
     from labeler.shards import DataSet
@@ -108,14 +109,17 @@ def verify(
     from labeler.truth.recall import describe_recall, measure_recall
     from labeler.truth.verify import describe_tilts, describe_truth
     from labeler.truth.verify import verify as execute
+    from sim.judge.agreement import describe_agreement
 
     shared: dict[str, Any] = {"seed": seed, "workers": workers, "objects": objects}
     for mu in friction:  # what is wrong shows before the first long run
         check_arguments("verify", {"grasps": grasps, "workers": workers}, seed=seed, friction=mu)
     for mu in friction:
         if attempts or not recall:
-            done = execute(dir, attempts=attempts, friction=mu, **shared, progress=True)
+            done = execute(dir, attempts=attempts, friction=mu, **shared, progress=True, physics=physics)
             print(describe_truth(done, mu, seed))
+            if physics == "mujoco":
+                print(describe_agreement(done, f"labels at friction {mu:g}"))
         if recall:
             measure_recall(dir, grasps=grasps, friction=mu, **shared, progress=True)
             kept = DataSet(dir).manifest.recall.get(f"{mu:g}")

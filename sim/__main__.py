@@ -26,7 +26,7 @@ SCENE_SET_HELP = """python -m sim scene-set FILE [name=plgp-320-v2] [workers=2]
 
 Drops the published scenes anew and writes them to FILE: 80 in each of seen-5, seen-15, novel-5 and novel-15
 (section III-E), with the settings that they were made with. name=plgp-320 makes the first version, which fell on a
-tray of friction 1.
+tray of friction 1; name=plgp-household makes 40 scenes in each category of procedural objects.
 """
 FIGURES_HELP = """python -m sim figures DIR
 
@@ -35,7 +35,7 @@ Draws the pictures of rendering and depth noise that the documentation shows int
 FIT_NOISE_HELP = """python -m sim fit-noise FRAMES [out=my_camera.yaml] [depth_scale=0.001] [focal_px=600] [source=TEXT]
 
 Fits the depth noise of a sensor to FRAMES of it and writes a YAML that belongs in conf/depth_noise/.
-Ten frames or so of clutter on a table or in a tray, at several distances, are enough; half a minute.
+Ten frames or so of clutter on a table or in a tray, at several distances, are enough; about a minute.
 
   FRAMES        a folder of depth images, one image, or a pattern in quotes: 'frames/*_depth.png'
   depth_scale=  metres of one unit; left out, whole numbers are millimetres, others metres
@@ -102,10 +102,11 @@ def print_table(name: str, facts: Any, opening: float) -> None:
 
 def scene_set(file: Path, *, name: str = "plgp-320-v2", workers: int = 2) -> None:
     """Makes the published scenes anew."""
-    from sim.benchmark.scene_sets import PUBLISHED_DIGITS, make_published, save_scene_set
+    from sim.benchmark.scene_sets import HOUSEHOLD, PUBLISHED_DIGITS, make_household, make_published, save_scene_set
 
     command = f"{PROGRAM} scene-set FILE name={name}"
-    save_scene_set(make_published(name, workers=workers), file, command, digits=PUBLISHED_DIGITS)
+    made = make_household(workers=workers) if name == HOUSEHOLD else make_published(name, workers=workers)
+    save_scene_set(made, file, command, digits=PUBLISHED_DIGITS)
     print(f"wrote {file}")
 
 

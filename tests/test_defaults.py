@@ -27,9 +27,12 @@ PRESETS = {
     "objects/procedural_seen.yaml": {"last", "families"},
     "objects/pybullet_novel.yaml": {"first", "last"},
     "policy/contact_graspnet_topdown.yaml": {"top_down_max_angle"},
+    "policy/graspnet_topdown.yaml": {"top_down_max_angle", "name"},
     "policy/random-free.yaml": {"redraw"},
     "policy/untrained.yaml": {"untrained"},
     "scene_set/drop.yaml": {"workers"},
+    "view/as_is.yaml": {"mode"},
+    "view/trained.yaml": {"mode"},
 }
 PRESETS |= {f"arm/{name}.yaml": {"urdf", "acceleration", "jerk", "ready"} for name in ("ur5e", "panda")}
 PRESETS |= {

@@ -28,11 +28,14 @@ from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
 from sim.identity.objects import digest_meshes
+from sim.judge.agreement import REASON, SUCCESS
+from sim.judge.mujoco_world import MujocoWorld, load_mujoco
 from sim.objects import ObjectSet
 from sim.objects.named import named_set
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.scene import SceneState
 
+PHYSICS = ("bullet", "mujoco")
 FORMER_FORCE = 30.0  # newtons: of every hand, in data sets of the time when a recipe did not name it
 
 
@@ -53,6 +56,19 @@ def check_arguments(command: str, counts: Mapping[str, int], *, seed: int, frict
             raise InputError(f"{command}: {name} is {value}; give at least {least}")
     if not (np.isfinite(friction) and friction > 0):
         raise InputError(f"{command}: friction is {friction}; give a positive number")
+
+
+def check_physics(command: str, physics: str) -> None:
+    """Raises InputError for an engine that is not known or not installed.
+
+    Args:
+        command: Name of the command, for the message.
+        physics: "bullet" or "mujoco".
+    """
+    if physics not in PHYSICS:
+        raise InputError(f"{command}: physics is '{physics}'; choose {' or '.join(PHYSICS)}")
+    if physics == "mujoco":
+        load_mujoco()
 
 
 def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
@@ -205,7 +221,13 @@ def make_label_job(
 
 
 def execute_all(
-    jobs: Iterable[Job], friction: float, workers: int, *, count: int, progress: bool = False
+    jobs: Iterable[Job],
+    friction: float,
+    workers: int,
+    *,
+    count: int,
+    progress: bool = False,
+    physics: str = "bullet",
 ) -> pd.DataFrame:
     """Executes jobs in processes.
 
@@ -215,18 +237,20 @@ def execute_all(
         workers: Number of processes; the rows do not depend on it, their order may.
         count: Number of jobs, for the progress bar.
         progress: Whether to show a progress bar.
+        physics: "bullet", or "mujoco" to execute every grasp in MuJoCo as well.
 
     Returns:
-        The jobs' heads with ``success, reason, held`` (name of the object that was lifted, "" if none).
+        The jobs' heads with ``success, reason, held`` (name of the object that was lifted, "" if none), and with
+        MuJoCo ``mujoco_success, mujoco_reason``.
     """
-    calls = (joblib.delayed(_execute)(job, friction) for job in jobs)
+    calls = (joblib.delayed(_execute)(job, friction, physics) for job in jobs)
     parts = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
     console = Console(stderr=True, quiet=not progress)
     rows: pd.DataFrame = pd.concat(list(track(parts, "attempts by image", count, console=console)), ignore_index=True)
     return rows
 
 
-def _execute(job: Job, friction: float) -> pd.DataFrame:
+def _execute(job: Job, friction: float, physics: str) -> pd.DataFrame:
     """Executes grasps of one scene, each in the scene as it was; runs in a worker."""
     world = World(job.physics, job.state.tray)
     try:
@@ -238,4 +262,8 @@ def _execute(job: Job, friction: float) -> pd.DataFrame:
         reason=[r.reason for r in results],
         held=[job.names[r.object_index] if r.success else "" for r in results],
     )
+    if physics == "mujoco":
+        judge = MujocoWorld(job.state, job.gripper, job.physics)
+        second = [judge.attempt(job.grasps[i], friction) for i in range(len(job.grasps))]
+        rows[SUCCESS], rows[REASON] = [r.success for r in second], [r.reason for r in second]
     return rows

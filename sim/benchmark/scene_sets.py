@@ -20,6 +20,7 @@ from rich.progress import track
 from sim.errors import InputError
 from sim.files import atomic_path, write_error
 from sim.jobs import run_jobs
+from sim.objects.named import published_objects
 from sim.objects.object_set import ObjectModel, ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, matrix_to_pose, pose_to_matrix
 from sim.scene import DEFAULT_COUNTS, Scene, SceneSettings, SceneState, fitting_counts
@@ -30,6 +31,8 @@ PUBLISHED_SETTINGS = {
     "plgp-320": SceneSettings(tray=TraySettings(friction=1.0), physics=PhysicsSettings(solver_residual=3e-4)),
     "plgp-320-v2": SceneSettings(),
 }
+HOUSEHOLD = "plgp-household"  # scenes of procedural objects
+_FILES = PUBLISHED | {HOUSEHOLD: Path(__file__).parent / f"{HOUSEHOLD}.json"}
 _TRIES = 10  # a scene that does not come to rest is dropped anew so many times
 # Decimals of the published poses. A micrometre: far below what the physics can tell apart, and the file stays small.
 PUBLISHED_DIGITS = 6
@@ -115,16 +118,16 @@ def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneS
     """Reads a published set by its name, or a file of ``save_scene_set``.
 
     Args:
-        path: "plgp-320-v2", "plgp-320", or a file.
-        objects: Object set that holds the file's objects; None for PyBullet's.
+        path: "plgp-320-v2", "plgp-320", "plgp-household", or a file.
+        objects: Object set that holds the file's objects; None for PyBullet's and procedural ones.
 
     Raises:
         InputError: The file is missing or broken, or names objects that the set does not have.
     """
-    file = PUBLISHED.get(str(path), Path(path))
-    known = objects or ObjectSet.pybullet(0, 999)
+    file = _FILES.get(str(path), Path(path))
     try:
         content = json.loads(file.read_text())
+        known = objects or published_objects([n for part in content["categories"].values() for n in part["objects"]])
         tray = TraySettings.from_saved(content["tray"])
         result = {}
         for category, part in content["categories"].items():
@@ -146,7 +149,7 @@ def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneS
     except InputError:
         raise
     except FileNotFoundError as error:
-        names = ", ".join(PUBLISHED)
+        names = ", ".join(_FILES)
         raise InputError(f"scene set {path} does not exist; give a file, or one of: {names}") from error
     except (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"scene set {file} cannot be read ({error}); make it anew") from error
@@ -284,3 +287,25 @@ def make_published(
                 workers=workers,
             )
     return result
+
+
+def make_household(*, seed: int = 20, scenes: int = 40, counts: Sequence[int] = (5, 15), workers: int = 2) -> SceneSet:
+    """Makes ``plgp-household``: scenes of procedural objects, the novel ones of families held out of training.
+
+    Args:
+        seed: Seed of the scenes.
+        scenes: Number of scenes in each category.
+        counts: Number of objects in each scene, one a category.
+        workers: Number of processes.
+    """
+    pools = {
+        "seen": ObjectSet.procedural(0, 0, 199, families="seen"),
+        "novel": ObjectSet.procedural(1, 0, 499, families="novel"),
+    }
+    return {
+        f"{half}-{count}": make_scenes(
+            pool, f"{half}-{count}", scenes, count=count, seed=seed + 100 * number + count, workers=workers
+        )
+        for number, (half, pool) in enumerate(pools.items())
+        for count in counts
+    }

@@ -30,8 +30,8 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], grid: int, *,
     size = (coarse.shape[1] * grid, coarse.shape[0] * grid)
     fine = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)[:height, :width]
     if unit_variance:
-        fine = fine / _interpolation_deviation(coarse.shape, grid)[:height, :width]
-    return fine.astype(np.float32)
+        fine = np.divide(fine, _interpolation_deviation(coarse.shape, grid)[:height, :width])
+    return np.asarray(fine, np.float32)
 
 
 @lru_cache(maxsize=8)

@@ -70,13 +70,13 @@ def write_preset(fitted: FittedNoise, path: Path, source: str) -> None:
         f"# of 32-pixel tiles {1000 * mean_of(measures, 'tile_scatter'):.2f} / {1000 * tiles:.2f} mm; missing inside "
         f"{100 * mean_of(measures, 'missing_inside'):.1f} / {100 * inside:.1f} %, at the frame's border "
         f"{100 * mean_of(measures, 'missing_border'):.1f} / {100 * border:.1f} %",
-        f"# (drawn on {fitted.scenes} of plgp-320, seen by the paper's camera).",
+        f"# (drawn on {fitted.scenes} of plgp-320's novel-15 on a table, seen by the frames' camera).",
         "_target_: sim.depth_noise.SensorNoise",
     ]
     for field in fields(SensorNoise):
         value = getattr(fitted.noise, field.name)
         shown = float(f"{value:.4g}") if isinstance(value, float) else value
-        if shown != field.default:
+        if value != field.default:
             lines.append(f"{field.name}: {_yaml(shown)}")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ from scipy.spatial import QhullError
 
 from sim.camera import PinholeCamera
 from sim.depth_image.edges import fill_nearest, surface_slope
+from sim.depth_noise.outlines import missing_at_border, plane_holes, soft_steps
 from sim.errors import InputError
 
 FloatImage = NDArray[np.float32]
@@ -49,6 +50,10 @@ class NoiseMeasures:
         missing_band: Share of the frame's pixels missing at its border, on the side to which shadows fall.
         unit: Step of the depth, metres; 0 where it grows with the squared depth.
         inverse_step: Step of the inverse depth, 1/m; 0 where the depth's step is the same everywhere.
+        soft: Width of the slopes that low steps of the depth are seen as, pixels; 0 where they are steps.
+        soft_step: Height of the highest step that is seen as a slope, metres; 0 if none is.
+        hole_share: Share of the main plane's pixels missing in holes amid it.
+        hole_width: Width of these holes, the root of their area, pixels; 0 for too few.
         grazing_low: Angle of incidence from which surfaces go missing, degrees; 90 if none do.
         baseline: Place of the second eye along the camera's x, metres, by the shadows' width; 0 if none shows.
     """
@@ -63,6 +68,10 @@ class NoiseMeasures:
     missing_band: float
     unit: float
     inverse_step: float
+    soft: float
+    soft_step: float
+    hole_share: float
+    hole_width: float
     grazing_low: float
     baseline: float
 
@@ -90,6 +99,8 @@ def measure_frame(depth: FloatImage, focal_px: float, *, name: str = "frame") ->
     inside, border = missing_shares(depth)
     baseline = shadow_baseline(depth, focal_px)
     unit, inverse_step = depth_steps(depth)
+    soft, soft_step = soft_steps(depth)
+    hole_share, hole_width = plane_holes(depth, on_plane)
     return NoiseMeasures(
         distance=distance,
         scatter=float(np.sqrt(np.mean(off[on_plane] ** 2))),
@@ -101,6 +112,10 @@ def measure_frame(depth: FloatImage, focal_px: float, *, name: str = "frame") ->
         missing_band=_band_share(depth, baseline),
         unit=unit,
         inverse_step=inverse_step,
+        soft=soft,
+        soft_step=soft_step,
+        hole_share=hole_share,
+        hole_width=hole_width,
         grazing_low=grazing_angle(depth, focal_px),
         baseline=baseline,
     )
@@ -112,7 +127,7 @@ def missing_shares(depth: FloatImage) -> tuple[float, float]:
     Args:
         depth: (H, W) float32, metres, 0 = missing.
     """
-    border = float(_missing_at_border(depth).mean())
+    border = float(missing_at_border(depth).mean())
     return float((depth <= 0).mean()) - border, border
 
 
@@ -250,15 +265,16 @@ def grazing_angle(depth: FloatImage, focal_px: float) -> float:
 
     A missing pixel has no slope: what counts is that of the surface drawn straight across its hole, smoothed. Angles
     from 30 degrees on are looked at, in steps of 5. The first at which a tenth more of the pixels is missing than of
-    flatter surfaces is taken.
+    flatter surfaces is taken. Slopes along the image's columns alone count: the others have shadows.
 
     Args:
         depth: (H, W) float32, metres, 0 = missing.
         focal_px: Focal length, pixels.
     """
     camera = PinholeCamera(depth.shape[1], depth.shape[0], np.diag([focal_px, focal_px, 1.0]))
-    angle = np.degrees(np.arctan(np.hypot(*surface_slope(_bridge_holes(depth), camera, 1.5))))
-    inside = ~_missing_at_border(depth)
+    across, along = surface_slope(_bridge_holes(depth), camera, 1.5)
+    angle = np.degrees(np.arctan(np.hypot(across, along)))
+    inside = ~missing_at_border(depth) & (np.abs(along) > 2 * np.abs(across))
     flat = inside & (angle < _GRAZING[0])
     usual = float((depth[flat] <= 0).mean()) if flat.any() else 0.0
     for low in range(*_GRAZING):
@@ -279,19 +295,10 @@ def _bridge_holes(depth: FloatImage) -> FloatImage:
     return filled
 
 
-def _missing_at_border(depth: FloatImage) -> BoolImage:
-    """Returns the missing pixels whose hole reaches the frame's border, (H, W) bool."""
-    missing = (depth <= 0).astype(np.uint8)
-    _, labels = cv2.connectedComponents(missing, connectivity=4)
-    rim = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
-    at_border: BoolImage = np.isin(labels, np.unique(rim[rim > 0])) & (missing > 0)
-    return at_border
-
-
 def _band_share(depth: FloatImage, baseline: float) -> float:
     """Returns the share of the frame missing at the border, in the fifth of it to which shadows fall."""
     if baseline == 0:
         return 0.0
     fifth = depth.shape[1] // 5
     side = np.s_[:, :fifth] if baseline > 0 else np.s_[:, -fifth:]
-    return float(_missing_at_border(depth)[side].sum() / depth.size)
+    return float(missing_at_border(depth)[side].sum() / depth.size)

@@ -88,6 +88,28 @@ def pair(depths: Sequence[Path], others: Sequence[Path], name: str) -> list[Path
     )
 
 
+def partners_by_name(depths: Sequence[Path], folder: Path, name: str) -> Sequence[Path | None]:
+    """Returns the file of a folder that belongs to each depth image by name or number; None where there is none.
+
+    A single file of intrinsics or a workspace that has no image's name is that of every image.
+
+    Args:
+        depths: The depth images.
+        folder: The folder.
+        name: What is looked for: "rgb", "intrinsics" or "workspace".
+    """
+    suffixes = _SUFFIXES.get(name, _IMAGES)
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file() and p not in depths)
+    if folder.name.lower() not in (*_WORDS[name], "image") or folder == depths[0].parent:  # of several kinds
+        found = [p for p in found if set(_words(p)) & set(_WORDS[name])]
+    for key in (_name_key, _number_key):
+        partners = _by_key(depths, found, key) or []
+        if any(partners):
+            return partners
+    alone = len(found) == 1 and (len(depths) == 1 or name != "rgb")
+    return [found[0] if alone else None] * len(depths)
+
+
 def _words(path: Path) -> list[str]:
     """Returns the words and numbers of a file's name, lower case."""
     return re.findall(r"[a-z]+|\d+", path.stem.lower())

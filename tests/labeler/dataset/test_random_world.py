@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
 
 from labeler.dataset.generate import generate, make_frames
 from labeler.shards import DataSet
@@ -57,3 +59,12 @@ def test_same_bytes_in_any_order(made, recipe):
         np.testing.assert_array_equal(first["rgb"], second["rgb"])
         np.testing.assert_array_equal(first["pose"], second["pose"])
         assert dict(first["tray"]) == dict(second["tray"])
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("paper", type(None)), ("random", RandomWorld)])
+@pytest.mark.parametrize("command", ["generate", "train"])
+def test_the_command_line_chooses_the_world(command, choice, expected):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
+        recipe = instantiate(compose(command, [f"world={choice}"]).recipe, _convert_="all")
+    assert type(recipe.world) is expected
+    assert ("world" in recipe.describe()) == (choice == "random")

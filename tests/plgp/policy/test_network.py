@@ -69,12 +69,12 @@ def test_the_installed_checkpoint_is_found_or_named_as_missing(tmp_path):
     one = tmp_path / "ggcnn2-depth.ckpt"
     one.touch()
     assert pretrained_checkpoint(folder=tmp_path) == one
-    (tmp_path / "default.ckpt").touch()
-    assert pretrained_checkpoint(folder=tmp_path).stem == "default"
+    (tmp_path / "ggcnn2_depth_any.ckpt").touch()
+    assert pretrained_checkpoint(folder=tmp_path).stem == "ggcnn2_depth_any"
     assert pretrained_checkpoint("ggcnn2-depth", tmp_path) == one
-    with pytest.raises(InputError, match=r"no trained network 'unet'.*choose one of default, ggcnn2-depth"):
+    with pytest.raises(InputError, match=r"no trained network 'unet'.*choose one of ggcnn2-depth, ggcnn2_depth_any"):
         pretrained_checkpoint("unet", tmp_path)
-    (tmp_path / "default.ckpt").rename(tmp_path / "other.ckpt")
+    (tmp_path / "ggcnn2_depth_any.ckpt").rename(tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="several"):
         pretrained_checkpoint(folder=tmp_path)
 

@@ -18,6 +18,7 @@ from sim.depth_noise.fit import SensorFrame, fit_noise
 from sim.depth_noise.frame_files import read_frames, write_preset
 from sim.depth_noise.measure import depth_steps, grazing_angle, measure_frame, missing_shares, shadow_baseline
 from sim.depth_noise.mixed import load_preset
+from sim.depth_noise.outlines import plane_holes, soft_steps
 from sim.errors import InputError
 
 FLAT = np.full((480, 640), 0.6, np.float32)
@@ -93,10 +94,31 @@ def test_surfaces_that_go_missing_by_their_slope_are_found():
     assert grazing_angle(ball, 1000.0) == 90
 
 
+@pytest.mark.parametrize(("soft", "most"), [(5.0, 0.05), (7.0, 0.1), (0.0, 0.0)])
+def test_low_steps_that_are_slopes_are_told_from_high_ones_that_are_steps(soft, most):
+    image = np.full((480, 640), 0.6, np.float32)
+    for i, height in enumerate((0.012, 0.018, 0.025, 0.04, 0.07, 0.15)):
+        image[100:380, 60 + 95 * i : 110 + 95 * i] -= height
+    noise = dataclasses.replace(CALM, soft=soft, soft_step=most)
+    width, highest = soft_steps(noise(image, np.random.default_rng(0)))
+    assert width == pytest.approx(soft, rel=0.15)
+    assert highest == most
+
+
+@pytest.mark.parametrize("grid", [2, 8])
+def test_holes_amid_a_plane_are_measured_beside_shadows(grid):
+    noise = dataclasses.replace(CALM, baseline=0.06, hole_share=0.02, hole_grid=grid)
+    image = noise(boxes(), np.random.default_rng(0))
+    share, width = plane_holes(image, image == np.float32(0.6))
+    assert share == pytest.approx(0.02, rel=0.3)
+    assert 0.7 * grid < width < 1.5 * grid
+    assert plane_holes(boxes(), boxes() > 0.59) == (0, 0)
+
+
 @pytest.mark.slow
 def test_a_fit_finds_the_noise_again(tmp_path):
     true = SensorNoise(sigma_square=0.002, sigma=0.0004, grid=6, bend=0.002, baseline=0.05, unit=0.001, border=0.04)
-    true = dataclasses.replace(true, grazing_low=80.0, hole_share=0.01, band=True)
+    true = dataclasses.replace(true, grazing_low=80.0, hole_share=0.01, band=True, soft=5.0, soft_step=0.05)
     frames = [
         SensorFrame(name=f"{z}", depth=true(boxes(z), np.random.default_rng(i)), focal_px=true.focal_px)
         for i, z in enumerate((0.45, 0.6, 0.75))
@@ -107,6 +129,7 @@ def test_a_fit_finds_the_noise_again(tmp_path):
     assert noise.sigma + noise.sigma_square * 0.36 == pytest.approx(0.0004 + 0.002 * 0.36, rel=0.15)
     assert noise.grid in (5, 6, 7)
     assert noise.unit == pytest.approx(0.001)
+    assert noise.soft == pytest.approx(5, rel=0.2)
     real = [np.mean([getattr(m, n) for m in fitted.measures.values()]) for n in ("scatter", "tile_scatter")]
     assert fitted.drawn[:2] == pytest.approx(real, rel=0.1)
     write_preset(fitted, tmp_path / "own.yaml", "boxes")

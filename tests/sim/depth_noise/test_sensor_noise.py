@@ -94,6 +94,34 @@ def test_depths_are_rounded_to_the_sensors_steps():
     np.testing.assert_allclose(inverse / 0.002, np.round(inverse / 0.002), atol=1e-3)
 
 
+def test_low_steps_become_slopes_and_high_ones_stay():
+    image = FLAT.copy()
+    image[100:200, 300:400] = 0.58
+    image[300:400, 300:400] = 0.5
+    soft = dataclasses.replace(CALM, soft=7.0, soft_step=0.03)(image, np.random.default_rng(0))
+    np.testing.assert_allclose(soft[150, 296:304], 0.6 - 0.02 * np.arange(1, 9).clip(max=7) / 7 + 0.02 / 7, atol=0.003)
+    assert (np.diff(soft[150, 296:304]) < 0).all()
+    np.testing.assert_array_equal(soft[250:], image[250:])
+
+
+def test_steps_are_not_softened_across_what_is_lost():
+    image = FLAT.copy()
+    image[:, 300:400] = 0.58
+    image[:, 400:410] = 0
+    noise = dataclasses.replace(CALM, soft=9.0, soft_step=0.05, baseline=0.3)
+    soft = noise(image, np.random.default_rng(0))
+    assert (soft[:, 295:300] == 0).all()
+    np.testing.assert_allclose(soft[:, 300:304], 0.58, atol=1e-6)
+    np.testing.assert_allclose(soft[:, 410:], 0.6, atol=1e-6)
+
+
+def test_lengths_in_pixels_are_those_of_the_cameras():
+    noise = dataclasses.replace(CALM, grid=12, bend_grid=96, hole_grid=1, soft=7.0, focal_px=900.0)
+    half = noise_for_camera(noise, 450.0)
+    assert (half.grid, half.bend_grid, half.hole_grid, half.soft, half.focal_px) == (6, 48, 1, 3.5, 450.0)
+    assert noise_for_camera(noise, 900.0) is noise
+
+
 @pytest.mark.parametrize("share", [0.01, 0.1])
 def test_chance_takes_its_share_in_blobs(share):
     noise = dataclasses.replace(CALM, hole_share=share, hole_grid=8)
