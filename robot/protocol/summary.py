@@ -23,8 +23,8 @@ def summarise_picks(scenes: Sequence[dict[str, Any]]) -> pd.DataFrame:
         scenes: Finished scenes as ``robot.protocol.table5`` keeps them.
 
     Returns:
-        Columns size, scenes, attempts, failures, sr, sr_low, sr_high, pc, pc_low, pc_high (percent; bounds by bootstrap
-        over scenes, NaN with fewer than two), reasons (text), plan_ms (mean per grasp planned for), policy_ms, seconds
+        Columns size, scenes, attempts, failures, sr, sr_low, sr_high, pc, pc_low, pc_high (percent; 95 % bounds, NaN
+        with fewer than two scenes), reasons (text), plan_ms (mean per grasp planned for), policy_ms, seconds
         (mean of the cell's clock an attempt), speed_share, acceleration_share (greatest), touches.
     """
     rows = []
@@ -33,8 +33,8 @@ def summarise_picks(scenes: Sequence[dict[str, Any]]) -> pd.DataFrame:
         tries = [(s["number"], a) for s in part for a in s["attempts"]]
         done = [a["success"] for _, a in tries]
         placed = [(s["number"], i < s["cleared"]) for s in part for i in range(s["size"])]
-        sr = share_interval([n for n, _ in tries], done) if tries else None
-        pc = share_interval([n for n, _ in placed], [c for _, c in placed])
+        sr = _interval([n for n, _ in tries], done)
+        pc = _interval([n for n, _ in placed], [c for _, c in placed])
         why = Counter(a["reason"] for _, a in tries if not a["success"])
         planned = sum(a["planned"] for _, a in tries)
         attempts = len(tries)
@@ -58,6 +58,23 @@ def summarise_picks(scenes: Sequence[dict[str, Any]]) -> pd.DataFrame:
             }
         )
     return pd.DataFrame(rows)
+
+
+def _interval(scene: Sequence[int], success: Sequence[bool]) -> list[float] | None:
+    """Returns the 95 % interval of a share of trials, or None with fewer than two scenes.
+
+    The bootstrap over scenes knows no failure that did not happen. Where all trials ended alike the exact bound of
+    Clopper and Pearson (1934) is taken instead. Each scene is one trial then, for those in a scene are not independent.
+
+    Args:
+        scene: Scene of each trial.
+        success: Whether it succeeded.
+    """
+    bounds = share_interval(list(scene), list(success)) if len(scene) else None
+    if bounds is None or bounds[0] < bounds[1]:
+        return bounds
+    edge = 0.025 ** (1 / len(set(scene)))
+    return [edge, 1.0] if all(success) else [0.0, 1 - edge]
 
 
 def _bounds(name: str, bounds: list[float] | None) -> dict[str, float]:

@@ -106,8 +106,10 @@ def press_once(cell, picker):
 
 @pytest.mark.parametrize(
     ("on_step", "reason", "word"),
-    [(open_the_hand_on_the_way, "dropped", ""), (press_once, "stopped", "protective stop")],
-    ids=["object dropped on the way", "protective stop"],
+    [
+        pytest.param(open_the_hand_on_the_way, "dropped", "", id="object dropped on the way", marks=pytest.mark.slow),
+        pytest.param(press_once, "stopped", "protective stop", id="protective stop"),
+    ],
 )
 def test_what_goes_wrong_on_the_way_is_named_and_the_next_pick_follows(station, lying, highest, on_step, reason, word):
     with station.simulated(lying((0.03, 0.0)), highest()) as (cell, picker):
@@ -168,6 +170,7 @@ def test_what_only_a_person_can_clear_stops_the_loop_where_the_arm_is(station, l
         assert (cell.q == before).all()
 
 
+@pytest.mark.slow
 def test_unplanned_contacts_are_counted(station, lying, highest):
     """A good pick has none. An arm that is driven through the tray has some."""
     with station.simulated(lying((0.0, 0.0)), highest()) as (cell, picker):

@@ -140,3 +140,13 @@ def test_an_operator_counts_what_the_cell_cannot_see():
     assert operator.landed() == ["cup", "ball"]
     assert operator.landed() == []
     assert operator.left() == 1
+
+
+def test_no_failure_is_no_certainty(boxes):
+    """40 scenes without a failure leave 8.8 %: 0.025 ** (1 / 40) = 0.912."""
+    scenes = [{**scripted(boxes, [1], size=1), "number": i} for i in range(40)]
+    row = summarise_picks(scenes).iloc[0]
+    assert row["sr_low"] == pytest.approx(91.19, abs=0.01)
+    assert (row["sr"], row["sr_high"]) == (100, 100)
+    nothing = [{**scripted(boxes, [0] * 5, size=1), "number": i} for i in range(2)]
+    assert summarise_picks(nothing).iloc[0]["sr_high"] == pytest.approx(84.19, abs=0.01)
