@@ -58,14 +58,23 @@ class MapPolicy:
         allowed: NDArray[np.bool_] | None,
         *,
         weight: NDArray[np.float32] | None = None,
+        relief: NDArray[np.float32] | None = None,
     ) -> PixelGrasps:
-        """Returns up to ``count`` grasps in the image at allowed pixels, best first; see ``decode``."""
+        """Returns up to ``count`` grasps in the image at allowed pixels, best first; see ``decode``.
+
+        Args:
+            observation: The image that the maps are made of.
+            count: Number of grasps wanted.
+            allowed: (H, W) bool, where grasps may lie; None is everywhere.
+            weight: (H, W) float32 in [0, 1], factor on the pixels' scores; None is 1.
+            relief: (H, W) float32, metres: the surface that the hand must stay above; None is the image's own depth.
+        """
         depth = observation.depth
         window = window_of(depth > 0 if allowed is None else (depth > 0) & allowed)
         maps, logits = self._maps(observation, window)
         return decode(
             maps,
-            depth,
+            depth if relief is None else relief,
             observation.camera,
             gripper=self.gripper,
             count=count,

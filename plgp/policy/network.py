@@ -279,7 +279,7 @@ class NetworkPolicy(MapPolicy):
         allowed = graspable(view, allowed_pixels(self.workspace, observation.depth, observation.camera), self.view)
         weight = self.weight(observation)
         weight = None if weight is None else weight.ravel()[view.source]
-        shown = self.decoded(view.seen, 2 * count, allowed, weight=weight)  # not all of them can be brought back
+        shown = self.decoded(view.seen, 2 * count, allowed, weight=weight, relief=view.ceiling)
         found = bring_back(
             shown, view, observation, gripper=self.gripper, decoder=self.decoder, approach=self.view.approach
         )[:count]

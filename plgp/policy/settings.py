@@ -93,9 +93,9 @@ class ViewSettings:
 
     mode: str = "auto"
     approach: str = "plane"
-    nearer: float = 0.9
-    farther: float = 1.1
-    tilt: float = 0.2
+    nearer: float = 0.95
+    farther: float = 1.05
+    tilt: float = 0.9
     least_height: float = 0.008
     on_plane: bool = True
     least_share: float = 0.1

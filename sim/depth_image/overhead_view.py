@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from sim.camera import PinholeCamera
 from sim.compiled import compiled
+from sim.depth_image.edges import fill_nearest
 from sim.depth_image.main_plane import MainPlane
 from sim.geometry import make_pose
 from sim.view import Observation
@@ -38,12 +39,15 @@ class OverheadView:
         pose: (4, 4) float64, pose of the overhead camera in the first camera's frame, metres.
         source: (H, W) int32, flat pixel of the first image that each pixel shows, -1 where nothing is seen.
         plane: The plane, in the first camera's frame.
+        ceiling: (H, W) float32, metres: the image with what was not seen taken as full, as far as the first camera's
+            rays leave it open. A hand that stays above it meets nothing that hides. 0 where even that is unknown.
     """
 
     seen: Observation
     pose: FloatArray
     source: NDArray[np.int32]
     plane: MainPlane
+    ceiling: FloatImage
 
     def heights(self) -> FloatImage:
         """Returns how far each pixel's surface lies above the plane, (H, W) float32, metres; NaN where missing."""
@@ -113,10 +117,14 @@ def overhead_view(
     _draw(depth, (u, v, key), 1 / optics[0], keys, source)
     if pixels is not None:
         source = np.where(source >= 0, pixels.ravel()[source], np.int32(-1))
-    shown = source >= 0
-    image = np.divide(1, keys, out=np.zeros_like(keys), where=shown)
+    image = np.divide(1, keys, out=np.zeros_like(keys), where=keys > 0)
+    full = np.zeros_like(keys)
+    if (depth > 0).any():
+        filled = fill_nearest(depth)
+        _draw(filled, _projected(filled, optics, to_view, new, (_CLOSE, height + _BELOW)), np.inf, full, source.copy())
+    ceiling = np.where(image > 0, image, np.divide(1, full, out=np.zeros_like(full), where=full > 0))
     rgb = None if seen.rgb is None else _coloured(np.ascontiguousarray(seen.rgb), source)
-    return OverheadView(Observation(rgb, image, camera), pose, source, plane)
+    return OverheadView(Observation(rgb, image, camera), pose, source, plane, ceiling)
 
 
 def _coarse(optics: Optics, step: int) -> Optics:
@@ -218,8 +226,8 @@ def _draw(
 ) -> None:
     """Draws the triangles of an image's grid whose corners are seen and no step of the depth apart.
 
-    ``spread`` is the distance between neighbours at one metre, metres. The greatest inverse depth wins, and with it
-    the flat pixel of the triangle's corner that is nearest.
+    ``spread`` is the distance between neighbours at one metre, metres; infinite, it lets no step count. The greatest
+    inverse depth wins, and with it the flat pixel of the triangle's corner that is nearest.
     """
     u, v, key = projected
     height, width = depth.shape

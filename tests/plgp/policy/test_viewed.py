@@ -38,7 +38,7 @@ def policy():
 
 
 @pytest.mark.parametrize("known", [False, True])
-@pytest.mark.parametrize(("distance", "tilt"), [(0.35, 0.0), (0.6, 0.5), (0.9, 0.3)])
+@pytest.mark.parametrize(("distance", "tilt"), [(0.35, 0.0), (0.75, 0.5), (0.9, 0.3)])
 def test_the_grasp_follows_the_bar_and_not_the_camera(policy, distance, tilt, known):
     seen, pose = take(distance, tilt, known=known)
     found = policy.find(seen, 5)

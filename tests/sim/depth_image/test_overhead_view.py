@@ -125,6 +125,9 @@ def test_what_the_first_camera_did_not_see_is_missing():
     row, col, _ = view.seen.camera.project(local)
     assert view.source[round(row[0]), round(col[0])] == -1
     assert view.seen.depth[round(row[0]), round(col[0])] == 0
+    # It counts as full up to the ray that just passes the box: half way down it, the space above 0.1 m is free.
+    assert 0 < view.ceiling[round(row[0]), round(col[0])] < HEIGHT - 0.05
+    np.testing.assert_array_equal(view.ceiling[view.source >= 0], view.seen.depth[view.source >= 0])
 
 
 def test_the_view_keeps_the_camera_s_roll_and_looks_straight_down():
