@@ -40,7 +40,7 @@ the runs' pictures.
 
   runs=FOLDER   folder with W&B's offline runs below it (a multirun, for example), or a .tar.xz of one
 """
-LEADERBOARD_HELP = """python -m plgp.report leaderboard=FOLDER [out=outputs/leaderboard.md]
+LEADERBOARD_HELP = """python -m plgp.report leaderboard FOLDER [out=outputs/leaderboard.md]
 
 Writes a leaderboard of the results at and below FOLDER that have a method.yaml beside them: a table for each set of
 scenes and frictions, best AP first, as Markdown and CSV. method.yaml says what cannot be measured:

@@ -139,6 +139,9 @@ def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
         if "path" in plain and plain["path"] is None:
             print(f"policy '{name}' needs a network: left out (give checkpoint=FILE)")
             continue
+        missing = [f"policies.{name}.{setting}" for setting, value in plain.items() if value == "???"]
+        if missing:
+            raise InputError(f"{missing[0]} is not given; say {missing[0]}=...")
         if plain.get("path") == "pretrained":
             plain["path"] = str(pretrained_checkpoint())
         policy = instantiate(plain, _convert_="all")

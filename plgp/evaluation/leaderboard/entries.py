@@ -57,7 +57,7 @@ def find_entries(root: str | Path) -> list[Entry]:
     """
     root = Path(root)
     if not root.is_dir():
-        raise InputError(f"no folder '{root}'; give the folder of the kept results: leaderboard=results")
+        raise InputError(f"no folder '{root}'; give the folder of the kept results")
     files = sorted(root.rglob(ABOUT))
     if not files:
         raise InputError(f"no {ABOUT} at or below {root}; put one beside each result (docs/how-to/policy.md shows it)")
