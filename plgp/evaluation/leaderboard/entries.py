@@ -81,11 +81,12 @@ def _read(file: Path) -> list[Entry]:
         if means.empty:
             measured = ", ".join(dict.fromkeys(map(str, results.summary.policy)))
             raise InputError(f"{file} names the policy '{policy}', but the results beside it are of {measured}")
-        known = {key: str(told[key]) for key in _METHOD_KEYS}
-        shared = {key: str(about[key]) for key in ("scenes", "hardware", "command")}
-        for category, row in means.iterrows():
-            where = {"category": str(category), "frictions": results.frictions(str(policy)), "folder": file.parent}
-            entries.append(Entry(**known, **shared, **where, means=row))
+        said = {key: str(told[key]) for key in _METHOD_KEYS}
+        said |= {key: str(about[key]) for key in ("scenes", "hardware", "command")}
+        said["frictions"] = str(results.frictions(str(policy)))
+        entries += [
+            Entry(**said, category=str(category), folder=file.parent, means=row) for category, row in means.iterrows()
+        ]
     return entries
 
 
