@@ -16,7 +16,7 @@ from rich.progress import track
 
 from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest, write_manifest
 from labeler.dataset.recipe import describe_objects
-from labeler.formats.authors_data import begin_import, read_notes
+from labeler.formats.authors_data import ImportedShard, begin_import, read_notes
 from labeler.posed.check import CheckSettings
 from labeler.posed.export_bop import SIDECAR
 from labeler.posed.models import PosedModels, load_posed_models
@@ -81,23 +81,10 @@ def import_posed(
     settings, saved = _settings(source, check)
     recipe = _recipe(views, meshes, settings, format=format, saved=saved)
     begin_import(folder, recipe, digest := hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest())
-    numbers = {scene: i for i, scene in enumerate(dict.fromkeys(_scene(v) for v in views))}
-    shards, rows = [], list[list[Any]]()
-    console = Console(stderr=True, quiet=not progress)
-    starts = range(0, len(views), VIEWS_PER_SHARD)
-    for number, start in enumerate(track(starts, f"shards of {VIEWS_PER_SHARD} views", console=console)):
-        path = folder / f"shard-{number:05d}.h5"
-        if not path.is_file():
-            _write_shard(path, views[start : start + VIEWS_PER_SHARD], numbers, models=meshes, settings=settings)
-        shards.append(read_notes(path))
-        reader = ShardReader(path)
-        rows += reader.note("poses")
-        reader.close()
+    shards, rows = _make_shards(folder, views, models=meshes, settings=settings, progress=progress)
     lines = tuple(shard.line for shard in shards)
     skipped = tuple(view for shard in shards for view in shard.skipped)
     poses = pd.DataFrame(rows, columns=_COLUMNS)
-    with atomic_path(folder / TABLE_FILE) as temporary:
-        poses.to_csv(temporary, index=False, float_format="%.5f")
     sentences = [f"{s.view}: {s.reason}" for s in skipped]
     if not any(line.images for line in lines):
         for line in lines:  # nothing worth keeping: the next import starts afresh
@@ -110,17 +97,35 @@ def import_posed(
         defaults=tuple(sorted({sentence for shard in shards for sentence in shard.defaults})),
         skipped=skipped,
     )
-    manifest = Manifest(
-        name=source.resolve().name,
-        hash=digest,
-        recipe=recipe,
-        counts=counts,
-        imported=imported,
-        shards=lines,
-        objects=meshes.objects.source,
-    )
-    write_manifest(folder, manifest)
+    about: dict[str, Any] = {
+        "name": source.resolve().name,
+        "hash": digest,
+        "recipe": recipe,
+        "objects": meshes.objects.source,
+    }
+    with atomic_path(folder / TABLE_FILE) as temporary:
+        poses.to_csv(temporary, index=False, float_format="%.5f")
+    write_manifest(folder, Manifest(**about, counts=counts, imported=imported, shards=lines))
     return PosedImport(skipped=sentences, poses=poses)
+
+
+def _make_shards(
+    folder: Path, views: Sequence[Found], *, models: PosedModels, settings: TwinSettings, progress: bool
+) -> tuple[list[ImportedShard], list[list[Any]]]:
+    """Writes the shards that are not there yet; returns what all say of themselves, and the rows of their poses."""
+    numbers = {scene: i for i, scene in enumerate(dict.fromkeys(_scene(v) for v in views))}
+    shards, rows = list[ImportedShard](), list[list[Any]]()
+    console = Console(stderr=True, quiet=not progress)
+    starts = range(0, len(views), VIEWS_PER_SHARD)
+    for number, start in enumerate(track(starts, f"shards of {VIEWS_PER_SHARD} views", console=console)):
+        path = folder / f"shard-{number:05d}.h5"
+        if not path.is_file():
+            _write_shard(path, views[start : start + VIEWS_PER_SHARD], numbers, models=models, settings=settings)
+        shards.append(read_notes(path))
+        reader = ShardReader(path)
+        rows += reader.note("poses")
+        reader.close()
+    return shards, rows
 
 
 def describe_checks(poses: pd.DataFrame) -> str:

@@ -5,6 +5,8 @@ import shutil
 
 import numpy as np
 import pytest
+import trimesh
+from scipy.io import savemat
 
 from labeler.dataset.generate import generate
 from labeler.dataset.validate import find_problems
@@ -130,3 +132,36 @@ def test_an_export_needs_an_empty_folder(original, exported):
         export_bop(original, exported)
     with pytest.raises(InputError, match="give noisy or clean"):
         export_bop(original, exported / "new", depth="loud")
+
+
+def test_graspnet(exported, original, tmp_path):
+    """The same scene in GraspNet's layout: metres, .mat files, classes from 1."""
+    place = tmp_path / "gn" / "scenes" / "scene_0000" / "realsense"
+    for name in ("rgb", "depth"):
+        shutil.copytree(exported / "test/000000" / name, place / name)
+    for file in (exported / "models").glob("*.ply"):
+        mesh = trimesh.load(file, process=False)
+        mesh.vertices = np.asarray(mesh.vertices) / 1000
+        folder = tmp_path / "gn" / "models" / f"{int(file.stem[4:]):03d}"
+        folder.mkdir(parents=True)
+        mesh.export(folder / "nontextured.ply")
+    (place / "meta").mkdir()
+    poses = json.loads((exported / "test/000000/scene_gt.json").read_text())["0"]
+    camera = json.loads((exported / "test/000000/scene_camera.json").read_text())["0"]
+    matrices = [np.c_[np.reshape(p["cam_R_m2c"], (3, 3)), np.array(p["cam_t_m2c"]) / 1000] for p in poses]
+    meta = {
+        "poses": np.stack(matrices, axis=2),
+        "cls_indexes": np.array([p["obj_id"] + 1 for p in poses]),
+        "intrinsic_matrix": np.reshape(camera["cam_K"], (3, 3)),
+        "factor_depth": np.array([[10000]]),
+    }
+    savemat(place / "meta" / "000000.mat", meta)
+    done = import_posed(tmp_path / "gn", tmp_path / "back", format="graspnet", check=None)
+    assert done.skipped == []
+    frame, ours = DataSet(tmp_path / "back").read(0, ALL), DataSet(original).read(0, ALL)
+    np.testing.assert_array_equal(frame["depth_noisy"], ours["depth_noisy"])
+    shown = ours["instance_mask"] > 0
+    assert (frame["instance_mask"] == ours["instance_mask"])[shown].mean() > 0.98
+    assert len(frame["grasps"]) > 50
+    with pytest.raises(InputError, match="choose bop or graspnet"):
+        import_posed(tmp_path / "gn", tmp_path / "new", format="linemod")
