@@ -121,7 +121,7 @@ a finger. Depth images are 32-bit TIFF in metres.
     "export-bop": """python -m labeler export-bop DIR OUT [depth=noisy] [objects=FOLDER]
 
 Writes scenes into the new folder OUT in the format of the BOP challenge: OUT/test/000000/rgb, depth,
-mask_visib, scene_camera.json, scene_gt.json, and OUT/models in millimetres. OUT/plgp.json keeps the recipe
+mask_visib, scene_camera.json, scene_gt.json, and OUT/models in millimetres. OUT/plgp-recipe.json keeps the recipe
 and the trays: with it, `import-posed OUT` gives the same labels again; without it, the table is found anew.
 
   depth=noisy     as a sensor gives it; depth=clean without noise

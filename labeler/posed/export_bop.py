@@ -1,7 +1,7 @@
 """Our scenes in the format of the BOP challenge: meshes in millimetres, pictures, depth, poses and masks.
 
 ``models/obj_000001.ply`` and ``models/models_info.json``; ``test/000000/`` per scene with ``rgb/``, ``depth/``,
-``mask_visib/``, ``scene_camera.json``, ``scene_gt.json`` and ``scene_gt_info.json``. A file of our own, ``plgp.json``,
+``mask_visib/``, ``scene_camera.json``, ``scene_gt.json`` and ``scene_gt_info.json``. A file of our own, ``plgp-recipe.json``,
 keeps what the format has no place for: the recipe, every scene's tray and the objects' names.
 """
 
@@ -24,7 +24,7 @@ from sim.files import atomic_path, write_error, write_json
 from sim.geometry import FloatArray
 from sim.objects.surfaces import ObjectMesh, load_surface
 
-SIDECAR = "plgp.json"
+SIDECAR = "plgp-recipe.json"
 DEPTH_SCALE = 0.1  # millimetres a step: the shards' own steps
 _MM = 1000.0
 _DEPTHS = {"noisy": "depth_noisy", "clean": "depth"}

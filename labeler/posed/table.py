@@ -22,7 +22,7 @@ _TOUCH = 0.005  # metres within which an object touches a plane under all of the
 
 
 def place_world(
-    depth: NDArray[np.float32], shown: NDArray[np.bool_], camera: PinholeCamera, surfaces: Sequence[FloatArray]
+    depth: NDArray[np.float32], shown: NDArray[np.bool_], camera: PinholeCamera, *, surfaces: Sequence[FloatArray]
 ) -> tuple[FloatArray, str]:
     """Returns a world whose floor is the table: fitted to the depth around the objects, or laid under them.
 

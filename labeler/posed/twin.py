@@ -140,6 +140,6 @@ def _place(
         if not shown.any():
             raise InputError("its poses put no object into the picture")
         tray = TABLE
-        to_camera, how = place_world(measured, shown, camera, surfaces)
+        to_camera, how = place_world(measured, shown, camera, surfaces=surfaces)
     to_world = np.linalg.inv(to_camera)
     return SceneState(picked, to_world @ poses, tray), PinholeCamera(width, height, view.intrinsics, to_world), how

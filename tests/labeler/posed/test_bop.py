@@ -100,7 +100,7 @@ def test_a_folder_of_others(exported, original, tmp_path):
     """Without our own file the table is fitted to the depth, and labels away from the walls stay the same."""
     folder = tmp_path / "bop"
     shutil.copytree(exported, folder)
-    (folder / "plgp.json").unlink()
+    (folder / "plgp-recipe.json").unlink()
     done = import_posed(folder, tmp_path / "back", every=2, check=None)
     assert done.skipped == []
     frame, ours = DataSet(tmp_path / "back").read(0, ALL), DataSet(original).read(0, ALL)
@@ -116,7 +116,7 @@ def test_a_folder_of_others(exported, original, tmp_path):
         (lambda f: shutil.rmtree(f / "test"), "holds no scene of the format bop"),
         (lambda f: shutil.rmtree(f / "models"), "give the folder of the meshes"),
         (lambda f: shutil.rmtree(f / "test/000000/depth"), "is missing"),
-        (lambda f: (f / "plgp.json").write_text("{}"), "plgp.json cannot be read"),
+        (lambda f: (f / "plgp-recipe.json").write_text("{}"), "plgp-recipe.json cannot be read"),
     ],
 )
 def test_what_is_wrong_is_named(damage, words, exported, tmp_path):
