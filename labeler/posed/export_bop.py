@@ -1,8 +1,8 @@
 """Our scenes in the format of the BOP challenge: meshes in millimetres, pictures, depth, poses and masks.
 
 ``models/obj_000001.ply`` and ``models/models_info.json``; ``test/000000/`` per scene with ``rgb/``, ``depth/``,
-``mask_visib/``, ``scene_camera.json``, ``scene_gt.json`` and ``scene_gt_info.json``. A file of our own, ``plgp-recipe.json``,
-keeps what the format has no place for: the recipe, every scene's tray and the objects' names.
+``mask_visib/``, ``scene_camera.json``, ``scene_gt.json`` and ``scene_gt_info.json``. A file of our own,
+``plgp-recipe.json``, keeps what the format has no place for: the recipe, every scene's tray and the objects' names.
 """
 
 from __future__ import annotations
