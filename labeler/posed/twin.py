@@ -141,5 +141,5 @@ def _place(
             raise InputError("its poses put no object into the picture")
         tray = TABLE
         to_camera, how = place_world(measured, shown, camera, surfaces=surfaces)
-    to_world = np.linalg.inv(to_camera)
+    to_world = np.asarray(np.linalg.inv(to_camera), np.float64)
     return SceneState(picked, to_world @ poses, tray), PinholeCamera(width, height, view.intrinsics, to_world), how
