@@ -19,12 +19,14 @@ def main() -> None:
     functions: dict[str, Callable[..., int | None]] = {
         "generate": generate,
         "import-plgp": import_plgp,
+        "import-posed": import_posed,
         "stats": stats,
         "preview": preview,
         "validate": validate,
         "verify": verify,
         "tradeoff": tradeoff,
         "export-rectangles": export_rectangles,
+        "export-bop": export_bop,
         "push": push,
         "pull": pull,
     }
@@ -180,6 +182,28 @@ def import_plgp(source: Path, dir: Path, *, noise: Literal["paper", "none"] = "p
     print(_summary(dir))
 
 
+def import_posed(
+    source: Path,
+    dir: Path,
+    *,
+    format: Literal["bop", "graspnet"] = "bop",
+    models: Path | None = None,
+    every: int = 1,
+    tolerance: float = 0.003,
+    check: bool = True,
+) -> None:
+    """Makes a data set of real pictures with posed meshes; prints what the rendering says of the poses."""
+    from labeler.posed.check import CheckSettings
+    from labeler.posed.data import describe_checks, import_posed
+
+    settings = CheckSettings(tolerance=tolerance) if check else None
+    done = import_posed(source, dir, format=format, models=models, every=every, check=settings, progress=True)
+    for sentence in done.skipped:
+        print(f"skipped {sentence}", file=sys.stderr)
+    print(describe_checks(done.poses))
+    print(_summary(dir))
+
+
 def export_rectangles(
     dir: Path,
     out: Path,
@@ -197,6 +221,16 @@ def export_rectangles(
         f"{out}: {counts['images']} images, {counts['grasps']} grasps; "
         f"left out: {counts['unseen']} on pixels without depth, {counts['outside']} outside the square"
     )
+
+
+def export_bop(
+    dir: Path, out: Path, *, depth: Literal["noisy", "clean"] = "noisy", objects: Path | None = None
+) -> None:
+    """Writes images, poses and meshes in BOP's format."""
+    from labeler.posed.export_bop import export_bop
+
+    counts = export_bop(dir, out, depth=depth, objects=objects, progress=True)
+    print(f"{out}: {counts['images']} images of {counts['scenes']} scenes, {counts['models']} models")
 
 
 def push(dir: Path, place: str, *, licence: str = "other", private: bool = True) -> None:

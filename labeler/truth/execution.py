@@ -83,7 +83,7 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
         InputError: They are not found, or are not the same files.
     """
     recipe = data.manifest.recipe["objects"]
-    if data.manifest.imported is not None:
+    if data.manifest.imported is not None and data.manifest.objects is None:
         raise InputError(f"{data.folder} was imported: its objects are not known, so its scenes cannot be rebuilt")
     named = named_set(str(recipe["name"])) if folder is None else None
     found = named or _load_objects(data, str(recipe["name"]), folder)
