@@ -19,12 +19,14 @@ def main() -> None:
     functions: dict[str, Callable[..., int | None]] = {
         "generate": generate,
         "import-plgp": import_plgp,
+        "import-posed": import_posed,
         "stats": stats,
         "preview": preview,
         "validate": validate,
         "verify": verify,
         "tradeoff": tradeoff,
         "export-rectangles": export_rectangles,
+        "export-bop": export_bop,
         "push": push,
         "pull": pull,
     }
@@ -101,6 +103,7 @@ def verify(
     objects: Path | None = None,
     recall: bool = False,
     grasps: int = 200,
+    physics: str = "bullet",
 ) -> None:
     """Executes random labels, and random grasps, in physics; prints what lifts and keeps the figures."""
     from labeler.shards import DataSet
@@ -108,14 +111,17 @@ def verify(
     from labeler.truth.recall import describe_recall, measure_recall
     from labeler.truth.verify import describe_tilts, describe_truth
     from labeler.truth.verify import verify as execute
+    from sim.judge.agreement import describe_agreement
 
     shared: dict[str, Any] = {"seed": seed, "workers": workers, "objects": objects}
     for mu in friction:  # what is wrong shows before the first long run
         check_arguments("verify", {"grasps": grasps, "workers": workers}, seed=seed, friction=mu)
     for mu in friction:
         if attempts or not recall:
-            done = execute(dir, attempts=attempts, friction=mu, **shared, progress=True)
+            done = execute(dir, attempts=attempts, friction=mu, **shared, progress=True, physics=physics)
             print(describe_truth(done, mu, seed))
+            if physics == "mujoco":
+                print(describe_agreement(done, f"labels at friction {mu:g}"))
         if recall:
             measure_recall(dir, grasps=grasps, friction=mu, **shared, progress=True)
             kept = DataSet(dir).manifest.recall.get(f"{mu:g}")
@@ -176,6 +182,28 @@ def import_plgp(source: Path, dir: Path, *, noise: Literal["paper", "none"] = "p
     print(_summary(dir))
 
 
+def import_posed(
+    source: Path,
+    dir: Path,
+    *,
+    format: Literal["bop", "graspnet"] = "bop",
+    models: Path | None = None,
+    every: int = 1,
+    tolerance: float = 0.003,
+    check: bool = True,
+) -> None:
+    """Makes a data set of real pictures with posed meshes; prints what the rendering says of the poses."""
+    from labeler.posed.check import CheckSettings
+    from labeler.posed.data import describe_checks, import_posed
+
+    settings = CheckSettings(tolerance=tolerance) if check else None
+    done = import_posed(source, dir, format=format, models=models, every=every, check=settings, progress=True)
+    for sentence in done.skipped:
+        print(f"skipped {sentence}", file=sys.stderr)
+    print(describe_checks(done.poses))
+    print(_summary(dir))
+
+
 def export_rectangles(
     dir: Path,
     out: Path,
@@ -193,6 +221,16 @@ def export_rectangles(
         f"{out}: {counts['images']} images, {counts['grasps']} grasps; "
         f"left out: {counts['unseen']} on pixels without depth, {counts['outside']} outside the square"
     )
+
+
+def export_bop(
+    dir: Path, out: Path, *, depth: Literal["noisy", "clean"] = "noisy", objects: Path | None = None
+) -> None:
+    """Writes images, poses and meshes in BOP's format."""
+    from labeler.posed.export_bop import export_bop
+
+    counts = export_bop(dir, out, depth=depth, objects=objects, progress=True)
+    print(f"{out}: {counts['images']} images of {counts['scenes']} scenes, {counts['models']} models")
 
 
 def push(dir: Path, place: str, *, licence: str = "other", private: bool = True) -> None:

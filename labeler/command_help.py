@@ -6,6 +6,7 @@ USAGE = """Labels and data sets. A data set is a folder: dataset.json and shards
 
   python -m labeler generate [key=value ...]    make one: drop objects, render, label
   python -m labeler import-plgp SOURCE DIR      make one from the files of the PLGP-Dataset's authors
+  python -m labeler import-posed SOURCE DIR     make one of real pictures with posed meshes: BOP, GraspNet
 
   python -m labeler stats DIR                   its figures beside the paper's, histograms as a picture
   python -m labeler preview DIR                 a contact sheet: images with some of their labels
@@ -14,6 +15,7 @@ USAGE = """Labels and data sets. A data set is a folder: dataset.json and shards
   python -m labeler tradeoff DIR                truth against coverage of several label settings
 
   python -m labeler export-rectangles DIR OUT   its labels as rectangles: Cornell's or Jacquard's format
+  python -m labeler export-bop DIR OUT          its scenes in BOP's format: pictures, depth, meshes, poses
   python -m labeler push DIR PLACE              to the Hugging Face Hub, or to a folder
   python -m labeler pull PLACE DIR              and back, checked byte by byte
 
@@ -33,6 +35,25 @@ DIR/dataset.json under "imported". An interrupted import goes on when the same c
   seed=0        of the noise
 
 Train on it with `python train.py data.folder=DIR data.recipe=null`.
+""",
+    "import-posed": """python -m labeler import-posed SOURCE DIR [format=bop] [models=SOURCE/models] [every=1]
+                                      [tolerance=0.003] [check=true]
+
+Makes a data set in the new folder DIR of real pictures whose objects have meshes and 6-D poses. The meshes
+are rendered as they are posed, and labelled; rgb and depth_noisy are the camera's own pictures, depth is
+the rendered one. Every pose is compared with the measured depth: labels of objects that do not stand where
+the depth shows them are left out, and views with more bad poses than good ones. DIR/poses.csv lists every
+pose with its figures and the reason. An interrupted import goes on when the same command is given again.
+
+  format=bop       SOURCE/test/000001/scene_gt.json ... and SOURCE/models/obj_000001.ply, millimetres;
+                   format=graspnet: SOURCE/scenes/scene_0000/CAMERA/meta and SOURCE/models/000, metres
+  models=FOLDER    the meshes, where they lie elsewhere
+  every=10         take every tenth view of a scene
+  tolerance=0.003  metres by which a pose may be off
+  check=false      believe every pose
+
+`python -m labeler verify DIR` executes the labels in the twin scenes. Train with data.folder=DIR
+data.recipe=null, or beside simulated data with data.also=[DIR].
 """,
     "stats": """python -m labeler stats DIR [out=FILE.png]
 
@@ -58,7 +79,7 @@ Compares every shard with its checksum and looks at every image and label: shape
 objects. Prints one line for each problem; exit status 1 if there is any.
 """,
     "verify": """python -m labeler verify DIR [attempts=500] [friction=0.4,0.2] [seed=0] [workers=2] [objects=FOLDER]
-                                [recall=true] [grasps=200]
+                                [recall=true] [grasps=200] [physics=mujoco]
 
 Rebuilds scenes from the shards and executes random labels, all equally likely, in physics: which share
 lifts its object? The figure goes into DIR/dataset.json under "truth" and its friction.
@@ -70,6 +91,8 @@ lifts its object? The figure goes into DIR/dataset.json under "truth" and its fr
   objects=FOLDER  the objects that the data set was made from, where they no longer lie where they lay
   recall=true     also executes random grasps on objects: which share of those that lift has a label?
   grasps=200      so many a scene for the recall
+  physics=mujoco  executes every label in MuJoCo as well and prints where the two engines agree; it needs
+                  pip install 'plgp[mujoco]'. The figure in dataset.json stays Bullet's
 """,
     "tradeoff": """python -m labeler tradeoff DIR [settings=conf/tradeoff.yaml] [attempts=120] [friction=0.4,0.2]
                                   [grasps=100] [seed=0] [workers=2] [objects=FOLDER] [out=DIR/tradeoff]
@@ -94,6 +117,15 @@ a finger. Depth images are 32-bit TIFF in metres.
   per_image=100     so many labels of an image at most, drawn at random; 0 for all
   side=0            cut out the centre square and scale it to so many pixels; Jacquard's readers want 1024
   seed=0            draws the labels
+""",
+    "export-bop": """python -m labeler export-bop DIR OUT [depth=noisy] [objects=FOLDER]
+
+Writes scenes into the new folder OUT in the format of the BOP challenge: OUT/test/000000/rgb, depth,
+mask_visib, scene_camera.json, scene_gt.json, and OUT/models in millimetres. OUT/plgp-recipe.json keeps the recipe
+and the trays: with it, `import-posed OUT` gives the same labels again; without it, the table is found anew.
+
+  depth=noisy     as a sensor gives it; depth=clean without noise
+  objects=FOLDER  the objects that the data set was made from, where they no longer lie where they lay
 """,
     "push": """python -m labeler push DIR PLACE [licence=other] [private=true]
 

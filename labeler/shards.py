@@ -15,7 +15,7 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, TypedDict
@@ -42,6 +42,7 @@ IMAGES = {
 _GRASPS = {"row": np.uint16, "col": np.uint16, "angle_bin": np.uint8, "depth": np.float32, "width": np.float32}
 _SMALL = ("grasps/offsets", "camera/intrinsics", "camera/pose", "objects/offsets", "scene", "view")
 _KINDS = {name: "f" if name.startswith("camera/") else "iu" for name in _SMALL}  # numpy's letters
+_TRAYS = "trays"  # note of a shard whose scenes have trays of their own
 _MOST = 10**6  # images of a scene in a sound description
 DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)  # what h5py raises on broken files
 
@@ -51,8 +52,8 @@ class Frame(TypedDict, total=False):
 
     Keys: ``rgb`` (H, W, 3) uint8; ``depth``, ``depth_noisy`` (H, W) float32, metres, 0 = missing;
     ``instance_mask`` (H, W) uint8, 0 = background; ``grasps``; ``intrinsics`` (3, 3) float64, pixels;
-    ``pose`` (4, 4) float64 T_world_camera, metres; ``objects``; ``scene``, ``view`` numbers.
-    On reading, only the images (and objects) that were asked for are there.
+    ``pose`` (4, 4) float64 T_world_camera, metres; ``objects``; ``scene``, ``view`` numbers; ``tray``, beside
+    ``objects``, where scenes have their own. On reading, only the images and objects that were asked for are there.
     """
 
     rgb: NDArray[np.uint8]
@@ -65,6 +66,7 @@ class Frame(TypedDict, total=False):
     objects: tuple[ViewObject, ...]
     scene: int
     view: int
+    tray: Mapping[str, float]
 
 
 def encode_depth(depth: NDArray[np.floating]) -> NDArray[np.uint16]:
@@ -85,6 +87,7 @@ class ShardWriter:
         """``path`` is the final name; its folder must exist."""
         self.path = Path(path)
         self._rows: dict[str, list[Any]] = {}
+        self._trays: dict[str, Mapping[str, float]] = {}  # by the scene's number
         self._images = 0
 
     def __enter__(self) -> ShardWriter:
@@ -165,10 +168,14 @@ class ShardWriter:
         }
         for name, value in values.items():
             self._rows.setdefault(name, []).append(value)
+        if "tray" in frame:
+            self._trays[str(frame["scene"])] = frame["tray"]
         self._images += 1
 
     def _write_rows(self) -> None:
         rows = self._rows
+        if self._trays:
+            self.set_note(_TRAYS, self._trays)
         for name, dtype in _GRASPS.items():
             parts = rows.get(f"grasps/{name}", [])
             flat = np.concatenate([np.zeros(0, dtype), *parts]).astype(dtype)
@@ -200,9 +207,8 @@ class ShardReader:
 
     def __init__(self, path: str | Path) -> None:
         """``path`` need not be open-able yet; errors come with the first read."""
-        self.path = Path(path)
+        self.path, self._process = Path(path), 0
         self._file: h5py.File | None = None
-        self._process = 0
         self._small: dict[str, NDArray[Any]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -244,8 +250,7 @@ class ShardReader:
 
     def note(self, name: str) -> Any:
         """Returns a note of ``ShardWriter.set_note``, or None."""
-        text = self.file.attrs.get(name)
-        return None if text is None else json.loads(text)
+        return json.loads(self.file.attrs.get(name, "null"))
 
     def read(self, index: int, keys: Sequence[str] = tuple(IMAGES)) -> Frame:
         """Returns one image: what ``keys`` name, and grasps, intrinsics, pose, scene and view.
@@ -274,6 +279,8 @@ class ShardReader:
             for key in keys:
                 if key == "objects":
                     frame["objects"] = self._objects(index, frame["pose"])
+                    if trays := self.note(_TRAYS):
+                        frame["tray"] = trays[str(frame["scene"])]
                     continue
                 image = file[key][index]
                 frame[key] = decode_depth(image) if key.startswith("depth") else image  # type: ignore[literal-required]

@@ -24,7 +24,7 @@ class HighestPoint:
 
 
 if __name__ == "__main__":
-    scenes = load_scene_set("plgp-320")["novel-5"][:2]
+    scenes = load_scene_set("plgp-320-v2")["novel-5"][:2]
     for policy in (RandomPolicy(), HighestPoint()):
         attempts = run_benchmark(policy, scenes, frictions=[0.4], workers=2)
         print(summarise(attempts)[["policy", "category", "friction", "SR", "PC", "AP", "attempts"]])

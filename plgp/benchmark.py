@@ -32,8 +32,9 @@ def default_folder(config: Any) -> Path:
     from omegaconf import OmegaConf
 
     plain: Any = OmegaConf.to_container(config, resolve=False)
-    # Neither who works nor what is drawn besides makes another table.
-    measured = {k: v for k, v in plain.items() if k not in ("out", "workers", "backend", "gif", "page", "compare")}
+    # Neither who works nor what is drawn or judged besides makes another table.
+    besides = ("out", "workers", "backend", "gif", "page", "compare", "physics")
+    measured = {k: v for k, v in plain.items() if k not in besides}
     digest = hashlib.sha256(json.dumps(measured, sort_keys=True, default=str).encode()).hexdigest()[:8]
     categories = [config.category] if isinstance(config.category, str) else list(config.category)
     names = "+".join(map(str, config.policies)) + "_" + "+".join(map(str, categories))

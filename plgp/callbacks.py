@@ -19,6 +19,7 @@ from lightning.pytorch.loggers import WandbLogger
 
 from plgp.data.datamodule import PLGPDataModule
 from plgp.evaluation.map_figures import attempt_picture, draw_prediction
+from plgp.loggers import clock_time, epoch_of
 from plgp.module import GraspModule
 from plgp.policy.network import NetworkPolicy
 from plgp.policy.settings import DecoderSettings
@@ -252,30 +253,44 @@ def _from_rank_zero(scores: dict[str, float], group: Any) -> dict[str, float]:
 
 
 class EpochReport(lightning.Callback):
-    """Prints one line an epoch where there is no terminal for a progress bar: losses, scores, seconds."""
+    """Prints one line an epoch where there is no terminal for a progress bar: speed, time left, losses, scores."""
 
     def __init__(self) -> None:
         """Starts the clock: a validation may come before any training."""
-        self._start = time.perf_counter()
+        self._start = self._began = time.perf_counter()
         self._seconds: float | None = None
+        self._images = self._epochs = 0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Starts the run's clock."""
+        self._began, self._epochs = time.perf_counter(), 0
 
     def on_train_epoch_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Starts the clock."""
-        self._start, self._seconds = time.perf_counter(), None
+        """Starts the epoch's clock."""
+        self._start, self._seconds, self._images = time.perf_counter(), None, 0
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Counts images, of this process."""
+        self._images += len(batch.image)
 
     def on_validation_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Stops the clock: the seconds of a validation, which not every epoch ends with, do not count."""
         self._seconds = time.perf_counter() - self._start
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Prints the line, on rank zero."""
+        """Prints the line, on rank zero; what is left counts validations and benchmarks as they came so far."""
+        self._epochs += 1
         if sys.stdout.isatty() or not trainer.is_global_zero:
             return
         shown = {k: float(v) for k, v in trainer.callback_metrics.items() if k.startswith(("val/", "benchmark/"))}
         text = ", ".join(f"{k} {v:.3g}" for k, v in sorted(shown.items()) if v == v)
         seconds = time.perf_counter() - self._start if self._seconds is None else self._seconds
-        batches = f"{trainer.num_training_batches} batches in {seconds:.0f} s"
-        print(f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}: {batches}; {text}", flush=True)
+        speed = self._images * trainer.world_size / max(seconds, 1e-9)
+        batches = f"{trainer.num_training_batches} batches in {seconds:.0f} s, {speed:.1f} images/s"
+        left = (trainer.max_epochs or -1) - trainer.current_epoch - 1
+        if left > 0:
+            batches += f", {clock_time(left * (time.perf_counter() - self._began) / self._epochs)} left"
+        print(f"epoch {epoch_of(trainer)}: {batches}; {text}", flush=True)
 
 
 class PictureCallback(lightning.Callback):

@@ -18,7 +18,7 @@ USAGE = """What fails and why: one HTML page of a benchmark's failed attempts, a
   out=outputs/failures  where failures.html, reasons.csv, causes.csv and attempts.csv go
   per_reason=6          number of example attempts of each policy and reason; 0: tables alone
   protocol=rank         attempts examined: rank (of AP), or clear (of SR: executed again, slower)
-  scene_set=plgp-320    the scene set that was measured: its name, or a file
+  scene_set=plgp-320-v2 the scene set that was measured: its name, or a file
   seed=0                seed of the choice of examples
 """
 
@@ -30,7 +30,7 @@ def failures(
     policy: tuple[str, ...] = (),
     per_reason: int = 6,
     protocol: Literal["rank", "clear"] = "rank",
-    scene_set: str = "plgp-320",
+    scene_set: str = "plgp-320-v2",
     seed: int = 0,
 ) -> None:
     """Examines the failed attempts of a benchmark, executes examples again and writes a page of them."""

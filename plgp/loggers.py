@@ -1,4 +1,4 @@
-"""Loggers that need more than a constructor."""
+"""Loggers that need more than a constructor, and what a terminal sees of a run."""
 
 from __future__ import annotations
 
@@ -6,13 +6,19 @@ import csv
 import math
 import netrc
 import os
-from collections.abc import Mapping, Sequence
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import lightning
 from lightning.fabric.loggers.logger import rank_zero_experiment
+from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 
 def logged_in() -> bool:
@@ -135,3 +141,62 @@ def wandb_logger(
 
 def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
+
+
+class RunProgress(RichProgressBar):
+    """Lightning's bar on a terminal, with epochs counted from 1, images a second and the whole run's time left."""
+
+    def __init__(self) -> None:
+        """Starts the clock: a validation may come before any training."""
+        super().__init__()
+        self._began, self._first, self._images = time.perf_counter(), 0, 0
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Starts the clock."""
+        super().on_train_start(trainer, pl_module)
+        self._began, self._first, self._images = time.perf_counter(), trainer.global_step, 0
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Counts images."""
+        self._images += len(batch.image)
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
+    def get_metrics(self, trainer: Any, pl_module: Any) -> dict[str, Any]:
+        """Returns the metrics with images a second, of all that takes time, and what is left of the run."""
+        seconds, shown = time.perf_counter() - self._began, dict(super().get_metrics(trainer, pl_module))
+        shown["images/s"] = round(self._images / max(seconds, 1e-9), 1)
+        done, whole = trainer.global_step - self._first, trainer.estimated_stepping_batches
+        if done and math.isfinite(whole):
+            shown["run left"] = clock_time(seconds / done * max(0, whole - trainer.global_step))
+        return shown
+
+    def _get_train_description(self, current_epoch: int) -> str:
+        return f"Epoch {epoch_of(self.trainer)}".ljust(len(self.validation_description))
+
+
+def epoch_of(trainer: lightning.Trainer) -> str:
+    """Returns "n/N", counted from 1; "n" of a run without a last epoch."""
+    last = trainer.max_epochs
+    return f"{trainer.current_epoch + 1}" + (f"/{last}" if last is not None and last > 0 else "")
+
+
+def clock_time(seconds: float) -> str:
+    """Returns a time as h:mm:ss, or m:ss below an hour."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
+
+
+@contextmanager
+def told_when_stopped(trainer: lightning.Trainer, folder: Path) -> Iterator[None]:
+    """Ends a training after Ctrl-C or SIGTERM with a sentence and the status 130 or 143; Lightning says neither."""
+    try:
+        yield
+    except SystemExit as stop:
+        by_signal = isinstance(stop, SIGTERMException)
+        if not by_signal and not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        if trainer.is_global_zero:
+            goes_on = (folder / "checkpoints" / "last.ckpt").is_file()
+            what = f"resume={folder} goes on" if goes_on else "no step was done, there is nothing to resume"
+            print(f"{'ended by SIGTERM' if by_signal else 'interrupted'}; {what}", file=sys.stderr, flush=True)
+        raise SystemExit(143 if by_signal else 130) from None

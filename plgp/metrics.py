@@ -121,7 +121,7 @@ class GraspMetrics(nn.Module):
         Args:
             logits: The network's maps.
             target: The dense targets.
-            pixels_per_metre: (B,) scale of each image; None leaves the rectangle metric out.
+            pixels_per_metre: (B,) scale of each image; None or NaN leaves the rectangle metric out.
         """
         maps = GraspMaps(*(torch.sigmoid(m.float()) for m in logits))
         at_label = target.quality == 1
@@ -145,7 +145,7 @@ class GraspMetrics(nn.Module):
             if (target.quality[i] == 1).any():
                 place = int(row[i]), int(col[i]), int(angle_bin[i])
                 self.hit_rate.update(self._hit(tolerated[i], place))
-                if pixels_per_metre is not None:
+                if pixels_per_metre is not None and torch.isfinite(pixels_per_metre[i]):
                     width = float(maps.width[i, place[2], place[0], place[1]])
                     scale = float(pixels_per_metre[i])
                     self.rectangle_rate.update(

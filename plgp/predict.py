@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,39 +14,29 @@ from hydra.utils import instantiate
 from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
-from rich.table import Table
-from scipy.spatial.transform import Rotation
 
+from plgp.frames.asked import Frame, frames_asked
+from plgp.frames.gallery import Gallery, Shown
+from plgp.frames.record import grasp_record, grasp_table, modality
 from plgp.policy.camera_files.arrays import read_array, without_single_axis
 from plgp.policy.camera_files.calibration import Calibration, read_calibration
 from plgp.policy.camera_files.images import read_depth, read_rgb
-from plgp.policy.camera_files.masks import read_workspace
-from plgp.policy.camera_files.pairing import find_files, pair
+from plgp.policy.camera_files.masks import doubt_about_mask, read_workspace
 from plgp.policy.network import NetworkPolicy
-from plgp.policy.settings import DecoderSettings
-from plgp.policy.workspace import allowed_pixels
+from plgp.policy.settings import DecoderSettings, ViewSettings
+from plgp.policy.viewed import ViewedGrasps
+from plgp.policy.workspace import Area, allowed_pixels
 from sim.cli import run_hydra
 from sim.errors import InputError
-from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import FORMATS, write_grasps
-from sim.interchange.hand_frames import frame_of_grasp, read_pose, to_frame
+from sim.interchange.hand_frames import frame_of_grasp, read_pose
 from sim.view import Observation, check_depth_image
 
 # Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
-_FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose"}
-FRAMES = {
-    "camera": "optical frame: x right, y down, z forward",
-    "grasp": "origin in the middle between the finger tips; x closing direction, y = z cross x, z approach",
-    "translation": "origin of the hand's frame (hand_frame) in the reference frame (reference)",
-    "rotation": "3x3, columns are the axes of the hand's frame in the reference frame",
-    "angle": "of the closing direction in the image, counter-clockwise as the image is seen, in [0, pi)",
-    "depth": "how far the finger tips go below the surface at (row, col)",
-    "width": "opening between the inner finger faces when the gripper comes down",
-    "row, col": "pixel of the grasp point, pixel centres at integers, rows downwards",
-}
-UNITS = {"length": "metre", "angle": "radian", "row, col": "pixel", "quality": "score in [0, 1], ranks within an image"}
+_FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose", "folder": "folder"}
+WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
 
 
 def read_image(
@@ -95,136 +85,83 @@ def _read_frame(
     return Observation(colours, image, calibration.camera), calibration
 
 
-def grasp_record(
-    policy: NetworkPolicy,
-    seen: Observation,
-    grasps: PixelGrasps,
-    *,
-    poses: GraspPoses,
-    sources: dict[str, str],
-    hand_frame: str = "grasp",
-) -> dict[str, Any]:
-    """Returns what the JSON file holds: grasps best first, frames, units, camera, gripper, sources.
-
-    Args:
-        policy: The policy; the widths are for its gripper.
-        seen: The image.
-        grasps: The grasps, as pixels.
-        poses: The same grasps in the reference frame, "camera" or "world".
-        sources: Names of the files that were read.
-        hand_frame: Frame of the hand whose poses the record gives; see ``sim.interchange.frame_of_grasp``.
-
-    Raises:
-        InputError: The gripper has no such frame.
-    """
-    given = to_frame(poses, hand_frame, policy.gripper)
-    quaternions = Rotation.from_matrix(given[:, :3, :3]).as_quat() if len(poses) else np.zeros((0, 4))
-    rows = [
-        {
-            "rank": i + 1,
-            "quality": float(poses.quality[i]),
-            "row": int(grasps.row[i]),
-            "col": int(grasps.col[i]),
-            "angle": float(grasps.angle[i]),
-            "depth": float(grasps.depth[i]),
-            "width": float(poses.width[i]),
-            "translation": given[i, :3, 3].tolist(),
-            "rotation": given[i, :3, :3].tolist(),
-            "quaternion_xyzw": quaternions[i].tolist(),
-        }
-        for i in range(len(poses))
-    ]
-    camera = {
-        "width": seen.camera.width,
-        "height": seen.camera.height,
-        "intrinsics": seen.camera.intrinsics.tolist(),
-    }
-    if poses.frame == "world":
-        camera["pose"] = seen.camera.pose.tolist()
-    frames = {"reference": poses.frame, "hand_frame": hand_frame}
-    known: dict[str, Any] = {
-        "sources": sources,
-        "camera": camera,
-        "gripper": asdict(policy.gripper),
-        "modality": modality(policy),
-    }
-    if policy.trained_view is not None:
-        known["trained_view"] = policy.trained_view.to_dict()
-    return {**known, **frames, "frames": FRAMES, "units": UNITS, "grasps": rows}
-
-
-def modality(policy: NetworkPolicy) -> str:
-    """Returns what a policy's network looks at: depth, rgb or rgbd."""
-    return policy.input_format.modality
-
-
-def grasp_table(record: dict[str, Any], shown: int) -> Table:
-    """Returns the first ``shown`` grasps of a record as a table, in millimetres and degrees."""
-    title = f"{Path(record['sources']['depth']).name}: {len(record['grasps'])} grasps, {record['reference']} frame"
-    if record["hand_frame"] != "grasp":
-        title += f", poses of the hand's '{record['hand_frame']}'"
-    table = Table(title=title)
-    for head in ("rank", "score", "row", "col", "angle, deg", "width, mm", "depth, mm", "x, mm", "y, mm", "z, mm"):
-        table.add_column(head, justify="right")
-    for row in record["grasps"][:shown]:
-        lengths = [row["width"], row["depth"], *row["translation"]]
-        numbers = [f"{row['quality']:.3f}", str(row["row"]), str(row["col"]), f"{np.degrees(row['angle']):.0f}"]
-        table.add_row(str(row["rank"]), *numbers, *(f"{1000 * value:.1f}" for value in lengths))
-    return table
-
-
-def _frames_asked(config: DictConfig) -> list[tuple[Path, list[Path | None], str]]:
-    """Returns (depth file, files of colour, intrinsics and workspace, name of the results) of every image asked for."""
-    depths = find_files(config.depth, "depth")
-    if not depths:
-        raise InputError("depth is missing; give depth=FILE, a folder or a pattern")
-    names = [p.stem for p in depths]
-    if len(set(names)) < len(names):
-        names = [f"{i:04d}-{name}" for i, name in enumerate(names)]
-    asked = {"rgb": config.rgb, "intrinsics": _several(config.intrinsics), "workspace": _several(config.region)}
-    paired = [pair(depths, find_files(text, name), name) for name, text in asked.items()]
-    return [(depth, list(files), name) for depth, *files, name in zip(depths, *paired, names, strict=True)]
-
-
-def _several(text: str | None) -> str | None:
-    """Returns a setting that is a folder or a pattern of files, one an image; None for numbers and a single file."""
-    return text if text is not None and (Path(text).is_dir() or re.search(r"[*?]", text)) else None
-
-
 def predict(config: DictConfig) -> list[dict[str, Any]]:
     """Predicts as conf/predict.yaml says; draws, prints and saves. Returns the records of every image.
+
+    Of several images, one that cannot be read is named and left out; the others are finished first.
 
     Raises:
         InputError: A file or a setting does not fit.
     """
-    if config.intrinsics is None:
-        raise InputError("intrinsics are missing; give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file")
     for name in ("count", "shown", "drawn"):
         if not isinstance(config[name], int) or config[name] < (name == "count"):
             raise InputError(f"{name} is {config[name]}; give a whole number" + " from 1 on" * (name == "count"))
-    asked = _frames_asked(config)
-    path = str(config.checkpoint)
-    decoder: DecoderSettings = instantiate(config.decoder)
-    gripper: GripperGeometry | None = instantiate(config.get("gripper"))
-    policy = NetworkPolicy.from_checkpoint(path, gripper, config.device, decoder=decoder)
-    policy.gripper = policy.gripper if gripper is None else gripper  # the same lengths, and the hand's frames
+    asked = frames_asked(config)
+    if config.intrinsics is None and any(frame.intrinsics is None for frame in asked):
+        raise InputError("intrinsics are missing; give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file")
+    policy = _policy(config)
+    if modality(policy) != "depth" and all(frame.rgb is None for frame in asked):
+        raise InputError(
+            f"checkpoint '{config.checkpoint}' looks at {modality(policy)}; give rgb=FILE besides the depth"
+        )
     hand_frame, camera_pose = _frames(config, policy.gripper)
-    folder = Path(config.out)
-    records = []
-    for depth, (rgb, camera, mask), name in asked:
-        intrinsics, region = camera or config.intrinsics, mask or config.region
-        seen, calibration = _read_frame(depth, intrinsics, rgb, depth_scale=config.depth_scale)
-        if seen.rgb is None and modality(policy) != "depth":
-            raise InputError(f"checkpoint '{path}' looks at {modality(policy)}; give rgb=FILE besides the depth")
-        if camera_pose is not None:
-            seen = Observation(seen.rgb, seen.depth, replace(seen.camera, pose=camera_pose))
-        area = read_workspace(region, seen.depth.shape)
-        policy.workspace = calibration.rectify(area) if isinstance(area, np.ndarray) else area
-        sources = {"checkpoint": path, "depth": str(depth), "rgb": "" if rgb is None else str(rgb)}
-        sources |= {"intrinsics": str(intrinsics), "workspace": str(region or "none")}
-        target = folder / name
-        records.append(_predict_one(policy, seen, config, sources=sources, target=target, hand_frame=hand_frame))
-    return records
+    if config.region in (None, "none", "") and not any(frame.region for frame in asked):
+        print(WHOLE_FRAME, file=sys.stderr)
+    gallery, failed = Gallery(Path(config.out), policy.gripper, drawn=config.drawn), []
+    for frame in asked:
+        try:
+            seen = _see(frame, config, policy, camera_pose)
+            gallery.add(_predict_one(policy, seen, config, frame=frame, hand_frame=hand_frame))
+        except InputError as error:
+            if len(asked) == 1:
+                raise
+            failed.append(frame.depth.name)
+            print(f"{frame.depth.name} is left out: {error}", file=sys.stderr)
+    written = gallery.finish(sheet=config.sheet, check=config.check)
+    if written:
+        print("wrote " + ", ".join(str(p) for p in written))
+    if failed:
+        named = ", ".join(failed[:5]) + (f" and {len(failed) - 5} more" if len(failed) > 5 else "")
+        raise InputError(f"{len(failed)} of {len(asked)} images are left out ({named}); the reasons stand above")
+    return gallery.records
+
+
+def _policy(config: DictConfig) -> NetworkPolicy:
+    """Returns the policy that a configuration asks for."""
+    decoder: DecoderSettings = instantiate(config.decoder)
+    view: ViewSettings = instantiate(config.view)
+    gripper: GripperGeometry | None = instantiate(config.get("gripper"))
+    policy = NetworkPolicy.from_checkpoint(str(config.checkpoint), gripper, config.device, decoder=decoder, view=view)
+    policy.gripper = policy.gripper if gripper is None else gripper  # the same lengths, and the hand's frames
+    return policy
+
+
+def _see(frame: Frame, config: DictConfig, policy: NetworkPolicy, pose: NDArray[np.float64] | None) -> Observation:
+    """Returns what a frame shows, and hands the policy its workspace."""
+    intrinsics, region = frame.intrinsics or config.intrinsics, frame.region or config.region
+    scale = frame.depth_scale if config.depth_scale is None else config.depth_scale
+    seen, calibration = _read_frame(frame.depth, intrinsics, frame.rgb, depth_scale=scale)
+    sort = modality(policy)
+    if frame.rgb is not None and sort != "depth" and frame.rgb.suffix.lower() in (".npy", ".npz"):
+        print(f"rgb '{frame.rgb}' is taken as red first; arrays of cv2 and ROS's bgr8 are blue first", file=sys.stderr)
+    if seen.rgb is None and sort != "depth":
+        raise InputError(f"checkpoint '{config.checkpoint}' looks at {sort}; give rgb=FILE besides the depth")
+    if pose is not None:
+        seen = Observation(seen.rgb, seen.depth, replace(seen.camera, pose=pose))
+    area = _area(region, seen, frame.depth)
+    policy.workspace = calibration.rectify(area) if isinstance(area, np.ndarray) else area
+    return seen
+
+
+def _area(region: Any, seen: Observation, depth: Path) -> Area:
+    """Returns where grasps may lie in one image; a doubtful mask is named on stderr."""
+    area = read_workspace(region, seen.depth.shape, depth.name)
+    if isinstance(area, np.ndarray):
+        doubt = doubt_about_mask(area, seen.depth) if Path(str(region)).is_file() else ""
+        doubt = doubt if area.any() else "forbids every pixel: there is nowhere to grasp"
+        if doubt:
+            print(f"workspace mask '{region}' {doubt}", file=sys.stderr)
+    return area
 
 
 def _frames(config: DictConfig, gripper: GripperGeometry) -> tuple[str, NDArray[np.float64] | None]:
@@ -242,7 +179,7 @@ def _frames(config: DictConfig, gripper: GripperGeometry) -> tuple[str, NDArray[
     for name in config.write:
         if name not in FORMATS:
             raise InputError(f"write has '{name}'; choose of {', '.join(FORMATS)}")
-    return hand_frame, None if frame == "camera" else pose
+    return hand_frame, pose
 
 
 def _numbers_of(text: str) -> str | NDArray[np.float64]:
@@ -263,43 +200,63 @@ def _numbers_of(text: str) -> str | NDArray[np.float64]:
 
 
 def _predict_one(
-    policy: NetworkPolicy,
-    seen: Observation,
-    config: DictConfig,
-    *,
-    sources: dict[str, str],
-    target: Path,
-    hand_frame: str,
-) -> dict[str, Any]:
-    """Returns one image's record after it was printed, saved and drawn beside ``target``."""
-    unlike = "" if policy.trained_view is None else policy.trained_view.unlike(seen)
-    if unlike:
-        print(f"{sources['depth']}: {unlike}", file=sys.stderr)
-    grasps = policy.pixel_grasps(seen, config.count)
-    poses = grasps.to_poses(seen.depth, seen.camera)
+    policy: NetworkPolicy, seen: Observation, config: DictConfig, *, frame: Frame, hand_frame: str
+) -> Shown:
+    """Returns one image's grasps after they were printed, saved and drawn."""
+    found = policy.find(seen, config.count)
+    unlike = "" if policy.trained_view is None or found.view is not None else policy.trained_view.unlike(seen)
+    for note in (found.note, unlike):
+        if note:
+            print(f"{frame.depth}: {note}", file=sys.stderr)
+    poses = found.poses
     if config.camera_pose is not None and config.frame != "camera":
         poses = poses.transform(seen.camera.pose, "world")
-    record = grasp_record(policy, seen, grasps, poses=poses, sources=sources, hand_frame=hand_frame)
+    sources = {"checkpoint": str(config.checkpoint), "depth": str(frame.depth), "rgb": str(frame.rgb or "")}
+    sources |= {
+        "intrinsics": str(frame.intrinsics or config.intrinsics),
+        "workspace": str(frame.region or config.region or "none"),
+    }
+    record = grasp_record(
+        policy, seen, found.pixels, poses=poses, sources=sources, hand_frame=hand_frame, view=found.view
+    )
+    target = Path(config.out) / frame.name
     target.parent.mkdir(parents=True, exist_ok=True)
     written = [target.with_name(target.name + ".json")]
     written[0].write_text(json.dumps(record, indent=1) + "\n")
     for name in config.write:
         path = target.with_name(target.name + FORMATS[name])
         written.append(write_grasps(poses, path, policy.gripper, format=name, hand_frame=hand_frame))
+    written += _drawn(policy, seen, found, config=config, target=target)
+    Console(width=None if sys.stdout.isatty() else 120).print(grasp_table(record, config.shown))
+    if not len(found.poses):
+        print("no grasp: nothing in the workspace lets the fingers in; see the picture, or give another workspace=")
+    print("wrote " + ", ".join(str(p) for p in written))
+    mask = allowed_pixels(policy.workspace, seen.depth, seen.camera)
+    return Shown(frame.name, seen, found, record, mask)
+
+
+def _drawn(
+    policy: NetworkPolicy, seen: Observation, found: ViewedGrasps, *, config: DictConfig, target: Path
+) -> list[Path]:
+    """Returns the picture and the page of one image that are asked for, after they were drawn."""
+    written = []
     if config.picture:
         from plgp.evaluation.map_figures import draw_prediction
 
-        maps, opening = policy.predict(seen.rgb, seen.depth), policy.gripper.max_opening
-        allowed = allowed_pixels(policy.workspace, seen.depth, seen.camera)
+        shown = seen if found.view is None else found.view.seen
+        maps, opening = policy.predict(shown.rgb, shown.depth), policy.gripper.max_opening
+        allowed = found.allowed
+        if found.view is None:
+            allowed = allowed_pixels(policy.workspace, seen.depth, seen.camera)
         picture = target.with_name(target.name + ".png")
-        written.append(
-            draw_prediction(seen, maps, grasps[: config.drawn], path=picture, max_opening=opening, allowed=allowed)
-        )
-    Console(width=None if sys.stdout.isatty() else 120).print(grasp_table(record, config.shown))
-    if not len(grasps):
-        print("no grasp: nothing in the workspace lets the fingers in; see the picture, or give another workspace=")
-    print("wrote " + ", ".join(str(p) for p in written))
-    return record
+        grasps = found.shown[: config.drawn]
+        written.append(draw_prediction(shown, maps, grasps, path=picture, max_opening=opening, allowed=allowed))
+    if config.page:
+        from sim.drawing.turning_page import write_cloud_page
+
+        page, title = target.with_name(target.name + ".html"), f"{target.name}: {len(found.poses)} grasps"
+        written.append(write_cloud_page(seen, found.poses, page, gripper=policy.gripper, title=title))
+    return written
 
 
 def quoted(arguments: list[str]) -> list[str]:
@@ -312,6 +269,9 @@ def quoted(arguments: list[str]) -> list[str]:
             argument = f"{_FREE_TEXT[match[1]]}='{value}'"
         elif argument == "workspace=null":
             argument = "region=null"
+        elif "=" not in argument and not argument.startswith("-"):
+            value = argument.replace("\\", "\\\\").replace("'", "\\'")
+            argument = f"folder='{value}'"
         result.append(argument)
     return result
 

@@ -9,6 +9,8 @@ from pathlib import Path
 from plgp.evaluation import run_folders
 from plgp.evaluation.ablation_table import table_iii
 from plgp.evaluation.dashboard import draw_dashboard
+from plgp.evaluation.leaderboard.entries import find_entries
+from plgp.evaluation.leaderboard.page import write_leaderboard
 from plgp.evaluation.report_page import write_page
 from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_other_scenes, table_of_runs
 from plgp.evaluation.runs import Gathered, gather
@@ -27,6 +29,7 @@ USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, 
   incomplete=false    true: trainings that stopped before their last epoch count too
   pictures=true       false: no pictures of predictions in the page
 
+`python -m plgp.report leaderboard --help` says how kept results become a leaderboard.
 `python -m plgp.report pack --help` says how runs are packed into a few files that Git can keep.
 `python -m plgp.report dashboard --help` says how W&B's panels are drawn from its offline files.
 """
@@ -36,6 +39,20 @@ Draws W&B's panels of offline runs into one picture: the settings that differ wi
 the runs' pictures.
 
   runs=FOLDER   folder with W&B's offline runs below it (a multirun, for example), or a .tar.xz of one
+"""
+LEADERBOARD_HELP = """python -m plgp.report leaderboard FOLDER [out=outputs/leaderboard.md]
+
+Writes a leaderboard of the results at and below FOLDER that have a method.yaml beside them: a table for each set of
+scenes and frictions, best AP first, as Markdown and CSV. method.yaml says what cannot be measured:
+
+  scenes: plgp-320-v2        the scene set
+  hardware: ...              the machine
+  command: ...               the command that makes the results again
+  methods:
+    POLICY:                  its name in the results
+      method: ...            network and weights
+      data: ...              what it was trained on
+      by: ...                who measured it
 """
 PACK_HELP = """python -m plgp.report pack runs=FOLDER[,FOLDER ...] out=FOLDER [command="..."]
 
@@ -123,6 +140,11 @@ def pack(*, runs: tuple[Path, ...], out: Path, command: str = "") -> None:
     print("wrote " + ", ".join(str(p) for p in done.written))
 
 
+def leaderboard(dir: Path, *, out: Path = Path("outputs/leaderboard.md")) -> None:
+    """Writes the leaderboard of the kept results below a folder."""
+    print("wrote " + ", ".join(str(path) for path in write_leaderboard(find_entries(dir), out)))
+
+
 def dashboard(*, runs: Path, out: Path = Path("outputs/dashboard.png")) -> None:
     """Draws W&B's panels of the offline runs below a folder."""
     print(f"wrote {draw_dashboard(read_runs(runs), out)}")
@@ -131,6 +153,9 @@ def dashboard(*, runs: Path, out: Path = Path("outputs/dashboard.png")) -> None:
 def main() -> None:
     """Runs the command line."""
     subcommands = {"pack": Command(run=pack, help=PACK_HELP), "dashboard": Command(run=dashboard, help=DASHBOARD_HELP)}
+    subcommands["leaderboard"] = Command(run=leaderboard, help=LEADERBOARD_HELP)
+    if sys.argv[1:] and sys.argv[1].startswith("leaderboard="):  # as runs=FOLDER is written, too
+        sys.argv[1:2] = sys.argv[1].split("=", 1)
     run_command("python -m plgp.report", USAGE, report, subcommands=subcommands)
 
 

@@ -64,7 +64,10 @@ def train(config: DictConfig) -> dict[str, float]:
     """
     import lightning
     from hydra.utils import instantiate
+    from lightning.pytorch.callbacks import ProgressBar
     from lightning.pytorch.utilities import disable_possible_user_warnings, rank_zero_only
+
+    from plgp.loggers import told_when_stopped
 
     disable_possible_user_warnings()
     warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
@@ -88,11 +91,14 @@ def train(config: DictConfig) -> dict[str, float]:
         module = instantiate(config.module)
         _name_run(config)
         loggers = [instantiate(c) for c in (config.get("logger") or {}).values() if c is not None]
-        trainer = instantiate(config.trainer, callbacks=_callbacks(config, bool(loggers)), logger=loggers or False)
+        callbacks = _callbacks(config, bool(loggers))
+        bar = {"enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks)}
+        trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, **bar)
         trainers.append(trainer)
         for logger in loggers:
             logger.log_hyperparams({**_plain(config), "cost": cost_of(module)})
-        trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
+        with told_when_stopped(trainer, output):
+            trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
         clock.lap("training")
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         # An experiment may set a value of a final benchmark that the command line leaves out.
@@ -186,13 +192,17 @@ def _take_gripper(config: DictConfig, data: Any) -> None:
 
 
 def _callbacks(config: DictConfig, logged: bool) -> list[Any]:
-    """Returns the callbacks, in the order of the configuration."""
+    """Returns the callbacks, in the order of the configuration; last, on a terminal, the progress bar."""
     from hydra.utils import instantiate
-    from lightning.pytorch.callbacks import LearningRateMonitor
+    from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
+
+    from plgp.loggers import RunProgress
 
     # An experiment may set a value of a callback that another choice (callbacks=none) leaves out.
     chosen = [c for c in (config.get("callbacks") or {}).values() if c is not None and "_target_" in c]
     callbacks = [instantiate(c) for c in chosen]
+    if sys.stdout.isatty() and config.trainer.get("enable_progress_bar", True):
+        callbacks += [RunProgress()] if not any(isinstance(c, ProgressBar) for c in callbacks) else []
     return [c for c in callbacks if logged or not isinstance(c, LearningRateMonitor)]  # it insists on a logger
 
 
@@ -382,7 +392,7 @@ def main() -> None:
     # Threads that wait for each other must sleep, not spin: beside another busy process spinning
     # makes a step seven times slower. OpenMP reads this when torch is imported, later.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    run_hydra(run, "train", interrupted="interrupted; resume=FOLDER/checkpoints/last.ckpt goes on")
+    run_hydra(run, "train", interrupted="interrupted; resume=FOLDER goes on")
 
 
 if __name__ == "__main__":

@@ -9,25 +9,39 @@ from typing import Any
 
 from sim.cli import Command, dispatch, run_hydra
 from sim.errors import InputError
+from sim.files import check_writable
 
 PROGRAM = "python -m sim"
 USAGE = """The world: object sets, published scenes, figures.
 
   python -m sim objects [key=value ...]   what is in an object set, as a table and as a contact sheet;
                                           the word `objects` may be left out
-  python -m sim scene-set FILE            the scenes of plgp-320 anew, some four minutes on two cores
+  python -m sim scene-set FILE            the published scenes anew, some four minutes on two cores
   python -m sim figures DIR               the documentation's pictures of the world
+  python -m sim fit-noise FRAMES          the depth noise of your sensor, fitted to its frames
 
 `python -m sim COMMAND --help` explains each.
 """
-SCENE_SET_HELP = """python -m sim scene-set FILE [workers=2]
+SCENE_SET_HELP = """python -m sim scene-set FILE [name=plgp-320-v2] [workers=2]
 
-Drops the published scenes of plgp-320 anew and writes them to FILE: 80 in each of seen-5, seen-15, novel-5 and
-novel-15 (section III-E), with the solver settings that they were made with.
+Drops the published scenes anew and writes them to FILE: 80 in each of seen-5, seen-15, novel-5 and novel-15
+(section III-E), with the settings that they were made with. name=plgp-320 makes the first version, which fell on a
+tray of friction 1; name=plgp-household makes 40 scenes in each category of procedural objects.
 """
 FIGURES_HELP = """python -m sim figures DIR
 
 Draws the pictures of rendering and depth noise that the documentation shows into the folder DIR.
+"""
+FIT_NOISE_HELP = """python -m sim fit-noise FRAMES [out=my_camera.yaml] [depth_scale=0.001] [focal_px=600] [source=TEXT]
+
+Fits the depth noise of a sensor to FRAMES of it and writes a YAML that belongs in conf/depth_noise/.
+Ten frames or so of clutter on a table or in a tray, at several distances, are enough; about a minute.
+
+  FRAMES        a folder of depth images, one image, or a pattern in quotes: 'frames/*_depth.png'
+  depth_scale=  metres of one unit; left out, whole numbers are millimetres, others metres
+  focal_px=     focal length in pixels; left out, it is read from NAME_intrinsics.json (fx) beside NAME_depth.png
+  out=          file to write
+  source=       what the frames are, for the file's first line
 """
 
 
@@ -86,11 +100,13 @@ def print_table(name: str, facts: Any, opening: float) -> None:
     print(f"{len(facts)} objects, {count} of them fit an opening of {1000 * opening:.0f} mm")
 
 
-def scene_set(file: Path, *, workers: int = 2) -> None:
-    """Makes the published scenes of ``plgp-320`` anew."""
-    from sim.benchmark.scene_sets import PUBLISHED_DIGITS, make_published, save_scene_set
+def scene_set(file: Path, *, name: str = "plgp-320-v2", workers: int = 2) -> None:
+    """Makes the published scenes anew."""
+    from sim.benchmark.scene_sets import HOUSEHOLD, PUBLISHED_DIGITS, make_household, make_published, save_scene_set
 
-    save_scene_set(make_published(workers=workers), file, f"{PROGRAM} scene-set FILE", digits=PUBLISHED_DIGITS)
+    command = f"{PROGRAM} scene-set FILE name={name}"
+    made = make_household(workers=workers) if name == HOUSEHOLD else make_published(name, workers=workers)
+    save_scene_set(made, file, command, digits=PUBLISHED_DIGITS)
     print(f"wrote {file}")
 
 
@@ -100,6 +116,29 @@ def figures(folder: Path) -> None:
 
     for path in write_world_figures(folder):
         print(f"wrote {path}")
+
+
+def fit_noise(
+    frames: Path,
+    *,
+    out: Path = Path("my_camera.yaml"),
+    depth_scale: float | None = None,
+    focal_px: float | None = None,
+    source: str | None = None,
+) -> None:
+    """Fits the depth noise of a sensor to its frames and writes it as a choice of ``depth_noise``."""
+    from sim.depth_noise.clutter import reference_clutter
+    from sim.depth_noise.fit import fit_noise as fit
+    from sim.depth_noise.frame_files import read_frames, write_preset
+
+    if out.suffix.lower() not in (".yaml", ".yml"):
+        raise InputError(f"out is '{out}'; give a file name that ends in .yaml")
+    check_writable(out.parent, cure="give another file, out=...")
+    read = read_frames(frames, depth_scale=depth_scale, focal_px=focal_px)
+    fitted = fit(read, reference_clutter())
+    write_preset(fitted, out, source or f"'{frames}'")
+    print(out.read_text(), end="")
+    print(f"wrote {out}; copied to conf/depth_noise/ it is the choice depth_noise={out.stem}")
 
 
 def objects(words: list[str]) -> None:
@@ -117,6 +156,7 @@ def main() -> None:
         "objects": Command(run=objects, raw=True),
         "scene-set": Command(run=scene_set, help=SCENE_SET_HELP),
         "figures": Command(run=figures, help=FIGURES_HELP),
+        "fit-noise": Command(run=fit_noise, help=FIT_NOISE_HELP),
     }
     dispatch(PROGRAM, USAGE, commands)
 

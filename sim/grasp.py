@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sim.camera import PinholeCamera
-from sim.compiled import compiled
+from sim.depth_image.free_depth import FreeDepth
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.gripper import GripperGeometry
@@ -21,8 +21,6 @@ from sim.view import check_depth_image
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Pair = tuple[float, float]
-Four = tuple[float, float, float, float]
 
 
 def angle_to_bin(angle: ArrayLike, bins: int) -> IntArray:
@@ -203,97 +201,6 @@ class GraspPoses:
         return cls(translation, rotation, array[:, 1], array[:, 0], frame)
 
 
-# Least share of a finger's footprint that must be seen; below it the ground counts as unknown.
-_MIN_SEEN_SHARE = 0.2
-
-
-@compiled
-def _free_top(
-    depth: NDArray[np.float32],
-    focal: Pair,
-    centre: Pair,
-    z_range: Pair,
-    origin: Pair,
-    axes: Four,
-    box: Four,
-) -> Pair:
-    """Returns the nearest depth seen inside a footprint, and the share of it that is seen.
-
-    ``box`` = (along min, along max, across min, across max) in metres around ``origin`` (x, y);
-    ``axes`` = (closing x, closing y, across x, across y). Pixels are deprojected with their own
-    depth, so a tall neighbour counts where it stands, not where it appears.
-    """
-    height, width = depth.shape
-    row_min, row_max, col_min, col_max = 1e9, -1e9, 1e9, -1e9
-    for i in range(2):
-        for j in range(2):
-            a, b = box[i], box[2 + j]
-            x = origin[0] + a * axes[0] + b * axes[2]
-            y = origin[1] + a * axes[1] + b * axes[3]
-            for z in z_range:
-                row, col = centre[0] + focal[0] * y / z, centre[1] + focal[1] * x / z
-                row_min, row_max = min(row_min, row), max(row_max, row)
-                col_min, col_max = min(col_min, col), max(col_max, col)
-    top, count = np.inf, 0.0
-    for r in range(max(0, int(np.ceil(row_min))), min(height - 1, int(np.floor(row_max))) + 1):
-        for c in range(max(0, int(np.ceil(col_min))), min(width - 1, int(np.floor(col_max))) + 1):
-            z = depth[r, c]
-            if z <= 0:
-                continue
-            x = (c - centre[1]) / focal[1] * z - origin[0]
-            y = (r - centre[0]) / focal[0] * z - origin[1]
-            a, b = x * axes[0] + y * axes[1], x * axes[2] + y * axes[3]
-            if box[0] <= a <= box[1] and box[2] <= b <= box[3]:
-                top = min(top, z)
-                # A pixel's area on the surface that it sees, square metres.
-                count += z * z / (focal[0] * focal[1])
-    return top, count / ((box[1] - box[0]) * (box[3] - box[2]))
-
-
-@compiled
-def _free_depths(
-    depth: NDArray[np.float32],
-    focal: Pair,
-    centre: Pair,
-    z_range: Pair,
-    rows: IntArray,
-    cols: IntArray,
-    angles: FloatArray,
-    widths: FloatArray,
-    measures: tuple[float, float, float, float, float],
-    margin: float,
-    depth_margin: float,
-) -> FloatArray:
-    """Returns the grasp depths of ``deepest_free_depth``, metres.
-
-    ``focal`` and ``centre`` = (row, column) in pixels; ``z_range`` = (nearest, farthest) depth seen, metres;
-    ``measures`` = the gripper's finger thickness, width and length, and its palm's width and thickness.
-    """
-    thickness, finger_width, length, palm_width, palm_thickness = measures
-    result = np.full(len(rows), np.nan)
-    for i in range(len(rows)):
-        surface = depth[rows[i], cols[i]]
-        if surface <= 0:
-            continue
-        origin = (
-            (cols[i] - centre[1]) / focal[1] * surface,
-            (rows[i] - centre[0]) / focal[0] * surface,
-        )
-        cosine, sine = np.cos(angles[i]), np.sin(angles[i])
-        axes = (cosine, -sine, sine, cosine)
-        inner, outer = widths[i] / 2 - margin, widths[i] / 2 + thickness + margin
-        across = finger_width / 2 + margin
-        left, left_seen = _free_top(depth, focal, centre, z_range, origin, axes, (-outer, -inner, -across, across))
-        right, right_seen = _free_top(depth, focal, centre, z_range, origin, axes, (inner, outer, -across, across))
-        if min(left_seen, right_seen) < _MIN_SEEN_SHARE:
-            continue
-        half, half_across = palm_width / 2, palm_thickness / 2
-        palm, _ = _free_top(depth, focal, centre, z_range, origin, axes, (-half, half, -half_across, half_across))
-        deepest = min(min(left, right), min(palm + length, surface + length)) - surface
-        result[i] = deepest - min(depth_margin, max(deepest, 0.0) / 2)
-    return result
-
-
 def deepest_free_depth(
     depth_image: NDArray[np.floating],
     camera: PinholeCamera,
@@ -331,20 +238,5 @@ def deepest_free_depth(
     Raises:
         InputError: The image holds NaN, is empty, or a grasp lies outside it.
     """
-    check_depth_image(depth_image)
-    if depth_image.shape != (camera.height, camera.width):
-        raise InputError(f"depth image is {depth_image.shape}, its camera {(camera.height, camera.width)}")
-    rows, cols = np.atleast_1d(np.asarray(row, np.int64)), np.atleast_1d(np.asarray(col, np.int64))
-    angles, widths = np.atleast_1d(np.asarray(angle, np.float64)), np.atleast_1d(np.asarray(width, np.float64))
-    rows, cols, angles, widths = (np.ascontiguousarray(a) for a in np.broadcast_arrays(rows, cols, angles, widths))
-    if len(rows) and not (
-        rows.min() >= 0 and cols.min() >= 0 and rows.max() < camera.height and cols.max() < camera.width
-    ):
-        raise InputError(f"a grasp lies outside the {camera.height}x{camera.width} image")
-    image = np.ascontiguousarray(depth_image, dtype=np.float32)
-    seen = image[image > 0]
-    m = camera.intrinsics
-    g = gripper
-    measures = g.finger_thickness, g.finger_width, g.finger_length, g.palm_width, g.palm_thickness
-    optics = (m[1, 1], m[0, 0]), (m[1, 2], m[0, 2]), (float(seen.min()), float(seen.max()))
-    return _free_depths(image, *optics, rows, cols, angles, widths, measures, margin, depth_margin)
+    rule = FreeDepth(depth_image, camera, gripper)
+    return rule(row, col, angle, width, margin=margin, depth_margin=depth_margin)

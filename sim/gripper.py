@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import InitVar, asdict, dataclass
+from dataclasses import InitVar, asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
-from sim.errors import InputError, Limits, check_numbers
+from sim.errors import POSITIVE, InputError, Limits, check_numbers
 
 _LENGTH = Limits("a positive length in metres", without_least=True)
 Origin = tuple[tuple[float, float, float], tuple[float, float, float]]  # xyz in metres, rpy in radians
@@ -28,6 +28,7 @@ class GripperGeometry:
         max_opening: Greatest distance L4 between the inner finger faces.
         palm_width: Extent of the palm along x.
         palm_thickness: Extent of the palm along y.
+        force: Force of each closing finger, newtons. Labels do not depend on it, so ``==`` does not look at it.
         frames: Pose of the grasp frame in each frame that the hand's maker or driver names ("flange" and others), as
             the origin of a URDF gives it: ``{"xyz": [x, y, z], "rpy": [roll, pitch, yaw]}``, metres and radians. They
             are where other programs want grasps (``sim.interchange``). They change no label and no attempt, so they
@@ -40,12 +41,13 @@ class GripperGeometry:
     max_opening: float = 0.100
     palm_width: float = 0.130
     palm_thickness: float = 0.030
+    force: float = field(default=60.0, compare=False)
     frames: InitVar[Mapping[str, Any] | None] = None
 
     def __post_init__(self, frames: Mapping[str, Any] | None) -> None:
         """Checks that all lengths are positive and finite; raises InputError."""
         object.__setattr__(self, "frames", {str(name): _origin(name, value) for name, value in (frames or {}).items()})
-        check_numbers("gripper", self, dict.fromkeys(asdict(self), _LENGTH))
+        check_numbers("gripper", self, dict.fromkeys(asdict(self), _LENGTH) | {"force": POSITIVE})
 
     @property
     def frame_origins(self) -> dict[str, Origin]:

@@ -6,8 +6,8 @@ import contextlib
 import multiprocessing
 import os
 import threading
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -70,8 +70,8 @@ class PhysicsSettings:
             with 3e-4, 1.1 times as fast, two slip 2.6 mm (tests/benchmarks/test_solver_settings.py).
         gravity: Acceleration downwards, m/s^2.
         collision_margin: Thickness that Bullet adds around convex parts, metres; its own 1 mm makes objects thicker.
-        object_friction: lateralFriction of objects and tray. Bullet multiplies the two bodies' values, so with 1
-            the fingers' value is the contact's.
+        object_friction: lateralFriction of objects. Bullet multiplies the two bodies' values, so with 1 the fingers'
+            and the tray's values are the contacts'.
         wake_speed: Speed above which a body at rest wakes once a moving one is near, m/s or rad/s. Until then it
             stays exactly where it is. Without this, piles creep by 2 mm in half a second.
         contact_breaking: Distance at which Bullet forgets a contact, metres.
@@ -106,22 +106,36 @@ class TraySettings:
         wall_height: Height of the walls, metres.
         wall_lean: Distance of the walls' upper edge outside their foot, metres; it makes room for the hand.
         thickness: Thickness of floor and walls, metres; the ground plane lies this far below the floor.
+        friction: Friction of floor and walls against objects. At 1 nothing slides that a finger pushes: heavy objects
+            topple or jam under the hand.
     """
 
     floor: float = 0.36
     wall_height: float = 0.05
     wall_lean: float = 0.05
     thickness: float = 0.005
+    friction: float = 0.5
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
-        limits = dict.fromkeys(("floor", "wall_height", "thickness"), POSITIVE) | {"wall_lean": NOT_NEGATIVE}
+        limits = dict.fromkeys(("floor", "wall_height", "thickness", "friction"), POSITIVE) | {
+            "wall_lean": NOT_NEGATIVE
+        }
         check_numbers("scene.tray", self, limits)
         if self.floor + 2 * self.wall_lean > _GROUND:
             raise InputError(
                 f"scene.tray.floor is {self.floor} m, and the tray with its walls wider than the {_GROUND:g} m of "
                 "ground; give a smaller one"
             )
+
+    @classmethod
+    def from_saved(cls, content: Mapping[str, Any]) -> TraySettings:
+        """Returns the tray that a file holds; where it names no friction, it is of the time when all trays had 1."""
+        return cls(**{"friction": 1.0, **content})
+
+    def to_saved(self) -> dict[str, float]:
+        """Returns what ``from_saved`` reads; a friction of 1 goes without saying: former files stay as they are."""
+        return {name: value for name, value in asdict(self).items() if (name, value) != ("friction", 1.0)}
 
     @property
     def half_floor(self) -> float:
@@ -264,7 +278,7 @@ class World:
     def _fixed(self, shape: int, position: list[float], quaternion: list[float]) -> None:
         """Puts in a body that never moves, at a position (m) and quaternion xyzw in the world."""
         body = pybullet.createMultiBody(0, shape, -1, position, quaternion, physicsClientId=self.client)
-        pybullet.changeDynamics(body, -1, lateralFriction=self.settings.object_friction, physicsClientId=self.client)
+        pybullet.changeDynamics(body, -1, lateralFriction=self.tray.friction, physicsClientId=self.client)
 
     def add(self, model: ObjectModel, pose: FloatArray) -> int:
         """Puts one object in; returns its index in ``objects``.

@@ -144,7 +144,7 @@ class SceneState:
             "seed": self.seed,
             "at_rest": self.at_rest,
             "fallen": list(self.fallen),
-            "tray": vars(self.tray),
+            "tray": self.tray.to_saved(),
             "objects": rows,
         }
 
@@ -154,7 +154,7 @@ class SceneState:
         rows = content["objects"]
         models = tuple(replace(objects.model(r["name"]), scale=float(r["scale"])) for r in rows)
         poses = np.array([pose_to_matrix(r["pose"][:3], r["pose"][3:]) for r in rows])
-        tray, fallen = TraySettings(**content["tray"]), content.get("fallen", [])
+        tray, fallen = TraySettings.from_saved(content["tray"]), content.get("fallen", [])
         about = content["category"], content["seed"], content["at_rest"]
         if [type(value) for value in about] != [str, int, bool] or not isinstance(fallen, list):
             raise ValueError("category is a text, seed a whole number, at_rest true or false, fallen a list of names")

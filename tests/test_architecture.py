@@ -22,6 +22,7 @@ POSITIONAL_BY_CONTRACT = {
     *("attempt", "run_benchmark", "deepest_free_depth", "deproject", "rasterise", "render_view"),
     *("from_fov", "from_folder"),
     "forward",  # of torch
+    "on_train_batch_end",  # of Lightning
 }
 
 

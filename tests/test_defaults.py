@@ -1,5 +1,6 @@
 """A default is stated once: what conf/ says and what the class says are the same, but for the presets named here."""
 
+import dataclasses
 import inspect
 
 import pytest
@@ -7,6 +8,7 @@ import yaml
 from hydra.utils import get_object
 
 from sim.cli import conf_folder
+from sim.depth_noise import SensorNoise
 from sim.objects.object_set import load_models
 
 OURS = ("sim.", "labeler.", "plgp.", "robot.")
@@ -21,14 +23,32 @@ PRESETS = {
         *("max_flatness", "undercut", "relaxed", "relaxed_labels"),
     },
     "network/smp_unet_lite0.yaml": {"encoder", "encoder_weights", "colours"},
+    "objects/procedural_novel.yaml": {"seed", "families"},
+    "objects/procedural_seen.yaml": {"last", "families"},
     "objects/pybullet_novel.yaml": {"first", "last"},
     "policy/contact_graspnet_topdown.yaml": {"top_down_max_angle"},
+    "policy/graspnet_topdown.yaml": {"top_down_max_angle", "name"},
     "policy/random-free.yaml": {"redraw"},
     "policy/untrained.yaml": {"untrained"},
     "scene_set/drop.yaml": {"workers"},
+    "view/as_is.yaml": {"mode"},
+    "view/trained.yaml": {"mode"},
 }
-GRIPPERS = {"finger_width", "finger_thickness", "finger_length", "max_opening", "palm_width", "palm_thickness"}
+PRESETS |= {f"arm/{name}.yaml": {"urdf", "acceleration", "jerk", "ready"} for name in ("ur5e", "panda")}
+PRESETS |= {
+    "calibration/exact.yaml": {"position", "rotation"},
+    "calibration/measured.yaml": {"file"},
+    "robot/kinova_gen2_ros.yaml": {"version", "joint_states", "positions"},
+    "safety/hardware.yaml": {"box_low", "box_high"},
+    "safety/simulated.yaml": {"box_low", "box_high", "force"},
+}
+GRIPPERS = {"finger_width", "finger_thickness", "finger_length", "max_opening", "palm_width", "palm_thickness", "force"}
 PRESETS |= {f"gripper/{name}.yaml": GRIPPERS for name in ("franka", "robotiq_2f85", "robotiq_2f140")}
+# A sensor's numbers are measured.
+PRESETS |= {
+    f"depth_noise/{name}.yaml": {f.name for f in dataclasses.fields(SensorNoise)}
+    for name in ("d435", "azure_kinect", "phoxi", "primesense")
+}
 
 
 def targets(node):
@@ -55,7 +75,7 @@ PAIRS = [
     for name, path in FILES.items()
     for node in targets(yaml.safe_load(path.read_text()))
     for key, value in node.items()
-    if not key.startswith("_") and not isinstance(value, dict) and "${" not in str(value)
+    if not key.startswith("_") and key != "defaults" and not isinstance(value, dict) and "${" not in str(value)
 ]
 
 

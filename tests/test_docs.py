@@ -34,6 +34,7 @@ FLOORS = "sim|labeler|plgp|robot"
 # Hydra applications: the command without `python` -> its YAML in conf/.
 HYDRA = {("train.py",): "train", ("-m", "plgp.benchmark"): "benchmark", ("-m", "plgp.predict"): "predict"}
 HYDRA |= {("-m", "labeler", "generate"): "generate", ("-m", "sim", "objects"): "sim"}
+HYDRA |= {("-m", "robot", name): name for name in ("pick", "table5", "check", "capture")}
 # Other commands: module -> its function, where it has no subcommands.
 PLAIN = {f"plgp.{name}": name for name in ("report", "failures", "export", "costs")}
 
@@ -145,7 +146,7 @@ def composed(config_name, words):
 
 def plain_function(module, words):
     """The function behind a command that is no Hydra application, and the words after its name."""
-    if module == "plgp.report" and words[0] in ("dashboard", "pack"):
+    if module == "plgp.report" and words[0] in ("dashboard", "leaderboard", "pack"):
         return getattr(importlib.import_module(module), words[0]), words[1:]
     if module in PLAIN:
         return getattr(importlib.import_module(module), PLAIN[module]), words

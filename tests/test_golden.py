@@ -1,7 +1,8 @@
-"""What the benchmark measured before the house was rebuilt, it measures still.
+"""What the benchmark measured before the house was rebuilt, it measures still, on the first version of the scenes.
 
 The kept rows are those of `python -m plgp.benchmark policy=[random,antipodal,oracle] category=novel-5 limit=2
-frictions=[0.4]`. Other processors' vector units round differently in the last digits: floats agree to 1e-9.
+frictions=[0.4] scene_set=plgp-320 benchmark.attempt.force=30`. Other processors' vector units round differently in the
+last digits: floats agree to 1e-9.
 """
 
 import subprocess
@@ -20,6 +21,7 @@ from sim.benchmark.store import read_attempts
 KEPT = Path(__file__).parent / "golden" / "benchmark_rows.parquet"
 ORDER = ["policy", "category", "scene", "friction", "protocol", "attempt"]
 POLICIES = ["random", "antipodal", "oracle"]
+FORMER = ["scene_set=plgp-320", "benchmark.attempt.force=30"]
 
 
 def assert_same_rows(folder, kept):
@@ -31,7 +33,7 @@ def assert_same_rows(folder, kept):
 @pytest.mark.parametrize("policy", POLICIES)
 def test_the_first_scene_gives_the_kept_rows(policy, tmp_path):
     with initialize_config_module("plgp_conf", version_base="1.3"):
-        config = compose("benchmark", [f"policy={policy}", "limit=1", "frictions=[0.4]", "workers=1"])
+        config = compose("benchmark", [f"policy={policy}", "limit=1", "frictions=[0.4]", "workers=1", *FORMER])
     assert instantiate(config.benchmark, _convert_="all").count == 50
     evaluate(config, tmp_path)
     kept = pd.read_parquet(KEPT)
@@ -42,6 +44,13 @@ def test_the_first_scene_gives_the_kept_rows(policy, tmp_path):
 
 @pytest.mark.slow
 def test_the_whole_command_gives_the_kept_rows(tmp_path):
-    arguments = [f"policy=[{','.join(POLICIES)}]", "category=novel-5", "limit=2", "frictions=[0.4]", f"out={tmp_path}"]
+    arguments = [
+        f"policy=[{','.join(POLICIES)}]",
+        "category=novel-5",
+        "limit=2",
+        "frictions=[0.4]",
+        f"out={tmp_path}",
+        *FORMER,
+    ]
     subprocess.run([sys.executable, "-m", "plgp.benchmark", *arguments], check=True, cwd=tmp_path)
     assert_same_rows(tmp_path, pd.read_parquet(KEPT))

@@ -32,7 +32,7 @@ def test_the_newcomers_policy_is_measured():
     path = Path(__file__).parents[1] / "notebooks" / "own_policy.py"
     assert len(path.read_text().splitlines()) <= 30
     policy = runpy.run_path(str(path))["HighestPoint"]()
-    scenes = load_scene_set("plgp-320")["novel-5"][:1]
+    scenes = load_scene_set("plgp-320-v2")["novel-5"][:1]
     attempts = run_benchmark(policy, scenes, [0.4], BenchmarkSettings(count=10, max_failures=2))
     ranked = attempts[attempts.protocol == "rank"]
     assert (ranked.given == 10).all()

@@ -35,7 +35,7 @@ def test_installed_wheel_runs_elsewhere(tmp_path):
     assert "2 objects, 2 of them fit" in done.stdout
     where = (
         "import plgp, plgp_conf, sim.benchmark.scene_sets as s; from plgp.policy import pretrained_checkpoint as p; "
-        "print(plgp.__file__, p().stat().st_size > 1e5, len(s.load_scene_set('plgp-320')))"
+        "print(plgp.__file__, p().stat().st_size > 1e5, len(s.load_scene_set('plgp-320-v2')))"
     )
     line = [sys.executable, "-c", where]
     done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)

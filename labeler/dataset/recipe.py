@@ -11,13 +11,15 @@ from labeler.dataset.manifest import SCHEMA_VERSION
 from labeler.settings import LabelSettings, check_hand
 from sim.benchmark.protocol import check_height
 from sim.camera import PinholeCamera
-from sim.depth_noise import DepthNoise
+from sim.depth_noise.model import Noise, describe_noise
+from sim.depth_noise.paper import DepthNoise
 from sim.errors import COUNT, NOT_NEGATIVE, POSITIVE, WHOLE, InputError, check_numbers
 from sim.gripper import GripperGeometry
 from sim.identity.objects import digest_meshes
 from sim.objects import ObjectSet
 from sim.render.appearance import Appearance, RandomAppearance
 from sim.scene import DEFAULT_COUNTS, SceneSettings, fitting_counts
+from sim.worlds import RandomWorld
 
 GENERATOR_VERSION = 3  # raise it when the same recipe gives other data; 3: a second pass of labels
 
@@ -54,6 +56,8 @@ class DataSetRecipe:
         camera_height: Height of the camera over the tray's floor, metres.
         max_offset: Greatest shift of a view along the camera's x and y, metres; l of eq. (3).
         parallel_side: Least side of the square that the parallel image covers, metres; see ``parallel_extent``.
+        world: Ranges from which every scene's tray and number of objects, and every view's camera are drawn; None is
+            the paper's world, where ``scene``, ``object_counts``, ``camera``, ``camera_height`` and ``max_offset`` say.
         seed: Seed of everything random; scene i draws from ``default_rng([seed, i])``.
         name: Name of the data set in tables; not part of the hash.
     """
@@ -64,7 +68,7 @@ class DataSetRecipe:
     pixels_per_metre: float = 5000.0
     gripper: GripperGeometry = field(default_factory=GripperGeometry)
     labels: LabelSettings = field(default_factory=LabelSettings)
-    depth_noise: DepthNoise = field(default_factory=DepthNoise)
+    depth_noise: Noise = field(default_factory=DepthNoise)
     appearance: Appearance | RandomAppearance = field(default_factory=Appearance)
     scenes: int = 100
     views: int = 5
@@ -72,6 +76,7 @@ class DataSetRecipe:
     camera_height: float = 0.6
     max_offset: float = 0.2
     parallel_side: float = 0.6
+    world: RandomWorld | None = None
     seed: int = 0
     name: str = "plgp"
 
@@ -98,7 +103,9 @@ class DataSetRecipe:
 
     def describe(self) -> dict[str, Any]:
         """Returns everything that shapes the data, as JSON can hold it."""
+        drawn = {} if self.world is None else {"world": asdict(self.world)}  # hashes of the paper's world stay
         return {
+            **drawn,
             "schema_version": SCHEMA_VERSION,
             "generator_version": GENERATOR_VERSION,
             "objects": describe_objects(self.objects),
@@ -111,7 +118,7 @@ class DataSetRecipe:
             "pixels_per_metre": float(self.pixels_per_metre),
             "gripper": asdict(self.gripper),
             "labels": asdict(self.labels),
-            "depth_noise": asdict(self.depth_noise),
+            "depth_noise": describe_noise(self.depth_noise),
             "appearance": {"kind": type(self.appearance).__name__, **asdict(self.appearance)},
             "scenes": self.scenes,
             "views": self.views,

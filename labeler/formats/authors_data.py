@@ -65,14 +65,14 @@ def import_plgp(
     scenes = _group(find_views(source))
     recipe = _recipe(source, scenes, noise, seed)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
-    _stake(folder, recipe, digest)
-    console, shards = Console(stderr=True, quiet=not progress), list[_Shard]()
+    begin_import(folder, recipe, digest)
+    console, shards = Console(stderr=True, quiet=not progress), list[ImportedShard]()
     starts = range(0, len(scenes), SCENES_PER_SHARD)
     for number, start in enumerate(track(starts, f"shards of {SCENES_PER_SHARD} scenes", console=console)):
         path = folder / f"shard-{number:05d}.h5"
         if not path.is_file():
             _write_shard(path, scenes[start : start + SCENES_PER_SHARD], start, noise=noise, seed=seed)
-        shards.append(_read_notes(path))
+        shards.append(read_notes(path))
     lines = tuple(shard.line for shard in shards)
     skipped = tuple(view for shard in shards for view in shard.skipped)
     sentences = [f"{s.view}: {s.reason}" for s in skipped]
@@ -130,7 +130,7 @@ def _recipe(source: Path, scenes: list[list[ViewFiles]], noise: DepthNoise | Non
     }
 
 
-def _stake(folder: Path, recipe: dict[str, Any], digest: str) -> None:
+def begin_import(folder: Path, recipe: dict[str, Any], digest: str) -> None:
     """Makes the folder; raises InputError if it holds anything but the beginnings of the same import."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,7 +171,7 @@ def _write_shard(
         writer.set_note("defaults", sorted(defaults))
 
 
-class _Shard(NamedTuple):
+class ImportedShard(NamedTuple):
     """What a written shard says of itself: its line of dataset.json, and its notes."""
 
     line: ShardLine
@@ -179,10 +179,11 @@ class _Shard(NamedTuple):
     defaults: tuple[str, ...]
 
 
-def _read_notes(path: Path) -> _Shard:
+def read_notes(path: Path) -> ImportedShard:
+    """Returns what a written shard of an import says of itself; raises InputError if it is damaged."""
     reader = ShardReader(path)
     skipped = parse(tuple[SkippedView, ...], reader.note("skipped"), f"{path}: skipped")
     defaults = parse(tuple[str, ...], reader.note("defaults"), f"{path}: defaults")
-    shard = _Shard(reader.describe(), skipped, defaults)
+    shard = ImportedShard(reader.describe(), skipped, defaults)
     reader.close()
     return shard

@@ -7,7 +7,6 @@ attempt of the benchmark (``sim.benchmark``).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -29,9 +28,15 @@ from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
 from sim.identity.objects import digest_meshes
+from sim.judge.agreement import REASON, SUCCESS
+from sim.judge.mujoco_world import MujocoWorld, load_mujoco
 from sim.objects import ObjectSet
+from sim.objects.named import named_set
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.scene import SceneState
+
+PHYSICS = ("bullet", "mujoco")
+FORMER_FORCE = 30.0  # newtons: of every hand, in data sets of the time when a recipe did not name it
 
 
 def check_arguments(command: str, counts: Mapping[str, int], *, seed: int, friction: float) -> None:
@@ -53,6 +58,19 @@ def check_arguments(command: str, counts: Mapping[str, int], *, seed: int, frict
         raise InputError(f"{command}: friction is {friction}; give a positive number")
 
 
+def check_physics(command: str, physics: str) -> None:
+    """Raises InputError for an engine that is not known or not installed.
+
+    Args:
+        command: Name of the command, for the message.
+        physics: "bullet" or "mujoco".
+    """
+    if physics not in PHYSICS:
+        raise InputError(f"{command}: physics is '{physics}'; choose {' or '.join(PHYSICS)}")
+    if physics == "mujoco":
+        load_mujoco()
+
+
 def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
     """Returns the object set that a data set was made from.
 
@@ -65,9 +83,10 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
         InputError: They are not found, or are not the same files.
     """
     recipe = data.manifest.recipe["objects"]
-    if data.manifest.imported is not None:
+    if data.manifest.imported is not None and data.manifest.objects is None:
         raise InputError(f"{data.folder} was imported: its objects are not known, so its scenes cannot be rebuilt")
-    found = _load_objects(data, str(recipe["name"]), folder)
+    named = named_set(str(recipe["name"])) if folder is None else None
+    found = named or _load_objects(data, str(recipe["name"]), folder)
     meshes = str(recipe.get("meshes", ""))  # not noted in data sets of an older plgp
     if digest_objects(found) != recipe["sha256"] or (meshes and digest_meshes(found.models) != meshes):
         raise InputError(
@@ -79,10 +98,8 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
 
 
 def _load_objects(data: DataSet, name: str, folder: str | Path | None) -> ObjectSet:
-    """Returns the objects of a data set as they are loaded today; raises InputError."""
+    """Returns the objects of a data set whose name does not say how they are made; raises InputError."""
     source = data.manifest.objects
-    if folder is None and (match := re.fullmatch(r"pybullet-(\d+)-(\d+)", name)):
-        return ObjectSet.pybullet(int(match[1]), int(match[2]))
     if source is not None and (folder is None or "path" in source.arguments):
         place = source.arguments.get("path")
         if folder is None and place is not None and not Path(str(place)).exists():
@@ -147,7 +164,7 @@ def rebuild_scene(recipe: Mapping[str, Any], objects: ObjectSet, frame: Frame) -
     """
     models = tuple(replace(objects.model(o.name), scale=o.scale) for o in frame["objects"])
     poses = np.array([o.pose_world for o in frame["objects"]])
-    return SceneState(models, poses, TraySettings(**recipe["scene"]["tray"]))
+    return SceneState(models, poses, TraySettings.from_saved(frame.get("tray", recipe["scene"]["tray"])))
 
 
 def make_job(
@@ -181,7 +198,8 @@ def make_job(
         object=[names[int(value)] for value in owners],
     )
     state = rebuild_scene(recipe, objects, frame)
-    physics, gripper = PhysicsSettings(**recipe["scene"]["physics"]), GripperGeometry(**recipe["gripper"])
+    physics = PhysicsSettings(**recipe["scene"]["physics"])
+    gripper = GripperGeometry(**{"force": FORMER_FORCE, **recipe["gripper"]})
     return Job(state, physics, gripper, poses, heads, [o.name for o in frame["objects"]])
 
 
@@ -203,7 +221,13 @@ def make_label_job(
 
 
 def execute_all(
-    jobs: Iterable[Job], friction: float, workers: int, *, count: int, progress: bool = False
+    jobs: Iterable[Job],
+    friction: float,
+    workers: int,
+    *,
+    count: int,
+    progress: bool = False,
+    physics: str = "bullet",
 ) -> pd.DataFrame:
     """Executes jobs in processes.
 
@@ -213,18 +237,20 @@ def execute_all(
         workers: Number of processes; the rows do not depend on it, their order may.
         count: Number of jobs, for the progress bar.
         progress: Whether to show a progress bar.
+        physics: "bullet", or "mujoco" to execute every grasp in MuJoCo as well.
 
     Returns:
-        The jobs' heads with ``success, reason, held`` (name of the object that was lifted, "" if none).
+        The jobs' heads with ``success, reason, held`` (name of the object that was lifted, "" if none), and with
+        MuJoCo ``mujoco_success, mujoco_reason``.
     """
-    calls = (joblib.delayed(_execute)(job, friction) for job in jobs)
+    calls = (joblib.delayed(_execute)(job, friction, physics) for job in jobs)
     parts = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
     console = Console(stderr=True, quiet=not progress)
     rows: pd.DataFrame = pd.concat(list(track(parts, "attempts by image", count, console=console)), ignore_index=True)
     return rows
 
 
-def _execute(job: Job, friction: float) -> pd.DataFrame:
+def _execute(job: Job, friction: float, physics: str) -> pd.DataFrame:
     """Executes grasps of one scene, each in the scene as it was; runs in a worker."""
     world = World(job.physics, job.state.tray)
     try:
@@ -236,4 +262,8 @@ def _execute(job: Job, friction: float) -> pd.DataFrame:
         reason=[r.reason for r in results],
         held=[job.names[r.object_index] if r.success else "" for r in results],
     )
+    if physics == "mujoco":
+        judge = MujocoWorld(job.state, job.gripper, job.physics)
+        second = [judge.attempt(job.grasps[i], friction) for i in range(len(job.grasps))]
+        rows[SUCCESS], rows[REASON] = [r.success for r in second], [r.reason for r in second]
     return rows

@@ -15,6 +15,7 @@ from labeler.shards import DataSet
 from labeler.truth.execution import (
     Job,
     check_arguments,
+    check_physics,
     draw_labels,
     execute_all,
     find_objects,
@@ -40,6 +41,7 @@ def verify(
     workers: int = 1,
     objects: str | Path | None = None,
     progress: bool = False,
+    physics: str = "bullet",
 ) -> pd.DataFrame:
     """Executes random labels of a data set, all labels equally likely, and keeps the figures in dataset.json.
 
@@ -53,23 +55,27 @@ def verify(
         workers: Number of processes; the result does not depend on it.
         objects: Folder of the objects that the data set was made from, where they no longer lie where they lay.
         progress: Whether to show a progress bar.
+        physics: "bullet", or "mujoco" to execute every label in MuJoCo as well; the figures that are kept are
+            Bullet's.
 
     Returns:
         One row per attempt: ``image, scene, row, col, angle_bin, depth, width`` (metres), ``tilt``
         (degrees between approach and plumb line), ``object`` (name), ``success, reason``, ``held``
-        (name of the object that was lifted, "" if none).
+        (name of the object that was lifted, "" if none), and with MuJoCo ``mujoco_success, mujoco_reason``.
 
     Raises:
         InputError: An argument is out of range, the data set's objects are not found, or its folder is read-only.
     """
     check_arguments("verify", {"attempts": attempts, "workers": workers}, seed=seed, friction=friction)
+    check_physics("verify", physics)
     data = DataSet(folder)
     models = find_objects(data, objects)
     check_keeping(data.folder)
     picked = draw_labels(data.grasp_counts(), attempts, seed)
     if not picked:
         raise InputError(f"{data.folder} holds no labels to verify")
-    rows = execute_all(_jobs(data, models, picked), friction, workers, count=len(picked), progress=progress)
+    jobs = _jobs(data, models, picked)
+    rows = execute_all(jobs, friction, workers, count=len(picked), progress=progress, physics=physics)
     rows = rows.sort_values(["image", "row", "col", "angle_bin"], ignore_index=True)
     keep_figures(data.folder, friction, summarise_truth(rows, seed))
     return rows

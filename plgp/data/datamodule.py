@@ -6,7 +6,7 @@ import multiprocessing
 import os
 import threading
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,10 +20,12 @@ from plgp.data.augmentation import Augmentation, AugmentationSettings
 from plgp.data.batch import Batch, collate
 from plgp.data.frames import GraspFrames
 from plgp.data.input_format import InputFormat
+from plgp.data.joined import JoinedDataSets
 from plgp.data.sampler import EpochSampler
 from plgp.data.trained_view import TrainedView
 from plgp.targets import LabelBatch, rasterise
-from sim.depth_noise import DepthNoise
+from sim.depth_noise.mixed import mix_presets
+from sim.depth_noise.model import Noise, describe_noise
 from sim.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ class PLGPDataModule(lightning.LightningDataModule):
 
     Args:
         folder: Folder of the data set.
+        also: Folders of further data sets, finished ones, whose images are mixed with its images: real beside
+            simulated, one kind of objects beside another. Each is split by itself; the network's world is the first's.
         recipe: Recipe of the data set, which is generated where it is missing; None takes the folder as it is.
         generate_workers: Number of processes that generate.
         modality: "depth", "rgb" or "rgbd".
@@ -65,6 +69,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         flip: Probability of a horizontal flip.
         jitter: Colour jitter of RGB; see ``AugmentationSettings``.
         fresh_noise: Noise drawn anew in each epoch over the clean depth, in place of ``depth_key``'s images.
+        depth_noise: Preset of conf/depth_noise, or several of which each image draws one, anew in each epoch, over the
+            clean depth. None leaves it to ``fresh_noise``.
         bins: Number of angle bins, K.
         max_opening: L4, the unit of the width targets, metres; None is that of the data set's gripper, and no other
             fits.
@@ -84,7 +90,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         InputError: A setting is out of range.
     """
 
-    source: DataSet | None
+    source: DataSet | JoinedDataSets | None
     _trained_view: TrainedView
 
     def __init__(
@@ -93,6 +99,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         recipe: DataSetRecipe | None = None,
         generate_workers: int = 1,
         *,
+        also: Sequence[str | Path] = (),
         modality: str = "depth",
         depth_scale: float = 1.0,
         depth_key: str = "depth_noisy",
@@ -102,7 +109,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         rotate_deg: float = 30.0,
         flip: float = 0.5,
         jitter: float = 0.0,
-        fresh_noise: DepthNoise | None = None,
+        fresh_noise: Noise | None = None,
+        depth_noise: str | Sequence[str] | None = None,
         bins: int = 18,
         max_opening: float | None = None,
         enhance: bool = True,
@@ -127,11 +135,14 @@ class PLGPDataModule(lightning.LightningDataModule):
         self.settings = AugmentationSettings(
             crop=crop, translate_px=translate_px, rotate_deg=float(rotate_deg), flip=flip, jitter=float(jitter)
         )
-        self.fresh_noise = fresh_noise
+        if depth_noise is not None and fresh_noise is not None:
+            raise InputError("data.depth_noise and data.fresh_noise are both set; leave one of them null")
+        self.fresh_noise = fresh_noise if depth_noise is None else mix_presets(depth_noise)
         self.depth_key, self.bins, self.max_opening = depth_key, bins, max_opening
         self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.samples_per_epoch, self.val_samples = samples_per_epoch, val_samples
+        self.also = tuple(Path(folder) for folder in also)
         self.overfit, self.splits, self.source = overfit, tuple(splits), None
 
     def prepare_data(self) -> None:
@@ -154,6 +165,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         """
         if self.source is None:
             self.source = DataSet(self.folder)
+            if self.also:
+                self.source = JoinedDataSets([self.source, *map(DataSet, self.also)])
             key = self.depth_key if self.fresh_noise is None else "depth"
             view = TrainedView.of_data_set(self.source.manifest, self.input_format, depth_key=key)
             if "angles" not in self.source.manifest.recipe.get("labels", {}):
@@ -161,7 +174,7 @@ class PLGPDataModule(lightning.LightningDataModule):
             if view.bins != self.bins:
                 raise InputError(f"data set '{self.folder}' has labels of {view.bins} angles, bins is {self.bins}")
             if self.fresh_noise is not None:
-                view = replace(view, depth_noise=asdict(self.fresh_noise))
+                view = replace(view, depth_noise=describe_noise(self.fresh_noise))
             self._trained_view, opening = view, view.gripper.max_opening
             if self.max_opening is not None and abs(self.max_opening - opening) > 1e-6:
                 raise InputError(

@@ -8,13 +8,14 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from plgp.data.augmentation import Augmentation, GraspArrays, LabelledImage
 from plgp.data.batch import Sample
 from plgp.data.input_format import InputFormat
 from plgp.data.sampler import REPEATED, Key
-from sim.depth_noise import DepthNoise
+from sim.depth_noise.model import Noise, noise_for_camera
 
 
 class FrameSource(Protocol):
@@ -43,7 +44,7 @@ class GraspFrames(Dataset[Sample]):
     input_format: InputFormat
     seed: int = 0
     depth_key: str = "depth_noisy"
-    fresh_noise: DepthNoise | None = None
+    fresh_noise: Noise | None = None
 
     def __getitem__(self, key: Key) -> Sample:
         """Returns the sample of image ``index`` as epoch ``epoch`` sees it; a repeated one has the index -1."""
@@ -60,7 +61,8 @@ class GraspFrames(Dataset[Sample]):
         )
         depth = read[depth_key] if use_depth else None
         if depth is not None and self.fresh_noise is not None:
-            depth = self.fresh_noise(depth, np.random.default_rng([self.seed, epoch, index]))
+            noise = noise_for_camera(self.fresh_noise, float(read["intrinsics"][0, 0]))
+            depth = noise(depth, np.random.default_rng([self.seed, epoch, index]))
         labelled = LabelledImage(read["rgb"] if use_rgb else None, depth, read["instance_mask"], grasps)
         draw = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
         labelled = self.augmentation(labelled, draw)
@@ -68,5 +70,19 @@ class GraspFrames(Dataset[Sample]):
         assert mask is not None
         image = torch.from_numpy(self.input_format(labelled.rgb, labelled.depth))
         shown = REPEATED if key[0] == REPEATED else index
-        scale = float(read["intrinsics"][0, 0] / np.linalg.norm(read["pose"][:3, 3]))
+        scale = _pixels_per_metre(read["intrinsics"], read["pose"], depth)
         return Sample(image, labelled.grasps, torch.from_numpy(np.ascontiguousarray(mask)), shown, scale)
+
+
+def _pixels_per_metre(
+    intrinsics: NDArray[np.float64], pose: NDArray[np.float64], depth: NDArray[np.floating] | None
+) -> float:
+    """Returns the pixels that a metre takes at the world's origin.
+
+    Imported images without a pose have the identity, which puts the camera at the origin: the median depth counts
+    there. Without depth the scale is NaN.
+    """
+    distance = float(np.linalg.norm(pose[:3, 3]))
+    if not distance > 0 and depth is not None and (depth > 0).any():
+        distance = float(np.median(depth[depth > 0]))
+    return float(intrinsics[0, 0]) / distance if distance > 0 else float("nan")

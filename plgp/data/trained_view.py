@@ -15,8 +15,11 @@ import numpy as np
 from labeler.dataset.manifest import Manifest, parse
 from plgp.data.input_format import InputFormat
 from sim.camera import PinholeCamera
+from sim.depth_image.main_plane import MainPlane
+from sim.depth_image.overhead_view import OverheadView, overhead_view
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
+from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.view import Observation
 
@@ -26,6 +29,7 @@ Matrix = tuple[tuple[float, ...], ...]
 _NEAR, _FAR = 0.7, 1.3
 # Same input but for the float32 that a configuration passes through.
 _TOLERANCE = 1e-6
+_LARGEST = 2  # times the trained image's sides up to which an image brought to the view may grow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,11 +150,27 @@ class TrainedView:
         except (InputError, TypeError, ValueError, KeyError) as error:
             raise InputError(f"checkpoint '{source}' holds no sound trained view ({error}); train it again") from None
 
+    def to_view(self, seen: Observation, plane: MainPlane) -> OverheadView:
+        """Returns an image as a camera of the training would have seen it: from straight above, at the trained height.
+
+        Args:
+            seen: The image, of any camera.
+            plane: The plane that things stand on, in the camera's frame.
+        """
+        most = (_LARGEST * self.height, _LARGEST * self.width)
+        return overhead_view(seen, plane, height=self.camera_height, focal=self.intrinsics[0][0], most=most)
+
+    def from_view(self, grasps: GraspPoses, view: OverheadView) -> GraspPoses:
+        """Returns grasps of the trained view in the frame of the camera whose image ``to_view`` was given."""
+        return grasps.transform(view.pose, "camera")
+
     def differences(self, other: TrainedView) -> list[str]:
         """Returns one clause for each thing that must not differ between training and use: input, bins, gripper."""
         pairs = [("bins", self.bins, other.bins)]
         pairs += [(f.name, *_both(self, other, "input_format", f.name)) for f in fields(InputFormat)]
-        pairs += [(f"gripper.{f.name}", *_both(self, other, "gripper", f.name)) for f in fields(GripperGeometry)]
+        pairs += [
+            (f"gripper.{f.name}", *_both(self, other, "gripper", f.name)) for f in fields(GripperGeometry) if f.compare
+        ]
         return [f"{name} {ours} and {theirs}" for name, ours, theirs in pairs if not _same(ours, theirs)]
 
     def unlike(self, seen: Observation) -> str:

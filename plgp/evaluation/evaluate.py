@@ -24,8 +24,12 @@ from sim.errors import InputError
 from sim.files import checksum
 from sim.identity.code import SHIPPED
 from sim.interchange.observation_files import write_observation
+from sim.judge.agreement import describe_agreement
+from sim.judge.mujoco_world import load_mujoco
+from sim.judge.second_attempts import judge_attempts
 from sim.scene import SceneState
 
+PHYSICS = ("bullet", "mujoco")
 DESCRIPTIONS = "policies.yaml"  # beside the results: what each policy was
 
 
@@ -35,7 +39,8 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     Args:
         chosen: The settings of conf/benchmark.yaml, or those of conf/final_benchmark.
         output: Folder for a Parquet file a policy, category and scene, ``policies.yaml``, ``attempts.csv``,
-            ``summary.csv``, ``reasons.csv``, ``comparison.csv``, ``frictions.png`` and pictures.
+            ``summary.csv``, ``reasons.csv``, ``comparison.csv``, ``agreement.csv`` with ``physics=mujoco``,
+            ``frictions.png`` and pictures.
             What is finished there is not measured again.
 
     Returns:
@@ -48,6 +53,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     policies = _policies(chosen.policies)
     if chosen.compare is not None and chosen.compare not in policies:
         raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(policies)})")
+    _check_physics(chosen)
     rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
     scenes = _scenes(chosen)
     _describe({name: policy for name, (policy, _) in policies.items()}, folder / DESCRIPTIONS)
@@ -79,8 +85,27 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
         differences.to_csv(folder / "comparison.csv", index=False)
         print_comparison(differences)
     plot_frictions(attempts, folder / "frictions.png")
+    if chosen.get("physics", PHYSICS[0]) == "mujoco":
+        _judge(attempts, scenes, rules, workers=chosen.workers, folder=folder)
     _draw_all(chosen, {name: p for name, (p, _) in policies.items()}, scenes, attempts, rules, folder)
     return summary
+
+
+def _check_physics(chosen: DictConfig) -> None:
+    """Raises InputError for an engine that is not known or not installed, before anything is measured."""
+    physics = chosen.get("physics", PHYSICS[0])
+    if physics not in PHYSICS:
+        raise InputError(f"physics is '{physics}'; choose {' or '.join(PHYSICS)}")
+    if physics == "mujoco":
+        load_mujoco()
+
+
+def _judge(attempts: pd.DataFrame, scenes: SceneSet, rules: BenchmarkSettings, *, workers: int, folder: Path) -> None:
+    """Executes the ranked grasps in MuJoCo as well; prints and writes where the two engines agree."""
+    judged = judge_attempts(attempts, scenes, rules, workers=workers, folder=folder / "mujoco")
+    judged.to_csv(folder / "agreement.csv", index=False)
+    for policy, rows in judged.groupby("policy", sort=False):
+        print(describe_agreement(rows, f"{policy}'s ranked grasps"))
 
 
 def write_observations(chosen: DictConfig, folder: str | Path) -> int:
@@ -114,6 +139,9 @@ def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
         if "path" in plain and plain["path"] is None:
             print(f"policy '{name}' needs a network: left out (give checkpoint=FILE)")
             continue
+        missing = [f"policies.{name}.{setting}" for setting, value in plain.items() if value == "???"]
+        if missing:
+            raise InputError(f"{missing[0]} is not given; say {missing[0]}=...")
         if plain.get("path") == "pretrained":
             plain["path"] = str(pretrained_checkpoint())
         policy = instantiate(plain, _convert_="all")

@@ -131,7 +131,8 @@ def check_measured(
         policy, category, number = str(key[0]), str(key[1]), int(key[2])
         if category not in scenes or number >= len(scenes[category]):
             raise InputError(
-                f"there is no scene {number} of '{category}' in the scene set; give the run's, scenes=FILE"
+                f"there is no scene {number} of '{category}' in the scene set; "
+                "give the run's: scene_set=plgp-320, or a file"
             )
         known = scene_identity("", scenes[category][number], frictions=[], settings=settings)
         where = SceneKey(policy, category, number)
@@ -139,7 +140,8 @@ def check_measured(
             read_scene(folder, where, {"scene": known["scene"]})
         except InputError as error:
             raise InputError(
-                f"'{policy}' was measured in another scene {number} of '{category}'; give the run's set, scenes=FILE"
+                f"'{policy}' was measured in another scene {number} of '{category}'; "
+                "give the run's set: scene_set=plgp-320, or a file"
             ) from error
         try:
             read_scene(folder, where, {"rules": known["rules"]})

@@ -151,7 +151,7 @@ def write_failures(
         policies: Names of the policies; none for all that were measured.
         per_reason: Number of examples of each policy and reason.
         protocol: Protocol whose attempts are examined, "rank" or "clear"; endings are counted of both.
-        scenes: The scenes that were measured; None for plgp-320.
+        scenes: The scenes that were measured; None for plgp-320-v2.
         settings: Settings of the run; None for ``BenchmarkSettings()``.
         seed: Seed of the choice of examples.
 
@@ -159,7 +159,7 @@ def write_failures(
         InputError: Nothing was measured there, or not this policy, or in other scenes.
     """
     attempts, settings, limits = read_attempts(results), settings or BenchmarkSettings(), Tolerances()
-    scenes = scenes or load_scene_set("plgp-320")
+    scenes = scenes or load_scene_set("plgp-320-v2")
     measured = list(dict.fromkeys(attempts.policy))
     for policy in policies:
         if policy not in measured:

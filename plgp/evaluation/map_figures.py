@@ -120,7 +120,7 @@ def draw_view(
     """
     box = shown_box(allowed, view.depth.shape)
     figure, grid = _grid(box)
-    background = view.rgb if view.rgb is not None else _grey(view.depth)
+    background = view.rgb if view.rgb is not None else depth_picture(view.depth)
     _image(grid[0, 0], background, "RGB" if view.rgb is not None else "depth as grey (no RGB)", box=box)
     limits = _limits(view.depth[box.part])
     _depth(figure, grid[0, 1], view.depth, title="depth, m", limits=limits, box=box)
@@ -184,7 +184,7 @@ def prediction_figure(
     """Returns the figure of ``draw_prediction``, whose arguments these are."""
     box, inside = shown_box(allowed, seen.depth.shape), _area(allowed, seen.depth.shape)
     figure, grid = _grid(box)
-    background = _grey(seen.depth) if seen.rgb is None else seen.rgb
+    background = depth_picture(seen.depth) if seen.rgb is None else seen.rgb
     quality = np.where(inside, maps.quality[0, 0].float().cpu().numpy(), np.nan)
     angles = maps.angle[0].float().cpu().numpy()
     best = angles.argmax(axis=0)
@@ -235,7 +235,7 @@ def attempt_picture(seen: Observation, grasp: GraspPoses, *, success: bool, side
     pixels = points @ seen.camera.intrinsics.T
     middle, *ends = (pixels[:, :2] / pixels[:, 2:]).tolist()  # columns first, then rows
     left, top = round(middle[0]) - side // 2, round(middle[1]) - side // 2
-    background = _grey(seen.depth) if seen.rgb is None else seen.rgb
+    background = depth_picture(seen.depth) if seen.rgb is None else seen.rgb
     picture = Image.fromarray(background).crop((left, top, left + side, top + side))
     pen, colour = ImageDraw.Draw(picture), "lime" if success else "red"
     line = [(x - left, y - top) for x, y in ends]
@@ -294,7 +294,8 @@ def _span(values: NDArray[np.floating]) -> tuple[float, float]:
     return (low, high) if high > low else (low, low + 1e-3)
 
 
-def _grey(depth: NDArray[np.floating]) -> NDArray[np.uint8]:
+def depth_picture(depth: NDArray[np.floating]) -> NDArray[np.uint8]:
+    """Returns a depth image (H, W), metres, as a grey picture (H, W, 3): near is bright, missing is black."""
     low, high = _limits(depth)
     level = np.clip((high - depth) / (high - low), 0, 1) * 255 * (depth > 0)
     return np.repeat(level.astype(np.uint8)[..., None], 3, axis=2)

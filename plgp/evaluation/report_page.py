@@ -71,7 +71,7 @@ code { background: #f2f2f2; padding: 0 3px }
 def learning_curves(runs: Sequence[Run]) -> Figure:
     """Returns losses, validation metrics and the benchmark's AP over the training steps, a line a run."""
     shown = [(c, t, log) for c, t, log in _PANELS if any(c in r.curves and r.curves[c].notna().any() for r in runs)]
-    columns = min(3, max(1, len(shown)))
+    columns, labels = min(3, max(1, len(shown))), captions(runs)
     lines = -(-max(1, len(shown)) // columns)
     legend = 0.24 * -(-len(runs) // 3) + 0.2
     figure, grid = panels(lines, columns, (12, 2.9 * lines + legend))
@@ -79,7 +79,7 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
         axes.axis("off")
     for axes, (column, title, logarithmic) in zip(grid.flat, shown, strict=False):
         for number, run in enumerate(runs):
-            _draw_curve(axes, run, column, number)
+            _draw_curve(axes, run, column, number=number, label=labels[number])
         axes.set_title(title, fontsize=10)
         axes.set_xlabel("training step", fontsize=9)
         if logarithmic:
@@ -91,13 +91,31 @@ def learning_curves(runs: Sequence[Run]) -> Figure:
     return figure
 
 
-def _draw_curve(axes: Axes, run: Run, column: str, number: int) -> None:
+def captions(runs: Sequence[Run]) -> list[str]:
+    """Returns a caption for each run; those of one name, network, input and seed are told apart.
+
+    Recipes count first, then folders, then numbers.
+    """
+    plain = [f"{run.name}, {run.network} {run.modality}, seed {run.seed}" for run in runs]
+    with_recipe = [
+        f"{text}, {run.recipe()}" if run.recipe() and plain.count(text) > 1 else text
+        for text, run in zip(plain, runs, strict=True)
+    ]
+    found = [
+        f"{text} ({run.folder.name})" if with_recipe.count(text) > 1 else text
+        for text, run in zip(with_recipe, runs, strict=True)
+    ]
+    return [
+        f"{text} no. {found[: i + 1].count(text)}" if found.count(text) > 1 else text for i, text in enumerate(found)
+    ]
+
+
+def _draw_curve(axes: Axes, run: Run, column: str, *, number: int, label: str) -> None:
     if column not in run.curves:
         return
     rows = run.curves[["step", column]].dropna().drop_duplicates("step", keep="last")
     style = _STYLES[number // len(COLOURS) % len(_STYLES)]
     marker = "o" if len(rows) < 30 else ""
-    label = f"{run.name}, {run.network} {run.modality}, seed {run.seed}"
     colour = COLOURS[number % len(COLOURS)]
     axes.plot(rows.step, rows[column], style, color=colour, marker=marker, markersize=3, linewidth=1.3, label=label)
 
@@ -144,8 +162,9 @@ def write_page(found: Gathered, sections: Sequence[Section], path: Path, *, pict
         render_picture(_embedded(friction_figure(r.summary)), f"{r.folder}: bands are 95 % intervals over scenes.")
         for r in found.results
     ]
-    shown = [(run, p, _picture(p)) for run in found.runs for p in predictions(run)] if pictures else []
-    seen = [render_picture(source, f"{r.name}, seed {r.seed}: {p.name}") for r, p, source in shown if source]
+    named = zip(found.runs, captions(found.runs), strict=True)
+    shown = [(name, p, _picture(p)) for run, name in named for p in predictions(run)] if pictures else []
+    seen = [render_picture(source, f"{name}: {p.name}") for name, p, source in shown if source]
     body = render(
         _BODY,
         sections=sections,

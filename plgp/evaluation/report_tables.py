@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+from omegaconf import OmegaConf
 
 from plgp import costs
 from plgp.evaluation.paper_tables import CATEGORIES, METRICS, TABLE_II, TABLE_IV, Scores
-from plgp.evaluation.runs import TRAINED, Gathered, Results
+from plgp.evaluation.runs import TRAINED, Gathered, Results, Run
 
 MODALITIES = {"depth": "depth", "rgb": "RGB", "rgbd": "RGB-D"}
 
@@ -300,6 +301,13 @@ def table_of_other_scenes(found: Gathered) -> Section:
     return Section("other_scenes", "Other scenes", note, heads, rows, pd.DataFrame(data))
 
 
+def _few_scenes(run: Run) -> str:
+    """Returns " (1 scene, no interval)" where the validation's benchmark has a single scene, else ""."""
+    chosen = OmegaConf.select(run.config, "callbacks.benchmark")
+    single = chosen is not None and chosen.get("scenes") == 1 and chosen.get("scene_set") is None
+    return " (1 scene, no interval)" if single else ""
+
+
 def table_of_runs(found: Gathered) -> Section:
     """Returns the trainings, a row a run: what was trained, how, and how well it did in validation."""
     heads = ["run", "network", "input", "recipe", "seed", "epochs", "batch", "validation AP", "folder"]
@@ -314,13 +322,13 @@ def table_of_runs(found: Gathered) -> Section:
             str(run.seed),
             str(run.epochs),
             str(run.config.data.get("batch_size", "-")),
-            "-" if best is None else f"{best.AP:.1f}",
+            "-" if best is None else f"{best.AP:.1f}{_few_scenes(run)}",
             str(run.folder),
         ]
         rows.append(row)
         data.append(dict(zip(heads, row, strict=True)))
     note = (
         "Recipe: targets and loss, the paper's with enhancement and focal loss unless it says otherwise. "
-        "Validation AP: of the benchmark at epoch ends, best epoch."
+        "Validation AP: of the benchmark at epoch ends, best epoch; no interval is known of a single scene."
     )
     return Section("runs", "Trainings", note, heads, rows, pd.DataFrame(data))

@@ -73,6 +73,25 @@ class GraspNetwork(nn.Module):
         self._check(x)
         return GraspMaps.split(self.features(x))
 
+    def forward_window(self, x: Tensor, window: tuple[slice, slice]) -> GraspMaps:
+        """Returns the logit maps of some rows and columns, (B, 1, h, w), (B, K, h, w), (B, K, h, w).
+
+        They are those of ``forward`` there. What only other pixels need may be left out.
+
+        Args:
+            x: (B, C, H, W) floating, normalised as in training.
+            window: Rows and columns, from start to stop, inside the image.
+
+        Raises:
+            InputError: As ``forward``.
+        """
+        self._check(x)
+        return GraspMaps.split(self.window_features(x, window))
+
+    def window_features(self, x: Tensor, window: tuple[slice, slice]) -> Tensor:
+        """Returns ``features`` of some rows and columns; a network that can save work there does."""
+        return self.features(x)[..., *window]
+
     def _check(self, x: Tensor) -> None:
         name = type(self).__name__
         if x.ndim != 4 or x.shape[1] != self.channels:

@@ -24,30 +24,32 @@ class GGCNN2(GraspNetwork):
     traffic is a third.
     """
 
-    def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None) -> None:
+    def __init__(self, channels: int = 1, bins: int = 18, prior: float | None = None, *, width: int = 1) -> None:
         """Builds the network with Xavier weights and zero biases.
 
         Args:
             channels: Number of input channels: 1 depth, 3 RGB, 4 RGB-D.
             bins: Number of angle bins, K.
             prior: Probability that all maps start at; see ``set_prior``. None is the paper's.
+            width: Factor on the number of filters of every convolution but the heads'; 1 is the published network.
         """
         super().__init__(channels, bins, stride=4)
+        few, many = 16 * width, 32 * width
         self.trunk = nn.Sequential(
-            *_convolution(channels, 16, 11),
-            *_convolution(16, 16, 5),
+            *_convolution(channels, few, 11),
+            *_convolution(few, few, 5),
             nn.MaxPool2d(2),
-            *_convolution(16, 16, 5),
-            *_convolution(16, 16, 5),
+            *_convolution(few, few, 5),
+            *_convolution(few, few, 5),
             nn.MaxPool2d(2),
-            *_convolution(16, 32, 5, dilation=2),
-            *_convolution(32, 32, 5, dilation=4),
+            *_convolution(few, many, 5, dilation=2),
+            *_convolution(many, many, 5, dilation=4),
             _upsample(),
-            *_convolution(32, 32, 3),
+            *_convolution(many, many, 3),
             _upsample(),
-            *_convolution(32, 32, 3),
+            *_convolution(many, many, 3),
         )
-        self.heads = nn.Conv2d(32, 1 + 2 * bins, 1)
+        self.heads = nn.Conv2d(many, 1 + 2 * bins, 1)
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 nn.init.xavier_uniform_(layer.weight)
@@ -60,4 +62,14 @@ class GGCNN2(GraspNetwork):
     def features(self, x: Tensor) -> Tensor:
         """Returns (B, 1 + 2K, H, W) logits."""
         logits: Tensor = self.heads(self.trunk(x))
+        return logits
+
+    def window_features(self, x: Tensor, window: tuple[slice, slice]) -> Tensor:
+        """Returns ``features`` of some rows and columns: the last convolutions, half of the work, run only there."""
+        coarse = self.trunk[:-2](x)
+        # The last convolution looks one pixel around; beyond the image it sees zeros, as in the whole.
+        wide = [slice(max(0, part.start - 1), part.stop + 1) for part in window]
+        inner = [slice(part.start - w.start, part.stop - w.start) for part, w in zip(window, wide, strict=True)]
+        fine = self.trunk[-2:](coarse[..., *wide].contiguous(memory_format=torch.channels_last))
+        logits: Tensor = self.heads(fine[..., *inner].contiguous(memory_format=torch.channels_last))
         return logits

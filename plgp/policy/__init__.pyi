@@ -1,8 +1,10 @@
 from .decoder import decode as decode
-from .network import ConstantPolicy as ConstantPolicy
-from .network import MapPolicy as MapPolicy
+from .map_policy import ConstantPolicy as ConstantPolicy
+from .map_policy import MapPolicy as MapPolicy
 from .network import NetworkPolicy as NetworkPolicy
 from .network import pretrained_checkpoint as pretrained_checkpoint
 from .settings import DecoderSettings as DecoderSettings
+from .settings import ViewSettings as ViewSettings
 from .trained_view import TrainedView as TrainedView
+from .viewed import ViewedGrasps as ViewedGrasps
 from .workspace import Workspace as Workspace

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.camera import PinholeCamera
 from sim.compiled import compiled
-from sim.depth_edges import fill_nearest, surface_slope
+from sim.depth_image.edges import fill_nearest, surface_slope
 from sim.gripper import GripperGeometry
 
 SMOOTHING_PX = 1.5  # standard deviation of the Gaussian over the depth, as antipodal sampling takes it

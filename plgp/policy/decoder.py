@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import fields, replace
-from typing import NamedTuple
-
 import numpy as np
 from numpy.typing import NDArray
 
-from plgp.policy.candidates import Candidates
-from plgp.policy.peaks import best_peaks, shuffle
+from plgp.policy.candidates import Candidates, Places
 from plgp.policy.settings import DecoderSettings
 from plgp.targets import GraspMaps
 from sim.camera import PinholeCamera
+from sim.compiled import compiled
 from sim.grasp import PixelGrasps
 from sim.gripper import GripperGeometry
 
 _WIDENINGS = (0.02, 0.04, 0.06, 0.08)  # metres
-_FIRST, _MOST = 32, 256  # candidates that are tried at once, doubled from batch to batch
-
-
-class _Way(NamedTuple):
-    """A way of going down for a grasp that is tried.
-
-    Attributes:
-        widening: Opening beyond the usual one, metres.
-        close: Whether the fingers pass closer: without margin beside them and with ``close_depth_margin`` below.
-        factor: Factor on the score: the way is less sure.
-    """
-
-    widening: float
-    close: bool
-    factor: float
+_LOOKS = 128  # candidates that get a quick look at once
+_FIRST, _MOST = 8, 32  # candidates that are tried at once, doubled from batch to batch
 
 
 def decode(
@@ -46,6 +29,7 @@ def decode(
     allowed: NDArray[np.bool_] | None = None,
     logits: bool = False,
     weight: NDArray[np.float32] | None = None,
+    corner: tuple[int, int] = (0, 0),
 ) -> PixelGrasps:
     """Returns up to ``count`` executable grasps, best first; a shorter list is the beginning of a longer one.
 
@@ -70,125 +54,166 @@ def decode(
         logits: Whether the maps are a network's logits, not probabilities: the sigmoid is then taken only of
             those values that are needed, a few of each pixel's 37.
         weight: (H, W) float32 in [0, 1], factor on the pixels' scores; None is 1.
+        corner: Row and column of the maps' first pixel in the image, where they show only a part of it. Grasps may
+            lie only there.
 
     Returns:
         The grasps; their quality is the score by which they were chosen, and falls along the list.
     """
     settings = settings or DecoderSettings()
-    search = Candidates(maps, depth, camera, gripper=gripper, settings=settings, allowed=allowed, logits=logits)
+    usable = depth > 0 if allowed is None else (depth > 0) & allowed
+    if not usable.any():
+        return PixelGrasps(*np.zeros((6, 0)))
+    candidates = Candidates(
+        maps, depth, camera, gripper=gripper, settings=settings, usable=usable, logits=logits, corner=corner
+    )
     if weight is not None:
-        search.score *= weight[search.inner]
-    ways = [_Way(0.0, False, 1.0), *(_Way(w, False, 0.7) for w in _WIDENINGS if w < gripper.max_opening)]
-    ranking = _Ranking(settings)
-    if not search.score.any():
-        return ranking.grasps()
-    queue = _Queue(search, [*ways, _Way(0.0, True, 0.3)])
-    batch = _FIRST
-    while len(ranking.chosen) < count:
-        if ranking.best_value() >= queue.bound() and ranking.best_value() > 0:
-            ranking.choose()
-        elif queue.bound() > 0:
-            ranking.add(*queue.try_next(batch))
-            batch = min(2 * batch, _MOST)
-        else:
-            break
-    return ranking.grasps()
+        candidates.score *= weight[candidates.inner]
+    search = _Search(candidates)
+    while len(search.chosen) < count and search.advance():
+        pass
+    return search.grasps()
 
 
-class _Queue:
-    """Candidates in the order of the most that their score can be; each is tried in one way after the other."""
-
-    def __init__(self, search: Candidates, ways: Sequence[_Way]) -> None:
-        self.search, self.ways = search, ways
-        score, settings = search.score, search.settings
-        # The local maxima come first: beside one, a grasp is as good as a repetition of it.
-        peaks = best_peaks(score, 1, settings.pool)
-        others = best_peaks(score, 0, settings.pool)
-        others = others[~np.isin(others, peaks)][: settings.pool // 4]
-        pixels = np.concatenate([peaks, others])
-        share = np.where(np.arange(len(pixels)) < len(peaks), 1.0, settings.repeat) * search.straightness(pixels)
-        self.pixel, self.way = np.tile(pixels, len(ways)), np.repeat(np.arange(len(ways)), len(pixels))
-        self.share = np.concatenate([share * way.factor for way in ways])
-        self.most = np.tile(score.ravel()[pixels], len(ways)) * self.share
-        self.order = np.lexsort((shuffle(self.pixel), -self.most))
-        self.done = np.zeros(score.size, dtype=bool)
-        self.next = 0
-
-    def bound(self) -> float:
-        """Returns the most that the score of any candidate can be that was not tried yet; 0 after the last."""
-        while self.next < len(self.order) and self.done[self.pixel[self.order[self.next]]]:
-            self.next += 1
-        return float(self.most[self.order[self.next]]) if self.next < len(self.order) else 0.0
-
-    def try_next(self, number: int) -> tuple[PixelGrasps, NDArray[np.float64]]:
-        """Returns the executable ones of the next candidates, and their scores.
-
-        Args:
-            number: Number of candidates that are tried.
-        """
-        some = self.order[self.next : self.next + number]
-        self.next += len(some)
-        found, scores = [], []
-        close = np.array([way.close for way in self.ways])[self.way[some]]
-        for entries, closely in ((some[~close], False), (some[close], True)):
-            # Of a pixel's ways in one batch, the surest that is executable counts: they are in that order.
-            entries = entries[~self.done[self.pixel[entries]]]
-            widening = np.array([way.widening for way in self.ways])[self.way[entries]]
-            grasps, kept = self.search.executable(self.pixel[entries], widening, closely)
-            entries = entries[kept]
-            first = np.sort(np.unique(self.pixel[entries], return_index=True)[1])
-            self.done[self.pixel[entries]] = True
-            found.append(grasps[first])
-            scores.append(grasps.quality[first] * self.share[entries[first]])
-        return _joined(found), np.concatenate(scores)
+_NEW, _BOUNDED, _TRIED = 0, 1, 2  # how much is known of a candidate
 
 
-class _Ranking:
-    """Executable grasps and those chosen of them, in order."""
+class _Ways:
+    """Ways of going down that are tried one after the other; all are arrays over the ways.
 
-    def __init__(self, settings: DecoderSettings) -> None:
-        self.settings = settings
-        self.tried = _joined([])
-        self.value = np.zeros(0)
+    Attributes:
+        widening: Opening beyond the usual one, metres.
+        margin: Space beside the fingers, metres; none where they pass closer.
+        below: Space under the fingers, metres.
+        least: Least depth, metres.
+        factor: Factor on the score: a later way is less sure. Two more follow the last, 0: there is no further way.
+    """
+
+    def __init__(self, settings: DecoderSettings, max_opening: float) -> None:
+        """Lists the ways: as predicted, opened wider, with fingers that pass closer."""
+        s, wider = settings, [w for w in _WIDENINGS if w < max_opening]
+        n = 1 + len(wider)
+        self.widening = np.array([0.0, *wider, 0.0])
+        self.margin = np.array([s.margin] * n + [0.0])
+        self.below = np.array([s.depth_margin] * n + [s.close_depth_margin])
+        self.least = np.maximum([s.min_depth] * n + [s.close_depth], 1e-6)
+        self.factor = np.array([1.0] + [0.7] * len(wider) + [0.3, 0.0, 0.0])
+
+
+class _Search:
+    """Candidates, each with the most that its score can be; what is unknown is found out for those on top only.
+
+    A candidate goes through three states for each way in which it is tried: new, bounded by a quick look at its edges
+    and at what lies under its fingers, tried by the whole depth rule. Where it cannot go down, the next way is on.
+    """
+
+    def __init__(self, candidates: Candidates) -> None:
+        """Collects the candidates; the best score comes first, and a fixed shuffle decides among equal ones."""
+        self.candidates, self.settings = candidates, candidates.settings
+        self.opening = candidates.gripper.max_opening
+        self.ways = _Ways(self.settings, self.opening)
+        pixels, peaks = candidates.pool()
+        self.row, self.col, self.angle, self.width = candidates.seats(pixels)
+        self.score = candidates.score.ravel()[pixels].astype(np.float64)
+        self.share = np.where(np.arange(len(pixels)) < peaks, 1.0, self.settings.repeat)
+        self.most = self.score * self.share  # or the score itself, of those that were tried
+        self.lowered, self.free = np.ones(len(pixels)), np.zeros(len(pixels))
+        self.visited = np.zeros(len(pixels), np.bool_)
+        self.state, self.way = np.zeros(len(pixels), np.int8), np.zeros(len(pixels), np.int64)
         self.chosen: list[int] = []
         self.qualities: list[float] = []
+        self.batch = _FIRST
 
-    def best_value(self) -> float:
-        """Returns the greatest score among those not chosen; 0 where there is none."""
-        return float(self.value.max(initial=0.0))
+    def advance(self) -> bool:
+        """Chooses the candidate on top, or finds out more of it and of those behind it; returns False at the end."""
+        if not self.most.any():
+            return False
+        top = int(self.most.argmax())
+        if self.state[top] == _TRIED:
+            self._choose(top)
+        elif self.state[top] == _BOUNDED:
+            some = self._top(_BOUNDED, self.batch)
+            self.batch = min(2 * self.batch, _MOST)
+            self._know(some, self.candidates.free_depths(self._places(some)), _TRIED)
+        else:
+            some = self._top(_NEW, _LOOKS)
+            places, first = self._places(some), self.way[some] == 0
+            if first.any():
+                self.share[some[first]] *= self.candidates.straightness(Places(*(a[first] for a in places)))
+            self._know(some, self.candidates.depth_bounds(places), _BOUNDED)
+        return True
 
-    def add(self, grasps: PixelGrasps, scores: NDArray[np.float64]) -> None:
-        """Takes more grasps; those near chosen ones are lowered at once."""
-        start = len(self.tried)
-        self.tried = _joined([self.tried, grasps])
-        self.value = np.concatenate([self.value, scores])
-        for index in self.chosen:
-            self._lower(index, start)
+    def _top(self, state: int, number: int) -> NDArray[np.int64]:
+        """Returns the best of those in a state, at most ``number``."""
+        some = np.flatnonzero((self.state == state) & (self.most > 0))
+        if len(some) > number:
+            some = some[np.argpartition(-self.most[some], number)[:number]]
+        return some
 
-    def choose(self) -> None:
-        """Takes the grasp of the greatest score; among equals, the first in the fixed shuffle."""
-        best = np.flatnonzero(self.value == self.value.max())
-        place = self.tried.row[best] * 65536 + self.tried.col[best]
-        index = int(best[np.argmin(shuffle(place))])
+    def _places(self, some: NDArray[np.int64]) -> Places:
+        """Returns candidates in the ways that are on."""
+        ways, way = self.ways, self.way[some]
+        width = np.clip(self.width[some] + self.settings.extra_opening + ways.widening[way], 0, self.opening)
+        at = self.row[some], self.col[some], self.angle[some], width
+        return Places(*at, ways.margin[way], ways.below[way], ways.least[way])
+
+    def _know(self, some: NDArray[np.int64], depth: NDArray[np.float64], state: int) -> None:
+        """Takes depths, or bounds of them, of candidates; those at -inf are in for the next way."""
+        stuck = np.isneginf(depth)
+        self.way[some] += stuck
+        self.state[some] = np.where(stuck, _NEW, state)
+        self.free[some] = depth
+        way = self.way[some]
+        factor, after = self.ways.factor[way], self.ways.factor[way + 1]
+        deep = np.where(stuck, 1.0, np.minimum(1, depth / self.settings.full_depth))
+        if state == _BOUNDED:  # the depth rule may yet refuse this way, and allow more in the next
+            deep = np.maximum(deep, after / np.maximum(factor, 1e-9))
+        self.most[some] = self.score[some] * deep * (self.share[some] * factor) * self.lowered[some]
+
+    def _choose(self, index: int) -> None:
+        """Takes a candidate, and lowers those near it."""
         self.chosen.append(index)
-        self.qualities.append(float(self.value[index]))
-        self.value[index] = 0.0
-        self._lower(index, 0)
-
-    def _lower(self, index: int, start: int) -> None:
-        """Lowers the scores from ``start`` on of grasps near a chosen one."""
-        all_, reach = self.tried, self.settings.suppression_px
-        near = (all_.row[start:] - all_.row[index]) ** 2 + (all_.col[start:] - all_.col[index]) ** 2 <= reach**2
-        turn = np.abs((all_.angle[start:] - all_.angle[index] + np.pi / 2) % np.pi - np.pi / 2)
-        self.value[start:][near & (turn < self.settings.spacing_angle)] *= self.settings.repeat
+        self.qualities.append(float(self.most[index]))
+        self.most[index] = 0.0
+        s, camera = self.settings, self.candidates.camera
+        row, col = self.row[index], self.col[index]
+        place = s.place * min(camera.intrinsics[0, 0], camera.intrinsics[1, 1]) / self.candidates.image[row, col]
+        near = float(s.suppression_px) ** 2, float(s.spacing_angle), float(s.repeat)
+        seats = self.row, self.col, self.angle
+        _lower_near(self.most, self.lowered, self.visited, index, seats, near, (float(place) ** 2, float(s.revisit)))
 
     def grasps(self) -> PixelGrasps:
         """Returns the chosen grasps, in order."""
-        return replace(self.tried[self.chosen], quality=np.array(self.qualities, np.float64))
+        some = np.array(self.chosen, np.int64)
+        places = self._places(some)
+        return PixelGrasps(
+            places.row, places.col, self.free[some], places.angle, places.width, np.array(self.qualities)
+        )
 
 
-def _joined(parts: Sequence[PixelGrasps]) -> PixelGrasps:
-    """Returns some grasps after others."""
-    return PixelGrasps(
-        *(np.concatenate([np.zeros(0), *(getattr(part, f.name) for part in parts)]) for f in fields(PixelGrasps))
-    )
+@compiled
+def _lower_near(
+    most: NDArray[np.float64],
+    lowered: NDArray[np.float64],
+    visited: NDArray[np.bool_],
+    index: int,
+    seats: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.float64]],
+    near: tuple[float, float, float],
+    place: tuple[float, float],
+) -> None:
+    """Lowers the scores of candidates near a chosen one.
+
+    ``near`` = (squared distance, angle, factor) counts each time, ``place`` = (squared distance, factor) the first.
+    """
+    rows, cols, angles = seats
+    for i in range(len(most)):
+        apart = (rows[i] - rows[index]) ** 2 + (cols[i] - cols[index]) ** 2
+        factor = 1.0
+        if apart <= place[0] and not visited[i]:
+            visited[i] = True
+            factor = place[1]
+        if apart <= near[0] and abs((angles[i] - angles[index] + np.pi / 2) % np.pi - np.pi / 2) < near[1]:
+            factor *= near[2]
+        if factor != 1:
+            most[i] *= factor
+            lowered[i] *= factor

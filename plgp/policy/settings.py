@@ -1,4 +1,4 @@
-"""How maps become grasps: the decoder's settings."""
+"""How maps become grasps, and which view of an image a network is shown: the settings of both."""
 
 from __future__ import annotations
 
@@ -7,6 +7,9 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from sim.errors import InputError
+
+VIEWS = ("auto", "trained", "as_is")
+APPROACHES = ("plane", "axis")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +22,9 @@ class DecoderSettings:
             differ by less than ``spacing_angle``.
         spacing_angle: That angle, radians.
         repeat: Factor on the score of a grasp for each one chosen before within that distance, in (0, 1].
+        place: Distance within which grasps count as at one place, metres.
+        revisit: Factor on the score of all other grasps at a place, once, when the first there is chosen, in (0, 1].
+            Below 1, distinct places come first where they are nearly as good.
         extra_opening: Opening beyond the predicted width, up to the gripper's L4. Wider openings, and then fingers that
             pass closer, are tried for grasps that are not executable so, at a lower score.
         min_depth: Least depth that a grasp must be able to go to.
@@ -36,6 +42,8 @@ class DecoderSettings:
     suppression_px: float = 4
     spacing_angle: float = 0.5
     repeat: float = 0.9
+    place: float = 0.03
+    revisit: float = 1.0
     extra_opening: float = 0.010
     min_depth: float = 0.005
     margin: float = 0.0025
@@ -51,8 +59,56 @@ class DecoderSettings:
         for f in fields(self):
             if not 0 <= getattr(self, f.name) < np.inf:
                 raise InputError(f"decoder.{f.name} is {getattr(self, f.name)}; give a number that is not negative")
-        for name in ("repeat", "full_depth", "edge_spread"):
+        for name in ("repeat", "revisit", "full_depth", "edge_spread"):
             if getattr(self, name) == 0:
                 raise InputError(f"decoder.{name} is 0; give a number above 0")
-        if self.repeat > 1:
-            raise InputError(f"decoder.repeat is {self.repeat}; give a factor up to 1")
+        for name in ("repeat", "revisit"):
+            if getattr(self, name) > 1:
+                raise InputError(f"decoder.{name} is {getattr(self, name)}; give a factor up to 1")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ViewSettings:
+    """Which view of a camera's image the network is shown, and where and how it then grasps.
+
+    The trained view is the image as a camera would have seen it that looks straight down at the main plane from the
+    height of the training (``plgp.policy.viewed``). What follows ``mode`` counts in that view only.
+
+    Attributes:
+        mode: "auto" shows the trained view where the camera's own differs from it enough to matter, "trained" always,
+            "as_is" never.
+        approach: "plane": the hand goes down onto the main plane, along its normal; "axis": along the camera's optical
+            axis.
+        nearer: Distance along the optical axis to the plane, over the trained height, from which on "auto" takes the
+            trained view.
+        farther: The same for cameras that are farther off.
+        tilt: Angle of the optical axis against the plane's normal from which on it does, radians.
+        least_height: Height over the main plane below which no grasp point may lie, metres: the plane itself is
+            nothing to grasp.
+        on_plane: Whether grasp points must lie over the main plane, as far as it is seen: walls and what stands beyond
+            a table are nothing to grasp.
+        least_share: Share of the seen pixels that a main plane must hold.
+        steepest: Tilt of the main plane beyond which too little is seen from above, radians.
+    """
+
+    mode: str = "auto"
+    approach: str = "plane"
+    nearer: float = 0.95
+    farther: float = 1.05
+    tilt: float = 0.9
+    least_height: float = 0.008
+    on_plane: bool = True
+    least_share: float = 0.1
+    steepest: float = 1.2
+
+    def __post_init__(self) -> None:
+        """Checks values; raises InputError."""
+        for name, choices in (("mode", VIEWS), ("approach", APPROACHES)):
+            if getattr(self, name) not in choices:
+                raise InputError(f"view.{name} is '{getattr(self, name)}'; choose one of {', '.join(choices)}")
+        for name in ("nearer", "farther", "tilt", "least_height", "least_share", "steepest"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < np.inf:
+                raise InputError(f"view.{name} is {value}; give a number that is not negative")
+        if not isinstance(self.on_plane, bool):
+            raise InputError(f"view.on_plane is {self.on_plane}; give true or false")

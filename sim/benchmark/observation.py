@@ -8,6 +8,7 @@ import numpy as np
 
 from sim.benchmark.protocol import BenchmarkSettings
 from sim.camera import ParallelCamera, PinholeCamera, overhead_pose
+from sim.depth_noise.model import noise_for_camera
 from sim.render.view import render_depth, render_view
 from sim.scene import SceneState
 from sim.view import Observation, SceneView
@@ -32,7 +33,8 @@ def observe(state: SceneState, settings: BenchmarkSettings, seed: Sequence[int])
     colours = np.random.default_rng(np.random.SeedSequence(list(seed), spawn_key=(0,)))
     depth, _, rgb = render_depth(state, camera, settings.appearance.draw(colours, len(state.models)))
     if settings.depth_noise is not None:
-        depth = settings.depth_noise(depth, np.random.default_rng(list(seed)))
+        noise = noise_for_camera(settings.depth_noise, float(camera.intrinsics[0, 0]))
+        depth = noise(depth, np.random.default_rng(list(seed)))
     return Observation(rgb, depth, camera)
 
 

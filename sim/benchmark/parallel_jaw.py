@@ -23,7 +23,8 @@ PALM, LEFT, RIGHT = 2, 3, 4
 _SQUEEZE_STEPS = 36  # time steps in which closed fingers build up their force
 
 
-def _link(name: str, mass: float, boxes: str = "") -> str:
+def link_part(name: str, mass: float, boxes: str = "") -> str:
+    """Returns the URDF of a link of a mass (kg) with its collision shapes."""
     inertia = mass * 1e-3  # kg m^2: of a body some 10 cm in size; the arm's motors outweigh it by far
     return (
         f'<link name="{name}"><inertial><mass value="{mass}"/>'
@@ -46,39 +47,146 @@ def _slide(name: str, links: tuple[str, str], axis: str, *, span: tuple[float, f
     )
 
 
+def closing_force(gripper: GripperGeometry, settings: AttemptSettings) -> float:
+    """Returns the force of each closing finger, newtons: the settings', or else the gripper's own."""
+    return gripper.force if settings.force is None else settings.force
+
+
+def slide_joints(links: tuple[str, str, str, str], *, force: float) -> list[str]:
+    """Returns the URDF joints of three slides along x, y and z, from the first of the links to the last."""
+    axes = ("1 0 0", "0 1 0", "0 0 1")
+    pairs = zip("xyz", links[:-1], links[1:], axes, strict=True)
+    return [_slide(name, (parent, child), axis, span=(-5, 5), force=force) for name, parent, child, axis in pairs]
+
+
+def hand_parts(gripper: GripperGeometry, settings: AttemptSettings) -> list[str]:
+    """Returns the URDF links and joints of a palm, whose frame is the grasp frame, and its two fingers."""
+    g = gripper
+    palm_size = (g.palm_width, g.palm_thickness, settings.palm_height)
+    palm = _box(palm_size, (0, 0, -g.finger_length - settings.palm_height / 2))
+    finger = (g.finger_thickness, g.finger_width, g.finger_length)
+    half, force = g.max_opening / 2, closing_force(gripper, settings)
+    return [
+        link_part("palm", settings.palm_mass, palm),
+        link_part("left", settings.finger_mass, _box(finger, (-g.finger_thickness / 2, 0, -g.finger_length / 2))),
+        link_part("right", settings.finger_mass, _box(finger, (g.finger_thickness / 2, 0, -g.finger_length / 2))),
+        _slide("left", ("palm", "left"), "-1 0 0", span=(0, half), force=force),
+        _slide("right", ("palm", "right"), "1 0 0", span=(0, half), force=force),
+    ]
+
+
 def gripper_urdf(gripper: GripperGeometry, settings: AttemptSettings) -> str:
     """Returns the gripper's URDF: three slides along the grasp's axes, a palm, two fingers.
 
     The root frame is the grasp frame: origin between the tips, x closing, z approach. A finger's
     joint is 0 when closed and half the opening when open.
     """
-    g = gripper
-    palm_size = (g.palm_width, g.palm_thickness, settings.palm_height)
-    palm = _box(palm_size, (0, 0, -g.finger_length - settings.palm_height / 2))
-    finger = (g.finger_thickness, g.finger_width, g.finger_length)
-    half = g.max_opening / 2
     parts = [
-        _link("base", settings.slide_mass),
-        _link("slide_x", settings.slide_mass),
-        _link("slide_y", settings.slide_mass),
-        _link("palm", settings.palm_mass, palm),
-        _link("left", settings.finger_mass, _box(finger, (-g.finger_thickness / 2, 0, -g.finger_length / 2))),
-        _link("right", settings.finger_mass, _box(finger, (g.finger_thickness / 2, 0, -g.finger_length / 2))),
-        _slide("x", ("base", "slide_x"), "1 0 0", span=(-5, 5), force=settings.arm_force),
-        _slide("y", ("slide_x", "slide_y"), "0 1 0", span=(-5, 5), force=settings.arm_force),
-        _slide("z", ("slide_y", "palm"), "0 0 1", span=(-5, 5), force=settings.arm_force),
-        _slide("left", ("palm", "left"), "-1 0 0", span=(0, half), force=settings.force),
-        _slide("right", ("palm", "right"), "1 0 0", span=(0, half), force=settings.force),
+        link_part("base", settings.slide_mass),
+        link_part("slide_x", settings.slide_mass),
+        link_part("slide_y", settings.slide_mass),
+        *slide_joints(("base", "slide_x", "slide_y", "palm"), force=settings.arm_force),
+        *hand_parts(gripper, settings),
     ]
     return f'<robot name="parallel_jaw">{"".join(parts)}</robot>'
 
 
 @lru_cache(maxsize=8)
-def _urdf_file(gripper: GripperGeometry, settings: AttemptSettings) -> Path:
+def _urdf_file(urdf: str) -> Path:
+    """Returns the file that holds a hand's URDF."""
     folder = Path(tempfile.mkdtemp(prefix="plgp-gripper-"))
     path = folder / "parallel_jaw.urdf"
-    path.write_text(gripper_urdf(gripper, settings))
+    path.write_text(urdf)
     return path
+
+
+class JawFingers:
+    """The fingers of a hand in one world: how they touch, close and hold, whatever moves the palm."""
+
+    def __init__(
+        self,
+        world: World,
+        body: int,
+        links: tuple[int, int, int],
+        *,
+        gripper: GripperGeometry,
+        settings: AttemptSettings,
+        friction: float | tuple[float, float],
+        opening: float,
+    ) -> None:
+        """Sets the fingers up on a body with the parts of ``hand_parts``.
+
+        Args:
+            world: The world in which they act.
+            body: PyBullet's number of the body.
+            links: PyBullet's numbers of palm, left and right finger.
+            gripper: Geometry of the gripper.
+            settings: Forces and speeds.
+            friction: Friction of the fingertips; one value, or (left, right).
+            opening: Opening between the inner finger faces, metres.
+        """
+        self.world, self.body, self.links, self.settings = world, body, links, settings
+        self._force = closing_force(gripper, settings)
+        self._set_friction(*(friction if isinstance(friction, tuple) else (friction, friction)))
+        self._couple_fingers()
+        half = float(np.clip(opening, 0, gripper.max_opening)) / 2
+        for joint in links[1:]:
+            pybullet.resetJointState(body, joint, half, physicsClientId=world.client)
+        self.half = half
+
+    def _set_friction(self, left: float, right: float) -> None:
+        """Gives the fingertips their friction, the palm the lesser of the two."""
+        # No other argument beside these: with linearDamping, changeDynamics drops the friction of a link.
+        palm, *tips = self.links
+        for link, value in ((tips[0], left), (tips[1], right), (palm, min(left, right))):
+            twist = 2 / 3 * self.settings.contact_radius * value if link != palm else 0.0
+            pybullet.changeDynamics(
+                self.body, link, lateralFriction=value, spinningFriction=twist, physicsClientId=self.world.client
+            )
+
+    def _couple_fingers(self) -> None:
+        """Holds both fingers at the same distance from the middle, as a real gripper's gear does."""
+        client = self.world.client
+        bodies = (self.body, self.links[1], self.body, self.links[2])
+        joint = (pybullet.JOINT_GEAR, [1, 0, 0], [0, 0, 0], [0, 0, 0])
+        gear = pybullet.createConstraint(*bodies, *joint, physicsClientId=client)
+        share, force = self.settings.coupling_share, self.settings.coupling_force
+        pybullet.changeConstraint(gear, gearRatio=-1, maxForce=force, erp=share, physicsClientId=client)
+
+    def hold(self, target: float | None, *, force: float | None = None) -> None:
+        """Holds the fingers at ``target`` metres each, or closes them where it is None.
+
+        Args:
+            target: Distance of each finger from the middle, metres.
+            force: Force of each finger, newtons; None for the settings' or the gripper's own.
+        """
+        mode, aim = pybullet.POSITION_CONTROL, {"targetPosition": target}
+        if target is None:
+            mode, aim = pybullet.VELOCITY_CONTROL, {"targetVelocity": -self.settings.closing_speed}
+        strength = self._force if force is None else force
+        for joint in self.links[1:]:
+            pybullet.setJointMotorControl2(
+                self.body, joint, mode, **aim, force=strength, physicsClientId=self.world.client
+            )
+
+    def reach(self) -> float:
+        """Returns the left finger's distance from the middle, metres."""
+        state = pybullet.getJointState(self.body, self.links[1], physicsClientId=self.world.client)
+        return float(state[0])
+
+    def closing_steps(self) -> int:
+        """Returns the time steps of a closing: the settings' number, or more where the fingers stand farther apart."""
+        way = round(self.reach() / self.settings.closing_speed / self.world.settings.time_step)
+        return max(self.settings.close_steps, way + _SQUEEZE_STEPS)
+
+    def held(self) -> list[int]:
+        """Returns the indices of the objects that both fingers touch."""
+        touched = []
+        for finger in self.links[1:]:
+            points = pybullet.getContactPoints(bodyA=self.body, linkIndexA=finger, physicsClientId=self.world.client)
+            # A contact within reach but without force is no touch.
+            touched.append({p[2] for p in points if p[9] > 1e-6})
+        return [i for i, body in enumerate(self.world.objects) if body in touched[0] & touched[1]]
 
 
 class ParallelJaw:
@@ -116,48 +224,24 @@ class ParallelJaw:
         start[:3, 3] -= settings.pre_grasp * pose[:3, 2]
         position, quaternion = matrix_to_pose(start)
         self.body: int = pybullet.loadURDF(
-            str(_urdf_file(gripper, settings)),
+            str(_urdf_file(gripper_urdf(gripper, settings))),
             position,
             quaternion,
             useFixedBase=1,
             flags=pybullet.URDF_USE_INERTIA_FROM_FILE,
             physicsClientId=world.client,
         )
-        self._set_friction(*(friction if isinstance(friction, tuple) else (friction, friction)))
-        self._couple_fingers()
-        half = float(np.clip(opening, 0, gripper.max_opening)) / 2
-        for joint in (LEFT, RIGHT):
-            pybullet.resetJointState(self.body, joint, half, physicsClientId=world.client)
+        self.fingers = JawFingers(
+            world,
+            self.body,
+            (PALM, LEFT, RIGHT),
+            gripper=gripper,
+            settings=settings,
+            friction=friction,
+            opening=opening,
+        )
         self._slide_to = np.zeros(3)
-        self._fingers(half)
-
-    def _set_friction(self, left: float, right: float) -> None:
-        """Gives the fingertips their friction, the palm the lesser of the two."""
-        # No other argument beside these: with linearDamping, changeDynamics drops the friction of a link.
-        for link, value in ((LEFT, left), (RIGHT, right), (PALM, min(left, right))):
-            twist = 2 / 3 * self.settings.contact_radius * value if link != PALM else 0.0
-            pybullet.changeDynamics(
-                self.body, link, lateralFriction=value, spinningFriction=twist, physicsClientId=self.world.client
-            )
-
-    def _couple_fingers(self) -> None:
-        """Holds both fingers at the same distance from the middle, as a real gripper's gear does."""
-        client = self.world.client
-        bodies = (self.body, LEFT, self.body, RIGHT)
-        joint = (pybullet.JOINT_GEAR, [1, 0, 0], [0, 0, 0], [0, 0, 0])
-        gear = pybullet.createConstraint(*bodies, *joint, physicsClientId=client)
-        share, force = self.settings.coupling_share, self.settings.coupling_force
-        pybullet.changeConstraint(gear, gearRatio=-1, maxForce=force, erp=share, physicsClientId=client)
-
-    def _fingers(self, target: float | None) -> None:
-        """Holds the fingers at ``target`` metres each, or closes them where it is None."""
-        mode, aim = pybullet.POSITION_CONTROL, {"targetPosition": target}
-        if target is None:
-            mode, aim = pybullet.VELOCITY_CONTROL, {"targetVelocity": -self.settings.closing_speed}
-        for joint in (LEFT, RIGHT):
-            pybullet.setJointMotorControl2(
-                self.body, joint, mode, **aim, force=self.settings.force, physicsClientId=self.world.client
-            )
+        self.fingers.hold(self.fingers.half)
 
     def move(self, shift: FloatArray, steps: int) -> None:
         """Moves by a world shift (3,) m along a straight line, starting and ending at rest."""
@@ -184,15 +268,13 @@ class ParallelJaw:
 
     def close(self, steps: int) -> None:
         """Closes the fingers with their force for a number of time steps."""
-        self._fingers(None)
+        self.fingers.hold(None)
         for _ in range(steps):
             self._step()
 
     def closing_steps(self) -> int:
-        """Returns the time steps of a closing: the settings' number, or more where the fingers stand farther apart."""
-        reach: float = pybullet.getJointState(self.body, LEFT, physicsClientId=self.world.client)[0]
-        way = round(reach / self.settings.closing_speed / self.world.settings.time_step)
-        return max(self.settings.close_steps, way + _SQUEEZE_STEPS)
+        """Returns the time steps of a closing; see ``JawFingers``."""
+        return self.fingers.closing_steps()
 
     def _step(self) -> None:
         self.world.step()
@@ -210,9 +292,4 @@ class ParallelJaw:
 
     def held(self) -> list[int]:
         """Returns the indices of the objects that both fingers touch."""
-        touched = []
-        for finger in (LEFT, RIGHT):
-            points = pybullet.getContactPoints(bodyA=self.body, linkIndexA=finger, physicsClientId=self.world.client)
-            # A contact within reach but without force is no touch.
-            touched.append({p[2] for p in points if p[9] > 1e-6})
-        return [i for i, body in enumerate(self.world.objects) if body in touched[0] & touched[1]]
+        return self.fingers.held()

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from sim.camera import PinholeCamera
-from sim.depth_noise import DepthNoise
+from sim.depth_noise.model import Noise
+from sim.depth_noise.paper import DepthNoise
 from sim.errors import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, WHOLE, InputError, check_numbers
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
@@ -50,7 +51,7 @@ class AttemptSettings:
     """How a grasp is executed.
 
     Attributes:
-        force: Closing force of each finger, newtons.
+        force: Closing force of each finger, newtons; None for the gripper's own.
         arm_force: Force with which the arm can push before it yields, newtons.
         contact_radius: Radius of the patch over which a finger's pad touches, metres. Bullet often gives a face on a
             face one contact point, which resists no twist; a patch of radius a resists a torque of 2/3 a mu N.
@@ -73,7 +74,7 @@ class AttemptSettings:
         coupling_share: Share of the fingers' difference that the coupling makes good in a time step.
     """
 
-    force: float = 30.0
+    force: float | None = None
     arm_force: float = 100.0
     contact_radius: float = 0.005
     closing_speed: float = 0.2
@@ -102,9 +103,10 @@ class AttemptSettings:
         if not (math.isfinite(x) and math.isfinite(y)):
             raise InputError(f"attempt.carry is {self.carry!r}; give two numbers, metres along the world's x and y")
         object.__setattr__(self, "carry", (x, y))
-        positive = ("force", "arm_force", "closing_speed", "lift", "blocked", "palm_height", "coupling_force")
+        positive = ("arm_force", "closing_speed", "lift", "blocked", "palm_height", "coupling_force")
         limits = dict.fromkeys((*positive, "palm_mass", "finger_mass", "slide_mass"), POSITIVE)
         limits |= dict.fromkeys(("contact_radius", "pre_grasp"), NOT_NEGATIVE)
+        limits |= {} if self.force is None else {"force": POSITIVE}
         limits |= dict.fromkeys(("down_steps", "close_steps", "lift_steps", "carry_steps"), COUNT)
         check_numbers("attempt", self, limits | dict.fromkeys(("slide_gain", "coupling_share"), SHARE))
 
@@ -132,7 +134,7 @@ class BenchmarkSettings:
     camera: PinholeCamera = field(default_factory=PinholeCamera.from_fov)
     camera_height: float = 0.6
     pixels_per_metre: float = 2500.0
-    depth_noise: DepthNoise | None = field(default_factory=DepthNoise)
+    depth_noise: Noise | None = field(default_factory=DepthNoise)
     appearance: Appearance | RandomAppearance = field(default_factory=Appearance)
     count: int = 50
     max_failures: int = 5

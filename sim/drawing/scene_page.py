@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from sim.benchmark.attempt_table import endings, recorded_grasps, was_executed
+from sim.drawing.hands import hand_trace
 from sim.drawing.object_colours import object_colours
-from sim.drawing.pages import render_page
+from sim.drawing.turning_page import laid_out, write_figure_page
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.grasp import GraspPoses
@@ -28,28 +28,6 @@ FloatArray = NDArray[np.float64]
 _TRAY_COLOUR = "#bfbfb8"
 # Told apart with any colour vision: Okabe and Ito's blue and vermilion, and grey.
 _OUTCOMES = {"success": "#0072B2", "failure": "#D55E00", "not tried": "#777777"}
-_STYLE = "body { margin: 0 }"
-_POINTS = 5  # of one gripper in a line: tip, base, base, tip, and a gap
-
-
-def gripper_lines(grasps: GraspPoses, gripper: GripperGeometry) -> FloatArray:
-    """Returns each grasp as a gripper of three lines: finger, palm, finger.
-
-    Args:
-        grasps: N grasps.
-        gripper: Gripper, whose fingers are as long as the lines.
-
-    Returns:
-        (N, 4, 3) float64, metres, in the grasps' frame: the left finger's tip, its base at the palm,
-        the right finger's base, its tip.
-    """
-    half, length = grasps.width / 2, np.full(len(grasps), gripper.finger_length)
-    none = np.zeros(len(grasps))
-    in_grasp = np.stack(
-        [np.stack([side * half, none, -up * length], axis=1) for side, up in ((-1, 0), (-1, 1), (1, 1), (1, 0))], axis=1
-    )
-    lines: FloatArray = grasps.translation[:, None] + np.einsum("nij,nkj->nki", grasps.rotation, in_grasp)
-    return lines
 
 
 def scene_figure(
@@ -64,17 +42,7 @@ def scene_figure(
     if len(grasps):
         figure.add_traces(_grasp_traces(grasps, gripper, results))
     title = f"{state.category or 'scene'}: {len(state.models)} objects, {len(grasps)} grasps"
-    figure.update_layout(
-        title=title,
-        scene={
-            "aspectmode": "data",
-            **{f"{axis}axis": {"title": {"text": f"{axis}, m"}} for axis in "xyz"},
-            "camera": {"eye": {"x": 0.5, "y": -1.1, "z": 1.1}},
-        },
-        legend={"itemsizing": "constant", "x": 0, "y": 1},
-        margin={"l": 0, "r": 0, "t": 40, "b": 0},
-    )
-    return figure
+    return laid_out(figure, title)
 
 
 def write_scene_page(
@@ -108,17 +76,8 @@ def write_scene_page(
     Raises:
         InputError: The grasps are in another frame, or the results mix sequences.
     """
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    from plotly.offline import get_plotlyjs
-
     figure = scene_figure(state, grasps, gripper or GripperGeometry(), results=results)
-    # A name of its own instead of a random one: the same scene gives the same bytes.
-    part = figure.to_html(full_html=False, include_plotlyjs=plotlyjs, div_id="scene", default_height="100vh")
-    path.write_text(render_page(figure.layout.title.text, Markup(part), style=_STYLE), encoding="utf-8")
-    if plotlyjs == "directory":
-        (path.parent / "plotly.min.js").write_text(get_plotlyjs(), encoding="utf-8")
-    return path
+    return write_figure_page(figure, path, plotlyjs=plotlyjs)
 
 
 def _mesh_trace(vertices: FloatArray, faces: NDArray[np.int32], **look: Any) -> go.Mesh3d:
@@ -161,37 +120,17 @@ def _hex_colours(colours: NDArray[np.floating]) -> list[str]:
 
 def _grasp_traces(grasps: GraspPoses, gripper: GripperGeometry, results: pd.DataFrame | None) -> list[go.Scatter3d]:
     """Returns one trace of all grasps coloured by quality, or one an outcome."""
-    import plotly.graph_objects as go
-
-    lines = np.full((len(grasps), _POINTS, 3), np.nan)
-    lines[:, :-1] = gripper_lines(grasps, gripper)
-    texts = [f"rank {i + 1}<br>quality {q:.3f}<br>width {1000 * w:.1f} mm" for i, (q, w) in _numbered(grasps)]
     if results is None:
-        quality = np.repeat(grasps.quality, _POINTS)
-        bar = {"title": {"text": "quality"}, "len": 0.6}
-        line = {"width": 5, "color": quality, "colorscale": "Viridis", "colorbar": bar}
-        groups = [("grasps", np.arange(len(grasps)), line)]
-    else:
-        ended = _endings(results)
-        texts = [f"{text}<br>{ended.get(i, 'not tried')}" for i, text in enumerate(texts)]
-        kind = np.array([_kind(ended.get(i)) for i in range(len(grasps))])
-        members = {name: np.nonzero(kind == name)[0] for name in _OUTCOMES}
-        groups = [
-            (f"{name} ({len(rows)})", rows, {"width": 5, "color": _OUTCOMES[name]})
-            for name, rows in members.items()
-            if len(rows)
-        ]
-    traces = []
-    for name, rows, line in groups:
-        x, y, z = lines[rows].reshape(-1, 3).T
-        hover = [texts[i] for i in rows for _ in range(_POINTS)]
-        look = {"mode": "lines", "line": line, "name": name, "text": hover, "showlegend": True}
-        traces.append(go.Scatter3d(x=x, y=y, z=z, hovertemplate="%{text}<extra></extra>", **look))
-    return traces
-
-
-def _numbered(grasps: GraspPoses) -> list[tuple[int, tuple[float, float]]]:
-    return list(enumerate(zip(grasps.quality.tolist(), grasps.width.tolist(), strict=True)))
+        return [hand_trace(grasps, gripper)]
+    ended = _endings(results)
+    notes = [ended.get(i, "not tried") for i in range(len(grasps))]
+    kind = np.array([_kind(ended.get(i)) for i in range(len(grasps))])
+    members = {name: np.nonzero(kind == name)[0] for name in _OUTCOMES}
+    return [
+        hand_trace(grasps, gripper, rows, name=f"{name} ({len(rows)})", colour=_OUTCOMES[name], notes=notes)
+        for name, rows in members.items()
+        if len(rows)
+    ]
 
 
 def _endings(results: pd.DataFrame) -> dict[int, str]:

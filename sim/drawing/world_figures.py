@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from sim.benchmark.scene_sets import make_scenes
 from sim.camera import ParallelCamera, PinholeCamera, offset_pose, overhead_pose
-from sim.depth_noise import DepthNoise
+from sim.depth_noise import DepthNoise, noise_for_camera
+from sim.depth_noise.mixed import load_preset
 from sim.drawing.figures import hide_ticks, panels
 from sim.drawing.frame_figures import draw_frames, draw_rays
 from sim.objects.object_set import ObjectSet
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 _TITLE = 15  # points
 _TEXT = 12  # points
 _DPI = 67  # keeps each picture under 300 kB
+_SENSORS = {
+    "d435": "RealSense D400",
+    "azure_kinect": "Azure Kinect",
+    "phoxi": "PhoXi",
+    "primesense": "PrimeSense (holes filled in)",
+}
 
 
 def _show(ax: Any, image: NDArray[Any], title: str, unit: str = "", **options: Any) -> None:
@@ -65,6 +72,26 @@ def draw_noise(state: SceneState, noise: DepthNoise, seed: int = 0) -> Figure:
     return figure
 
 
+def draw_sensors(state: SceneState, seed: int = 0) -> Figure:
+    """Draws a view from above as each of the sensors sees it that ``conf/depth_noise`` has numbers of.
+
+    Args:
+        state: The scene.
+        seed: Seed of the noise.
+    """
+    camera = PinholeCamera.from_fov(pose=overhead_pose(0.6))
+    depth, _, _ = render_depth(state, camera)
+    limits: dict[str, Any] = {"cmap": "viridis", "vmin": float(depth.min()), "vmax": float(np.percentile(depth, 80))}
+    figure, axes = panels(1, len(_SENSORS), (4.8 * len(_SENSORS), 4.0))
+    hide_ticks(*axes.flat)
+    for ax, (name, title) in zip(axes.flat, _SENSORS.items(), strict=True):
+        noise = noise_for_camera(load_preset(name), float(camera.intrinsics[0, 0]))
+        noisy = noise(depth, np.random.default_rng(seed))
+        _show(ax, np.where(noisy > 0, noisy, np.nan)[60:420, 80:560], title, **limits)
+        ax.set_facecolor("red")
+    return figure
+
+
 def draw_views(state: SceneState, offset: tuple[float, float] = (0.2, -0.15)) -> Figure:
     """Draws one scene straight from above and from the side: colours, depth, mask, parallel depth and mask.
 
@@ -92,7 +119,7 @@ def draw_views(state: SceneState, offset: tuple[float, float] = (0.2, -0.15)) ->
 def write_world_figures(folder: str | Path) -> list[Path]:
     """Draws the documentation's pictures of the world into a folder; returns their paths.
 
-    Two of them show one scene of 15 novel objects; two are drawings of frames and rays.
+    Three of them show one scene of 15 novel objects; two are drawings of frames and rays.
 
     Args:
         folder: Folder, made where it is missing.
@@ -102,6 +129,7 @@ def write_world_figures(folder: str | Path) -> list[Path]:
     state = make_scenes(ObjectSet.pybullet(900, 999), "novel-15", 1, count=15, seed=11)[0]
     figures = {
         "depth_noise.png": draw_noise(state, DepthNoise()),
+        "sensors.png": draw_sensors(state),
         "views.png": draw_views(state),
         "frames.png": draw_frames(),
         "rays.png": draw_rays(),

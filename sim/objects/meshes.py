@@ -60,19 +60,36 @@ def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings
         m.vertices = np.asarray(m.vertices) - centre
     mass = float(np.clip(settings.density * volume, settings.min_mass, settings.max_mass))
     inertia *= mass / volume
+    material = write_visual(mesh, folder)
+    write_parts(parts, folder / "parts.obj")
+    (folder / "model.urdf").write_text(urdf_text(f"mesh-{key}", mass, inertia, material=material))
+    seal(folder, str(path))
+
+
+def urdf_text(name: str, mass: float, inertia: FloatArray, *, material: str = "") -> str:
+    """Returns the URDF of an entry whose files are ``visual.obj`` and ``parts.obj``, centred on the centre of mass.
+
+    Args:
+        name: Name of the robot.
+        mass: Mass, kg.
+        inertia: Inertia (3, 3) about the centre of mass, kg m^2.
+        material: Colour as a <material>, or "".
+    """
     moments = " ".join(
         f'i{"xyz"[i]}{"xyz"[j]}="{inertia[i, j]:.6e}"' for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
     )
-    material = write_visual(mesh, folder)
-    write_parts(parts, folder / "parts.obj")
-    (folder / "model.urdf").write_text(
-        f'<?xml version="1.0"?>\n<robot name="mesh-{key}">\n<link name="object">\n'
+    return (
+        f'<?xml version="1.0"?>\n<robot name="{name}">\n<link name="object">\n'
         f'<inertial><mass value="{mass:.6f}"/><inertia {moments}/></inertial>\n'
         f'<visual><geometry><mesh filename="visual.obj"/></geometry>{material}</visual>\n'
         '<collision><geometry><mesh filename="parts.obj"/></geometry></collision>\n</link>\n</robot>\n'
     )
+
+
+def seal(folder: Path, source: str) -> None:
+    """Notes the checksums of an entry's files, by which ``is_whole`` knows it, and where it comes from."""
     sums = {f.name: checksum(f) for f in sorted(folder.iterdir())}
-    (folder / _MANIFEST).write_text(json.dumps({"source": str(path), "files": sums}, indent=1) + "\n")
+    (folder / _MANIFEST).write_text(json.dumps({"source": source, "files": sums}, indent=1) + "\n")
 
 
 def likely_unit(largest: float) -> str:
@@ -98,7 +115,7 @@ def _key(path: Path, size: SizeRule, settings: MeshSettings) -> str:
     return digest.hexdigest()[:32]
 
 
-def _is_whole(entry: Path) -> bool:
+def is_whole(entry: Path) -> bool:
     """Returns whether a cache entry is there with every file as it was written."""
     try:
         sums = json.loads((entry / _MANIFEST).read_text())["files"]
@@ -107,14 +124,14 @@ def _is_whole(entry: Path) -> bool:
         return False
 
 
-def _publish(made: Path, entry: Path) -> None:
+def publish(made: Path, entry: Path) -> None:
     """Gives a whole entry its final name, in place of a broken one; another process may be quicker."""
     try:
-        if entry.exists() and not _is_whole(entry):
+        if entry.exists() and not is_whole(entry):
             os.rename(entry, made.parent / "broken")
         os.rename(made, entry)
     except OSError:
-        if not _is_whole(entry):
+        if not is_whole(entry):
             raise
 
 
@@ -126,7 +143,7 @@ def _make(path: Path, entry: Path, *, size: SizeRule, settings: MeshSettings) ->
             made = Path(work) / "entry"
             made.mkdir()
             _write_entry(path, made, entry.name, size=size, settings=settings)
-            _publish(made, entry)
+            publish(made, entry)
     except InputError as error:
         return path, str(error)
     except Exception as error:  # whatever a wild mesh makes trimesh raise costs this mesh only
@@ -164,7 +181,7 @@ def prepare_meshes(
             entries[path] = folder / _key(path, size, settings)
         except InputError as error:
             failed[path] = str(error)
-    missing = [p for p, entry in entries.items() if not _is_whole(entry)]
+    missing = [p for p, entry in entries.items() if not is_whole(entry)]
     if missing and not os.access(folder, os.W_OK):
         raise InputError(f"cache folder {folder} cannot be written; set XDG_CACHE_HOME to one that can")
     console = Console(stderr=True)

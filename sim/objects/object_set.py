@@ -13,6 +13,7 @@ from sim.errors import InputError
 from sim.objects import collections
 from sim.objects.folder import OTHER, find_objects, moved
 from sim.objects.meshes import default_cache, prepare_meshes
+from sim.objects.procedural.numbered import procedural_set
 from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, ObjectSource, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
 from sim.objects.urdf_copy import usable_urdf
@@ -127,6 +128,23 @@ class ObjectSet:
         )
         source = ObjectSource.of("pybullet", first=first, last=last)
         return cls(f"pybullet-{first}-{last}", tuple(models), source=source)
+
+    @classmethod
+    def procedural(
+        cls,
+        seed: int = 0,
+        first: int = 0,
+        last: int = 999,
+        *,
+        families: str | Sequence[str] = "all",
+        cache: str | Path | None = None,
+        workers: int = -1,
+    ) -> ObjectSet:
+        """Returns household-like objects ``first`` ... ``last`` of a seed; see ``procedural_set``."""
+        name, found = procedural_set(seed, first, last, families=families, cache=cache, workers=workers)
+        models = tuple(ObjectModel(n, urdf, own_inertia=True) for n, urdf in found.items())
+        source = ObjectSource.of("procedural", seed=seed, first=first, last=last, families=families)
+        return cls(name, models, source=source)
 
     @classmethod
     def from_folder(cls, path: str | Path, *, pattern: str = "**/*", **options: Unpack[LoadOptions]) -> ObjectSet:

@@ -13,10 +13,14 @@ from labeler.shards import ShardWriter
 from plgp.data import PLGPDataModule
 from plgp.module import GraspModule
 from plgp.policy import NetworkPolicy
+from plgp.policy.decoder import decode
+from plgp.policy.workspace import tray_workspace
 from plgp.train import cpu_precision
-from sim.benchmark import Observation
+from sim.benchmark import BenchmarkSettings, Observation, observe
+from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import PinholeCamera, overhead_pose
 from sim.gripper import GripperGeometry
+from sim.physics import TraySettings
 
 CAMERA = PinholeCamera.from_fov(pose=overhead_pose(0.6))
 
@@ -105,6 +109,35 @@ def test_policy_50_grasps(benchmark):
     benchmark.pedantic(lambda: policy(seen, 50), rounds=5)
     told = {"what": "observation -> 50 ranked grasps, GGCNN2, 480x640", "to_reach": "<= 0.35 s"}
     benchmark.extra_info |= told | {"measured": f"{benchmark.stats['mean']:.2f} s"}
+
+
+def of_a_tray():
+    """What the benchmark's camera sees of a published scene of 15 seen objects, and the tray."""
+    return observe(load_scene_set("plgp-320")["seen-15"][41], BenchmarkSettings(), [0, 41, 0]), tray_workspace(
+        TraySettings()
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_shipped_policy_50_grasps(benchmark, precision):
+    seen, tray = of_a_tray()
+    policy = NetworkPolicy.pretrained(workspace=tray, precision=precision)
+    assert len(policy(seen, 50)) == 50
+    benchmark.pedantic(lambda: policy(seen, 50), rounds=9)
+    told = {"what": f"observation -> 50 ranked grasps, as shipped, {precision}, 480x640", "to_reach": "<= 0.08 s"}
+    benchmark.extra_info |= told | {"measured": f"{benchmark.stats['median']:.3f} s"}
+
+
+@pytest.mark.parametrize("count", [1, 50])
+def test_decoder(benchmark, count):
+    seen, tray = of_a_tray()
+    policy, allowed = NetworkPolicy.pretrained(workspace=tray), tray.mask(seen.depth, seen.camera)
+    maps = policy.logits(seen.rgb, seen.depth)
+    at = {"gripper": policy.gripper, "count": count, "allowed": allowed, "logits": True}
+    decode(maps, seen.depth, seen.camera, **at)
+    benchmark.pedantic(lambda: decode(maps, seen.depth, seen.camera, **at), rounds=15)
+    told = {"what": f"maps of 480x640 -> {count} ranked grasps", "to_reach": "<= 0.020 s"}
+    benchmark.extra_info |= told | {"measured": f"{benchmark.stats['median']:.4f} s"}
 
 
 class StepClock(lightning.Callback):

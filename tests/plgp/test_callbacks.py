@@ -30,7 +30,7 @@ TRAY = Workspace((-0.18, -0.18, -0.1), (0.18, 0.18, 0.4))
 
 def published(category, count):
     """A scene set of the first published scenes of one category."""
-    return {category: load_scene_set("plgp-320")[category][:count]}
+    return {category: load_scene_set("plgp-320-v2")[category][:count]}
 
 
 def small(**options):
@@ -127,11 +127,11 @@ def test_the_validation_preset_drops_nothing_before_its_time_and_stays_apart_fro
     callback = instantiate(config.callbacks.benchmark)
     assert callable(callback.scene_set)
     assert callback.scene_set.keywords["object_counts"] == [5, 15]
-    used = {state.seed for part in load_scene_set("plgp-320").values() for state in part}
+    used = {state.seed for part in load_scene_set("plgp-320-v2").values() for state in part}
     assert callback.scene_set.keywords["seed"] not in used
     assert config.callbacks.benchmark.seed not in used
     names = set(callback.scene_set.keywords["objects"].names)
-    novel = load_scene_set("plgp-320")["novel-5"]
+    novel = load_scene_set("plgp-320-v2")["novel-5"]
     assert not names & {name for state in novel for name in state.names}
     assert config.callbacks.checkpoint.monitor == "benchmark/AP"
 

@@ -17,7 +17,8 @@ from labeler.shards import DataSet
 from plgp.module import GraspModule
 from plgp.policy import NetworkPolicy
 from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
-from plgp.predict import find_files, predict, quoted, read_image
+from plgp.policy.camera_files.pairing import find_files
+from plgp.predict import predict, quoted, read_image
 from sim.cli import conf_folder
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
@@ -233,6 +234,7 @@ def test_a_folder_of_images_and_a_network_that_wants_colour(camera_folder, tmp_p
     assert [r["sources"]["rgb"][-5:] for r in records] == ["0.jpg", "1.jpg"]
     assert records[0]["grasps"] == records[1]["grasps"]
     assert {p.name for p in (tmp_path / "out").iterdir()} == {"0.json", "1.json"}
+    assert {r["view"]["shown"] for r in records} == {"as_is"}
     with pytest.raises(InputError, match="looks at rgbd; give rgb=FILE"):
         predict(settings(*common))
     with pytest.raises(InputError, match="2 depth images but 1 rgb"):

@@ -2,8 +2,12 @@
 
 import csv
 import math
+import re
+import signal
 import subprocess
 import sys
+import time
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -12,6 +16,7 @@ from omegaconf import OmegaConf
 
 import labeler.dataset.generate  # noqa: F401
 from plgp.callbacks import BenchmarkCallback
+from plgp.loggers import RunProgress, clock_time
 from plgp.module import load_module
 from plgp.train import resumable, train
 from sim.cli import drop_null_choices, setting_names
@@ -216,3 +221,46 @@ def test_resume_takes_a_runs_folder(half_run):
     last = str(folder / "checkpoints" / "last.ckpt")
     assert resumable(composed(*options, f"resume={folder}", "trainer.max_epochs=9")) == last
     assert resumable(composed(*options)) is None
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "status", "words"), [("SIGINT", 130, "interrupted"), ("SIGTERM", 143, "SIGTERM")])
+def test_a_run_stopped_in_mid_epoch_leaves_a_checkpoint_and_goes_on(small_options, tmp_path, name, status, words):
+    """Ctrl-C and SIGTERM (Slurm's, a container's) end with a sentence and their status; resume goes on."""
+    out = tmp_path / "run"
+    options = [o for o in small_options if not o.startswith(("data.samples_per_epoch", "trainer.max_epochs"))]
+    options += ["callbacks=none", "logger=csv", "data.samples_per_epoch=2000", "trainer.max_epochs=3"]
+    command = [sys.executable, "-m", "plgp.train", *options, f"hydra.run.dir={out}"]
+    with subprocess.Popen(
+        command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True, cwd=tmp_path,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:  # fmt: skip
+        metrics, end = out / "csv" / "metrics.csv", time.monotonic() + 200
+        while not (metrics.is_file() and len(metrics.read_text().splitlines()) > 3) and time.monotonic() < end:
+            time.sleep(0.2)
+        process.send_signal(getattr(signal, name))
+        _, errors = process.communicate(timeout=100)
+    assert process.returncode == status, errors
+    assert words in errors
+    assert f"resume={out} goes on" in errors
+    assert "Traceback" not in errors
+    done = torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert 0 < done < 1000
+    small = [o.replace("=2000", "=4").replace("max_epochs=3", "max_epochs=1") for o in options]
+    assert resumable(composed(*small, f"resume={out}")) == str(out / "checkpoints" / "last.ckpt")
+    train(composed(*options, f"+trainer.max_steps={done + 2}", f"output={out}", f"resume={out}"))
+    assert torch.load(out / "checkpoints" / "last.ckpt", weights_only=True)["global_step"] == done + 2
+
+
+def test_lines_of_epochs_count_from_one_and_say_what_is_left(small_options, tmp_path, capsys):
+    train(composed(*small_options, "trainer.max_epochs=2", "callbacks=none", "logger=null", f"output={tmp_path}"))
+    first, second = (line for line in capsys.readouterr().out.splitlines() if line.startswith("epoch "))
+    assert re.match(r"epoch 1/2: 2 batches in \d+ s, [\d.]+ images/s, \d+:\d\d left; ", first)
+    assert re.match(r"epoch 2/2: 2 batches in \d+ s, [\d.]+ images/s; ", second)
+
+
+def test_the_bar_counts_from_one_too():
+    bar = RunProgress()
+    bar._trainer = SimpleNamespace(current_epoch=0, max_epochs=1)
+    assert bar._get_train_description(0).startswith("Epoch 1/1")
+    assert [clock_time(s) for s in (0, 61, 3725)] == ["0:00", "1:01", "1:02:05"]

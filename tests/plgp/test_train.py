@@ -123,10 +123,12 @@ def test_the_moving_average_is_what_is_saved(bars_folder, tmp_path, small):
 
 def test_epochs_without_validation(bars_folder, tmp_path, capsys, small):
     options = [*small, f"data.folder={bars_folder}", "callbacks=none", "logger=none", f"output={tmp_path}"]
-    train(composed(*options, "trainer.max_epochs=2", "trainer.check_val_every_n_epoch=2"))
+    train(composed(*options, "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2"))
     printed = capsys.readouterr().out
-    assert "epoch 1/2: 2 batches" in printed
-    assert "epoch 2/2: 2 batches" in printed
+    assert "epoch 1/3: 2 batches" in printed
+    assert "epoch 2/3: 2 batches" in printed
+    last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert last["epoch"] == 2, "the last epoch is kept, though the one before was the last with a validation"
 
 
 PROBE = """

@@ -17,7 +17,7 @@ from sim.scene import SceneState
 
 FOLDER = Path(__file__).parents[2] / "conf" / "gripper"
 PRESETS = sorted(p.stem for p in FOLDER.glob("*.yaml"))
-OPENINGS = {"paper": 0.1, "franka": 0.08, "robotiq_2f85": 0.085, "robotiq_2f140": 0.14}
+OPENINGS = {"paper": 0.1, "paper_on_arm": 0.1, "franka": 0.08, "robotiq_2f85": 0.085, "robotiq_2f140": 0.14}
 
 
 def preset(name):

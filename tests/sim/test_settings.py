@@ -10,14 +10,14 @@ from labeler.labels import label_view
 from labeler.settings import LabelSettings, check_hand
 from sim.benchmark import AttemptSettings, BenchmarkSettings
 from sim.camera import ParallelCamera, PinholeCamera
-from sim.depth_noise import DepthNoise
+from sim.depth_noise import DepthNoise, SensorNoise
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 from sim.physics import PhysicsSettings, TraySettings
 from sim.scene import SceneSettings
 
 CLASSES = [
-    *(PhysicsSettings, TraySettings, SceneSettings, AttemptSettings, BenchmarkSettings, DepthNoise),
+    *(PhysicsSettings, TraySettings, SceneSettings, AttemptSettings, BenchmarkSettings, DepthNoise, SensorNoise),
     *(GripperGeometry, LabelSettings, DataSetRecipe),
 ]
 NUMBERS = [
@@ -31,7 +31,7 @@ NUMBERS = [
 @pytest.mark.parametrize(("kind", "name"), NUMBERS, ids=[f"{k.__name__}.{n}" for k, n in NUMBERS])
 def test_a_number_that_is_none_is_named(kind, name):
     wrong = [np.nan, np.inf, -np.inf, "0.1", None, [1], True]
-    if name not in ("missing_low", "missing_high"):
+    if name not in ("missing_low", "missing_high", "baseline"):
         wrong.append(-1)
     if isinstance(next(f.default for f in dataclasses.fields(kind) if f.name == name), int):
         wrong.append(2.5)

@@ -10,7 +10,9 @@ trained on are CC BY-NC 4.0. Take the weights as for research only. They are not
 The wheel pins torch 2.1 and NumPy 1.26 and needs torch-cluster, so none of its code is imported: its checkpoint file
 is read, and ``network`` is written anew. ``pip install --no-deps cgn-pytorch==0.4.3`` puts the file in its place.
 
-The network's frame is the world's axes (z up) with the cloud's mean as origin.
+The network's frame is the world's axes (z up) with the cloud's mean as origin, though its paper speaks of the camera's
+frame. Of 100 grasps each, 66 lift where the cloud is given in the world's axes, and none where it is given in the
+camera's.
 """
 
 from sim.lazy import attach_names

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plgp.policy.camera_files.point_clouds import read_pcd
 from sim.errors import InputError
 
 _BROKEN: tuple[type[Exception], ...] = (
@@ -31,6 +32,8 @@ _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", 
 def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
     """Returns the array of an image file, or of an npy or npz file (of several arrays, the one called ``name``).
 
+    A PCD file is read as depth.
+
     Args:
         path: The file.
         name: What it is: "rgb", "depth", "workspace" or "intrinsics".
@@ -45,6 +48,8 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
     if not path.is_file():
         raise InputError(f"no {name} file at '{path}'; give another path")
     suffix = path.suffix.lower()
+    if suffix == ".pcd" and name == "depth":
+        return read_pcd(path)
     if suffix in (".exr", ".hdr", ".pcd", ".ply", ".bag", ".raw", ".bin"):
         raise InputError(f"{name} file '{path}' is {suffix[1:].upper()}, which is not read; convert it to npy or PNG")
     try:

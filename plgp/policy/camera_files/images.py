@@ -15,6 +15,8 @@ from sim.view import check_depth_image
 
 _NEAREST, _FARTHEST = 0.15, 2.0  # metres; medians of the images that this job has
 _DOUBTFUL = 1.0  # metres; whole numbers beyond, taken as millimetres, are often an L515's quarters
+_KINECT_MISSING = 2047  # 11 bits
+_Z_BUFFER = "near * far / (far - (far - near) * d) with the renderer's near and far"
 # Metres of one unit, and who writes them.
 _SCALES = {
     0.001: "millimetres: most RealSense, Kinect, Orbbec",
@@ -61,15 +63,15 @@ def read_depth(
     """Returns a depth image, (H, W) float32, metres along the optical axis, 0 = missing.
 
     Args:
-        path: A 16-bit PNG or TIFF, or an npy or npz file (array "depth"). NaN, infinite values, single negative
-            values and the largest unsigned integer are taken as missing.
+        path: A 16-bit PNG or TIFF, a PCD file, or an npy or npz file (array "depth"). NaN, infinite values, single
+            negative values and the largest unsigned integer are taken as missing.
         depth_scale: Metres of one unit; None is ``file_scale`` or 0.001 for integers, and 1 for floating numbers. A
             scale that is given is believed: a doubtful median is then a warning on stderr.
         file_scale: Metres of one unit of integers as the camera's own file says, or None.
 
     Raises:
-        InputError: The file is missing or broken, has 8 bits or colours, or its depths are not those of something to
-            grasp: most likely the scale is wrong.
+        InputError: The file is missing or broken, has 8 bits or colours, holds disparity or a z-buffer, or its depths
+            are not those of something to grasp: most likely the scale is wrong.
     """
     found = read_array(Path(path), "depth")
     image = without_single_axis(found)
@@ -80,6 +82,7 @@ def read_depth(
     if isinstance(scale, bool) or not (isinstance(scale, int | float) and np.isfinite(scale) and scale > 0):
         raise InputError(f"depth_scale is {scale}; give the metres of one unit, for example 0.001")
     units = _without_missing(image, path)
+    _check_meaning(units, path, believed=depth_scale is not None, whole=whole)
     with np.errstate(over="ignore"):
         depth: NDArray[np.float32] = np.nan_to_num(units * scale, posinf=0.0).astype(np.float32)
     check_depth_image(np.nan_to_num(depth, posinf=0.0), f"depth '{path}'")
@@ -110,6 +113,29 @@ def _without_missing(image: NDArray[Any], path: str | Path) -> NDArray[np.float6
         raise InputError(f"depth '{path}' is negative, as OpenGL looks along -z; give its opposite, metres in front")
     units[units < 0] = 0
     return units
+
+
+def _check_meaning(units: NDArray[np.float64], path: str | Path, *, believed: bool, whole: bool) -> None:
+    """Raises InputError, or warns on stderr, where numbers look like raw disparity or like a z-buffer."""
+    head, marked = f"depth '{path}'", units == _KINECT_MISSING
+    seen = units[(units > 0) & ~marked]
+    doubt = ""
+    if whole and units.max() == _KINECT_MISSING and marked.sum() >= max(10, (units == 0).sum()):
+        formula = "0.1236 * tan(d / 2842.5 + 1.1863)"
+        doubt = f"{head} ends at 2047 as a Kinect's raw disparity does; give metres, {formula} for a Kinect v1"
+    elif not whole and units.max() == 1 and ((units == 1).sum() >= 10 or not units.min() > 0):
+        doubt = f"{head} goes up to 1 exactly, as a z-buffer or a normalised picture does; give metres, {_Z_BUFFER}"
+    elif not whole and len(seen) and _is_flat_below_one(seen):
+        doubt, believed = f"{head} lies closely below 1; if it is a z-buffer, give metres, {_Z_BUFFER}", True
+    if doubt and not believed:
+        raise InputError(f"{doubt}; depth_scale={0.001 if whole else 1} keeps it")
+    if doubt:
+        print(doubt, file=sys.stderr)
+
+
+def _is_flat_below_one(seen: NDArray[np.float64]) -> bool:
+    low, middle, high = np.percentile(seen, (1, 50, 99))
+    return bool(middle > 0.9 and seen.max() < 1 and high - low < 0.02)
 
 
 def _check_median(median: float, scale: float, path: str | Path, *, believed: bool, whole: bool) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from sim.errors import InputError
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
-_SUFFIXES = {"intrinsics": (".json", ".yaml", ".yml", ".intr", ".txt", ".xml", ".mat", ".npy", ".npz")}
+_SUFFIXES: dict[str, tuple[str, ...]] = {"depth": (*_IMAGES, ".pcd"), "workspace": (*_IMAGES, ".json")}
+_SUFFIXES |= {"intrinsics": (".json", ".yaml", ".yml", ".intr", ".txt", ".xml", ".mat", ".npy", ".npz")}
 # Words by which files of one folder say what they hold.
 _WORDS = {
     "depth": ("depth", "depths"),
@@ -85,6 +86,28 @@ def pair(depths: Sequence[Path], others: Sequence[Path], name: str) -> list[Path
         f"{len(depths)} depth images but {len(others)} {name} {noun} that pair by name, number or time stamp; "
         f"without a partner: {', '.join(alone[:5])}{more}"
     )
+
+
+def partners_by_name(depths: Sequence[Path], folder: Path, name: str) -> Sequence[Path | None]:
+    """Returns the file of a folder that belongs to each depth image by name or number; None where there is none.
+
+    A single file of intrinsics or a workspace that has no image's name is that of every image.
+
+    Args:
+        depths: The depth images.
+        folder: The folder.
+        name: What is looked for: "rgb", "intrinsics" or "workspace".
+    """
+    suffixes = _SUFFIXES.get(name, _IMAGES)
+    found = sorted(p for p in folder.iterdir() if p.suffix.lower() in suffixes and p.is_file() and p not in depths)
+    if folder.name.lower() not in (*_WORDS[name], "image") or folder == depths[0].parent:  # of several kinds
+        found = [p for p in found if set(_words(p)) & set(_WORDS[name])]
+    for key in (_name_key, _number_key):
+        partners = _by_key(depths, found, key) or []
+        if any(partners):
+            return partners
+    alone = len(found) == 1 and (len(depths) == 1 or name != "rgb")
+    return [found[0] if alone else None] * len(depths)
 
 
 def _words(path: Path) -> list[str]:

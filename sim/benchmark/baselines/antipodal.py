@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from sim.benchmark.protocol import Observation
 from sim.camera import PinholeCamera
-from sim.depth_edges import fill_nearest, surface_slope, thin_edges
+from sim.depth_image.edges import fill_nearest, surface_slope, thin_edges
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth

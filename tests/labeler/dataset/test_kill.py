@@ -148,7 +148,15 @@ def test_a_second_run_waits_for_the_first_and_makes_nothing_twice(uninterrupted,
     folder = tmp_path / "shared"
     first = start(folder)
     wait_until(lambda: done(folder), first)
-    waited = finish(folder)
+    os.killpg(first.pid, signal.SIGSTOP)  # however quick it is, the second finds it at work
+    second, waited = start(folder), ""
+    while "waiting for it" not in waited:
+        line = second.stderr.readline()
+        assert line, waited
+        waited += line
+    os.killpg(first.pid, signal.SIGCONT)
+    waited += second.communicate(timeout=250)[1]
+    assert second.returncode == 0, waited
     assert f"{folder} is being made by another run; waiting for it" in waited
     assert "scenes," not in waited  # no bar of its own
     first.communicate(timeout=60)

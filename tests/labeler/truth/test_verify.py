@@ -5,6 +5,7 @@ import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.util import find_spec
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from labeler.truth.recall import measure_recall
 from labeler.truth.verify import describe_tilts, describe_truth, summarise_truth, verify
 from sim.benchmark.grasp_attempt import AttemptResult
 from sim.errors import InputError
+from sim.judge.agreement import describe_agreement
 
 
 @pytest.fixture(scope="module")
@@ -168,6 +170,18 @@ def test_no_data_set_no_labels(tmp_path, recipe):
         verify(empty)
 
 
+@pytest.mark.skipif(find_spec("mujoco") is None, reason="MuJoCo is not installed: plgp[mujoco]")
+def test_labels_are_judged_by_another_engine_too(data_set):
+    alone = verify(data_set, attempts=6, friction=0.45, seed=3)
+    kept = DataSet(data_set).manifest.truth["0.45"]
+    judged = verify(data_set, attempts=6, friction=0.45, seed=3, physics="mujoco")
+    pd.testing.assert_frame_equal(judged[alone.columns], alone)
+    assert DataSet(data_set).manifest.truth["0.45"] == kept  # the figure stays Bullet's
+    assert judged.mujoco_success.mean() > 0.5
+    assert set(judged.mujoco_reason[judged.mujoco_success]) == {""}
+    assert "of 6" in describe_agreement(judged, "labels")
+
+
 def test_command(data_set):
     """In a process of its own, as it is used."""
     options = ("attempts=2", "workers=1", "friction=0.35,0.25")
@@ -180,7 +194,12 @@ def test_command(data_set):
 
 
 @pytest.mark.parametrize(
-    ("wrong", "message"), [("attempt=2", "does not know 'attempt=2'"), ("attempts=many", "give a whole number")]
+    ("wrong", "message"),
+    [
+        ("attempt=2", "does not know 'attempt=2'"),
+        ("attempts=many", "give a whole number"),
+        ("physics=havok", "physics is 'havok'; choose bullet or mujoco"),
+    ],
 )
 def test_wrong_arguments_end_in_one_sentence(data_set, monkeypatch, capsys, wrong, message):
     monkeypatch.setattr(sys, "argv", ["python -m labeler", "verify", str(data_set), wrong])

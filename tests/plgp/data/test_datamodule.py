@@ -1,5 +1,6 @@
 """The DataModule on a tiny data set in the real format."""
 
+import itertools
 import json
 import shutil
 
@@ -8,7 +9,9 @@ import pytest
 import torch
 
 from plgp.data import PLGPDataModule
-from sim.depth_noise import DepthNoise
+from plgp.data.trained_view import TrainedView
+from sim.depth_noise import DepthNoise, describe_noise
+from sim.depth_noise.mixed import mix_presets
 from sim.errors import InputError
 
 
@@ -84,6 +87,25 @@ def test_bad_input_is_clear(tmp_path, bars_folder):
     with pytest.raises(InputError, match="crop 500"):
         next(iter(data.val_dataloader()))
     assert np.isfinite(build(bars_folder, crop=128).frames(False)[0, 0].image).all()
+
+
+def test_one_of_several_presets_is_drawn_for_each_image_by_seed_epoch_and_number_alone(bars_folder):
+    names = ["d435", "phoxi"]
+
+    def image(key, **options):
+        return build(bars_folder, crop=320, **options).frames(train=False)[key].image
+
+    noise = mix_presets(names)
+    many = [image((epoch, 0), depth_noise=names) for epoch in range(6)]
+    assert torch.equal(many[3], image((3, 0), depth_noise=names))
+    assert all(not torch.equal(a, b) for a, b in itertools.pairwise(many))
+    data = build(bars_folder, crop=320, depth_noise=names)
+    assert data.trained_view.depth_noise == describe_noise(noise)
+    assert data.trained_view == TrainedView.from_dict(json.loads(json.dumps(data.trained_view.to_dict())), "here")
+    with pytest.raises(InputError, match="leave one of them null"):
+        build(bars_folder, depth_noise=names, fresh_noise=noise)
+    with pytest.raises(InputError, match="unknown depth_noise 'd436'"):
+        build(bars_folder, depth_noise=["d436"])
 
 
 def test_fresh_noise_is_drawn_anew_each_epoch_over_the_clean_depth(bars_folder):

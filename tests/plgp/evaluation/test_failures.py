@@ -171,7 +171,7 @@ def measured(tmp_path_factory):
     """Real rows of random grasps in one scene: (folder, rules, rows)."""
     folder = tmp_path_factory.mktemp("results")
     rules = BenchmarkSettings(count=8, max_failures=2)
-    scenes = load_scene_set("plgp-320")["novel-5"][:1]
+    scenes = load_scene_set("plgp-320-v2")["novel-5"][:1]
     return folder, rules, run_benchmark(RandomPolicy(), scenes, [0.4], rules, out=folder)
 
 
@@ -210,7 +210,7 @@ def test_page_of_real_rows_stands_alone_and_counts_every_executed_attempt(measur
 
 def test_an_examples_legends_name_all_that_is_drawn(measured):
     _, rules, _ = measured
-    state = load_scene_set("plgp-320")["novel-5"][0]
+    state = load_scene_set("plgp-320-v2")["novel-5"][0]
     place, seen = label_state(state, rules), observe(state, rules, [0, 0, 0])
     picture = np.zeros((26, 32, 3), np.uint8)
     frames = [("before", picture), ("closed", picture), ("end", picture)]
@@ -236,7 +236,7 @@ def test_an_examples_legends_name_all_that_is_drawn(measured):
 
 def test_a_clearing_walks_through_the_scenes_that_it_ran_in(measured):
     _, rules, rows = measured
-    start = load_scene_set("plgp-320")["novel-5"][0]
+    start = load_scene_set("plgp-320-v2")["novel-5"][0]
     clearing = rows[rows.protocol == "clear"]
     walked = list(scenes_before(clearing, start, rules))
     assert [int(part.attempt.iloc[0]) for part, _ in walked] == clearing.attempt.tolist()
@@ -247,7 +247,7 @@ def test_a_clearing_walks_through_the_scenes_that_it_ran_in(measured):
 
 def test_a_policy_that_gave_no_grasp_has_a_page_too(measured, tmp_path):
     _, rules, rows = measured
-    scene = load_scene_set("plgp-320")["novel-5"][0]
+    scene = load_scene_set("plgp-320-v2")["novel-5"][0]
     silent = rows.assign(success=False, reason="no grasp given", x=np.nan, qx=np.nan, width=np.nan)
     known = scene_identity("", scene, frictions=[0.4], settings=rules)
     write_scene(silent, tmp_path / "results", SceneKey("random", "novel-5", 0), known=known)
@@ -262,7 +262,7 @@ def test_other_settings_are_said_and_other_scenes_refused(measured, tmp_path):
     with pytest.warns(UserWarning, match="measured with other settings"):
         write_failures(folder, tmp_path, per_reason=0, settings=replace(rules, seed=1))
     assert "Measured with other settings" in (tmp_path / "failures.html").read_text()
-    scenes = load_scene_set("plgp-320")
+    scenes = load_scene_set("plgp-320-v2")
     with pytest.raises(InputError, match="another scene 0 of 'novel-5'"):
         write_failures(folder, tmp_path, scenes={"novel-5": scenes["novel-5"][1:2]}, settings=rules)
     with pytest.raises(InputError, match="no scene 0 of 'novel-5'"):

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 from html.parser import HTMLParser
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,6 +12,7 @@ from omegaconf import OmegaConf
 
 from plgp.evaluation.ablation_table import table_iii
 from plgp.evaluation.paper_tables import TABLE_II, TABLE_III, TABLE_IV
+from plgp.evaluation.report_page import captions
 from plgp.evaluation.report_tables import table_ii, table_iv, table_of_other_scenes, table_of_runs
 from plgp.evaluation.runs import gather
 from plgp.report import markdown, write_report
@@ -267,3 +270,15 @@ def test_the_commands_errors_are_one_line(tmp_path, monkeypatch, capsys, write_r
         assert error.startswith("error: ")
         assert message in error
         assert error.count("\n") == 1
+
+
+def test_captions_of_alike_runs_differ():
+    def run(folder, recipe="", seed=0):
+        known = {"name": "two", "network": "GGCNN2", "modality": "depth", "seed": seed}
+        return SimpleNamespace(folder=Path(folder), recipe=lambda: recipe, **known)
+
+    one = "two, GGCNN2 depth, seed 0"
+    assert captions([run("a"), run("b", seed=1)]) == [one, "two, GGCNN2 depth, seed 1"]
+    assert captions([run("a"), run("b", "no focal loss")]) == [one, f"{one}, no focal loss"]
+    assert captions([run("x/0"), run("x/1")]) == [f"{one} (0)", f"{one} (1)"]
+    assert captions([run("x/0"), run("y/0")]) == [f"{one} (0) no. 1", f"{one} (0) no. 2"]

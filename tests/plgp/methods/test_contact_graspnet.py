@@ -203,6 +203,31 @@ def test_grasps_stand_in_the_same_place_of_the_world_from_every_view(fake, pose)
     assert (np.abs(world.translation[:, 1] - 0.015) < 0.017).all()
 
 
+@pytest.mark.parametrize("pose", [overhead_pose(0.6), overhead_pose(0.8), offset_pose(0.6, (0.15, -0.1))])
+def test_the_network_is_shown_the_world_axes(fake, monkeypatch, pose):
+    """z up and the mean at the origin, whatever the camera: in the camera's axes none of its grasps lifts."""
+    shown = []
+    monkeypatch.setattr(FakeNetwork, "forward", record(shown, FakeNetwork.forward))
+    ContactGraspNetPolicy(workspace=TRAY)(box_on_tray(PinholeCamera.from_fov(320, 240, pose=pose)), 5)
+    (points,) = shown
+    np.testing.assert_allclose(points.mean(axis=0), 0, atol=1e-5)
+    floor = points[:, 2].min()
+    assert np.median(points[:, 2]) == pytest.approx(floor, abs=1e-3)  # most of what is seen is the tray's floor ...
+    assert points[:, 2].max() - floor == pytest.approx(0.05, abs=1e-3)  # ... and the box stands 5 cm above it
+    high = points[points[:, 2] > floor + 0.04]
+    assert np.ptp(high[:, 0]) > 3 * np.ptp(high[:, 1])  # its long side lies along the world's x
+
+
+def record(shown, forward):
+    """Returns ``forward`` that also keeps the points it is given."""
+
+    def recorded(self, points, first=0):
+        shown.append(points)
+        return forward(self, points, first)
+
+    return recorded
+
+
 def test_settings_filter_and_open(fake):
     seen = box_on_tray()
     every = ContactGraspNetPolicy(workspace=TRAY)(seen, 5000)

@@ -14,7 +14,7 @@ from scipy.ndimage import gaussian_filter, maximum_filter
 from plgp.data.input_format import InputFormat
 from plgp.networks import GGCNN2
 from plgp.policy import NetworkPolicy
-from plgp.policy.candidates import blocked, search_windows
+from plgp.policy.candidates import Places, depth_bound, search_windows
 from plgp.policy.contact_edges import edge_slopes, edge_spread
 from plgp.policy.decoder import decode
 from plgp.policy.peaks import best_peaks
@@ -24,6 +24,7 @@ from plgp.targets import GraspMaps
 from sim.benchmark import BenchmarkSettings, observe
 from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import PinholeCamera, overhead_pose
+from sim.errors import InputError
 from sim.grasp import bin_to_angle, deepest_free_depth
 from sim.gripper import GripperGeometry
 
@@ -89,12 +90,16 @@ def obvious_decode(maps, seen, count, rules):
         for i in np.flatnonzero(free >= least):
             value = score[row[i], col[i]] * min(1, free[i] / rules.full_depth) * share[i] * factor
             left.setdefault((row[i], col[i]), [theta[i], opening[i], free[i], value])
-    picked = []
+    picked, visited = [], set()
     while len(picked) < count and left:
         place = max(left, key=lambda p: left[p][3])
         one = left.pop(place)
         picked.append((*place, *one))
+        reach = rules.place * CAMERA.intrinsics[0, 0] / seen.depth[place]
         for other, values in left.items():
+            if other not in visited and np.hypot(other[0] - place[0], other[1] - place[1]) <= reach:
+                visited.add(other)
+                values[3] *= rules.revisit
             turn = abs((values[0] - one[0] + np.pi / 2) % np.pi - np.pi / 2)
             near = np.hypot(other[0] - place[0], other[1] - place[1]) <= rules.suppression_px
             if near and turn < rules.spacing_angle:
@@ -106,7 +111,7 @@ def obvious_decode(maps, seen, count, rules):
 @pytest.mark.parametrize("kind", ["untrained", "peaked"])
 def test_the_ranking_is_the_obvious_twins(seen, kind, count):
     maps = peaked(seen) if kind == "peaked" else untrained().predict(seen.rgb, seen.depth)
-    rules = DecoderSettings(pool=2000)
+    rules = DecoderSettings(pool=2000, revisit=0.75 if kind == "peaked" else 1.0)
     allowed = TRAY.mask(seen.depth, seen.camera)
     grasps = decode(maps, seen.depth, seen.camera, gripper=GRIPPER, count=count, settings=rules, allowed=allowed)
     slow = obvious_decode(maps, seen, count, rules)
@@ -177,6 +182,50 @@ def test_the_first_grasps_are_distinct_places():
     assert len({int(col) // 60 for col in places[:, 1]}) >= 3
 
 
+@pytest.mark.parametrize("count", [10, 50])
+@pytest.mark.parametrize("objects", [2, 5, 8])
+def test_a_place_that_was_chosen_waits_for_others_that_are_nearly_as_good(objects, count):
+    """With ``revisit``, the ten best lie on as many small objects as there are, whatever the length of the list."""
+    depth, box = np.full((480, 640), 0.6, np.float32), np.zeros((480, 640), bool)
+    columns = np.linspace(120, 500, objects).astype(int)
+    for col in columns:
+        box[200:224, col : col + 20] = True  # smaller than a place, 29 px
+    depth[box] = 0.57
+    maps = maps_on(box)
+    maps.quality[..., :160] *= 0.9
+    rules = DecoderSettings(revisit=0.7)
+    grasps = decode(maps, depth, CAMERA, gripper=GRIPPER, count=count, settings=rules)
+    first = decode(maps, depth, CAMERA, gripper=GRIPPER, count=1)
+    assert (grasps.row[0], grasps.col[0]) == (first.row[0], first.col[0])
+    assert len({int(np.abs(columns + 10 - col).argmin()) for col in grasps.col[:10]}) == objects
+    assert (np.diff(grasps.quality) <= 1e-12).all()  # factors multiply in either order
+
+
+def test_nothing_to_try_gives_an_empty_list():
+    depth, box = plateau((0.03, 0.06), 0.03)
+    at = {"gripper": GRIPPER, "count": 5}
+    assert len(decode(maps_on(box), depth, CAMERA, **at, weight=np.zeros(depth.shape, np.float32))) == 0
+    assert len(decode(maps_on(box), depth, CAMERA, **at, settings=DecoderSettings(pool=0))) == 0
+    assert len(decode(maps_on(box), np.full_like(depth, 0.6), CAMERA, **at)) == 0  # bare floor
+
+
+def test_a_place_that_is_much_worse_does_not_come_early():
+    depth, box = np.full((480, 640), 0.6, np.float32), np.zeros((480, 640), bool)
+    box[200:260, 200:220] = box[200:260, 400:420] = True
+    depth[box] = 0.57
+    maps = maps_on(box)
+    maps.quality[..., 400:420] *= 0.3
+    rules = DecoderSettings(revisit=0.7)
+    grasps = decode(maps, depth, CAMERA, gripper=GRIPPER, count=50, settings=rules)
+    assert (grasps.col[:10] < 300).all()
+
+
+@pytest.mark.parametrize("wrong", [{"revisit": 0}, {"revisit": 1.1}, {"place": -0.01}, {"place": np.nan}])
+def test_settings_of_places_out_of_range_are_refused(wrong):
+    with pytest.raises(InputError, match=next(iter(wrong))):
+        DecoderSettings(**wrong)
+
+
 def test_edges_that_run_straight_across_the_fingers_have_no_spread():
     across = []
     for tilt in (0.0, 0.2, 0.4, np.pi / 4):
@@ -208,18 +257,26 @@ def test_logits_and_probabilities_rank_alike(seen):
 
 def test_the_quick_look_drops_nothing_that_the_depth_rule_keeps(seen):
     rng = np.random.default_rng(0)
-    n = 6000
+    n = 1500
     rows, cols = rng.integers(100, 380, n), rng.integers(180, 460, n)
     inside = seen.depth[rows, cols] > 0
     rows, cols = rows[inside], cols[inside]
     angle, width = rng.uniform(0, np.pi, len(rows)), rng.uniform(0, 0.1, len(rows))
-    rules = DecoderSettings()
-    free = deepest_free_depth(seen.depth, seen.camera, GRIPPER, rows, cols, angle, width, margin=rules.margin)
-    kept = np.nan_to_num(free, nan=-1.0) >= rules.min_depth
-    at = {"row": rows, "col": cols, "angle": angle, "width": width}
-    dropped = blocked(seen.depth, seen.camera, gripper=GRIPPER, **at, margin=rules.margin, min_depth=rules.min_depth)
-    assert kept.sum() > 100
-    assert not (dropped & kept).any()
+    margin = rng.choice([0.0, 0.0025], len(rows))
+    free = np.array(
+        [
+            deepest_free_depth(seen.depth, seen.camera, GRIPPER, *grasp, margin=beside)[0]
+            for *grasp, beside in zip(rows, cols, angle, width, margin, strict=True)
+        ]
+    )
+    places = Places(rows, cols, angle, width, margin, np.zeros(len(rows)), np.zeros(len(rows)))
+    bound = depth_bound(seen.depth, seen.camera, places, gripper=GRIPPER)
+    known = ~np.isnan(free)
+    assert known.sum() > 100
+    assert (bound[known] >= free[known] - 1e-7).all()
+    assert bound.max() <= GRIPPER.finger_length
+    kept = np.nan_to_num(free, nan=-1.0) >= DecoderSettings().min_depth
+    dropped = bound < DecoderSettings().min_depth
     assert dropped[~kept].mean() > 0.7  # or it would not be worth its name
 
 

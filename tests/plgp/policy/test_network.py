@@ -7,8 +7,9 @@ import torch
 from labeler.labels import label_view
 from plgp.data.input_format import InputFormat
 from plgp.module import GraspModule
-from plgp.networks import GGCNN2
+from plgp.networks import GGCNN2, UNet
 from plgp.policy import ConstantPolicy, NetworkPolicy, pretrained_checkpoint
+from plgp.policy.decoder import decode
 from plgp.policy.workspace import Workspace
 from sim.benchmark import BenchmarkSettings, observe
 from sim.benchmark.scene_sets import load_scene_set
@@ -68,12 +69,12 @@ def test_the_installed_checkpoint_is_found_or_named_as_missing(tmp_path):
     one = tmp_path / "ggcnn2-depth.ckpt"
     one.touch()
     assert pretrained_checkpoint(folder=tmp_path) == one
-    (tmp_path / "default.ckpt").touch()
-    assert pretrained_checkpoint(folder=tmp_path).stem == "default"
+    (tmp_path / "ggcnn2_depth_any.ckpt").touch()
+    assert pretrained_checkpoint(folder=tmp_path).stem == "ggcnn2_depth_any"
     assert pretrained_checkpoint("ggcnn2-depth", tmp_path) == one
-    with pytest.raises(InputError, match=r"no trained network 'unet'.*choose one of default, ggcnn2-depth"):
+    with pytest.raises(InputError, match=r"no trained network 'unet'.*choose one of ggcnn2-depth, ggcnn2_depth_any"):
         pretrained_checkpoint("unet", tmp_path)
-    (tmp_path / "default.ckpt").rename(tmp_path / "other.ckpt")
+    (tmp_path / "ggcnn2_depth_any.ckpt").rename(tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="several"):
         pretrained_checkpoint(folder=tmp_path)
 
@@ -123,3 +124,52 @@ def test_a_network_says_what_it_is():
     assert about["parameters"] == 85189
     assert 1.6e9 < about["macs"] < 1.7e9
     assert next(module.network.parameters()).device.type == "cpu"  # the original stayed where it was
+
+
+@pytest.mark.parametrize(
+    "window",
+    [
+        (slice(0, 40), slice(30, 90)),
+        (slice(11, 58), slice(7, 96)),
+        (slice(0, 60), slice(0, 96)),
+        (slice(5, 6), slice(95, 96)),
+    ],
+)
+@pytest.mark.parametrize("kind", [GGCNN2, UNet])
+def test_the_maps_of_a_window_are_those_of_the_whole(kind, window):
+    torch.manual_seed(0)
+    network = kind().eval()
+    image = torch.randn(1, 1, 64, 96)
+    with torch.inference_mode():
+        whole, part = network(image), network.forward_window(image, window)
+    for a, b in zip(whole, part, strict=True):
+        torch.testing.assert_close(a[..., *window], b, atol=1e-5, rtol=1e-5)
+
+
+def test_a_policy_grasps_the_same_whether_or_not_it_needs_the_whole_image(seen):
+    """The network's last layers run in the workspace's window only; the decoder is told where that lies."""
+    policy = NetworkPolicy.from_checkpoint("pretrained", workspace=TRAY)
+    maps = policy.predict(seen.rgb, seen.depth)
+    allowed = TRAY.mask(seen.depth, seen.camera)
+    whole = decode(maps, seen.depth, seen.camera, gripper=policy.gripper, count=50, allowed=allowed)
+    part = policy.pixel_grasps(seen, 50)
+    np.testing.assert_array_equal(part.row * 640 + part.col, whole.row * 640 + whole.col)
+    np.testing.assert_allclose(part.depth, whole.depth)
+    np.testing.assert_allclose(part.width, whole.width, atol=1e-6)
+    np.testing.assert_allclose(part.quality, whole.quality, atol=1e-6)
+
+
+def test_half_precision_finds_the_same_places(seen):
+    exact = NetworkPolicy.from_checkpoint("pretrained", workspace=TRAY).pixel_grasps(seen, 50)
+    policy = NetworkPolicy.from_checkpoint("pretrained", workspace=TRAY, precision="bfloat16")
+    half = policy.pixel_grasps(seen, 50)
+    assert policy.describe()["precision"] == "bfloat16"
+    apart = np.hypot(half.row[:, None] - exact.row, half.col[:, None] - exact.col).min(axis=1)
+    assert (apart <= 3).mean() > 0.8
+    assert half.quality[0] == pytest.approx(exact.quality[0], abs=0.05)
+
+
+@pytest.mark.parametrize("precision", ["float16", "bf16", "", None])
+def test_unknown_precisions_are_refused(precision):
+    with pytest.raises(InputError, match="float32, bfloat16"):
+        NetworkPolicy.from_checkpoint("pretrained", precision=precision)

@@ -10,7 +10,7 @@ from sim.benchmark.baselines import RandomPolicy
 from sim.benchmark.baselines.antipodal import AntipodalPolicy, suppress
 from sim.benchmark.grasp_attempt import attempt
 from sim.camera import PinholeCamera, overhead_pose
-from sim.depth_edges import fill_nearest, surface_slope, thin_edges
+from sim.depth_image.edges import fill_nearest, surface_slope, thin_edges
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
 from sim.objects import ObjectSet

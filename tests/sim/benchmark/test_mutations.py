@@ -94,7 +94,7 @@ MUTATIONS = {
     "a tenth of the height": Mutation("attempt_outcome.py", "lift / 2 ", "lift / 20 ", (HALF,)),
     "no torsional friction": Mutation(
         "parallel_jaw.py",
-        "2 / 3 * self.settings.contact_radius * value if link != PALM else 0.0",
+        "2 / 3 * self.settings.contact_radius * value if link != palm else 0.0",
         "0.0",
         (TWIST,),
     ),

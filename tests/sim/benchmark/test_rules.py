@@ -24,7 +24,7 @@ DOWN = np.diag([1.0, -1.0, -1.0])
 MISS = (-0.15, 0.15, 0.02)
 RULES = BenchmarkSettings(camera=PinholeCamera.from_fov(160, 120), depth_noise=None, count=1, max_failures=3)
 # Carried off sideways at 50 g, which friction cannot hold.
-THROWN = AttemptSettings(carry=(0.0, 0.25), carry_steps=12, arm_force=5000.0)
+THROWN = AttemptSettings(force=30.0, carry=(0.0, 0.25), carry_steps=12, arm_force=5000.0)
 
 
 def box_model(folder, mass=0.1, size=SIZE):

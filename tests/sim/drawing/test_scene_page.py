@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from sim.drawing.scene_page import gripper_lines, scene_figure, write_scene_page
+from sim.drawing.hands import gripper_lines
+from sim.drawing.scene_page import scene_figure, write_scene_page
 from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry

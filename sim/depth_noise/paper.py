@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import lru_cache
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr
 
+from sim.depth_noise.fields import smooth_field
 from sim.errors import COUNT, FINITE, NOT_NEGATIVE, SHARE, WHOLE, InputError, check_numbers
 from sim.view import check_depth_image
 
@@ -65,12 +65,12 @@ class DepthNoise:
             InputError: The image holds NaN, negative depths or nothing.
         """
         check_depth_image(depth)
-        field = self._field(rng, depth.shape, unit_variance=True)
+        field = smooth_field(rng, depth.shape, self.grid, unit_variance=True)
         probability = self.missing_probability(depth)
         valid = depth > 0
         doubtful = valid & (probability > 0)  # elsewhere the costly distribution function decides nothing
         valid[doubtful] = ndtr(field[doubtful]) >= probability[doubtful]
-        noisy = depth + np.float32(self.sigma) * self._field(rng, depth.shape, unit_variance=False)
+        noisy = depth + np.float32(self.sigma) * smooth_field(rng, depth.shape, self.grid, unit_variance=False)
         noisy = _blur_valid(noisy.astype(np.float32), valid, self.blurs)
         return np.where(valid, np.maximum(noisy, 1e-3), 0).astype(np.float32)
 
@@ -89,32 +89,6 @@ class DepthNoise:
         share = (np.hypot(dx, dy) - self.missing_low) / (self.missing_high - self.missing_low)
         probability = self.missing_low_probability + (1 - self.missing_low_probability) * share
         return np.clip(probability, 0, 1).astype(np.float32)
-
-    def _field(self, rng: np.random.Generator, shape: tuple[int, ...], unit_variance: bool) -> FloatImage:
-        """Returns a smooth Gaussian field: a standard normal grid, bicubically upsampled.
-
-        Args:
-            rng: Source of randomness.
-            shape: (H, W) of the field.
-            unit_variance: Whether each pixel is divided by its standard deviation, which the upsampling lowers.
-        """
-        height, width = shape
-        coarse = rng.standard_normal((-(-height // self.grid), -(-width // self.grid)), dtype=np.float32)
-        size = (coarse.shape[1] * self.grid, coarse.shape[0] * self.grid)
-        fine = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)[:height, :width]
-        if unit_variance:
-            fine = fine / _interpolation_deviation(coarse.shape, self.grid)[:height, :width]
-        return fine.astype(np.float32)
-
-
-@lru_cache(maxsize=8)
-def _interpolation_deviation(coarse: tuple[int, int], grid: int) -> FloatImage:
-    """Returns each pixel's standard deviation after bicubic upsampling of a unit normal grid."""
-    deviations = []
-    for n in coarse:
-        weights = cv2.resize(np.eye(n, dtype=np.float32), (n, n * grid), interpolation=cv2.INTER_CUBIC)
-        deviations.append(np.sqrt((weights**2).sum(axis=1)))
-    return np.outer(deviations[0], deviations[1]).astype(np.float32)
 
 
 def _fill_missing(depth: FloatImage) -> FloatImage:

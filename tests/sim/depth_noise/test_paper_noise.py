@@ -11,7 +11,7 @@ from omegaconf import OmegaConf
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
 
-CONF = Path(__file__).parents[2] / "conf" / "depth_noise"
+CONF = Path(__file__).parents[3] / "conf" / "depth_noise"
 FLAT = np.full((480, 640), 0.6, np.float32)
 
 

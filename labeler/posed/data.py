@@ -1,0 +1,244 @@
+"""Data sets with posed objects as data sets of shards: real pictures and depth, labels of their twin scenes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from rich.console import Console
+from rich.progress import track
+
+from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest, write_manifest
+from labeler.dataset.recipe import describe_objects
+from labeler.formats.authors_data import ImportedShard, begin_import, read_notes
+from labeler.posed.check import CheckSettings
+from labeler.posed.export_bop import SIDECAR
+from labeler.posed.models import PosedModels, load_posed_models
+from labeler.posed.twin import TABLE, TwinSettings, make_twin
+from labeler.posed.views import PosedView, find_views
+from labeler.settings import LabelSettings
+from labeler.shards import ShardReader, ShardWriter
+from sim.errors import InputError
+from sim.files import atomic_path
+from sim.gripper import GripperGeometry
+from sim.physics import PhysicsSettings
+
+VIEWS_PER_SHARD = 50
+TABLE_FILE = "poses.csv"
+_COLUMNS = ["view", "object", "pixels", "agree", "mean", "shift", "verdict", "reason", "table"]
+
+Found = PosedView | tuple[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosedImport:
+    """What an import did.
+
+    Attributes:
+        skipped: One sentence for each view that was dropped or could not be read.
+        poses: A row for each pose: view, object, pixels, agree, mean (m), shift (m), verdict, reason, table.
+    """
+
+    skipped: list[str]
+    poses: pd.DataFrame
+
+
+def import_posed(
+    source: str | Path,
+    folder: str | Path,
+    *,
+    format: str = "bop",
+    models: Path | None = None,
+    every: int = 1,
+    check: CheckSettings | None = None,
+    progress: bool = False,
+) -> PosedImport:
+    """Writes a data set of shards from real pictures whose objects have meshes and poses.
+
+    Args:
+        source: Folder of the data set.
+        folder: Folder that the shards go into; made if it does not exist.
+        format: "bop" or "graspnet".
+        models: Folder of the meshes; ``source/models`` where left out.
+        every: Takes every so many-th view of a scene.
+        check: When a pose is bad; None believes every pose.
+        progress: Whether to show a progress bar.
+
+    Raises:
+        InputError: There is nothing to import, no view is usable, or ``folder`` holds other data.
+    """
+    source, folder = Path(source), Path(folder)
+    if every < 1:
+        raise InputError(f"import-posed: every is {every}; give at least 1")
+    views = _thinned(list(find_views(source, format)), every)
+    meshes = load_posed_models(models or source / "models", format)
+    settings, saved = _settings(source, check)
+    recipe = _recipe(views, meshes, settings, format=format, saved=saved)
+    begin_import(folder, recipe, digest := hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest())
+    shards, rows = _make_shards(folder, views, models=meshes, settings=settings, progress=progress)
+    lines = tuple(shard.line for shard in shards)
+    skipped = tuple(view for shard in shards for view in shard.skipped)
+    poses = pd.DataFrame(rows, columns=_COLUMNS)
+    sentences = [f"{s.view}: {s.reason}" for s in skipped]
+    if not any(line.images for line in lines):
+        for line in lines:  # nothing worth keeping: the next import starts afresh
+            (folder / line.file).unlink()
+        raise InputError(f"none of the {len(views)} views in {source} could be used; the first: {sentences[0]}")
+    counts = replace(Counts.of(lines), scenes=len({scene for line in lines for scene, _ in line.scenes}))
+    imported = Import(
+        source=f"{source.resolve().name}, a data set in the format {format}",
+        objects_per_image=tuple(sorted({len(v.models) for v in views if isinstance(v, PosedView)})),
+        defaults=tuple(sorted({sentence for shard in shards for sentence in shard.defaults})),
+        skipped=skipped,
+    )
+    about: dict[str, Any] = {
+        "name": source.resolve().name,
+        "hash": digest,
+        "recipe": recipe,
+        "objects": meshes.objects.source,
+    }
+    with atomic_path(folder / TABLE_FILE) as temporary:
+        poses.to_csv(temporary, index=False, float_format="%.5f")
+    write_manifest(folder, Manifest(**about, counts=counts, imported=imported, shards=lines))
+    return PosedImport(skipped=sentences, poses=poses)
+
+
+def _make_shards(
+    folder: Path, views: Sequence[Found], *, models: PosedModels, settings: TwinSettings, progress: bool
+) -> tuple[list[ImportedShard], list[list[Any]]]:
+    """Writes the shards that are not there yet; returns what all say of themselves, and the rows of their poses."""
+    numbers = {scene: i for i, scene in enumerate(dict.fromkeys(_scene(v) for v in views))}
+    shards, rows = list[ImportedShard](), list[list[Any]]()
+    console = Console(stderr=True, quiet=not progress)
+    starts = range(0, len(views), VIEWS_PER_SHARD)
+    for number, start in enumerate(track(starts, f"shards of {VIEWS_PER_SHARD} views", console=console)):
+        path = folder / f"shard-{number:05d}.h5"
+        if not path.is_file():
+            _write_shard(path, views[start : start + VIEWS_PER_SHARD], numbers, models=models, settings=settings)
+        shards.append(read_notes(path))
+        reader = ShardReader(path)
+        rows += reader.note("poses")
+        reader.close()
+    return shards, rows
+
+
+def describe_checks(poses: pd.DataFrame) -> str:
+    """Returns the checks of an import as a table: a line for each view, and one for all."""
+    if not len(poses):
+        return "poses: none was checked"
+    bad = poses.verdict == "bad"
+    lines = [f"{'view':28} {'poses':>5} {'bad':>4} {'agree':>6} {'mean mm':>8} {'shift mm':>8}  table"]
+    for view, own in poses.groupby("view", sort=False):
+        lines.append(
+            f"{view!s:28} {len(own):5d} {int((own.verdict == 'bad').sum()):4d} {own.agree.mean():6.1%} "
+            f"{1000 * own['mean'].mean():8.2f} {1000 * own['shift'].max():8.2f}  {own.table.iloc[0]}"
+        )
+    lines += [f"bad: {row.view} {row.object}: {row.reason}" for row in poses[bad].itertuples()]
+    return "\n".join([*lines, f"poses: {len(poses)} checked, {int(bad.sum())} bad; all in {TABLE_FILE}"])
+
+
+def _thinned(views: list[Found], every: int) -> list[Found]:
+    """Returns every so many-th view of each scene."""
+    scenes: dict[str, list[Found]] = {}
+    for view in views:
+        scenes.setdefault(_scene(view), []).append(view)
+    return [view for scene in scenes.values() for view in scene[::every]]
+
+
+def _scene(view: Found) -> str:
+    return view.scene if isinstance(view, PosedView) else view[0].rpartition("/")[0]
+
+
+def _settings(source: Path, check: CheckSettings | None) -> tuple[TwinSettings, dict[str, Any]]:
+    """Returns how twins are made, and the recipe of the data set that was exported, where it was one of ours."""
+    path = source / SIDECAR
+    if not path.is_file():
+        return TwinSettings(check=check), {}
+    try:
+        content = json.loads(path.read_text())
+        saved = dict(content["recipe"])
+        drawn = "world" in saved or "imported" in saved  # then every view has a side of its own
+        settings = TwinSettings(
+            gripper=GripperGeometry(**saved["gripper"]),
+            labels=LabelSettings(**saved["labels"]),
+            pixels_per_metre=float(saved["pixels_per_metre"]),
+            parallel_side=None if drawn else float(saved["parallel_side"]),
+            check=check,
+            trays=dict(content["trays"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{path} cannot be read ({error}); export the data set again, or delete the file") from error
+    return settings, saved
+
+
+def _recipe(
+    views: Sequence[Found], models: PosedModels, settings: TwinSettings, *, format: str, saved: dict[str, Any]
+) -> dict[str, Any]:
+    """Returns what shapes the import, with the keys of a generated data set's recipe."""
+    content = hashlib.sha256()
+    for view in views:
+        if isinstance(view, PosedView):
+            about = [view.name, view.intrinsics.tolist(), view.models, view.poses.tolist(), view.depth_unit]
+            content.update(json.dumps([*about, view.depth.stat().st_size, view.rgb.stat().st_size]).encode())
+    first = next((v for v in views if isinstance(v, PosedView)), None)
+    if first is None:
+        raise InputError(f"none of the {len(views)} views can be read; the first: {': '.join(views[0])}")  # type: ignore[arg-type]
+    height, width = first.read_depth().shape
+    scene = saved.get("scene", {"tray": TABLE.to_saved(), "physics": asdict(PhysicsSettings())})
+    return {
+        "imported": format,
+        "source_sha256": content.hexdigest(),
+        "schema_version": SCHEMA_VERSION,
+        "objects": describe_objects(models.objects),
+        "scene": scene,
+        "camera": {"width": width, "height": height, "intrinsics": first.intrinsics.tolist()},
+        "pixels_per_metre": settings.pixels_per_metre,
+        "parallel_side": settings.parallel_side,
+        "gripper": asdict(settings.gripper),
+        "labels": asdict(settings.labels),
+        "check": None if settings.check is None else asdict(settings.check),
+        "depth_noise": None,
+        "scenes": len({_scene(v) for v in views}),
+        "seed": 0,
+    }
+
+
+def _write_shard(
+    path: Path, views: Sequence[Found], numbers: dict[str, int], *, models: PosedModels, settings: TwinSettings
+) -> None:
+    """Writes one shard; what was dropped, and the checks of all poses, become its notes."""
+    skipped: list[dict[str, str]] = []
+    rows: list[list[Any]] = []
+    tables: set[str] = set()
+    with ShardWriter(path) as writer:
+        for view in views:
+            if not isinstance(view, PosedView):
+                skipped.append({"view": view[0], "reason": view[1]})
+                continue
+            try:
+                twin = make_twin(view, models, settings)
+            except InputError as error:
+                skipped.append({"view": view.name, "reason": str(error)})
+                continue
+            rows += [[view.name, *_plain(asdict(check)), twin.table] for check in twin.checks]
+            if twin.reason:
+                skipped.append({"view": view.name, "reason": twin.reason})
+                continue
+            tables.add(twin.table)
+            frame = twin.frame
+            frame["scene"], frame["view"] = numbers[view.scene], view.number
+            writer.add(frame)
+        writer.set_note("skipped", skipped)
+        writer.set_note("poses", rows)
+        writer.set_note("defaults", [f"the table of some views was {how}" for how in sorted(tables - {"given"})])
+
+
+def _plain(check: dict[str, Any]) -> list[Any]:
+    """Returns a check's values in the table's order, NaN as None: JSON has none."""
+    return [None if isinstance(v, float) and not np.isfinite(v) else v for v in check.values()]

@@ -1,0 +1,53 @@
+"""The meshes of a data set with posed objects, as objects of ours: centred on their centre of mass, with physics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from sim.errors import InputError
+from sim.geometry import FloatArray, make_pose
+from sim.objects import ObjectSet
+from sim.objects.mesh_file import clean_mesh, read_mesh
+
+_MESHES = {"bop": (("obj_*.ply",), 0.001), "graspnet": (("*/nontextured.ply", "*/textured.obj"), 1.0)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosedModels:
+    """Objects, and where the frames of their mesh files lie.
+
+    Attributes:
+        objects: The objects.
+        frames: (4, 4) T_file_link, metres, of every object by its name.
+    """
+
+    objects: ObjectSet
+    frames: Mapping[str, FloatArray]
+
+
+def load_posed_models(folder: Path, format: str) -> PosedModels:
+    """Loads the meshes of a data set.
+
+    Args:
+        folder: Folder of the meshes, the data set's ``models``.
+        format: "bop", in millimetres, or "graspnet", in metres.
+
+    Raises:
+        InputError: The folder is missing or holds no usable mesh.
+    """
+    patterns, scale = _MESHES[format]
+    pattern = next((p for p in patterns if any(folder.glob(p))), None)
+    if pattern is None:
+        raise InputError(f"{folder} holds no {' or '.join(patterns)}; give the folder of the meshes: models=FOLDER")
+    objects = ObjectSet.from_folder(folder, pattern=pattern, scale=scale)
+    frames = {}
+    for model in objects.models:
+        file = next(f for f in folder.glob(pattern) if model.name in (f.stem, f.parent.name))
+        mesh, _ = clean_mesh(read_mesh(file))  # what the object was made of, before it was moved
+        link = model.mesh().vertices.min(axis=0) - np.asarray(mesh.vertices).min(axis=0) * scale
+        frames[model.name] = make_pose(np.eye(3), -link)
+    return PosedModels(objects=objects, frames=frames)

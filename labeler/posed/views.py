@@ -1,0 +1,190 @@
+"""Views of data sets with posed objects, whatever their format; BOP's and GraspNet's files are read here.
+
+BOP: ``SPLIT/000001/scene_camera.json`` and ``scene_gt.json`` with ``rgb/`` (or ``gray/``) and ``depth/`` beside them,
+``models/obj_000001.ply`` in millimetres (bop.felk.cvut.cz/datasets). GraspNet: ``scenes/scene_0000/CAMERA/`` with
+``rgb/``, ``depth/`` and ``meta/0000.mat``, ``models/000/nontextured.ply`` in metres (graspnet.net).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import InputError
+from sim.geometry import FloatArray, make_pose
+
+FORMATS = ("bop", "graspnet")
+_PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_MM = 1e-3
+_DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosedView:
+    """One picture with the poses of what it shows.
+
+    Attributes:
+        name: Name of the view below the source, for messages.
+        scene: Name of its scene below the source.
+        number: Number of the view within the scene.
+        rgb: File of the colour (or grey) picture.
+        depth: File of the depth image.
+        depth_unit: Metres in a step of the depth image.
+        intrinsics: (3, 3) float64 matrix of eq. (1), pixels.
+        models: Names of the N objects' meshes.
+        poses: (N, 4, 4) float64 T_camera_file, metres: the frame of the mesh file in the camera's.
+        world: (4, 4) float64 T_camera_world, metres; None where the files do not say.
+    """
+
+    name: str
+    scene: str
+    number: int
+    rgb: Path
+    depth: Path
+    depth_unit: float
+    intrinsics: FloatArray
+    models: tuple[str, ...]
+    poses: FloatArray
+    world: FloatArray | None = None
+
+    def read_rgb(self) -> NDArray[np.uint8]:
+        """Returns the picture, (H, W, 3) uint8; raises InputError if it cannot be read."""
+        return np.asarray(_open(self.rgb).convert("RGB"))
+
+    def read_depth(self) -> NDArray[np.float32]:
+        """Returns the depth image, (H, W) float32 metres, 0 = missing; raises InputError if it cannot be read."""
+        steps = np.asarray(_open(self.depth), np.float64)
+        if steps.ndim != 2:
+            raise InputError(f"{self.depth} has shape {steps.shape}; a depth image has one channel")
+        metres = np.nan_to_num(steps * self.depth_unit, nan=0.0, posinf=0.0, neginf=0.0)
+        return np.maximum(metres, 0).astype(np.float32)
+
+
+def _open(path: Path) -> Any:
+    from PIL import Image
+
+    try:
+        image = Image.open(path)
+        image.load()
+    except Exception as error:  # PIL raises whatever the broken file makes it raise
+        raise InputError(f"{path} cannot be read ({error})") from error
+    return image
+
+
+def find_views(source: Path, format: str) -> Iterator[PosedView | tuple[str, str]]:
+    """Yields the views of a data set in the order of their names; (name, reason) of one whose entry is damaged.
+
+    Args:
+        source: Folder of the data set.
+        format: "bop" or "graspnet".
+
+    Raises:
+        InputError: The format is not known, or there is no scene.
+    """
+    if format not in FORMATS:
+        raise InputError(f"import-posed: format is '{format}'; choose {' or '.join(FORMATS)}")
+    if format == "bop":
+        scenes = sorted({path.parent for p in ("", "*/", "*/*/") for path in source.glob(f"{p}scene_gt.json")})
+        wanted = "SPLIT/000001/scene_gt.json"
+    else:
+        scenes = sorted(path for path in source.glob("scenes/scene_*/*") if (path / "meta").is_dir())
+        wanted = "scenes/scene_0000/CAMERA/meta"
+    if not scenes:
+        raise InputError(f"{source} holds no scene of the format {format} ({wanted}); give the data set's own folder")
+    for folder in scenes:
+        yield from (_bop_views if format == "bop" else _graspnet_views)(source, folder)
+
+
+def _bop_views(source: Path, folder: Path) -> Iterator[PosedView | tuple[str, str]]:
+    cameras, poses = (_read_json(folder / f"scene_{name}.json") for name in ("camera", "gt"))
+    scene = folder.relative_to(source).as_posix()
+    for key in sorted(poses, key=lambda k: (len(k), k)):
+        name = f"{scene}/{key}"
+        try:
+            camera, number = cameras[key], int(key)
+            rgb = _picture(folder, ("rgb", "gray"), f"{number:06d}")
+            yield PosedView(
+                name=name,
+                scene=scene,
+                number=number,
+                rgb=rgb,
+                depth=_picture(folder, ("depth",), f"{number:06d}"),
+                depth_unit=float(camera.get("depth_scale", 1.0)) * _MM,
+                intrinsics=np.array(camera["cam_K"], np.float64).reshape(3, 3),
+                models=tuple(f"obj_{int(entry['obj_id']):06d}" for entry in poses[key]),
+                poses=np.array([_bop_pose(e, "m2c") for e in poses[key]], np.float64).reshape(-1, 4, 4),
+                world=_bop_pose(camera, "w2c") if "cam_R_w2c" in camera else None,
+            )
+        except InputError as error:
+            yield name, str(error)
+        except _DAMAGE as error:
+            yield name, f"its entry cannot be read ({type(error).__name__}: {error})"
+
+
+def _bop_pose(entry: dict[str, Any], what: str) -> FloatArray:
+    rotation = np.array(entry[f"cam_R_{what}"], np.float64).reshape(3, 3)
+    return _rigid(rotation, np.array(entry[f"cam_t_{what}"], np.float64).reshape(3) * _MM)
+
+
+def _rigid(rotation: FloatArray, translation: FloatArray) -> FloatArray:
+    """Returns a pose (4, 4) with the nearest true rotation; raises ValueError where there is none near."""
+    u, _, v = np.linalg.svd(rotation)
+    nearest = u @ v
+    if not np.isfinite(translation).all() or np.abs(nearest - rotation).max() > 1e-2 or np.linalg.det(nearest) < 0:
+        raise ValueError("a pose is no rigid motion")
+    # Files round their numbers; a pose that is a rotation to the last bit stays as it is.
+    return make_pose(rotation if np.abs(rotation @ rotation.T - np.eye(3)).max() < 1e-9 else nearest, translation)
+
+
+def _graspnet_views(source: Path, folder: Path) -> Iterator[PosedView | tuple[str, str]]:
+    from scipy.io import loadmat
+
+    scene = folder.relative_to(source).as_posix()
+    for path in sorted((folder / "meta").glob("*.mat")):
+        name = f"{scene}/{path.stem}"
+        try:
+            meta = loadmat(path)
+            poses = np.asarray(meta["poses"], np.float64)  # (3 or 4, 4, N)
+            identities = np.asarray(meta["cls_indexes"]).ravel().astype(int) - 1
+            yield PosedView(
+                name=name,
+                scene=scene,
+                number=int(path.stem),
+                rgb=_picture(folder, ("rgb",), path.stem),
+                depth=_picture(folder, ("depth",), path.stem),
+                depth_unit=1 / float(np.asarray(meta["factor_depth"]).ravel()[0]),
+                intrinsics=np.asarray(meta["intrinsic_matrix"], np.float64).reshape(3, 3),
+                models=tuple(f"{number:03d}" for number in identities),
+                poses=np.array([_rigid(poses[:3, :3, i], poses[:3, 3, i]) for i in range(len(identities))]).reshape(
+                    -1, 4, 4
+                ),
+            )
+        except InputError as error:
+            yield name, str(error)
+        except Exception as error:  # scipy raises whatever the broken file makes it raise
+            yield name, f"{path} cannot be read ({type(error).__name__}: {error})"
+
+
+def _picture(folder: Path, places: tuple[str, ...], stem: str) -> Path:
+    """Returns the image file called ``stem`` in the first of the folders that has it; raises InputError."""
+    for place in places:
+        for suffix in _PICTURES:
+            if (path := folder / place / f"{stem}{suffix}").is_file():
+                return path
+    raise InputError(f"{folder / places[0] / stem}.png is missing")
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path} cannot be read ({error}); fetch it again") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} is no JSON object; fetch it again")
+    return content

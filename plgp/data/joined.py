@@ -1,0 +1,64 @@
+"""Several data sets as one: simulated beside real, objects of one kind beside those of another."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labeler.shards import DataSet, Frame
+from plgp.data.input_format import InputFormat
+from plgp.data.trained_view import TrainedView
+from sim.errors import InputError
+
+
+class JoinedDataSets:
+    """The images of several data sets in a row; cheap to pickle. The first one's manifest stands for all.
+
+    Attributes:
+        parts: The data sets.
+    """
+
+    def __init__(self, parts: Sequence[DataSet]) -> None:
+        """Takes the data sets; raises InputError if their labels are not for one gripper and one number of angles."""
+        self.parts = list(parts)
+        self.manifest, self.folder = self.parts[0].manifest, self.parts[0].folder
+        first = TrainedView.of_data_set(self.manifest, InputFormat())
+        for other in self.parts[1:]:
+            differs = first.differences(TrainedView.of_data_set(other.manifest, InputFormat()))
+            if differs:
+                raise InputError(
+                    f"data.also: the labels of {other.folder} are not those of {self.folder} "
+                    f"({'; '.join(differs[:3])}); generate them for one gripper and one number of angles"
+                )
+        self._ends = np.cumsum([len(part) for part in self.parts])
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return int(self._ends[-1])
+
+    def read(self, index: int, keys: Sequence[str] = ("rgb", "depth_noisy")) -> Frame:
+        """Returns image ``index`` with the images named in ``keys``; raises InputError if damaged."""
+        part, local = self._find(index)
+        return self.parts[part].read(local, keys)
+
+    def grasp_counts(self) -> NDArray[np.int64]:
+        """Returns the number of grasps of each image."""
+        return np.concatenate([part.grasp_counts() for part in self.parts])
+
+    def splits(self, *shares: float) -> tuple[list[int], list[int], list[int]]:
+        """Returns the image indices of three parts: every data set is split by itself; see ``DataSet.splits``."""
+        result: Any = ([], [], [])
+        for part, end in zip(self.parts, self._ends, strict=True):
+            first = int(end) - len(part)
+            for indices, found in zip(result, part.splits(*shares), strict=True):
+                indices += [first + i for i in found]
+        return result[0], result[1], result[2]
+
+    def _find(self, index: int) -> tuple[int, int]:
+        if not 0 <= index < len(self):
+            raise InputError(f"the data sets hold images 0 ... {len(self) - 1}, not {index}")
+        part = int(np.searchsorted(self._ends, index, side="right"))
+        return part, index - int(self._ends[part - 1] if part else 0)

@@ -1,0 +1,101 @@
+"""Entries of the leaderboard: results folders that say whose method was measured, on what, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from omegaconf import OmegaConf
+
+from plgp.evaluation.runs import read_results
+from sim.errors import InputError
+
+ABOUT = "method.yaml"  # beside the attempts
+_FOLDER_KEYS = ("scenes", "hardware", "command", "methods")
+_METHOD_KEYS = ("method", "data", "by")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One method's results on one category.
+
+    Attributes:
+        method: Name of the method, with network and weights.
+        data: What it was trained on.
+        by: Who measured it.
+        scenes: Name of the scene set.
+        category: Category of the scenes.
+        frictions: Frictions that the means are over, with commas between.
+        hardware: Machine of the measurement.
+        command: Command that makes the results again.
+        folder: Folder of the results.
+        means: The means over the frictions and their bounds, one row of ``sim.benchmark.summarise``.
+    """
+
+    method: str
+    data: str
+    by: str
+    scenes: str
+    category: str
+    frictions: str
+    hardware: str
+    command: str
+    folder: Path
+    means: pd.Series[Any]
+
+
+def find_entries(root: str | Path) -> list[Entry]:
+    """Returns the entries of all folders at and below ``root`` that hold a ``method.yaml``.
+
+    Args:
+        root: Folder.
+
+    Raises:
+        InputError: There is no such folder or no entry, or one of them lacks something.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        raise InputError(f"no folder '{root}'; give the folder of the kept results")
+    files = sorted(root.rglob(ABOUT))
+    if not files:
+        raise InputError(f"no {ABOUT} at or below {root}; put one beside each result (docs/how-to/policy.md shows it)")
+    return [entry for file in files for entry in _read(file)]
+
+
+def _read(file: Path) -> list[Entry]:
+    """Returns the entries of one folder; raises InputError."""
+    try:
+        about: Any = OmegaConf.to_container(OmegaConf.load(file))
+    except Exception as error:  # whatever YAML's parser raises
+        raise InputError(f"{file} is no YAML; mend it") from error
+    _check(file, about, _FOLDER_KEYS, "")
+    if not isinstance(about["methods"], dict) or not about["methods"]:
+        raise InputError(f"{file}: methods holds no policy; name those of the results, each with {_listed()}")
+    results = read_results(file.parent)
+    entries = []
+    for policy, told in about["methods"].items():
+        _check(file, told, _METHOD_KEYS, f"methods.{policy}.")
+        means = results.of(str(policy))
+        if means.empty:
+            measured = ", ".join(dict.fromkeys(map(str, results.summary.policy)))
+            raise InputError(f"{file} names the policy '{policy}', but the results beside it are of {measured}")
+        said = {key: str(told[key]) for key in _METHOD_KEYS}
+        said |= {key: str(about[key]) for key in ("scenes", "hardware", "command")}
+        said["frictions"] = str(results.frictions(str(policy)))
+        entries += [
+            Entry(**said, category=str(category), folder=file.parent, means=row) for category, row in means.iterrows()
+        ]
+    return entries
+
+
+def _check(file: Path, told: Any, keys: tuple[str, ...], prefix: str) -> None:
+    """Raises InputError for an entry of the file that lacks one of the keys."""
+    missing = [key for key in keys if not isinstance(told, dict) or told.get(key) in (None, "")]
+    if missing:
+        raise InputError(f"{file} lacks {', '.join(prefix + key for key in missing)}; say it in a few words")
+
+
+def _listed() -> str:
+    return ", ".join(_METHOD_KEYS)

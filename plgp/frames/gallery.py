@@ -1,0 +1,85 @@
+"""Frames side by side: a contact sheet of the hands, and how many of the best grasps lie on objects."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
+
+from plgp.evaluation.map_figures import depth_picture
+from plgp.frames.on_objects import OnObjects, count_on_objects, counts_frame, counts_table
+from plgp.policy.viewed import ViewedGrasps
+from sim.drawing.hands import contact_sheet, draw_hands
+from sim.gripper import GripperGeometry
+from sim.view import Observation
+
+
+class Shown(NamedTuple):
+    """One frame after prediction.
+
+    Attributes:
+        name: Name of its results.
+        seen: The image.
+        found: Its grasps.
+        record: What its JSON file holds.
+        mask: (H, W) bool, where grasps may lie; None is everywhere.
+    """
+
+    name: str
+    seen: Observation
+    found: ViewedGrasps
+    record: dict[str, Any]
+    mask: NDArray[np.bool_] | None
+
+
+class Gallery:
+    """Collects the frames of a command, and draws and counts them at its end.
+
+    Attributes:
+        records: What the frames' JSON files hold.
+    """
+
+    def __init__(self, folder: Path, gripper: GripperGeometry, *, drawn: int) -> None:
+        """Starts empty.
+
+        Args:
+            folder: Folder of the sheet and the counts.
+            gripper: The gripper that is drawn.
+            drawn: Grasps a frame that are drawn.
+        """
+        self._folder, self._gripper, self._drawn = folder, gripper, drawn
+        self.records: list[dict[str, Any]] = []
+        self._tiles: list[tuple[NDArray[np.uint8], str]] = []
+        self._counts: list[OnObjects] = []
+
+    def add(self, shown: Shown) -> None:
+        """Takes one frame; only its small picture and its counts are kept."""
+        self.records.append(shown.record)
+        count = count_on_objects(shown.name, shown.seen, shown.found, mask=shown.mask)
+        self._counts.append(count)
+        picture = depth_picture(shown.seen.depth) if shown.seen.rgb is None else shown.seen.rgb
+        hands = draw_hands(picture, shown.found.poses[: self._drawn], self._gripper, camera=shown.seen.camera)
+        self._tiles.append((hands, f"{shown.name}: {len(shown.found.poses)} grasps, view {count.shown}"))
+
+    def finish(self, *, sheet: bool, check: bool) -> list[Path]:
+        """Returns the files that were written; the sheet needs two frames or more.
+
+        Args:
+            sheet: Whether the contact sheet is drawn, ``sheet.png``.
+            check: Whether the grasps on objects are counted, printed and written to ``on_objects.csv``.
+        """
+        from PIL import Image
+
+        written = []
+        if sheet and len(self._tiles) > 1:
+            written.append(self._folder / "sheet.png")
+            Image.fromarray(contact_sheet(self._tiles)).save(written[-1])
+        if check and self._counts:
+            Console(width=None if sys.stdout.isatty() else 120).print(counts_table(self._counts))
+            written.append(self._folder / "on_objects.csv")
+            counts_frame(self._counts).to_csv(written[-1], index=False, float_format="%.3f")
+        return written

@@ -1,0 +1,9 @@
+from .grasps import CentreGrasps as CentreGrasps
+from .grasps import DexNetSettings as DexNetSettings
+from .network import FCGQCNN as FCGQCNN
+from .network import GQCNN as GQCNN
+from .policy import FCGQCNNPolicy as FCGQCNNPolicy
+from .policy import GQCNNPolicy as GQCNNPolicy
+from .tensorflow_checkpoint import read_checkpoint as read_checkpoint
+from .weights import load_fc_gqcnn as load_fc_gqcnn
+from .weights import load_gqcnn as load_gqcnn

@@ -1,0 +1,187 @@
+"""From a camera's image to the view that a network was trained for, and back with the grasps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from plgp.data.trained_view import TrainedView
+from plgp.policy.settings import DecoderSettings, ViewSettings
+from sim.depth_image.main_plane import MainPlane, find_main_plane
+from sim.depth_image.overhead_view import OverheadView
+from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
+from sim.gripper import GripperGeometry
+from sim.view import Observation
+
+_AS_IS = "the network is shown the image as it is"
+_PLANE = 0.006  # metres from the main plane within which a pixel shows it
+_PATCH = 0.03  # of the plane's largest patch: what smaller ones show is the side of a thing that crosses the plane
+_BESIDE = 0.02  # metres beyond what is seen of the plane that still count as over it
+
+
+@dataclass(frozen=True)
+class ViewedGrasps:
+    """Grasps that were found in a camera's image, perhaps through another view of it.
+
+    Attributes:
+        pixels: The grasps as the camera sees them: the pixel and the angle in its image. The depth is along the
+            approach, and so is the width's plane across it: without a view, along the optical axis.
+        poses: The grasps in the camera's frame.
+        view: What the network was shown instead of the image; None where it was shown the image as it is.
+        shown: The grasps in the image that the network was shown.
+        allowed: (h, w) bool, where in the view's image grasps may lie; None without a view.
+        note: Sentence about a view that was wanted and could not be had, or "".
+    """
+
+    pixels: PixelGrasps
+    poses: GraspPoses
+    view: OverheadView | None
+    shown: PixelGrasps
+    allowed: NDArray[np.bool_] | None = None
+    note: str = ""
+
+    def __getitem__(self, some: slice) -> ViewedGrasps:
+        """Returns some of the grasps."""
+        return replace(self, pixels=self.pixels[some], poses=self.poses[some], shown=self.shown[some])
+
+
+def choose_view(
+    seen: Observation, trained: TrainedView | None, settings: ViewSettings
+) -> tuple[OverheadView | None, str]:
+    """Returns the view that a network should be shown, or None for the image as it is; and a note, or "".
+
+    Where the camera's pose is known (it is not the identity), the main plane must lie across gravity, if one does.
+
+    Args:
+        seen: The image.
+        trained: The network's world in training; None where it is not known.
+        settings: The settings.
+    """
+    if settings.mode == "as_is":
+        return None, ""
+    if trained is None:
+        wanted = settings.mode == "trained"
+        return None, f"the network does not know its trained view: {_AS_IS}; train it again" if wanted else ""
+    plane = main_plane(seen, settings.least_share)
+    if plane is None or plane.share < settings.least_share:
+        share = 0.0 if plane is None else plane.share
+        return None, f"no plane holds more than {100 * share:.0f} % of what is seen: {_AS_IS}; show more of the table"
+    if plane.tilt > settings.steepest:
+        lean = np.degrees(plane.tilt)
+        return None, f"the main plane leans by {lean:.0f} degrees: {_AS_IS}; look at the table more from above"
+    if settings.mode == "auto" and not differs(plane, trained, settings):
+        return None, ""
+    view = trained.to_view(seen, plane)
+    if not (view.source >= 0).any():
+        return None, f"nothing is seen of the main plane from {trained.camera_height:g} m above it: {_AS_IS}"
+    return view, ""
+
+
+def main_plane(seen: Observation, least_share: float) -> MainPlane | None:
+    """Returns the main plane of an image, across gravity where that is known and such a plane is seen."""
+    pose = seen.camera.pose
+    if not np.allclose(pose, np.eye(4)):
+        level = find_main_plane(seen.depth, seen.camera, up=pose[2, :3])
+        if level is not None and level.share >= least_share:
+            return level
+    return find_main_plane(seen.depth, seen.camera)
+
+
+def differs(plane: MainPlane, trained: TrainedView, settings: ViewSettings) -> bool:
+    """Returns whether a camera sees a plane otherwise than in training, by more than does no harm."""
+    distance = plane.distance / -plane.normal[2] / trained.camera_height
+    return not settings.nearer <= distance <= settings.farther or plane.tilt > settings.tilt
+
+
+def graspable(view: OverheadView, allowed: NDArray[np.bool_] | None, settings: ViewSettings) -> NDArray[np.bool_]:
+    """Returns the pixels of a view at which grasps may lie, (H, W) bool.
+
+    Args:
+        view: The view.
+        allowed: (H, W) bool, the workspace in the first camera's image; None is everywhere.
+        settings: The settings; ``least_height`` and ``on_plane`` count.
+    """
+    heights = view.heights()
+    result = view.source >= 0
+    if allowed is not None:
+        result &= allowed.ravel()[view.source]
+    result &= np.nan_to_num(heights, nan=-1.0) >= settings.least_height
+    if settings.on_plane:
+        result &= _over_plane(view, heights)
+    return result
+
+
+def _over_plane(view: OverheadView, heights: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Returns the pixels whose points lie over the plane, as far as it is seen: inside its patches' convex hull."""
+    plain = (np.abs(np.nan_to_num(heights, nan=1.0)) < _PLANE).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(plain, connectivity=4)
+    area = stats[1:, cv2.CC_STAT_AREA]  # the first is what is not plain
+    large = np.concatenate([[False], area >= _PATCH * area.max(initial=1)])
+    rows, cols = np.nonzero(large[labels])
+    if not len(rows):
+        return np.ones(plain.shape, np.bool_)
+    hull = cv2.convexHull(np.stack([cols, rows], axis=1).astype(np.int32))
+    covered = np.zeros(plain.shape, np.uint8)
+    cv2.fillConvexPoly(covered, hull, 1)
+    m, above = view.seen.camera.intrinsics, view.plane.distance_from(view.pose[:3, 3])
+    around = 2 * round(_BESIDE * m[0, 0] / above) + 1
+    covered = np.asarray(cv2.dilate(covered, np.ones((around, around), np.uint8)), np.uint8)
+    # A point's foot is nearer to the image's middle than the point: the higher, the nearer.
+    shrink = view.seen.depth / np.float32(above)
+    height, width = plain.shape
+    to_cols = (np.arange(width, dtype=np.float32)[None] - np.float32(m[0, 2])) * shrink + np.float32(m[0, 2])
+    to_rows = (np.arange(height, dtype=np.float32)[:, None] - np.float32(m[1, 2])) * shrink + np.float32(m[1, 2])
+    return np.asarray(cv2.remap(covered, to_cols, to_rows, cv2.INTER_NEAREST), np.uint8) > 0
+
+
+def _fingers_seen(poses: GraspPoses, seen: Observation) -> NDArray[np.bool_]:
+    """Returns whether both finger tips appear inside an image, (N,) bool; the grasps are in its camera's frame."""
+    reach = poses.rotation[:, :, 0] * (poses.width / 2)[:, None]
+    inside = np.ones(len(poses), np.bool_)
+    for tips in (poses.translation - reach, poses.translation + reach):
+        rows, cols, depth = seen.camera.project(tips)
+        inside &= (depth > 0) & (rows >= 0) & (rows < seen.camera.height) & (cols >= 0) & (cols < seen.camera.width)
+    return inside
+
+
+def bring_back(
+    shown: PixelGrasps,
+    view: OverheadView,
+    seen: Observation,
+    *,
+    gripper: GripperGeometry,
+    decoder: DecoderSettings,
+    approach: str,
+) -> ViewedGrasps:
+    """Returns a view's grasps as the first camera's, along the approach that is asked for.
+
+    Grasps with a finger beyond the first image's border are dropped: nobody knows what is there. Along the optical
+    axis, a grasp keeps its place and its closing direction as the camera sees it; how deep it goes
+    is what the first image leaves free, and those that cannot go down so are dropped.
+
+    Args:
+        shown: The grasps in the view's image.
+        view: The view.
+        seen: The first camera's image.
+        gripper: The gripper.
+        decoder: The decoder's settings, whose margins count along the optical axis.
+        approach: "plane" or "axis", as in ``ViewSettings``.
+    """
+    poses = shown.to_poses(view.seen.depth, view.seen.camera).transform(view.pose, "camera")
+    known = _fingers_seen(poses, seen)
+    shown, poses = shown[known], poses[known]
+    row, col = np.divmod(view.source[shown.row, shown.col], seen.camera.width)
+    closing = poses.rotation[:, :, 0]
+    angle = np.arctan2(-closing[:, 1], closing[:, 0])
+    pixels = PixelGrasps(row, col, shown.depth, angle, shown.width, shown.quality)
+    if approach == "plane":
+        return ViewedGrasps(pixels, poses, view, shown)
+    margins = decoder.margin, decoder.depth_margin
+    free = deepest_free_depth(seen.depth, seen.camera, gripper, row, col, pixels.angle, pixels.width, *margins)
+    pixels = PixelGrasps(row, col, free, pixels.angle, pixels.width, shown.quality)
+    down = np.nan_to_num(free, nan=-1.0) >= decoder.close_depth
+    pixels, shown = pixels[down], shown[down]
+    return ViewedGrasps(pixels, pixels.to_poses(seen.depth, seen.camera), view, shown)

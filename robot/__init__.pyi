@@ -1,0 +1,11 @@
+from .devices import Arm as Arm
+from .devices import CameraDevice as CameraDevice
+from .devices import Hand as Hand
+from .errors import DeviceError as DeviceError
+from .safety import Guard as Guard
+from .safety import SafetyLimits as SafetyLimits
+from .values import ArmState as ArmState
+from .values import Execution as Execution
+from .values import Frame as Frame
+from .values import HandState as HandState
+from .values import Trajectory as Trajectory

@@ -1,0 +1,184 @@
+"""ROS arms: whatever answers FollowJointTrajectory."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from robot.backends.rosbridge.connection import Goal, Message, RosConnection
+from robot.devices import Arm
+from robot.errors import DeviceError
+from robot.safety import Guard
+from robot.values import ArmState, Execution, Trajectory
+from sim.errors import InputError
+
+POLL = 0.01  # s
+FIRST = 2.0  # s until the first message of a topic
+LATE = 2.0  # s that a controller may need beyond the trajectory's duration
+RESTING = 0.01  # rad/s
+BRAKING = 1.0  # s
+
+
+class RosArm(Arm):
+    """An arm behind a FollowJointTrajectory action: Kinova Gen2, MoveIt's controllers, ros2_control.
+
+    A stop cancels the goal and sends the present pose to the controller's topic, because rosbridge may hold a
+    cancellation back until the goal is over.
+    """
+
+    def __init__(
+        self,
+        link: RosConnection,
+        joint_names: Sequence[str],
+        *,
+        controller: str,
+        action: str = "follow_joint_trajectory",
+        joint_states: str = "/joint_states",
+        armed: bool = False,
+    ) -> None:
+        """Keeps the settings; connects to nothing.
+
+        Args:
+            link: Connection to rosbridge.
+            joint_names: Names of the joints, in the chain's order.
+            controller: Namespace of the controller, for example "/scaled_joint_trajectory_controller".
+            action: Name of the action within it.
+            joint_states: Topic of the joints' state.
+            armed: Whether motions are executed.
+
+        Raises:
+            InputError: There are no joints, or one stands twice.
+        """
+        super().__init__()
+        if not joint_names or len(set(joint_names)) < len(joint_names):
+            raise InputError(f"joint_names are {list(joint_names)}; give each joint's name once, in the chain's order")
+        self.link, self.joint_names, self.armed = link, tuple(joint_names), armed
+        self.name, self.controller = f"the arm at {controller} of {link.name}", controller.rstrip("/")
+        self._action, self._topics = f"{self.controller}/{action}", (joint_states,)
+        self._ros: Any = None
+        self._states: Any = None
+        self._hold: Any = None
+        self._goal: Goal | None = None
+        self._newest: ArmState | None = None
+
+    @property
+    def joints(self) -> int:
+        """Number of joints."""
+        return len(self.joint_names)
+
+    def connect(self) -> None:
+        """Connects and waits for the first state."""
+        if self._ros is not None:
+            return
+        self._ros = self.link.open()
+        kind = self.link.type
+        self._states = self.link.topic(self._topics[0], kind("sensor_msgs", "msg", "JointState"))
+        word = "joint_trajectory" if self.link.version == 2 else "command"
+        kind_of_hold = kind("trajectory_msgs", "msg", "JointTrajectory")
+        self._hold = self.link.topic(f"{self.controller}/{word}", kind_of_hold)
+        self._states.subscribe(self._note)
+        end = time.monotonic() + FIRST
+        while self._newest is None:
+            if time.monotonic() > end:
+                self.disconnect()
+                raise DeviceError(
+                    f"{self._topics[0]} tells nothing of {', '.join(self.joint_names)}; "
+                    "check the arm's driver and the names"
+                )
+            time.sleep(POLL)
+
+    def disconnect(self) -> None:
+        """Disconnects; the controller holds the pose."""
+        if self._ros is not None:
+            if self._ros.is_connected and self.link.shared:
+                self._states.unsubscribe()
+            self._ros = None
+            self._newest = None
+            self.link.close()
+
+    def _note(self, message: Message) -> None:
+        """Keeps a state that names all joints; other drivers may publish on the same topic."""
+        names = list(message["name"])
+        if not set(self.joint_names) <= set(names):
+            return
+        order, now, last = [names.index(n) for n in self.joint_names], self.clock(), self._newest
+        q = np.array(message["position"], np.float64)[order]
+        if len(message.get("velocity") or ()) == len(names):
+            dq = np.array([0.0 if v is None else v for v in message["velocity"]], np.float64)[order]
+        else:
+            dq = (q - last.q) / max(now - last.time, 1e-3) if last else np.zeros(len(q))
+        effort = message.get("effort") or ()
+        told = len(effort) == len(names) and all(v is not None for v in effort)
+        self._newest = ArmState(q=q, dq=dq, time=now, effort=np.array(effort, np.float64)[order] if told else None)
+
+    def state(self) -> ArmState:
+        """Returns the newest state; its time is when it arrived."""
+        if self._newest is None:
+            raise DeviceError(f"{self.name} is not connected")
+        if not self._ros.is_connected:
+            raise DeviceError(f"{self.link.name} has closed the connection; check the cable and rosbridge")
+        return self._newest
+
+    def _follow(self, trajectory: Trajectory, guard: Guard) -> Execution:
+        points = [
+            {"positions": q.tolist(), "velocities": dq.tolist(), "time_from_start": self.link.stamp(float(t))}
+            for t, q, dq in zip(trajectory.times, trajectory.positions, trajectory.velocities, strict=True)
+        ]
+        message = {"trajectory": {"joint_names": list(self.joint_names), "points": points}}
+        kind = ("control_msgs", "FollowJointTrajectory")
+        goal = self._goal = Goal(self.link, self._ros, self._action, kind=kind, message=message)
+        end = time.monotonic() + trajectory.duration + LATE
+        while not goal.wait(POLL):
+            state = self.state()
+            broken = guard.check(state)
+            if broken:
+                if broken.reason == "contact":
+                    self._halt()  # a contact that was expected leaves the arm free; anything else stops it
+                return Execution(broken.reason, state.q, broken.message)
+            if self.stopped:
+                return Execution("stopped", state.q, f"{self.name} was stopped")
+            if time.monotonic() > end:
+                return Execution("fault", state.q, f"{self._action} does not end; check the controller")
+        self._goal = None
+        state = self.state()
+        if self.stopped:
+            return Execution("stopped", state.q, f"{self.name} was stopped")
+        if goal.failure:
+            return Execution("fault", state.q, f"{self._action} gave up: {goal.failure}")
+        far = float(np.abs(state.q - trajectory.positions[-1]).max())
+        if far > 0.05:
+            return Execution("fault", state.q, f"{self.name} stays {far:.3f} rad from the trajectory's end")
+        return Execution("done", state.q)
+
+    def _halt(self) -> None:
+        """Cancels the goal, sends the present pose, and waits for rest."""
+        goal = self._goal
+        if goal is None:
+            return
+        if self._newest is None or self._ros is None or not self._ros.is_connected:
+            raise DeviceError(f"{self.link.name} is gone")
+        goal.cancel()
+        self._send_hold()
+        end = time.monotonic() + BRAKING
+        while np.abs(self._newest.dq).max() > RESTING or self.clock() - self._newest.time > BRAKING / 2:
+            if time.monotonic() > end:
+                raise DeviceError(f"{self.name} still moves, or tells nothing")
+            time.sleep(POLL)
+        self._goal = None
+
+    def _send_hold(self) -> None:
+        point = {
+            "positions": self.state().q.tolist(),
+            "velocities": [0.0] * self.joints,
+            "time_from_start": self.link.stamp(0.1),
+        }
+        self._hold.publish(self.link.library.Message({"joint_names": list(self.joint_names), "points": [point]}))
+
+    def _recover(self) -> None:
+        """Checks that states come; ROS drivers clear their faults by services of their own."""
+        if self.clock() - self.state().time > 0.5:
+            raise DeviceError(f"{self.name} tells nothing any more; start its driver again")
+        self._goal = None

@@ -1,0 +1,13 @@
+from .board import Board as Board
+from .board import draw_board as draw_board
+from .figure import draw_residuals as draw_residuals
+from .hand_eye import CalibrationSettings as CalibrationSettings
+from .hand_eye import HandEye as HandEye
+from .poses import propose_poses as propose_poses
+from .samples import Sample as Sample
+from .samples import read_samples as read_samples
+from .samples import sample_picture as sample_picture
+from .samples import write_poses as write_poses
+from .touch import compare_touches as compare_touches
+from .touch import describe_validation as describe_validation
+from .touch import read_touches as read_touches

@@ -1,0 +1,245 @@
+"""What an arm, a hand and a camera must do, and the values that they exchange.
+
+Units are SI: radians, metres, seconds, newtons. All devices of one cell share one clock; on hardware it is
+``time.monotonic``, in simulation the world's own.
+"""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from robot.errors import DeviceError
+from robot.safety import Guard
+from robot.values import ArmState, Execution, Frame, HandState, Trajectory
+from sim.errors import InputError
+
+
+class Device(ABC):
+    """Something that is connected for as long as a ``with`` block lasts.
+
+    Attributes:
+        name: Name in messages, for example "ur5e at 192.168.1.10".
+        clock: Seconds of the cell's clock; every ``time`` of a state or frame is on it.
+    """
+
+    name: str = "device"
+    clock: Callable[[], float] = staticmethod(time.monotonic)
+
+    @abstractmethod
+    def connect(self) -> None:
+        """Connects; does nothing where it is connected already.
+
+        Raises:
+            DeviceError: The device does not answer.
+            InputError: The backend's package is missing, or its settings do not fit the device.
+        """
+
+    @abstractmethod
+    def disconnect(self) -> None:
+        """Disconnects; holds the pose and the object, and never releases torque. Safe to call twice."""
+
+    def __enter__(self) -> Self:
+        """Connects."""
+        self.connect()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Disconnects."""
+        self.disconnect()
+
+
+class Arm(Device):
+    """An arm that follows joint trajectories.
+
+    A stop latches: after ``stop()``, a fault or a broken limit nothing moves until ``recover()``.
+
+    Attributes:
+        armed: Whether motions are executed. Where it is False they are checked and go no further (a dry run).
+    """
+
+    armed: bool = False
+
+    def __init__(self) -> None:
+        """Starts without a stop."""
+        self._stopped = threading.Event()
+
+    @property
+    @abstractmethod
+    def joints(self) -> int:
+        """Number of joints."""
+
+    @abstractmethod
+    def state(self) -> ArmState:
+        """Returns the newest state.
+
+        Raises:
+            DeviceError: The arm does not answer.
+        """
+
+    @abstractmethod
+    def _follow(self, trajectory: Trajectory, guard: Guard) -> Execution:
+        """Moves along an admitted trajectory and asks the guard about every state; raises DeviceError."""
+
+    @abstractmethod
+    def _halt(self) -> None:
+        """Brakes and holds; callable from any thread, at any time, any number of times; raises DeviceError."""
+
+    @abstractmethod
+    def _recover(self) -> None:
+        """Clears what the controller holds against moving; raises DeviceError where a person must."""
+
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop is in force."""
+        return self._stopped.is_set()
+
+    def execute(self, trajectory: Trajectory, guard: Guard) -> Execution:
+        """Follows a trajectory, to its end or to the first thing that speaks against it.
+
+        The whole trajectory is checked before anything moves. An exception, Ctrl-C included, stops the arm.
+
+        Args:
+            trajectory: Motion from the present joint angles to rest.
+            guard: Limits that are asked before the motion and at every state of it.
+
+        Returns:
+            How it ended. Only "done", "contact" and "dry run" leave the arm free to move on; everything else needs
+            ``recover()``, except "refused", for which nothing moved.
+        """
+        state = self.state()
+        if self.stopped:
+            return Execution("stopped", state.q, f"{self.name} was stopped; recover it before it moves")
+        refusal = guard.admit(trajectory, state)
+        if refusal:
+            return Execution("refused", state.q, refusal.message)
+        if not self.armed:
+            return Execution("dry run", state.q, f"{self.name} is not armed; give armed=true to move it")
+        try:
+            ended = self._follow(trajectory, guard)
+        except DeviceError as error:
+            ended = Execution("lost", state.q, str(error))
+        except BaseException:
+            self.stop()
+            raise
+        return ended if ended.reason in ("done", "contact") else self._stop_after(ended)
+
+    def _stop_after(self, ended: Execution) -> Execution:
+        """Stops; says where the stop did not reach the arm."""
+        try:
+            self.stop()
+        except DeviceError as error:
+            return Execution(ended.reason, ended.q, f"{ended.message}; {error}")
+        return ended
+
+    def stop(self) -> None:
+        """Stops and holds. Callable from any thread, any number of times.
+
+        Raises:
+            DeviceError: The stop did not reach the arm: its emergency stop must be pressed.
+        """
+        self._stopped.set()
+        try:
+            self._halt()
+        except DeviceError as error:
+            raise DeviceError(f"the stop did not reach {self.name} ({error}); press the emergency stop") from error
+
+    def recover(self) -> None:
+        """Takes the stop back and clears the controller's fault; moves nothing.
+
+        Raises:
+            DeviceError: A person must clear it, for example by releasing the emergency stop.
+        """
+        self._recover()
+        self._stopped.clear()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stops after an exception, then disconnects."""
+        try:
+            if error is not None:
+                self.stop()
+        finally:
+            self.disconnect()
+
+
+class Hand(Device):
+    """A parallel-jaw hand.
+
+    Attributes:
+        armed: Whether the fingers move.
+    """
+
+    armed: bool = False
+
+    @property
+    @abstractmethod
+    def max_opening(self) -> float:
+        """Greatest distance between the inner finger faces, metres."""
+
+    @abstractmethod
+    def state(self) -> HandState:
+        """Returns the newest state; raises DeviceError where the hand does not answer."""
+
+    @abstractmethod
+    def _move(self, width: float, *, force: float | None) -> HandState:
+        """Moves the fingers and waits for the end; raises DeviceError."""
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Stops the fingers where they are; an object stays held. Callable from any thread; raises DeviceError."""
+
+    def move(self, width: float) -> HandState:
+        """Opens or closes to a width and waits for it.
+
+        Args:
+            width: Distance between the inner finger faces, metres, at most ``max_opening``.
+
+        Raises:
+            DeviceError: The hand does not answer, or does not come to rest in time.
+            InputError: The width is out of range.
+        """
+        if not (math.isfinite(width) and 0 <= width <= self.max_opening + 1e-6):
+            raise InputError(f"width is {width:g} m; {self.name} opens from 0 to {self.max_opening:g} m")
+        return self._move(min(width, self.max_opening), force=None) if self.armed else self.state()
+
+    def close(self, force: float) -> HandState:
+        """Closes until the fingers meet something or each other.
+
+        Args:
+            force: Force of each finger, newtons.
+
+        Returns:
+            The state at rest; ``holding`` tells whether something is between the fingers.
+
+        Raises:
+            DeviceError: The hand does not answer, or does not come to rest in time.
+            InputError: The force is no positive number.
+        """
+        if not (math.isfinite(force) and force > 0):
+            raise InputError(f"force is {force:g} N; give a positive number")
+        return self._move(0.0, force=force) if self.armed else self.state()
+
+
+class CameraDevice(Device):
+    """An RGB-D camera whose depth lies on the colour image's pixels."""
+
+    @abstractmethod
+    def read(self, after: float = -math.inf, timeout: float = 2.0) -> Frame:
+        """Returns a frame.
+
+        Args:
+            after: Time on the cell's clock; the frame was exposed later, for example after the arm came to rest.
+            timeout: Longest wait, seconds.
+
+        Raises:
+            DeviceError: No such frame came in time.
+        """

@@ -1,0 +1,244 @@
+"""Chains of joints: where the tip stands, how it moves, and which joint angles bring it to a pose.
+
+Frames: base is the URDF's root link, tip the link that ``Chain.from_urdf`` names. Angles in radians, lengths in metres.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.spatial.transform import Rotation
+
+from robot.chain_kernels import chain_frames, chain_jacobian, descend
+from sim.errors import InputError
+from sim.geometry import make_pose
+
+FloatArray = NDArray[np.float64]
+
+_HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])  # about the approach: a parallel hand grasps the same
+_MOVING = ("revolute", "continuous", "prismatic")
+_SAME = 0.05  # radians or metres: solutions closer than this in every joint are one
+_LONGEST_STEP = 0.5  # radians or metres that a joint moves in one iteration, at most
+RESTARTS = 16  # random starts of a search, for each half-turn
+ITERATIONS = 60  # steps of a search
+TOLERANCE = 1e-6  # metres and radians within which a pose counts as reached
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Joints one after the other, from a base to a tip; N of them move.
+
+    Attributes:
+        names: Names of the moving joints.
+        origins: Pose of each joint's frame in the frame of the joint before it at angle 0, (N, 4, 4) float64.
+        axes: Axis of each joint in its own frame, (N, 3) float64, unit length.
+        sliding: Whether a joint slides (metres) instead of turning (radians), (N,) bool.
+        lower: Least position of each joint, (N,) float64; -inf for a joint that turns for ever.
+        upper: Greatest position of each joint, (N,) float64.
+        velocity: Greatest speed of each joint, (N,) float64, rad/s or m/s.
+        tool: Pose of the tip in the frame of the last joint, (4, 4) float64.
+    """
+
+    names: tuple[str, ...]
+    origins: FloatArray
+    axes: FloatArray
+    sliding: NDArray[np.bool_]
+    lower: FloatArray
+    upper: FloatArray
+    velocity: FloatArray
+    tool: FloatArray
+
+    @classmethod
+    def from_urdf(cls, path: str | Path, tip: str) -> Chain:
+        """Reads the chain from the URDF's root link to a tip.
+
+        Args:
+            path: File of the URDF.
+            tip: Name of the link at the chain's end.
+
+        Raises:
+            InputError: The file cannot be read, is no URDF, has no such link, or joints of an unknown kind.
+        """
+        try:
+            root = ElementTree.parse(path).getroot()
+        except (OSError, ElementTree.ParseError) as error:
+            raise InputError(f"arm file {path} cannot be read as a URDF ({error}); give another file") from error
+        above: dict[str | None, ElementTree.Element] = {}
+        for joint in root.iter("joint"):
+            child = joint.find("child")
+            if child is not None:
+                above[child.get("link")] = joint
+        links = {link.get("name") for link in root.iter("link")}
+        if tip not in links:
+            raise InputError(f"arm file {path} has no link '{tip}'; give one of {', '.join(sorted(map(str, links)))}")
+        way: list[ElementTree.Element] = []
+        while tip in above:
+            if len(way) > len(links):
+                raise InputError(f"arm file {path} has joints in a circle at link '{tip}'; mend it")
+            way.insert(0, above[tip])
+            parent = way[0].find("parent")
+            tip = "" if parent is None else str(parent.get("link"))
+        try:
+            return cls._of_joints(way)
+        except (TypeError, ValueError, AttributeError, KeyError) as error:
+            raise InputError(f"arm file {path} holds a joint that cannot be read ({error}); mend it") from error
+
+    @classmethod
+    def _of_joints(cls, way: list[ElementTree.Element]) -> Chain:
+        """Returns the chain of a URDF's joints in order; raises ValueError for what is none."""
+        pose = np.eye(4)
+        rows = []
+        for joint in way:
+            pose = pose @ _origin(joint)
+            kind = joint.get("type")
+            if kind == "fixed":
+                continue
+            if kind not in _MOVING:
+                raise ValueError(f"'{joint.get('name')}' is of type {kind}")
+            limit = joint.find("limit")
+            known = {} if limit is None else limit.attrib
+            axis = _numbers(joint.find("axis"), "xyz", "1 0 0")
+            endless = kind == "continuous"
+            low, high = (-np.inf, np.inf) if endless else (float(known["lower"]), float(known["upper"]))
+            if not low < high or not np.linalg.norm(axis) > 0:
+                raise ValueError(f"'{joint.get('name')}' has limits {low} and {high}, axis {axis}")
+            rows.append((joint.get("name"), pose, axis / np.linalg.norm(axis), kind == "prismatic", low, high, known))
+            pose = np.eye(4)
+        if not rows:
+            raise ValueError("no joint moves")
+        names, origins, axes, sliding, lower, upper, limits = zip(*rows, strict=True)
+        speeds = np.array([float(known.get("velocity", 1.0)) for known in limits])
+        return cls(
+            tuple(map(str, names)),
+            np.array(origins),
+            np.array(axes),
+            np.array(sliding),
+            np.array(lower),
+            np.array(upper),
+            speeds,
+            pose,
+        )
+
+    def __len__(self) -> int:
+        """Number of moving joints."""
+        return len(self.names)
+
+    def with_tool(self, pose: FloatArray) -> Chain:
+        """Returns the chain to a frame beyond the tip: ``pose`` is (4, 4) T_tip_frame, metres."""
+        return Chain(
+            self.names, self.origins, self.axes, self.sliding, self.lower, self.upper, self.velocity, self.tool @ pose
+        )
+
+    def forward(self, q: ArrayLike) -> FloatArray:
+        """Returns T_base_tip, (..., 4, 4) float64, of joint positions (..., N)."""
+        positions = np.asarray(q, np.float64)
+        tips = chain_frames(np.ascontiguousarray(positions.reshape(-1, len(self))), *self._constants)[0]
+        return tips.reshape(*positions.shape[:-1], 4, 4)
+
+    def jacobian(self, q: ArrayLike) -> FloatArray:
+        """Returns the tip's velocity for each joint's, (6, N) float64: linear (m), then angular, base frame.
+
+        Args:
+            q: (N,) joint positions.
+        """
+        tip, places, directions = chain_frames(np.array(q, np.float64).reshape(1, -1), *self._constants)
+        return chain_jacobian(tip[0], places[0], directions[0], self.sliding)
+
+    @property
+    def _constants(self) -> tuple[FloatArray, FloatArray, NDArray[np.bool_], FloatArray]:
+        return self.origins, self.axes, self.sliding, self.tool
+
+    def within(self, q: ArrayLike, *, slack: float = 1e-9) -> NDArray[np.bool_]:
+        """Returns which of the positions (..., N) keep to all limits, (...) bool."""
+        positions = np.asarray(q, np.float64)
+        inside = (positions >= self.lower - slack) & (positions <= self.upper + slack)
+        return np.asarray(inside.all(axis=-1), np.bool_)
+
+    def solve(
+        self,
+        pose: FloatArray,
+        near: ArrayLike | None = None,
+        symmetric: bool = True,
+        *,
+        restarts: int = RESTARTS,
+        rng: np.random.Generator | None = None,
+    ) -> FloatArray:
+        """Returns joint positions that bring the tip to a pose: damped least squares from many starts.
+
+        Chains of more than six joints have endless solutions; those are returned that the starts lead to.
+
+        Args:
+            pose: (4, 4) T_base_tip, metres.
+            near: (N,) positions from which the distance counts and the first start; None is the middle of the limits.
+            symmetric: Whether the pose turned by half a turn about the tip's z will do as well.
+            restarts: Number of random starts, for each half-turn.
+            rng: Source of the starts; None starts at the same places each time.
+
+        Returns:
+            (M, N) float64 within the limits, nearest first; M is 0 where nothing was found.
+        """
+        rng = np.random.default_rng(0) if rng is None else rng
+        low = np.where(np.isfinite(self.lower), self.lower, -np.pi)
+        high = np.where(np.isfinite(self.upper), self.upper, np.pi)
+        middle = (low + high) / 2 if near is None else np.asarray(near, np.float64)
+        first = np.clip(middle, self.lower, self.upper)
+        starts = np.concatenate([first[None], rng.uniform(low, high, (restarts, len(self)))])
+        targets = [pose, pose @ _HALF_TURN] if symmetric else [pose]
+        wanted = np.repeat(np.array(targets), len(starts), axis=0)
+        q, reached = self.approach(wanted, np.tile(starts, (len(targets), 1)))
+        found = self._nearest_turns(q[reached], middle)
+        found = found[self.within(found)]
+        found = np.clip(found, self.lower, self.upper)
+        order = np.argsort(np.abs(found - middle).max(axis=1), kind="stable")
+        kept: list[FloatArray] = []
+        for candidate in found[order]:
+            if all(np.abs(candidate - other).max() > _SAME for other in kept):
+                kept.append(candidate)
+        return np.array(kept).reshape(-1, len(self))
+
+    def approach(
+        self, poses: FloatArray, starts: FloatArray, *, iterations: int = ITERATIONS
+    ) -> tuple[FloatArray, NDArray[np.bool_]]:
+        """Moves joints from starts towards poses by damped least squares, within the limits.
+
+        The damping shrinks with the error (Nakamura and Hanafusa, 1986; Sugihara, 2011).
+
+        Args:
+            poses: (B, 4, 4) T_base_tip, metres.
+            starts: (B, N) positions.
+            iterations: Greatest number of steps.
+
+        Returns:
+            (B, N) float64 positions, and (B,) bool: which have reached their poses within ``TOLERANCE``.
+        """
+        q = np.array(starts, np.float64)
+        limits = (iterations, TOLERANCE, _LONGEST_STEP)
+        reached = descend(np.ascontiguousarray(poses), q, self._constants, (self.lower, self.upper), limits)
+        return q, reached
+
+    def _nearest_turns(self, q: FloatArray, near: FloatArray) -> FloatArray:
+        """Returns the positions with whole turns added so that they lie nearest to ``near`` within the limits."""
+        turns = np.round((near - q) / (2 * np.pi))
+        moved = np.where(self.sliding, q, q + 2 * np.pi * turns)
+        moved = np.where(moved > self.upper, moved - 2 * np.pi * ~self.sliding, moved)
+        return np.where(moved < self.lower, moved + 2 * np.pi * ~self.sliding, moved)
+
+
+def _numbers(element: ElementTree.Element | None, name: str, default: str) -> FloatArray:
+    """Returns three numbers of an element's attribute; raises ValueError."""
+    text = default if element is None else element.get(name, default)
+    values = np.array([float(v) for v in text.split()])
+    if values.shape != (3,) or not np.isfinite(values).all():
+        raise ValueError(f"{name} is '{text}'")
+    return values
+
+
+def _origin(joint: ElementTree.Element) -> FloatArray:
+    """Returns the (4, 4) pose of a joint's frame in its parent link, metres; raises ValueError."""
+    origin = joint.find("origin")
+    turn = Rotation.from_euler("xyz", _numbers(origin, "rpy", "0 0 0"))
+    return make_pose(turn.as_matrix(), _numbers(origin, "xyz", "0 0 0"))

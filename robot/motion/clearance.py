@@ -1,0 +1,109 @@
+"""Whether arm, hand and camera are clear of things and of each other: PyBullet's closest points."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot.arms.assembly import FINGERS, HAND_LINKS, assemble
+from robot.arms.model import ArmModel
+from robot.motion.obstacles import Obstacle
+from sim.gripper import GripperGeometry
+from sim.physics import pybullet
+
+FloatArray = NDArray[np.float64]
+
+_APART = 3  # links that are nearer to each other in the chain may always touch
+_SELF = 0.005  # metres between links of the arm
+
+
+class Clearance:
+    """An arm with hand and camera among things, in a PyBullet client of its own.
+
+    Attributes:
+        client: PyBullet's number of the client; -1 once closed.
+    """
+
+    def __init__(
+        self,
+        arm: ArmModel,
+        gripper: GripperGeometry,
+        obstacles: Sequence[Obstacle],
+        *,
+        base: FloatArray,
+        camera: FloatArray | None,
+        clearance: float,
+        finger_clearance: float,
+    ) -> None:
+        """Puts everything in place.
+
+        Args:
+            arm: The arm.
+            gripper: The hand.
+            obstacles: What stands around.
+            base: (4, 4) T_world_base, metres.
+            camera: (4, 4) T_flange_camera, metres; None for no camera on the arm.
+            clearance: Least distance from things, metres.
+            finger_clearance: That of palm and fingers where they grasp, metres.
+        """
+        self.client = pybullet.connect(pybullet.DIRECT)
+        self._arm = assemble(self.client, arm, gripper, base=base, camera=camera)
+        self._things = [(o, o.put_in(self.client)) for o in obstacles]
+        self._clearance, self._finger_clearance = clearance, finger_clearance
+        self._names = {number: name for name, number in self._arm.links.items()}
+        self._fingers = {self._arm.links[name] for name in FINGERS}
+        self._pairs = self._own_pairs(arm)
+
+    def _own_pairs(self, arm: ArmModel) -> list[tuple[int, int]]:
+        """Returns the pairs of links that must not touch: those far apart in the chain and apart when ready."""
+        hand = [self._arm.links[name] for name in HAND_LINKS if name in self._arm.links]
+        chain = [number for number in sorted(self._names) if number not in hand and self._has_shape(number)]
+        places = {number: i for i, number in enumerate(chain)} | dict.fromkeys(hand, len(chain))
+        numbers = sorted(places)
+        pairs = [(a, b) for i, a in enumerate(numbers) for b in numbers[i + 1 :] if places[b] - places[a] >= _APART]
+        self._arm.place(arm.ready_angles(), self._arm.max_opening)
+        return [pair for pair in pairs if not self._near(pair)]
+
+    def _has_shape(self, link: int) -> bool:
+        return bool(pybullet.getCollisionShapeData(self._arm.body, link, physicsClientId=self.client))
+
+    def _near(self, pair: tuple[int, int]) -> bool:
+        """Whether two links of the arm are too close."""
+        body = self._arm.body
+        return bool(pybullet.getClosestPoints(body, body, _SELF, pair[0], pair[1], physicsClientId=self.client))
+
+    def blocked(self, q: FloatArray, opening: float | None = None, *, grasping: bool = False) -> str:
+        """Returns what is in the way at joint angles, "" where nothing is.
+
+        Args:
+            q: (N,) joint angles, radians.
+            opening: Distance between the inner finger faces, metres; None leaves the fingers where they are.
+            grasping: Whether palm and fingers may come as close as they do when they grasp.
+        """
+        self._arm.place(q, opening)
+        for thing, body in self._things:
+            points = pybullet.getClosestPoints(self._arm.body, body, self._clearance, physicsClientId=self.client)
+            for point in points:
+                link, distance = point[3], point[8]
+                if thing.carries_arm and link <= 0:
+                    continue
+                if grasping and link in self._fingers and distance >= self._finger_clearance:
+                    continue
+                return f"{self._name(link)} would come within {1000 * max(distance, 0):.0f} mm of {thing.name}"
+        for pair in self._pairs:
+            if self._near(pair):
+                return f"{self._name(pair[0])} and {self._name(pair[1])} would touch"
+        return ""
+
+    def _name(self, link: int) -> str:
+        name = self._names[link]
+        words = {"hand_body": "the hand", "left": "a finger", "right": "a finger", "base": "the arm's base"}
+        return words.get(name, f"the {name.replace('_', ' ')}")
+
+    def close(self) -> None:
+        """Ends the PyBullet client; harmless when done twice."""
+        if self.client >= 0:
+            pybullet.disconnect(self.client)
+        self.client = -1

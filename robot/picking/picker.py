@@ -1,0 +1,318 @@
+"""The loop of one pick, the same on a real arm and in the simulated cell."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from robot.devices import Arm, CameraDevice, Hand
+from robot.errors import DeviceError
+from robot.kinematics import Chain
+from robot.motion.planner import GraspPlan, MotionPlanner
+from robot.motion.settings import Unreachable
+from robot.picking.attempt import PickAttempt
+from robot.picking.failed_places import FailedPlaces
+from robot.picking.settings import PickSettings
+from robot.safety import Guard
+from robot.values import Trajectory
+from sim.benchmark.protocol import GraspPolicy
+from sim.errors import InputError
+from sim.geometry import make_pose
+from sim.grasp import GraspPoses
+from sim.view import Observation, SceneView
+
+FloatArray = NDArray[np.float64]
+
+_RISES = 4  # times that a lift goes on after a contact
+
+
+class Halted(Exception):
+    """The arm was stopped in the middle of a pick; ``str`` says why."""
+
+
+@dataclass(frozen=True)
+class PickerParts:
+    """What a picker works with.
+
+    Attributes:
+        arm: The arm.
+        hand: The hand.
+        camera: The wrist's camera.
+        planner: Planner of the arm's motions.
+        guard: Limits of every motion.
+        flange: Joints from the base to the flange.
+        mount: T_flange_camera as the calibration found it, (4, 4) float64, metres.
+        view: (N,) joint angles at which pictures are taken, radians.
+        release: (3,) place of the tips where the hand lets go, world frame, metres.
+        floor: Height of the tray's floor, world frame, metres.
+        privileged_view: Function of T_world_camera that hands a privileged policy the noiseless scene; None on
+            hardware.
+    """
+
+    arm: Arm
+    hand: Hand
+    camera: CameraDevice
+    planner: MotionPlanner
+    guard: Guard
+    flange: Chain
+    mount: FloatArray
+    view: FloatArray
+    release: FloatArray
+    floor: float = 0.0
+    privileged_view: Callable[[FloatArray], SceneView] | None = None
+
+
+@dataclass
+class PickRecord:
+    """What a pick saw and chose, for recordings.
+
+    Attributes:
+        observation: What the policy saw; None before the picture.
+        grasps: The policy's grasps, world frame, best first.
+        verdicts: What became of each grasp in the order in which they were tried: (index, reason or "taken").
+        motions: Executed trajectories by name.
+    """
+
+    observation: Observation | None = None
+    grasps: GraspPoses = field(default_factory=lambda: GraspPoses.empty("world"))
+    verdicts: list[tuple[int, str]] = field(default_factory=list)
+    motions: list[tuple[str, Trajectory]] = field(default_factory=list)
+
+
+class Picker:
+    """Picks objects one after the other.
+
+    Attributes:
+        parts: Devices, planner and places.
+        policy: The grasp policy.
+        settings: How a pick is made.
+        failed: Places where grasps failed in this tray.
+        record: What the last pick saw and chose.
+    """
+
+    def __init__(self, parts: PickerParts, policy: GraspPolicy, settings: PickSettings | None = None) -> None:
+        """Keeps what it works with."""
+        self.parts, self.policy, self.settings = parts, policy, settings or PickSettings()
+        self.failed = FailedPlaces()
+        self.record = PickRecord()
+
+    def pick(self, landed: Callable[[], list[str]]) -> PickAttempt:
+        """Makes one attempt; whatever goes wrong, it says so, and the next can follow.
+
+        Args:
+            landed: Function that is called when the hand has let go; it returns the names of the objects that lie in
+                the receptacle since.
+
+        Raises:
+            DeviceError: A device does not answer, and the arm could not be brought back.
+        """
+        attempt, self.record = PickAttempt(), PickRecord()
+        if not self.parts.arm.armed:
+            self._choose(attempt)
+            attempt.fail("dry run", f"{self.parts.arm.name} is not armed; give armed=true to move it")
+            return attempt
+        began = self.parts.arm.clock()
+        try:
+            self._go_to_view(attempt)
+            chosen = self._choose(attempt)
+            if chosen is not None:
+                self._grasp(chosen, attempt)
+                if not attempt.reason:
+                    self._put_down(chosen, attempt, landed)
+        except (Halted, DeviceError) as halt:
+            attempt.fail("stopped", str(halt))
+        self._come_back(attempt)
+        attempt.duration = self.parts.arm.clock() - began
+        self._remember(attempt)
+        return attempt
+
+    def _go_to_view(self, attempt: PickAttempt) -> None:
+        hand = self.parts.hand
+        self._run(self._plan(self.parts.view, hand.max_opening), "to the view", attempt)
+        hand.move(hand.max_opening)
+
+    def _plan(self, goal: FloatArray, opening: float) -> Trajectory | Unreachable:
+        parts = self.parts
+        return parts.planner.to(parts.arm.state().q, goal, opening, via=[parts.view])
+
+    def _run(self, motion: Trajectory | Unreachable, name: str, attempt: PickAttempt) -> str:
+        """Executes a motion; returns "done" or "contact". Raises Halted for every other end."""
+        if isinstance(motion, Unreachable):
+            raise Halted(f"{name}: {motion.message}")
+        self._measure(motion, attempt)
+        self.record.motions.append((name, motion))
+        ended = self.parts.arm.execute(motion, self.parts.guard)
+        if ended.reason not in ("done", "contact"):
+            raise Halted(f"{name}: {ended.message} ({ended.reason})")
+        return ended.reason
+
+    def _measure(self, motion: Trajectory, attempt: PickAttempt) -> None:
+        """Notes how near a trajectory comes to the joints' limits."""
+        limits = self.parts.planner.limits
+        times = np.arange(0.0, motion.duration, 0.005)
+        speeds = motion.at(times)[1]
+        attempt.speed_share = max(attempt.speed_share, float((np.abs(speeds) / limits.speed).max()))
+        if len(times) > 1:
+            sharp = float(np.abs(np.diff(speeds, axis=0)).max()) / 0.005 / limits.acceleration
+            attempt.acceleration_share = max(attempt.acceleration_share, sharp)
+
+    def observe(self) -> Observation:
+        """Returns what the camera sees, in a picture that was taken after the arm came to rest.
+
+        Raises:
+            DeviceError: The arm does not come to rest, or no picture comes in time.
+        """
+        parts, s = self.parts, self.settings
+        ends = time.monotonic() + s.rest_timeout
+        state = parts.arm.state()
+        while np.abs(state.dq).max() > s.rest_speed:
+            if time.monotonic() > ends:
+                raise DeviceError(f"{parts.arm.name} does not come to rest within {s.rest_timeout:g} s; look at it")
+            time.sleep(0.01)
+            state = parts.arm.state()
+        frame = parts.camera.read(after=state.time, timeout=s.picture_timeout)
+        pose = parts.planner.base @ parts.flange.forward(parts.arm.state().q) @ parts.mount
+        return Observation(frame.rgb, frame.depth, replace(frame.camera, pose=pose))
+
+    def _choose(self, attempt: PickAttempt) -> GraspPlan | None:
+        """Returns the plan of the best reachable grasp, or None with the reason noted."""
+        parts = self.parts
+        try:
+            seen = self.observe()
+        except InputError as error:  # a device's error, or a picture of another size than its camera says
+            attempt.fail("no picture", str(error))
+            return None
+        self.record.observation = seen
+        started = time.perf_counter()
+        shown: Observation | SceneView = seen
+        if getattr(self.policy, "privileged", False) and parts.privileged_view is not None:
+            shown = parts.privileged_view(seen.camera.pose)
+        problem = f"policy '{self.policy.name}' gave no grasp"
+        try:
+            grasps = self.policy(shown, self.settings.count).transform(seen.camera.pose, "world")
+        except Exception as error:  # anyone's code runs here: what it raises costs it the attempt
+            grasps = GraspPoses.empty("world")
+            problem = f"policy raised {type(error).__name__}: {' '.join(str(error).split())}"
+        attempt.policy_seconds = time.perf_counter() - started
+        attempt.given, self.record.grasps = len(grasps), grasps
+        if not len(grasps):
+            attempt.fail("no grasp", problem)
+            return None
+        return self._best_reachable(grasps, attempt)
+
+    def _best_reachable(self, grasps: GraspPoses, attempt: PickAttempt) -> GraspPlan | None:
+        parts, started = self.parts, time.perf_counter()
+        start = parts.arm.state().q
+        last = ""
+        for index in self.failed.order(grasps).tolist():
+            pose = self._off_the_floor(
+                make_pose(grasps.rotation[index], grasps.translation[index]), grasps.width[index]
+            )
+            opening = float(min(grasps.width[index], parts.hand.max_opening))
+            found = parts.planner.grasp(start, pose, opening)
+            attempt.planned += 1
+            if isinstance(found, GraspPlan):
+                self.record.verdicts.append((index, "taken"))
+                attempt.rank, attempt.quality = index, float(grasps.quality[index])
+                attempt.grasp, attempt.opening = found.grasp.ravel().tolist(), opening
+                attempt.plan_seconds = time.perf_counter() - started
+                return found
+            last = found.message
+            self.record.verdicts.append((index, f"{found.reason}: {found.message}"))
+            attempt.unreachable[found.reason] = attempt.unreachable.get(found.reason, 0) + 1
+        attempt.plan_seconds = time.perf_counter() - started
+        attempt.fail("unreachable", f"none of {len(grasps)} grasps can be reached, the last one because {last}")
+        return None
+
+    def _off_the_floor(self, pose: FloatArray, width: float) -> FloatArray:
+        """Returns a grasp, (4, 4) T_world_grasp, drawn back along its approach until the tips are off the floor."""
+        s, gripper = self.settings, self.parts.planner.gripper
+        x = width / 2 + gripper.finger_thickness
+        y = gripper.finger_width / 2
+        lowest = pose[2, 3] - abs(pose[2, 0]) * x - abs(pose[2, 1]) * y
+        missing = self.parts.floor + s.floor_gap - lowest
+        if missing <= 0 or pose[2, 2] >= -0.3:
+            return pose
+        return make_pose(pose[:3, :3], pose[:3, 3] - min(missing / -pose[2, 2], s.max_raise) * pose[:3, 2])
+
+    def _grasp(self, plan: GraspPlan, attempt: PickAttempt) -> None:
+        """Goes down, closes, lifts; notes what was lost on the way."""
+        parts = self.parts
+        parts.hand.move(plan.opening)
+        self._run(plan.to_start, "to the grasp", attempt)
+        ended = self._run(plan.down, "down", attempt)
+        force = self.settings.force or parts.planner.gripper.force
+        closed = parts.hand.close(force)
+        attempt.widths.append(closed.width)
+        up: Trajectory | Unreachable = plan.up
+        if ended == "contact":  # it stands higher than planned
+            up = self._upwards(closed.width)
+        self._rise(up, attempt)
+        lifted = parts.hand.state()
+        attempt.widths.append(lifted.width)
+        # Fingers that neighbours held apart may close on the object only on the way up: what hangs there counts.
+        if not lifted.holding:
+            attempt.fail("slipped" if closed.holding else "missed")
+
+    def _rise(self, up: Trajectory | Unreachable, attempt: PickAttempt) -> None:
+        """Goes straight up.
+
+        Closed fingers press a sloping object onto the floor; once it is free, the force on the wrist changes as if
+        something were met. So after a contact the way goes on from there, with the force now as the new zero.
+        """
+        for _ in range(_RISES):
+            if self._run(up, "up", attempt) == "done":
+                return
+            up = self._upwards(self.parts.hand.state().width)
+        raise Halted(f"up: the force limit was met {_RISES} times")
+
+    def _upwards(self, opening: float) -> Trajectory | Unreachable:
+        """Returns the straight way up from where the arm is to the height of a lift over the floor, or a little."""
+        planner, q = self.parts.planner, self.parts.arm.state().q
+        pose = planner.tip(q)
+        pose[2, 3] = max(pose[2, 3] + 0.02, self.parts.floor + planner.settings.lift)
+        return planner.straight(q, pose, opening=opening)
+
+    def _put_down(self, plan: GraspPlan, attempt: PickAttempt, landed: Callable[[], list[str]]) -> None:
+        """Carries to the receptacle and lets go."""
+        parts = self.parts
+        width = parts.hand.state().width
+        q = parts.arm.state().q
+        self._run(parts.planner.over(q, parts.release, width, via=[parts.view]), "to the receptacle", attempt)
+        held = parts.hand.state()
+        attempt.widths.append(held.width)
+        if not held.holding:
+            attempt.fail("dropped")
+        parts.hand.move(parts.hand.max_opening)
+        attempt.objects = landed()
+        if attempt.objects:
+            attempt.success, attempt.reason, attempt.message = True, "", ""
+        else:
+            attempt.fail("beside")
+
+    def _come_back(self, attempt: PickAttempt) -> None:
+        """Brings the arm out of the tray and to the view, after a stop too; raises DeviceError where it cannot."""
+        parts = self.parts
+        try:
+            if parts.arm.stopped:
+                parts.arm.recover()
+                parts.hand.move(parts.hand.max_opening)
+            low = parts.planner.tip(parts.arm.state().q)[2, 3] < parts.floor + parts.planner.settings.lift / 2
+            if low:
+                self._rise(self._upwards(parts.hand.state().width), attempt)
+            self._go_to_view(attempt)
+        except Halted as halt:
+            raise DeviceError(f"the arm cannot come back ({halt}); move it by hand and start again") from halt
+
+    def _remember(self, attempt: PickAttempt) -> None:
+        if not attempt.grasp:
+            return
+        pose = np.array(attempt.grasp).reshape(4, 4)
+        if attempt.success:
+            self.failed.succeeded(pose)
+        else:
+            self.failed.failed(pose)

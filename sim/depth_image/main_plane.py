@@ -1,0 +1,137 @@
+"""The plane that things stand on in a depth image: found by RANSAC and fitted by least squares."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.camera import PinholeCamera
+
+FloatArray = NDArray[np.float64]
+
+_SAMPLES = 4000  # points that vote
+_DRAWS = 250  # planes that are drawn, each through three points
+_NEAR = 0.006  # metres from a plane within which a point supports it, at _AT; a sensor's noise grows with the distance
+_AT = 0.6  # metres
+_MOST = 1.5  # times that distance up to which the noise is followed
+_REFINED = 4  # rounds of least squares
+_STEEPEST = np.deg2rad(75)  # a plane that leans more is seen as a line: a wall, or a table from its edge
+_WITHIN = np.deg2rad(12)  # of gravity, that a plane may lean where gravity is known
+
+
+@dataclass(frozen=True)
+class MainPlane:
+    """A plane in the camera's frame.
+
+    Attributes:
+        normal: (3,) float64, unit vector towards the camera's side.
+        distance: Distance of the camera from the plane, metres.
+        scatter: Root mean square of the supporting points' distances from it, metres.
+        share: Share of the seen pixels that support it, in [0, 1].
+    """
+
+    normal: FloatArray
+    distance: float
+    scatter: float
+    share: float
+
+    @property
+    def tilt(self) -> float:
+        """Angle between the optical axis and the plane's normal, radians."""
+        return float(np.arccos(np.clip(-self.normal[2], -1, 1)))
+
+    def distance_from(self, point: FloatArray) -> float:
+        """Returns how far a point (3,) of the camera's frame lies above the plane, metres."""
+        return float(point @ self.normal + self.distance)
+
+    def heights(self, depth: NDArray[np.floating], camera: PinholeCamera) -> NDArray[np.float32]:
+        """Returns how far each pixel's point lies above the plane.
+
+        Args:
+            depth: (H, W) floating, metres, 0 = missing.
+            camera: The camera of the depth image.
+
+        Returns:
+            (H, W) float32, metres, negative below the plane; NaN where the depth is missing.
+        """
+        m, n = camera.intrinsics, self.normal
+        y = (np.arange(depth.shape[0])[:, None] - m[1, 2]) / m[1, 1]
+        x = (np.arange(depth.shape[1])[None] - m[0, 2] - m[0, 1] * y) / m[0, 0]
+        ray = (n[0] * x + n[1] * y + n[2]).astype(np.float32)
+        height = ray * np.where(depth > 0, depth, np.nan).astype(np.float32) + np.float32(self.distance)
+        return np.asarray(height, np.float32)
+
+
+def find_main_plane(
+    depth: NDArray[np.floating], camera: PinholeCamera, *, up: FloatArray | None = None, seed: int = 0
+) -> MainPlane | None:
+    """Returns the plane that most of a depth image shows, as a camera over a table sees it.
+
+    Planes through three random points compete for the points within 6 mm (at 0.6 m, more in proportion to the
+    squared distance beyond); the winner is fitted to its points. Planes steeper than 75 degrees against the image do
+    not compete, nor do those that lean by more than 12 degrees against gravity, where gravity is known.
+
+    Args:
+        depth: (H, W) floating, metres, 0 = missing.
+        camera: The camera of the depth image; its pose is not used.
+        up: (3,) unit vector against gravity in the camera's frame; None where it is unknown.
+        seed: Seed of the random points: an image has one main plane.
+
+    Returns:
+        The plane, or None where no plane holds three points.
+    """
+    rng = np.random.default_rng(seed)
+    rows, cols = _some_seen(depth, rng)
+    if len(rows) < 3:
+        return None
+    points = camera.deproject(rows, cols, depth[rows, cols])
+    near = _NEAR * np.clip(points[:, 2] / _AT, 1, _MOST) ** 2
+    least = np.cos(_STEEPEST)
+    a, b, c = points[rng.integers(len(points), size=(3, _DRAWS))]
+    normals = np.cross(b - a, c - a)
+    lengths = np.linalg.norm(normals, axis=1)
+    sound = lengths > 1e-9
+    normals, a = normals[sound] / lengths[sound, None], a[sound]
+    normals *= -np.sign(np.einsum("ij,ij->i", normals, a))[:, None]  # towards the camera
+    sound = -normals[:, 2] > least
+    if up is not None:
+        sound &= normals @ up > np.cos(_WITHIN)
+    normals, a = normals[sound], a[sound]
+    if not len(normals):
+        return None
+    offsets = np.einsum("ij,ij->i", normals, a)
+    support = np.abs(points.astype(np.float32) @ normals.T.astype(np.float32) - offsets.astype(np.float32))
+    best = int((support < near[:, None]).sum(axis=0).argmax())
+    return _refined(points, near, normals[best], float(-offsets[best]))
+
+
+def _refined(points: FloatArray, near: FloatArray, normal: FloatArray, distance: float) -> MainPlane:
+    """Returns the plane after rounds of least squares over the points that support it."""
+    for i in range(_REFINED):
+        inside = np.abs(points @ normal + distance) < near * (1.5 if i == 0 else 1.0)
+        if inside.sum() < 3:
+            break
+        chosen = points[inside]
+        middle = chosen.mean(axis=0)
+        axis = np.linalg.svd((chosen - middle).T @ (chosen - middle))[0][:, 2]
+        if axis @ normal < 0:
+            axis = -axis
+        normal, distance = axis, float(-axis @ middle)
+    off = points @ normal + distance
+    inside = np.abs(off) < near
+    scatter = float(np.sqrt(np.mean(off[inside] ** 2))) if inside.any() else 0.0
+    return MainPlane(normal, distance, scatter, float(inside.mean()))
+
+
+def _some_seen(depth: NDArray[np.floating], rng: np.random.Generator) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns rows and columns of random seen pixels, few enough to vote quickly."""
+    if depth.size > 4 * _SAMPLES:
+        flat = rng.integers(depth.size, size=8 * _SAMPLES)
+        flat = flat[depth.ravel()[flat] > 0][:_SAMPLES]
+    if depth.size <= 4 * _SAMPLES or len(flat) < _SAMPLES // 8:
+        flat = np.flatnonzero(depth > 0)
+        flat = rng.permutation(flat)[:_SAMPLES] if len(flat) > _SAMPLES else flat
+    rows, cols = np.divmod(flat, depth.shape[1])
+    return rows.astype(np.int64), cols.astype(np.int64)

@@ -1,0 +1,70 @@
+"""A data set of random worlds: every scene has a tray of its own, which comes back from the shards."""
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+
+from labeler.dataset.generate import generate, make_frames
+from labeler.shards import DataSet
+from labeler.truth.execution import find_objects, rebuild_scene
+from sim.physics import TraySettings
+from sim.worlds import RandomWorld
+
+WORLD = RandomWorld(counts=(1, 3))
+
+
+@pytest.fixture(scope="module")
+def recipe(small_recipe):
+    return small_recipe(world=WORLD, scenes=3, views=2)
+
+
+@pytest.fixture(scope="module")
+def made(recipe, tmp_path_factory):
+    return DataSet(generate(recipe, tmp_path_factory.mktemp("world") / "random", progress=False))
+
+
+def test_the_papers_recipes_keep_their_hash(small_recipe):
+    assert "world" not in small_recipe().describe()
+    assert small_recipe(world=WORLD).hash != small_recipe().hash
+    assert small_recipe(world=WORLD).hash != small_recipe(world=RandomWorld()).hash
+
+
+def test_every_scene_has_its_own_tray_and_every_view_its_own_camera(made, recipe):
+    frames = [made.read(i, ("depth", "objects")) for i in range(len(made))]
+    trays = {f["scene"]: f["tray"] for f in frames}
+    assert len({tray["floor"] for tray in trays.values()}) == 3
+    assert len({f["intrinsics"][0, 0] for f in frames}) == len(frames)
+    for frame in frames:
+        rebuilt = rebuild_scene(made.manifest.recipe, find_objects(made), frame)
+        assert rebuilt.tray == TraySettings(**trays[frame["scene"]])
+        assert rebuilt.names == [o.name for o in frame["objects"]]
+
+
+def test_the_floor_is_where_the_pose_says(made):
+    """The depth of the floor, brought into the world, is 0: pose, intrinsics and depth belong together."""
+    for index in range(len(made)):
+        frame = made.read(index, ("depth", "instance_mask"))
+        rows, cols = np.nonzero((frame["instance_mask"] == 0) & (frame["depth"] > 0))
+        rays = np.linalg.solve(frame["intrinsics"], np.stack([cols, rows, np.ones_like(rows)]).astype(float))
+        points = frame["pose"][:3, :3] @ (rays * frame["depth"][rows, cols]) + frame["pose"][:3, 3:]
+        assert np.median(np.abs(points[2])) < 6e-3, "the floor, or the ground 5 mm below it"
+
+
+def test_same_bytes_in_any_order(made, recipe):
+    again = list(make_frames(recipe, 2))
+    kept = [made.read(i, ("depth", "rgb", "objects")) for i in np.flatnonzero(made.scenes == 2)]
+    for first, second in zip(again, kept, strict=True):
+        np.testing.assert_array_equal(first["grasps"].row, second["grasps"].row)
+        np.testing.assert_array_equal(first["rgb"], second["rgb"])
+        np.testing.assert_array_equal(first["pose"], second["pose"])
+        assert dict(first["tray"]) == dict(second["tray"])
+
+
+@pytest.mark.parametrize(("choice", "expected"), [("paper", type(None)), ("random", RandomWorld)])
+@pytest.mark.parametrize("command", ["generate", "train"])
+def test_the_command_line_chooses_the_world(command, choice, expected):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
+        recipe = instantiate(compose(command, [f"world={choice}"]).recipe, _convert_="all")
+    assert type(recipe.world) is expected
+    assert ("world" in recipe.describe()) == (choice == "random")

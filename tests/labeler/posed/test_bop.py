@@ -1,0 +1,167 @@
+"""Our scenes as a BOP folder and back: the same labels; poses that are off are found."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+import trimesh
+from scipy.io import savemat
+
+from labeler.dataset.generate import generate
+from labeler.dataset.validate import find_problems
+from labeler.posed.check import CheckSettings
+from labeler.posed.data import describe_checks, import_posed
+from labeler.posed.export_bop import export_bop
+from labeler.shards import DataSet
+from labeler.truth.execution import find_objects, rebuild_scene
+from sim.camera import PinholeCamera
+from sim.errors import InputError
+
+ALL = ("rgb", "depth", "depth_noisy", "instance_mask", "objects")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def own_cache(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
+@pytest.fixture(scope="module")
+def original(small_recipe, tmp_path_factory):
+    camera = PinholeCamera.from_fov(640, 480)
+    recipe = small_recipe(scenes=1, views=2, object_counts=(3,), camera=camera, pixels_per_metre=2000.0, seed=3)
+    return generate(recipe, tmp_path_factory.mktemp("posed") / "ours", progress=False)
+
+
+@pytest.fixture(scope="module")
+def exported(original, tmp_path_factory):
+    out = tmp_path_factory.mktemp("posed") / "bop"
+    assert export_bop(original, out) == {"images": 2, "scenes": 1, "models": 3}
+    return out
+
+
+def keys(frame):
+    g = frame["grasps"]
+    return set(zip(g.row.tolist(), g.col.tolist(), g.angle_bin.tolist(), np.round(g.depth, 4).tolist(), strict=True))
+
+
+def same(a, b):
+    return len(keys(a) & keys(b)) / len(keys(a) | keys(b))
+
+
+def test_round_trip(original, exported, tmp_path):
+    done = import_posed(exported, tmp_path / "back", check=CheckSettings())
+    print(describe_checks(done.poses))
+    ours, back = DataSet(original), DataSet(tmp_path / "back")
+    assert done.skipped == []
+    assert find_problems(tmp_path / "back") == []
+    for index in range(2):
+        a, b = ours.read(index, ALL), back.read(index, ALL)
+        print(len(keys(a)), len(keys(b)), same(a, b), np.abs(a["depth"] - b["depth"]).max())
+        np.testing.assert_array_equal(a["rgb"], b["rgb"])
+        np.testing.assert_array_equal(a["depth_noisy"], b["depth_noisy"])
+        assert len(keys(a)) > 50
+        assert same(a, b) > 0.995
+        state = rebuild_scene(back.manifest.recipe, find_objects(back), b)
+        assert len(state.models) == 3
+    assert (done.poses.verdict != "bad").all()
+
+
+def perturb(folder, view, entry, *, shift, turn):
+    """Moves one object of a view, millimetres and degrees."""
+    path = folder / "test" / "000000" / "scene_gt.json"
+    content = json.loads(path.read_text())
+    item = content[view][entry]
+    angle = np.deg2rad(turn)
+    about_z = np.array([[np.cos(angle), -np.sin(angle), 0], [np.sin(angle), np.cos(angle), 0], [0, 0, 1]])
+    item["cam_R_m2c"] = (about_z @ np.reshape(item["cam_R_m2c"], (3, 3))).ravel().tolist()
+    item["cam_t_m2c"] = (np.array(item["cam_t_m2c"]) + shift).tolist()
+    path.write_text(json.dumps(content))
+
+
+def test_a_bad_pose_is_found(exported, original, tmp_path):
+    folder = tmp_path / "bop"
+    shutil.copytree(exported, folder)
+    perturb(folder, "0", 1, shift=[4.0, 3.0, 0.0], turn=3)
+    done = import_posed(folder, tmp_path / "back", check=CheckSettings())
+    print(describe_checks(done.poses))
+    assert done.poses.verdict.tolist() == ["good", "bad", "good", "good", "good", "good"]
+    frame, ours = DataSet(tmp_path / "back").read(0, ALL), DataSet(original).read(0, ALL)
+    owners = frame["instance_mask"][frame["grasps"].row, frame["grasps"].col]
+    assert 2 not in owners
+    assert len(owners) > 0
+    assert "reason" in (tmp_path / "back" / "poses.csv").read_text().splitlines()[0]
+    assert np.array_equal(frame["rgb"], ours["rgb"])
+
+
+def test_a_folder_of_others(exported, original, tmp_path):
+    """Without our own file the table is fitted to the depth, and labels away from the walls stay the same."""
+    folder = tmp_path / "bop"
+    shutil.copytree(exported, folder)
+    (folder / "plgp-recipe.json").unlink()
+    done = import_posed(folder, tmp_path / "back", every=2, check=None)
+    assert done.skipped == []
+    frame, ours = DataSet(tmp_path / "back").read(0, ALL), DataSet(original).read(0, ALL)
+    shown = ours["instance_mask"] > 0
+    assert (frame["instance_mask"] == ours["instance_mask"])[shown].mean() > 0.98
+    assert len(frame["grasps"]) > 50
+
+
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda f: (f / "test/000000/scene_gt.json").write_text("{"), "scene_gt.json cannot be read"),
+        (lambda f: shutil.rmtree(f / "test"), "holds no scene of the format bop"),
+        (lambda f: shutil.rmtree(f / "models"), "give the folder of the meshes"),
+        (lambda f: shutil.rmtree(f / "test/000000/depth"), "is missing"),
+        (lambda f: (f / "plgp-recipe.json").write_text("{}"), "plgp-recipe.json cannot be read"),
+    ],
+)
+def test_what_is_wrong_is_named(damage, words, exported, tmp_path):
+    folder = tmp_path / "bop"
+    shutil.copytree(exported, folder)
+    damage(folder)
+    with pytest.raises(InputError, match=words):
+        import_posed(folder, tmp_path / "back", check=None)
+
+
+def test_an_export_needs_an_empty_folder(original, exported):
+    with pytest.raises(InputError, match="not an empty folder"):
+        export_bop(original, exported)
+    with pytest.raises(InputError, match="give noisy or clean"):
+        export_bop(original, exported / "new", depth="loud")
+
+
+def test_graspnet(exported, original, tmp_path):
+    """The same scene in GraspNet's layout: metres, .mat files, classes from 1."""
+    place = tmp_path / "gn" / "scenes" / "scene_0000" / "realsense"
+    for name in ("rgb", "depth"):
+        shutil.copytree(exported / "test/000000" / name, place / name)
+    for file in (exported / "models").glob("*.ply"):
+        mesh = trimesh.load(file, process=False)
+        mesh.vertices = np.asarray(mesh.vertices) / 1000
+        folder = tmp_path / "gn" / "models" / f"{int(file.stem[4:]):03d}"
+        folder.mkdir(parents=True)
+        mesh.export(folder / "nontextured.ply")
+    (place / "meta").mkdir()
+    poses = json.loads((exported / "test/000000/scene_gt.json").read_text())["0"]
+    camera = json.loads((exported / "test/000000/scene_camera.json").read_text())["0"]
+    matrices = [np.c_[np.reshape(p["cam_R_m2c"], (3, 3)), np.array(p["cam_t_m2c"]) / 1000] for p in poses]
+    meta = {
+        "poses": np.stack(matrices, axis=2),
+        "cls_indexes": np.array([p["obj_id"] + 1 for p in poses]),
+        "intrinsic_matrix": np.reshape(camera["cam_K"], (3, 3)),
+        "factor_depth": np.array([[10000]]),
+    }
+    savemat(place / "meta" / "000000.mat", meta)
+    done = import_posed(tmp_path / "gn", tmp_path / "back", format="graspnet", check=None)
+    assert done.skipped == []
+    frame, ours = DataSet(tmp_path / "back").read(0, ALL), DataSet(original).read(0, ALL)
+    np.testing.assert_array_equal(frame["depth_noisy"], ours["depth_noisy"])
+    shown = ours["instance_mask"] > 0
+    assert (frame["instance_mask"] == ours["instance_mask"])[shown].mean() > 0.98
+    assert len(frame["grasps"]) > 50
+    with pytest.raises(InputError, match="choose bop or graspnet"):
+        import_posed(tmp_path / "gn", tmp_path / "new", format="linemod")

@@ -1,0 +1,53 @@
+"""Several data sets as one: each image once, each data set split by itself."""
+
+import json
+import shutil
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+
+from labeler.shards import DataSet
+from plgp.data import PLGPDataModule
+from plgp.data.joined import JoinedDataSets
+from sim.errors import InputError
+from sim.gripper import GripperGeometry
+
+
+def test_images_follow_each_other(bars_folder):
+    one = DataSet(bars_folder)
+    both = JoinedDataSets([one, DataSet(bars_folder)])
+    assert len(both) == 2 * len(one)
+    for index in (0, len(one) - 1, len(one), 2 * len(one) - 1):
+        np.testing.assert_array_equal(
+            both.read(index, ("depth",))["depth"], one.read(index % len(one), ("depth",))["depth"]
+        )
+    np.testing.assert_array_equal(both.grasp_counts(), np.tile(one.grasp_counts(), 2))
+    with pytest.raises(InputError, match="not"):
+        both.read(2 * len(one))
+
+
+def test_each_part_is_split_by_itself(bars_folder):
+    one = DataSet(bars_folder)
+    both = JoinedDataSets([one, DataSet(bars_folder)])
+    for alone, joined in zip(one.splits(0.5, 0.25, 0.25), both.splits(0.5, 0.25, 0.25), strict=True):
+        assert sorted(joined) == sorted([*alone, *(i + len(one) for i in alone)])
+
+
+def test_the_data_module_mixes_them(bars_folder):
+    alone = PLGPDataModule(bars_folder, crop=64)
+    mixed = PLGPDataModule(bars_folder, also=[bars_folder], crop=64)
+    for module in (alone, mixed):
+        module.setup()
+    assert len(mixed.indices["train"]) == 2 * len(alone.indices["train"])
+    assert mixed.trained_view == alone.trained_view
+
+
+def test_labels_of_another_hand_are_refused(bars_folder, tmp_path):
+    other = tmp_path / "other"
+    shutil.copytree(bars_folder, other)
+    content = json.loads((other / "dataset.json").read_text())
+    content.setdefault("recipe", {})["gripper"] = asdict(GripperGeometry(max_opening=0.05))
+    (other / "dataset.json").write_text(json.dumps(content))
+    with pytest.raises(InputError, match=r"gripper\.max_opening"):
+        JoinedDataSets([DataSet(bars_folder), DataSet(other)])

@@ -1,0 +1,94 @@
+"""The leaderboard: rows of one table met the same scenes, the best comes first, and what lacks is named."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import yaml
+
+from plgp.evaluation.leaderboard import find_entries, write_leaderboard
+from plgp.evaluation.leaderboard.page import markdown
+from sim.errors import InputError
+
+ROOT = Path(__file__).parents[4]
+METHOD = {"method": "Theirs | v2", "data": "their data", "by": "them"}
+
+
+def write_about(folder, methods, **more):
+    about = {"scenes": "plgp-320-v2", "hardware": "one core", "command": "python -m plgp.benchmark", "methods": methods}
+    (folder / "method.yaml").write_text(yaml.safe_dump(about | more))
+
+
+@pytest.fixture
+def kept(tmp_path, write_scenes):
+    root = tmp_path / "results"
+    for folder, policy, category, good in (("a", "ours", "novel-5", 2), ("b", "theirs", "novel-5", 3)):
+        write_scenes(root / folder, policy, category, good)
+        write_about(root / folder, {policy: METHOD | {"method": policy.title()}})
+    write_scenes(root / "b", "theirs", "novel-15", 1)
+    write_scenes(root / "b", "unnamed", "novel-5", 4)  # not told of: not on the board
+    write_scenes(root / "c", "oracle", "novel-5", 4, privileged=True)
+    write_about(root / "c", {"oracle": METHOD}, scenes="plgp-320")
+    write_scenes(root / "d", "silent", "novel-5", 4)  # no method.yaml
+    return root
+
+
+def test_rows_of_one_table_met_the_same_scenes_and_the_best_comes_first(kept, tmp_path):
+    entries = find_entries(kept)
+    page, table = write_leaderboard(entries, tmp_path / "out" / "board.md")
+    text = page.read_text()
+    assert [line for line in text.splitlines() if line.startswith("## ")] == [
+        "## novel-5 of plgp-320, frictions 0.4",
+        "## novel-15 of plgp-320-v2, frictions 0.4",
+        "## novel-5 of plgp-320-v2, frictions 0.4",
+        "## Commands",
+    ]
+    last = text.split("## novel-5 of plgp-320-v2")[1]
+    assert last.index("| Theirs |") < last.index("| Ours |")
+    assert "| Theirs \\| v2\\* | their data |" in text
+    assert "unnamed" not in text
+    assert "silent" not in text
+    assert "| 75.0 (75-75) |" in last
+    data = pd.read_csv(table)
+    assert len(data) == len(entries) == 4
+    assert set(data[(data.method == "Theirs") & (data.category == "novel-5")].AP) == {75}
+
+
+@pytest.mark.parametrize(
+    ("methods", "more", "message"),
+    [
+        ({"ours": {"method": "a", "data": "b"}}, {}, "lacks methods.ours.by"),
+        ({"ours": METHOD}, {"hardware": ""}, "lacks hardware"),
+        ({"ours": "a"}, {}, "lacks methods.ours.method"),
+        ({"wrong": METHOD}, {}, "names the policy 'wrong', but the results beside it are of ours"),
+        ([], {}, "methods holds no policy"),
+    ],
+)
+def test_what_an_entry_lacks_is_named(tmp_path, methods, more, message, write_scenes):
+    write_scenes(tmp_path, "ours", "novel-5", 2)
+    write_about(tmp_path, methods, **more)
+    with pytest.raises(InputError, match=message):
+        find_entries(tmp_path)
+
+
+def test_no_folder_no_entry_and_no_yaml_are_named(tmp_path):
+    with pytest.raises(InputError, match="no folder"):
+        find_entries(tmp_path / "nowhere")
+    with pytest.raises(InputError, match=r"no method\.yaml"):
+        find_entries(tmp_path)
+    (tmp_path / "method.yaml").write_text("a: [")
+    with pytest.raises(InputError, match="is no YAML"):
+        find_entries(tmp_path)
+
+
+def test_the_page_of_the_documentation_is_that_of_the_kept_results():
+    assert (ROOT / "docs/results/leaderboard.md").read_text() == markdown(find_entries(ROOT / "results"))
+
+
+def test_the_command(kept, tmp_path):
+    command = [sys.executable, "-m", "plgp.report", f"leaderboard={kept}", f"out={tmp_path / 'page.md'}"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "page.md").read_text() == markdown(find_entries(kept))

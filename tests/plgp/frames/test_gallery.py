@@ -1,0 +1,99 @@
+"""A folder of frames through the command: the sheet, the pages, the counts, and what cannot be read."""
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from hydra import compose, initialize_config_module
+from PIL import Image
+
+from plgp.frames.on_objects import count_on_objects
+from plgp.policy import NetworkPolicy
+from plgp.predict import predict, quoted
+from sim.camera import PinholeCamera
+from sim.drawing.hands import contact_sheet, draw_hands, finger_outlines
+from sim.errors import InputError
+from sim.grasp import GraspPoses, rotations_from_angles
+from sim.gripper import GripperGeometry
+from sim.view import Observation
+
+
+def image(distance):
+    """A table with three blocks, from straight above."""
+    depth = np.full((240, 320), distance, np.float32)
+    for row, col in ((80, 90), (150, 220), (180, 100)):
+        depth[row - 8 : row + 8, col - 25 : col + 25] -= 0.04
+    return depth
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("frames")
+    for name, distance in (("a", 0.6), ("b", 0.95)):
+        np.save(folder / f"{name}_depth.npy", image(distance))
+        (folder / f"{name}_intrinsics.json").write_text(json.dumps({"fx": 300, "fy": 300, "cx": 160, "cy": 120}))
+    return folder
+
+
+def run(*words):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
+        return predict(compose("predict", overrides=quoted(list(words))))
+
+
+def test_a_folder_gives_a_sheet_pages_and_counts(folder, tmp_path, capsys):
+    records = run(str(folder), f"out={tmp_path}", "count=10", "picture=false", "sheet=true", "page=true", "check=true")
+    assert [r["view"]["shown"] for r in records] == ["as_is", "trained"]
+    assert records[1]["view"]["plane"]["distance"] == pytest.approx(0.95, abs=0.01)
+    counts = pd.read_csv(tmp_path / "on_objects.csv")
+    assert counts.frame.tolist() == ["a_depth", "b_depth"]
+    assert counts.on_objects.tolist()[1] == counts.grasps.tolist()[1] == 10
+    assert counts.places.tolist()[1] >= 3
+    assert "of the 10 best grasps" in capsys.readouterr().out
+    sheet = np.asarray(Image.open(tmp_path / "sheet.png"))
+    assert sheet.shape[1] > 1280
+    assert "plotly" in (tmp_path / "b_depth.html").read_text()
+    assert {p.name for p in tmp_path.iterdir()} >= {"a_depth.json", "a_depth.html", "b_depth.json"}
+
+
+def test_one_bad_frame_is_named_and_the_others_are_finished(folder, tmp_path, capsys):
+    broken = tmp_path / "frames"
+    shutil.copytree(folder, broken)
+    (broken / "aa_depth.npy").write_bytes(b"no")
+    (broken / "aa_intrinsics.json").write_text("{}")
+    with pytest.raises(InputError, match=r"1 of 3 images are left out \(aa_depth.npy\)"):
+        run(str(broken), f"out={tmp_path / 'out'}", "count=3", "picture=false")
+    assert "aa_depth.npy is left out: " in capsys.readouterr().err
+    assert {p.name for p in (tmp_path / "out").glob("*.json")} == {"a_depth.json", "b_depth.json"}
+
+
+def test_grasps_on_the_table_do_not_count():
+    place = PinholeCamera(320, 240, np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]]))
+    seen = Observation(None, image(0.95), place)
+    found = NetworkPolicy.pretrained().find(seen, 10)
+    good = count_on_objects("f", seen, found)
+    assert (good.on_objects, good.grasps) == (10, 10)
+    assert count_on_objects("f", seen, found, mask=np.zeros(seen.depth.shape, bool)).on_objects == 0
+    flat = Observation(None, np.full_like(seen.depth, 0.95), place)
+    assert count_on_objects("f", flat, found).on_objects == 0
+
+
+def test_outlines_are_the_fingers():
+    place = PinholeCamera(320, 240, np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]]))
+    angles = np.array([0.0, np.pi / 2])
+    grasps = GraspPoses(np.array([[0, 0, 0.6]] * 2), rotations_from_angles(angles), np.array([0.06, 0.04]), np.ones(2))
+    gripper = GripperGeometry()
+    outlines = finger_outlines(grasps, gripper, place)
+    assert outlines.shape == (2, 2, 4, 2)
+    inner = outlines[0, :, :2, 0].mean(axis=1) - 160
+    np.testing.assert_allclose(inner, [-15, 15])  # 30 mm at 500 px/m
+    np.testing.assert_allclose(np.ptp(outlines[0, 0, :, 1]), gripper.finger_width * 500)
+    np.testing.assert_allclose(np.ptp(outlines[0, 0, :, 0]), gripper.finger_thickness * 500)
+    np.testing.assert_allclose(outlines[1, :, :, 0].mean(), 160)
+    drawn = draw_hands(np.zeros((240, 320, 3), np.uint8), grasps, gripper, camera=place, width=320)
+    assert drawn[120, 160 + 17].any()
+    assert not drawn[:80].any()
+    sheet = contact_sheet([(drawn, "one"), (drawn[:100], "two"), (drawn, "three")], columns=2)
+    assert sheet.shape[1] >= 640
+    assert sheet.shape[0] >= 480

@@ -1,0 +1,180 @@
+"""Any camera's image through the view that a network was trained for, and back with the grasps."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from plgp.data.trained_view import TrainedView
+from plgp.policy import ConstantPolicy, NetworkPolicy, ViewSettings
+from plgp.policy.viewed import choose_view, graspable
+from sim.camera import PinholeCamera, offset_pose
+from sim.errors import InputError
+from sim.geometry import transform
+from sim.render.rasteriser import rasterise_pinhole
+from sim.view import Observation
+
+CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in (-0.5, 0.5)])
+SIDES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
+FACES = np.array([t for a, b, c, d in SIDES for t in ((a, b, c), (a, c, d))], np.int32)
+TABLE, BAR = ((0.7, 0.7, 0.02), (0, 0, -0.01)), ((0.12, 0.03, 0.04), (0.03, 0.02, 0.02))
+WALL = ((0.7, 0.02, 0.3), (0, 0.3, 0.15))
+
+
+def take(distance, tilt=0.0, boxes=(TABLE, BAR), focal=600.0, known=False):
+    """What a camera that looks at the table's middle sees; whether it knows its pose is said."""
+    pose = offset_pose(distance * np.cos(tilt), (0.0, distance * np.sin(tilt)))
+    place = PinholeCamera(640, 480, np.array([[focal, 0, 319.5], [0, focal, 239.5], [0, 0, 1]]), pose)
+    vertices = np.concatenate([CORNERS * size + centre for size, centre in boxes])
+    faces = np.concatenate([FACES + 8 * i for i in range(len(boxes))]).astype(np.int32)
+    depth, _ = rasterise_pinhole(place, transform(np.linalg.inv(pose), vertices), faces)
+    unknown = PinholeCamera(640, 480, place.intrinsics)
+    return Observation(None, depth, place if known else unknown), pose
+
+
+@pytest.fixture(scope="module")
+def policy():
+    return NetworkPolicy.pretrained()
+
+
+@pytest.mark.parametrize("known", [False, True])
+@pytest.mark.parametrize(("distance", "tilt"), [(0.35, 0.0), (0.75, 0.5), (0.9, 0.3)])
+def test_the_grasp_follows_the_bar_and_not_the_camera(policy, distance, tilt, known):
+    seen, pose = take(distance, tilt, known=known)
+    found = policy.find(seen, 5)
+    assert found.view is not None
+    assert not found.note
+    world = found.poses.transform(pose, "world")
+    best, rotation = world.translation[0], world.rotation[0]
+    assert abs(best[1] - 0.02) < 0.006  # on the bar's axis, between the fingers
+    assert abs(best[0] - 0.03) < 0.06
+    assert -0.002 < best[2] < 0.04
+    assert abs(rotation[1, 0]) > np.cos(0.3)  # closes across the bar
+    assert rotation[2, 2] < -0.999  # goes straight down
+    assert 0.03 <= found.poses.width[0] < 0.085
+    # The pixel shows the grasp's surface point.
+    at = found.pixels.row, found.pixels.col
+    points = transform(pose, seen.camera.deproject(*at, seen.depth[at]))
+    np.testing.assert_allclose(points[:, :2], world.translation[:, :2], atol=0.004)
+    np.testing.assert_allclose(points[:, 2] - world.translation[:, 2], found.pixels.depth, atol=0.004)
+
+
+def test_along_the_optical_axis(policy):
+    seen, _ = take(0.8, 0.2)
+    axis = NetworkPolicy.pretrained(view=ViewSettings(approach="axis", mode="trained"))
+    found = axis.find(seen, 5)
+    assert len(found.poses)
+    np.testing.assert_array_equal(found.poses.rotation[:, :, 2], np.tile([0.0, 0, 1], (len(found.poses), 1)))
+    np.testing.assert_allclose(found.poses.translation, found.pixels.to_poses(seen.depth, seen.camera).translation)
+
+
+def test_auto_leaves_the_training_s_own_view_alone(policy):
+    seen, _ = take(0.6)
+    found = policy.find(seen, 5)
+    assert found.view is None
+    assert found.shown is found.pixels
+    plain = policy.pixel_grasps(seen, 5)
+    np.testing.assert_array_equal(found.pixels.row, plain.row)
+    forced = NetworkPolicy.pretrained(view=ViewSettings(mode="trained")).find(seen, 5)
+    assert forced.view is not None
+    never = NetworkPolicy.pretrained(view=ViewSettings(mode="as_is"))
+    assert never.find(take(1.2)[0], 5).view is None
+
+
+def test_the_table_and_what_stands_beyond_it_are_nothing_to_grasp():
+    seen, _ = take(0.7, 0.3, boxes=(TABLE, BAR, ((0.05, 0.2, 0.1), (0.45, 0.0, 0.0))), focal=400.0)
+    view, _ = choose_view(seen, TrainedView(), ViewSettings(mode="trained"))
+    allowed = graspable(view, None, ViewSettings())
+    heights = view.heights()
+    assert allowed.any()
+    assert heights[allowed].min() >= 0.008
+    everywhere = graspable(view, None, ViewSettings(on_plane=False))
+    assert (everywhere & ~allowed).any()
+    rows, cols = np.nonzero(allowed)
+    points = transform(view.pose, view.seen.camera.deproject(rows, cols, view.seen.depth[rows, cols]))
+    assert np.ptp(points[:, 0]) < 0.14
+    none = graspable(view, np.zeros(seen.depth.shape, bool), ViewSettings())
+    assert not none.any()
+
+
+def test_a_workspace_of_the_camera_counts_in_the_view(policy):
+    seen, _ = take(0.9)
+    mask = np.zeros(seen.depth.shape, bool)
+    mask[:, :300] = True
+    own = NetworkPolicy.pretrained(workspace=mask)
+    found = own.find(seen, 5)
+    assert found.view is not None
+    assert (found.pixels.col < 300).all()
+
+
+@pytest.mark.parametrize(
+    ("depth", "sentence"),
+    [
+        (np.random.default_rng(0).uniform(0.3, 3, (120, 160)).astype(np.float32), "no plane holds more than"),
+        (np.where(np.eye(120, 160) > 0, np.float32(0.5), np.float32(0)) * np.linspace(1, 3, 160, dtype=np.float32), ""),
+    ],
+)
+def test_without_a_plane_the_image_is_taken_as_it_is_and_that_is_said(policy, depth, sentence):
+    place = PinholeCamera(160, 120, np.array([[150.0, 0, 80], [0, 150.0, 60], [0, 0, 1]]))
+    seen = Observation(None, depth, place)
+    found = policy.find(seen, 3)
+    assert found.view is None
+    assert sentence in found.note
+    if sentence:
+        with pytest.warns(UserWarning, match=sentence):
+            policy(seen, 3)
+
+
+def test_a_table_seen_from_its_edge_is_named():
+    seen, _ = take(0.7, 1.25)
+    view, note = choose_view(seen, TrainedView(), ViewSettings(steepest=1.0))
+    assert view is None
+    assert "leans by 7" in note
+
+
+def test_a_network_of_unknown_training_says_so_where_a_view_is_forced():
+    seen, _ = take(0.9)
+    assert choose_view(seen, None, ViewSettings()) == (None, "")
+    assert "train it again" in choose_view(seen, None, ViewSettings(mode="trained"))[1]
+
+
+def test_a_policy_that_remembers_tries_another_place(policy):
+    seen, _ = take(0.9, boxes=(TABLE, BAR, ((0.03, 0.12, 0.04), (-0.12, 0.0, 0.02))))
+    mindful = NetworkPolicy.pretrained(memory=True)
+    first = mindful.find(seen, 1)
+    assert first.view is not None
+    places = [mindful.find(seen, 1).poses.translation[0] for _ in range(4)]
+    assert max(np.linalg.norm(p - first.poses.translation[0]) for p in places) > 0.02
+
+
+@pytest.mark.parametrize(
+    ("wrong", "named"),
+    [
+        ({"mode": "top"}, "view.mode is 'top'; choose one of auto"),
+        ({"approach": "side"}, "view.approach is 'side'"),
+        ({"least_height": -1.0}, "view.least_height is -1.0"),
+        ({"nearer": float("nan")}, "view.nearer is nan"),
+        ({"tilt": "steep"}, "view.tilt is steep"),
+        ({"on_plane": 1}, "view.on_plane is 1"),
+    ],
+)
+def test_bad_settings_are_named(wrong, named):
+    with pytest.raises(InputError, match=named):
+        ViewSettings(**wrong)
+
+
+def test_policies_without_a_network_take_images_as_they_are():
+    assert not hasattr(ConstantPolicy(), "view")
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.floats(0.05, 5), st.sampled_from([0.02, 0.5, 1.0]), st.floats(30, 900))
+def test_any_image_gives_a_view_or_a_note(seed, scale, share, focal):
+    rng = np.random.default_rng(seed)
+    depth = (scale * (1 + 0.1 * rng.random((24, 32))) * (rng.random((24, 32)) < share)).astype(np.float32)
+    place = PinholeCamera(32, 24, np.array([[focal, 0, 16], [0, focal, 12], [0, 0, 1]]))
+    seen = Observation(None, depth, place)
+    view, note = choose_view(seen, TrainedView(), ViewSettings(mode="trained"))
+    assert (view is None) == bool(note)
+    if view is not None:
+        assert graspable(view, None, ViewSettings()).shape == view.source.shape

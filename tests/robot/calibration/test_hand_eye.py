@@ -1,0 +1,181 @@
+"""Calibration through rendered pictures of the board, its error, and what is wrong with bad input."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from robot.calibration import Board, HandEye, draw_residuals, propose_poses, sample_picture
+from robot.calibration.park import fit_jointly, park
+from sim.errors import InputError
+from sim.geometry import make_pose, transform
+
+FIELD = np.array([[x, y, 0.6] for x in (-0.25, 0, 0.25) for y in (-0.2, 0, 0.2)])
+
+
+def worst_point(found, true):
+    """Metres by which points of the tray, 0.6 m away, are off."""
+    return np.linalg.norm(transform(found, FIELD) - transform(true, FIELD), axis=1).max()
+
+
+def test_twenty_pictures_place_the_tray_within_a_millimetre(camera_world, pictures):
+    found = HandEye.fit(pictures)
+    assert worst_point(found.pose, camera_world.camera) < 0.001
+    assert 0.0002 < found.error_at((0, 0, 0.6)) < 0.001
+    assert 0.0004 < np.median(found.held_out) < 0.0025
+    assert found.corner_px < 0.2
+    assert not found.doubts
+
+
+@pytest.mark.slow
+def test_the_mean_over_eight_seeds_is_within_a_millimetre(camera_world):
+    fits = [HandEye.fit(camera_world.take_pictures(seed)) for seed in range(8)]
+    worst = [worst_point(f.pose, camera_world.camera) for f in fits]
+    assert np.mean(worst) < 0.001
+    errors = [np.linalg.norm((transform(f.pose, FIELD) - transform(camera_world.camera, FIELD))[4]) for f in fits]
+    claimed = np.mean([f.error_at((0, 0, 0.6)) for f in fits])
+    assert 0.5 < np.sqrt(np.mean(np.square(errors))) / claimed < 2
+
+
+def test_a_perfect_robot_shows_how_good_the_corners_are(camera_world):
+    found = HandEye.fit(camera_world.take_pictures(3, count=10, metres=0, radians=0))
+    assert worst_point(found.pose, camera_world.camera) < 0.0005
+
+
+def test_a_camera_beside_the_arm(camera_world):
+    pictures = camera_world.take_pictures(1, count=12, mount="base")
+    found = HandEye.fit(pictures, "base")
+    # The board rides on the flange, so that the roles of the true poses stay as they are.
+    assert worst_point(found.pose, camera_world.camera) < 0.0015
+    with pytest.raises(InputError, match="mount=base, or with every pose inverted"):
+        HandEye.fit(pictures, "flange")
+
+
+def test_a_saved_calibration_reads_back(tmp_path, pictures):
+    found = HandEye.fit(pictures)
+    back = HandEye.load(found.save(tmp_path / "hand_eye.yaml"))
+    np.testing.assert_array_equal(back.pose, found.pose)
+    np.testing.assert_array_equal(back.covariance, found.covariance)
+    np.testing.assert_array_equal(back.held_out, found.held_out)
+    assert (back.names, back.mount) == (found.names, "flange")
+    assert draw_residuals(found, tmp_path / "residuals.png").stat().st_size > 10_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[]",
+        "T_flange_camera: 3",
+        "T_flange_camera: [[2,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]",
+        "T_flange_camera: [[1,0,0,300],[0,1,0,0],[0,0,1,0],[0,0,0,1]]",
+        "T_flange_camera: [[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]\ncovariance: [1, 2]",
+        "a: [",
+        "other: 1",
+    ],
+)
+def test_a_file_without_a_pose_is_refused(tmp_path, text):
+    path = tmp_path / "hand_eye.yaml"
+    path.write_text(text)
+    with pytest.raises(InputError, match=r"hand_eye\.yaml"):
+        HandEye.load(path)
+    with pytest.raises(InputError, match="cannot be read"):
+        HandEye.load(tmp_path / "none.yaml")
+
+
+def test_too_few_pictures_or_too_little_tilt_are_named(camera_world, pictures):
+    with pytest.raises(InputError, match="7 pictures show the board; give at least 8"):
+        HandEye.fit(pictures[:7])
+    flat = camera_world.take_pictures(0, count=8, tilt=(0.0, 0.02))
+    with pytest.raises(InputError, match="from one direction"):
+        HandEye.fit(flat)
+    little = HandEye.fit(camera_world.take_pictures(0, count=8, tilt=(0.1, 0.2)))
+    assert "multiplies the error" in little.doubts[0]
+
+
+def test_poses_that_belong_to_other_pictures_are_named(pictures):
+    shifted = [replace(s, flange=t.flange) for s, t in zip(pictures, pictures[5:] + pictures[:5], strict=True)]
+    with pytest.raises(InputError, match="belong to their pictures"):
+        HandEye.fit(shifted)
+
+
+def test_one_wrong_pose_is_left_out_by_name(camera_world, pictures):
+    moved = replace(pictures[4], flange=pictures[4].flange @ make_pose(np.eye(3), (0.05, 0, 0)))
+    found = HandEye.fit([*pictures[:4], moved, *pictures[5:]])
+    assert any("004.png" in text for text in found.doubts)
+    assert worst_point(found.pose, camera_world.camera) < 0.0012
+
+
+def test_squares_of_another_size_are_noticed(pictures):
+    found = HandEye.fit([replace(s, points=s.points * 0.95) for s in pictures])
+    assert any("squares are 1.04" in text for text in found.doubts)
+
+
+def test_a_robot_worse_than_it_claims_is_noticed(camera_world):
+    found = HandEye.fit(camera_world.take_pictures(2, count=12, metres=0.004, radians=0.006))
+    assert any("disagree" in text for text in found.doubts)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(0, 10**6), st.integers(4, 7))
+def test_exact_poses_give_the_exact_camera(seed, count):
+    rng = np.random.default_rng(seed)
+    true, board = (make_pose(Rotation.random(random_state=rng).as_matrix(), rng.uniform(-1, 1, 3)) for _ in range(2))
+    carriers = np.stack(propose_poses(board, true, rng, count=count))
+    camera, found_board = park(carriers, np.linalg.inv(carriers @ true) @ board)
+    np.testing.assert_allclose(camera, true, atol=1e-9)
+    np.testing.assert_allclose(found_board, board, atol=1e-9)
+
+
+def test_the_joint_fit_beats_park_where_the_robot_is_good(camera_world):
+    """0.1 mm and 0.02 degrees: Park weighs poor pictures as good ones."""
+    from robot.calibration.park import Views, board_pose
+
+    joint, closed = [], []
+    for seed in range(8):
+        rng, board = np.random.default_rng(seed), Board()
+        views = Views([], [], [], [])
+        for flange in propose_poses(camera_world.board, camera_world.camera, rng, count=12, distance=(0.5, 0.7)):
+            seen = np.linalg.inv(flange @ camera_world.camera) @ camera_world.board
+            rows, cols, _ = camera_world.lens.project(transform(seen, board.corners))
+            views.pixels.append(np.stack([cols, rows], 1) + rng.normal(0, 0.3, (len(rows), 2)))
+            views.carriers.append(camera_world.noisy(flange, rng, metres=1e-4, radians=3.5e-4))
+            views.points.append(board.corners)
+            views.cameras.append(camera_world.lens)
+        views = views._replace(carriers=np.stack(views.carriers))
+        start = park(views.carriers, np.stack([board_pose(*v) for v in zip(*views[1:], strict=True)]))
+        closed.append(worst_point(start[0], camera_world.camera))
+        joint.append(worst_point(fit_jointly(views, start, (0.3, 1e-4, 3.5e-4)).camera, camera_world.camera))
+    assert np.mean(joint) < 0.8 * np.mean(closed)
+
+
+def test_proposed_poses_tilt_by_thirty_degrees_and_more(camera_world):
+    board = make_pose(np.diag([1.0, -1, -1]), (0.4, 0, 0))  # lies face up
+    poses = propose_poses(board, camera_world.camera, np.random.default_rng(0), count=20)
+    cameras = [p @ camera_world.camera for p in poses]
+    tilts = np.degrees([np.arccos(np.clip(-c[2, 2], -1, 1)) for c in cameras])
+    assert len(poses) == 20
+    assert 29 < tilts.min() < tilts.max() < 48
+    assert min(c[2, 3] for c in cameras) > 0.15  # above the board
+    with pytest.raises(InputError, match="count is 0"):
+        propose_poses(board, camera_world.camera, np.random.default_rng(0), count=0)
+
+
+def test_a_lens_is_straightened(camera_world):
+    from plgp.policy.camera_files import Calibration
+
+    board = Board()
+    seen = make_pose(Rotation.from_euler("xyz", [30, 0, 10], degrees=True).as_matrix(), (-0.09, -0.1, 0.42))
+    picture = camera_world.render(board, seen, camera_world.lens)
+    plain = sample_picture(picture, np.eye(4), board, camera=camera_world.lens)
+    lens = Calibration(camera=camera_world.lens, distortion=(0.1, 0, 0, 0), fisheye=False, unit=None)
+    bent = sample_picture(picture, np.eye(4), board, camera=lens)
+    middle = camera_world.lens.intrinsics[:2, 2]
+    assert (np.linalg.norm(bent.pixels - middle, axis=1) <= np.linalg.norm(plain.pixels - middle, axis=1)).all()
+    assert np.abs(bent.pixels - plain.pixels).max() > 0.5
+
+
+def test_a_picture_without_the_board_is_no_sample(camera_world):
+    assert sample_picture(np.zeros((480, 640, 3), np.uint8), np.eye(4), Board(), camera=camera_world.lens) is None

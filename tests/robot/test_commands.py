@@ -1,0 +1,83 @@
+"""Commands fail in one sentence, and what is composed can be built."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.core.global_hydra import GlobalHydra
+from hydra.utils import instantiate
+
+from robot.commands import check, pick
+from sim.cli import conf_folder
+from sim.errors import InputError
+
+ROBOTS = sorted(p.stem for p in (conf_folder() / "robot").glob("*.yaml"))
+
+
+def composed(name, *words):
+    GlobalHydra.instance().clear()
+    with initialize_config_module("plgp_conf", version_base="1.3"):
+        return compose(name, list(words))
+
+
+@pytest.mark.parametrize("robot", ROBOTS)
+def test_every_station_is_built_and_its_camera_sees_the_tray(robot):
+    pytest.importorskip("ruckig", reason="needs plgp[robot]")
+    words = [] if robot.startswith("sim_") else ["host=localhost", "calibration=exact"]
+    station = instantiate(composed("table5", f"robot={robot}", *words).station, _convert_="all")
+    with station.planner() as planner:
+        view = station.view(planner)
+        camera = planner.base @ station.arm.chain().forward(view) @ station.mount()
+    assert camera[:3, 3] == pytest.approx((0, 0, station.cell.camera_height), abs=1e-5)
+    assert camera[2, 2] == pytest.approx(-1, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["cell.camera_height=3"], "camera"),
+        (["grasps=0"], "grasps is 0"),
+        (["arm.urdf=nothing"], "kinova_gen2"),
+        (["cell.base=[1,2]"], "cell.base"),
+        (["motion.lift=-1"], "motion.lift"),
+        (["protocol.sizes=3"], "protocol"),
+    ],
+)
+def test_settings_that_do_not_fit_are_named(words, sentence):
+    with pytest.raises(Exception, match=sentence):
+        check(composed("check", *words))
+
+
+def test_two_policies_at_once_are_refused(tmp_path):
+    config = composed("pick", f"out={tmp_path}", "+policies.other._target_=sim.benchmark.RandomPolicy")
+    with pytest.raises(InputError, match="2 policies"):
+        pick(config)
+
+
+def test_check_counts_what_is_reached(capsys, tmp_path):
+    pytest.importorskip("ruckig", reason="needs plgp[robot]")
+    check(composed("check", "grasps=10", f"picture={tmp_path / 'cell.png'}"))
+    said = capsys.readouterr().out
+    reached = int(said.split("grasps: ")[1].split()[0])
+    assert reached >= 7
+    assert (tmp_path / "cell.png").stat().st_size > 5000
+
+
+def test_the_command_line_says_what_there_is():
+    out = subprocess.run([sys.executable, "-m", "robot"], capture_output=True, text=True, check=True, cwd=Path.cwd())
+    for name in ("check", "pick", "table5", "report", "replay"):
+        assert f"  {name} " in out.stdout
+    bad = subprocess.run([sys.executable, "-m", "robot", "report", "nowhere"], capture_output=True, text=True)
+    assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
+    assert "holds no finished scenes" in bad.stderr
+
+
+def test_a_plan_in_the_way_is_no_nan():
+    """A quality that is not known is null in files, not NaN."""
+    from robot.picking.attempt import PickAttempt
+
+    assert PickAttempt().to_row()["quality"] is None
+    assert PickAttempt(quality=np.float64(0.5)).to_row()["quality"] == 0.5

@@ -1,0 +1,137 @@
+"""Chains: forward against a twin that shares no code, the Jacobian against differences, solutions against forward."""
+
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
+
+from robot.arms.model import OWN, ArmModel
+from robot.kinematics import Chain
+from sim.errors import InputError
+from sim.geometry import make_pose
+
+ARMS = sorted(p.stem for p in OWN.glob("*.urdf"))
+CHAINS = {name: Chain.from_urdf(OWN / f"{name}.urdf", "flange") for name in ARMS}
+# (joint angles, place of the flange) by hand, from the makers' drawings: two stretched upwards; the Panda ready.
+KNOWN = {
+    "kinova_gen2": ([0, np.pi, 0, np.pi, 0, np.pi, 0], (0, -0.0098, 0.15675 + 0.11875 + 0.41 + 0.2073 + 0.2075)),
+    "ur5e": ([0, -np.pi / 2, 0, -np.pi / 2, 0, 0], (0, 0.1333 + 0.0996, 0.1625 + 0.425 + 0.3922 + 0.0997)),
+    "panda": ([0, -np.pi / 4, 0, -3 * np.pi / 4, 0, np.pi / 2, np.pi / 4], (0.3069, 0, 0.5903)),
+}
+
+
+def drawn(name, seed):
+    chain = CHAINS[name]
+    low = np.where(np.isfinite(chain.lower), chain.lower, -np.pi)
+    high = np.where(np.isfinite(chain.upper), chain.upper, np.pi)
+    return np.random.default_rng(seed).uniform(low, high)
+
+
+def forward_by_rotations(name, q):
+    """The URDF's joints one by one through scipy's rotations."""
+    pose, angles = np.eye(4), iter(q)
+    for joint in ElementTree.parse(OWN / f"{name}.urdf").getroot().iter("joint"):
+        origin = joint.find("origin")
+        xyz, rpy = ([float(v) for v in origin.get(key).split()] for key in ("xyz", "rpy"))
+        pose = pose @ make_pose(Rotation.from_euler("xyz", rpy).as_matrix(), xyz)
+        if joint.get("type") != "fixed":
+            pose = pose @ make_pose(Rotation.from_euler("z", next(angles)).as_matrix(), np.zeros(3))
+    return pose
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_the_flange_is_where_the_maker_draws_it(name):
+    q, place = KNOWN[name]
+    assert CHAINS[name].forward(q)[:3, 3] == pytest.approx(place, abs=1e-3)
+
+
+@pytest.mark.parametrize("name", ARMS)
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=70, deadline=None)
+def test_forward_and_jacobian(name, seed):
+    chain, q = CHAINS[name], drawn(name, seed)
+    pose = chain.forward(q)
+    assert pose == pytest.approx(forward_by_rotations(name, q), abs=1e-9)
+    h = 1e-6
+    for i, column in enumerate(chain.jacobian(q).T):
+        step = h * np.eye(len(chain))[i]
+        after, before = chain.forward(q + step), chain.forward(q - step)
+        assert column[:3] == pytest.approx((after - before)[:3, 3] / (2 * h), abs=1e-6)
+        turn = Rotation.from_matrix(after[:3, :3] @ before[:3, :3].T).as_rotvec() / (2 * h)
+        assert column[3:] == pytest.approx(turn, abs=1e-6)
+
+
+@pytest.mark.parametrize("name", ARMS)
+@given(seed=st.integers(0, 10**6), symmetric=st.booleans())
+@settings(max_examples=70, deadline=None)
+def test_every_solution_brings_the_tip_there(name, seed, symmetric):
+    """A pose that some joint angles give is found; every solution is within the limits, nearest first."""
+    chain, q = CHAINS[name], drawn(name, seed)
+    pose, near = chain.forward(q), drawn(name, seed + 1)
+    found = chain.solve(pose, near, symmetric)
+    assert chain.within(found).all()
+    far = np.abs(found - near).max(axis=1)
+    assert (np.diff(far) >= 0).all()
+    for solution in found:
+        reached = chain.forward(solution)
+        assert reached[:3, 3] == pytest.approx(pose[:3, 3], abs=1e-5)
+        turn = Rotation.from_matrix(pose[:3, :3].T @ reached[:3, :3]).as_rotvec()
+        same = np.abs(turn).max() < 1e-4
+        half = abs(np.linalg.norm(turn) - np.pi) < 1e-4 and abs(abs(turn[2]) - np.pi) < 1e-3
+        assert same or (symmetric and half)
+    # From the angles themselves the search has nothing to do.
+    assert np.abs(chain.solve(pose, q, symmetric)[0] - q).max() < 1e-6
+
+
+@pytest.mark.parametrize("name", ARMS)
+def test_tray_poses_are_reached(name):
+    """Straight down over the tray, from a base 0.45 m away and 0.15 m up: all of 60."""
+    chain = CHAINS[name].with_tool(make_pose(np.eye(3), (0, 0, 0.2203)))
+    rng = np.random.default_rng(0)
+    for _ in range(60):
+        turn = Rotation.from_euler("z", rng.uniform(-np.pi, np.pi)) * Rotation.from_euler("x", np.pi)
+        place = (0.45 + rng.uniform(-0.18, 0.18), rng.uniform(-0.18, 0.18), -0.15 + rng.uniform(0, 0.1))
+        assert len(chain.solve(make_pose(turn.as_matrix(), place), ArmModel(urdf=name, ready=()).ready_angles()))
+
+
+def test_out_of_reach_has_no_solution():
+    assert CHAINS["ur5e"].solve(make_pose(np.eye(3), (2, 0, 0))).shape == (0, 6)
+
+
+def test_the_same_question_has_the_same_answer():
+    pose = CHAINS["kinova_gen2"].forward(drawn("kinova_gen2", 5))
+    first, second = (CHAINS["kinova_gen2"].solve(pose) for _ in range(2))
+    assert first.tobytes() == second.tobytes()
+
+
+BROKEN = {
+    "no XML": "<robot",
+    "no such link": '<robot><link name="a"/></robot>',
+    "an unknown kind": '<robot><link name="a"/><link name="flange"/><joint name="j" type="floating">'
+    '<parent link="a"/><child link="flange"/></joint></robot>',
+    "no limits": '<robot><link name="a"/><link name="flange"/><joint name="j" type="revolute">'
+    '<parent link="a"/><child link="flange"/></joint></robot>',
+    "words for numbers": '<robot><link name="a"/><link name="flange"/><joint name="j" type="continuous">'
+    '<origin xyz="one 2 3"/><parent link="a"/><child link="flange"/></joint></robot>',
+    "a circle": '<robot><link name="a"/><link name="flange"/><joint name="j" type="continuous"><parent link="flange"/>'
+    '<child link="a"/></joint><joint name="k" type="continuous"><parent link="a"/>'
+    '<child link="flange"/></joint></robot>',
+    "no joint": '<robot><link name="flange"/></robot>',
+}
+
+
+@pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
+def test_a_broken_file_is_named(tmp_path, text):
+    (tmp_path / "arm.urdf").write_text(text)
+    with pytest.raises(InputError, match=r"arm\.urdf"):
+        Chain.from_urdf(tmp_path / "arm.urdf", "flange")
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(InputError, match="none"):
+        Chain.from_urdf(tmp_path / "none.urdf", "flange")
+    with pytest.raises(InputError, match="kinova_gen2"):
+        ArmModel(urdf="none")
