@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
@@ -17,8 +18,9 @@ _MOMENTS = (("ixx", 0, 0), ("iyy", 1, 1), ("izz", 2, 2), ("ixy", 0, 1), ("ixz", 
 def merge_links(root: ElementTree.Element) -> None:
     """Makes one link of all of a robot's links, in place: the root link, in its own frame.
 
-    Shapes move to their poses in the root link's frame. Masses are summed, the centre of mass and the inertia about it
-    follow. A robot of one link without joints stays as it is.
+    Shapes move to their poses in the root link's frame. A link without collisions collides as it looks. Masses are
+    summed; the centre of mass and the inertia about it follow. A link without <inertial> weighs nothing beside others
+    that have one. A robot of one link without joints stays as it is.
 
     Args:
         root: The file's <robot>.
@@ -39,6 +41,7 @@ def merge_links(root: ElementTree.Element) -> None:
         base.insert(0, inertial)
     for name, pose in poses.items():
         link = names[name]
+        collide_as_seen(link)
         for shape in (child for child in list(link) if child.tag in ("visual", "collision") and link is not base):
             _set_origin(shape, pose @ read_pose(shape.find("origin")))
             base.append(shape)
@@ -46,8 +49,16 @@ def merge_links(root: ElementTree.Element) -> None:
         root.remove(element)
 
 
+def collide_as_seen(link: ElementTree.Element) -> None:
+    """Gives a link without collisions the shapes that cameras see of it, in place."""
+    if link.find("collision") is None:
+        for visual in link.findall("visual"):
+            collision = ElementTree.SubElement(link, "collision")
+            collision.extend(copy.copy(child) for child in visual if child.tag in ("origin", "geometry"))
+
+
 def link_poses(root: ElementTree.Element) -> dict[str, FloatArray]:
-    """Returns T_root_link, (4, 4) metres, of each link by name, the root link first.
+    """Returns T_root_link, (4, 4) metres, of each link by name: the root link, then the others as the file has them.
 
     Args:
         root: The file's <robot>.
@@ -61,6 +72,8 @@ def link_poses(root: ElementTree.Element) -> dict[str, FloatArray]:
     parents: dict[str, tuple[str, FloatArray]] = {}
     for joint in root.findall("joint"):
         name, kind = joint.get("name"), joint.get("type")
+        if not kind:
+            raise ValueError(f"its joint '{name}' has no type")
         if kind != "fixed":
             raise ValueError(f"its joint '{name}' moves ({kind}); an object is one rigid body")
         ends = [end.get("link", "") for end in (joint.find("parent"), joint.find("child")) if end is not None]
@@ -68,14 +81,16 @@ def link_poses(root: ElementTree.Element) -> dict[str, FloatArray]:
             raise ValueError(f"its joint '{name}' does not join a link to a parent of its own")
         parents[ends[1]] = ends[0], read_pose(joint.find("origin"))
     roots = [name for name in names if name not in parents]
-    if len(roots) != 1:
+    if not roots:
+        raise ValueError("its fixed joints go round in a circle")
+    if len(roots) > 1:
         raise ValueError(f"it has {len(names)} links that do not hang together; join them by fixed joints")
     poses: dict[str, FloatArray] = {roots[0]: np.eye(4)}
     while waiting := [name for name in names if name not in poses and parents[name][0] in poses]:
         poses |= {name: poses[parents[name][0]] @ parents[name][1] for name in waiting}
     if len(poses) < len(names):
         raise ValueError("its fixed joints go round in a circle")
-    return poses
+    return {name: poses[name] for name in (roots[0], *(name for name in names if name != roots[0]))}
 
 
 def _summed_inertial(parts: list[tuple[ElementTree.Element | None, FloatArray]]) -> ElementTree.Element | None:

@@ -45,9 +45,9 @@ def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings
     factor = size.factor(np.asarray(solid.vertices))
     largest = float(np.ptp(solid.vertices, axis=0).max()) * factor
     if not _SIZES[0] <= largest <= _SIZES[1]:
+        hint = _likely_unit(largest) if factor == 1 else ""
         raise InputError(
-            f"it is {largest:.3g} m long{likely_unit(largest)}; give `scale` if its unit is not the metre, or "
-            "`length`, or `fit`"
+            f"it is {largest:.3g} m long{hint}; give `scale` if its unit is not the metre, or `length`, or `fit`"
         )
     middle = (solid.vertices.min(axis=0) + solid.vertices.max(axis=0)) / 2
     for m in (mesh, solid):
@@ -92,7 +92,7 @@ def seal(folder: Path, source: str) -> None:
     (folder / _MANIFEST).write_text(json.dumps({"source": source, "files": sums}, indent=1) + "\n")
 
 
-def likely_unit(largest: float) -> str:
+def _likely_unit(largest: float) -> str:
     """Returns a hint at the unit of a mesh whose largest side is too long for metres, or ""."""
     units = (("millimetres", 0.001), ("inches", 0.0254), ("centimetres", 0.01))
     fitting = [

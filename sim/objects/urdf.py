@@ -17,10 +17,12 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 from sim.files import atomic_path
-from sim.objects.fixed_links import merge_links
+from sim.objects.fixed_links import collide_as_seen, merge_links
 from sim.objects.urdf_values import read_numbers, read_pose
 
 FloatArray = NDArray[np.float64]
+
+_WORLD = "world"  # a link of this name has no mass in Bullet unless its file gives it one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -194,22 +196,25 @@ def check_urdf(path: Path) -> None:
 def needs_copy(path: Path) -> bool:
     """Returns whether Bullet needs a copy of a URDF, see ``write_copy``. Raises InputError."""
     root = _root(path)
-    if len(root.findall("link")) > 1:
-        return True
+    links = root.findall("link")
     unnamed = any(not (path.parent / mesh.get("filename", "")).is_file() for mesh in root.iter("mesh"))
-    return unnamed or any(_lacks(link) for link in root.findall("link"))
+    return len(links) > 1 or unnamed or any(_lacks(link) for link in links)
 
 
 def _lacks(link: ElementTree.Element) -> bool:
-    """Returns whether a link lacks collisions, or its <inertial> the <inertia> without which Bullet reads none."""
+    """Returns whether a link lacks collisions, a name that lets it move, or the <inertia> that Bullet wants."""
     inertial = link.find("inertial")
-    return link.find("collision") is None or (inertial is not None and inertial.find("inertia") is None)
+    return (
+        link.get("name") == _WORLD
+        or link.find("collision") is None
+        or (inertial is not None and inertial.find("inertia") is None)
+    )
 
 
 def write_copy(path: Path, copy: Path) -> None:
     """Writes a URDF that Bullet reads as its author meant it.
 
-    Links that fixed joints hold together become one.
+    Links that fixed joints hold together become one. A link called world, which Bullet may nail down, is renamed.
     Meshes and textures are named relative to the copy's folder. A link without collisions collides as it looks.
     An <inertial> without <inertia> gets one: Bullet wants it there, and computes its own from the shape.
 
@@ -230,10 +235,9 @@ def write_copy(path: Path, copy: Path) -> None:
         if inertial is not None and inertial.find("inertia") is None:
             zero = dict.fromkeys(("ixy", "ixz", "iyz"), "0")
             ElementTree.SubElement(inertial, "inertia", dict.fromkeys(("ixx", "iyy", "izz"), "1") | zero)
-        if link.find("collision") is None:
-            for visual in link.findall("visual"):
-                collision = ElementTree.SubElement(link, "collision")
-                collision.extend(child for child in visual if child.tag in ("origin", "geometry"))
+        collide_as_seen(link)
+        if link.get("name") == _WORLD:
+            link.set("name", "body")
     with atomic_path(copy) as part:
         ElementTree.ElementTree(root).write(part)
 

@@ -31,10 +31,10 @@ def read_numbers(element: ElementTree.Element, attribute: str, default: str) -> 
         numbers = np.array([float(word) for word in text.split()])
     except ValueError:
         numbers = np.zeros(0)
-    if attribute == "scale" and len(numbers) == 1:
-        return np.repeat(numbers, count)
     if not np.isfinite(numbers).all():
         raise ValueError(f'{attribute}="{text}" of <{element.tag}> is not finite')
+    if attribute == "scale" and len(numbers) == 1:
+        return np.repeat(numbers, count)
     if len(numbers) != count and not (attribute == "rgba" and len(numbers) == 3):
         raise ValueError(f'{attribute}="{text}" of <{element.tag}> is not {count} number{"s" if count > 1 else ""}')
     return numbers

@@ -7,9 +7,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
+from sim.errors import InputError
+from sim.judge.convex_bodies import convex_parts
 from sim.objects import ObjectSet
 from sim.objects.surfaces import load_surface
-from sim.objects.urdf import read_base_link, write_copy
+from sim.objects.urdf import check_urdf, read_base_link, write_copy
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 
 SHAPES = {
@@ -84,6 +86,7 @@ def split(folder, links):
 def test_split_bodies_look_and_weigh_as_their_merged_twins(tmp_path, links):
     wedge(tmp_path)
     path, poses = split(tmp_path, links)
+    (tmp_path / "copy").mkdir(exist_ok=True)
     write_copy(path, tmp_path / "copy" / "copy.urdf")
     twins = []
     for (kind, xyz, rpy, *_), pose in zip(links, poses, strict=True):
@@ -115,15 +118,76 @@ def test_fixed_links_weigh_and_collide_as_one_in_bullet(tmp_path):
     body = pybullet.loadURDF(str(model.urdf), physicsClientId=world.client)
     assert pybullet.getNumJoints(body, physicsClientId=world.client) == 0
     mass, _, _, centre, *_ = pybullet.getDynamicsInfo(body, -1, physicsClientId=world.client)
+    shapes = pybullet.getCollisionShapeData(body, -1, physicsClientId=world.client)
     low, high = pybullet.getAABB(body, physicsClientId=world.client)
     world.close()
+    assert len(shapes) == len(convex_parts(model)) == 2
     assert mass == pytest.approx(0.4)
     place = poses[1] @ [0.01, 0, 0, 1]
     np.testing.assert_allclose(centre, 0.75 * place[:3], atol=1e-6)
     whole = own_mesh("mirrored mesh", tmp_path).apply_transform(poses[1] @ pose_of((0.01, 0, 0), turned))
     bounds = np.vstack([trimesh.creation.box((0.03, 0.04, 0.05)).vertices, whole.vertices])
-    np.testing.assert_allclose(low, bounds.min(axis=0), atol=5e-3)  # Bullet's margin
-    np.testing.assert_allclose(high, bounds.max(axis=0), atol=5e-3)
+    parts = np.vstack(convex_parts(model))
+    np.testing.assert_allclose(
+        [parts.min(axis=0), parts.max(axis=0)], [bounds.min(axis=0), bounds.max(axis=0)], atol=1e-6
+    )
+    assert (np.array(low) <= bounds.min(axis=0)).all()  # Bullet's box is that of the parts' turned boxes
+    assert (np.array(high) >= bounds.max(axis=0)).all()
+
+
+def test_a_body_fixed_to_the_world_falls_and_its_bare_link_collides(tmp_path):
+    shape = '<visual><geometry><box size="0.03 0.04 0.05"/></geometry></visual>'
+    solid = shape + shape.replace("visual", "collision")
+    joints = "".join(
+        f'<joint name="{child}" type="fixed"><parent link="{parent}"/><child link="{child}"/>'
+        f'<origin xyz="0 0 0.05"/></joint>'
+        for parent, child in (("world", "body"), ("body", "lid"))
+    )
+    links = f'<link name="lid">{shape}</link><link name="body">{solid}</link><link name="world"/>'
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.urdf").write_text(f'<robot name="r">{links}{joints}</robot>')
+    (tmp_path / "set" / "b.urdf").write_text(f'<robot name="r"><link name="world">{solid}</link></robot>')
+    two, one = ObjectSet.from_folder(tmp_path / "set").models
+    parts = np.vstack(convex_parts(two))
+    np.testing.assert_allclose([parts.min(axis=0), parts.max(axis=0)], [[-0.015, -0.02, 0.025], [0.015, 0.02, 0.125]])
+    world = World(PhysicsSettings(), TraySettings())
+    for model in (one, two):
+        body = pybullet.loadURDF(str(model.urdf), physicsClientId=world.client)
+        assert pybullet.getDynamicsInfo(body, -1, physicsClientId=world.client)[0] > 0
+    world.close()
+
+
+BOX = '<link name="{}"><visual><geometry><box size="1 1 1"/></geometry></visual></link>'
+JOINT = '<joint name="j" type="fixed"><parent link="{}"/><child link="{}"/></joint>'
+LOOSE = {
+    "no joint": (BOX.format("a") + BOX.format("b"), "it has 2 links that do not hang together"),
+    "a circle": (BOX.format("a") + BOX.format("b") + JOINT.format("a", "b") + JOINT.format("b", "a"), "in a circle"),
+    "a circle beside": (
+        "".join(map(BOX.format, "abc")) + JOINT.format("c", "b") + JOINT.format("b", "c"),
+        "in a circle",
+    ),
+    "a link of two parents": (
+        "".join(map(BOX.format, "abc")) + JOINT.format("a", "c") + JOINT.format("b", "c"),
+        "a parent of its own",
+    ),
+    "a link that is not there": (BOX.format("a") + JOINT.format("a", "b"), "a parent of its own"),
+    "one name twice": (BOX.format("a") * 2 + JOINT.format("a", "a"), "the same name"),
+    "no type": (BOX.format("a") + '<joint name="j"/>', "joint 'j' has no type"),
+    "a hinge": (BOX.format("a") + BOX.format("b") + JOINT.format("a", "b").replace("fixed", "continuous"), "'j' moves"),
+    "a number that is none": (
+        BOX.format("a") + BOX.format("b") + JOINT.format("a", "b").replace("<child", '<origin xyz="1 2 nan"/><child'),
+        "is not finite",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", LOOSE)
+def test_links_that_are_no_body_are_said_in_a_sentence(tmp_path, case):
+    text, reason = LOOSE[case]
+    (tmp_path / "a.urdf").write_text(f'<robot name="r">{text}</robot>')
+    for read in (check_urdf, read_base_link):
+        with pytest.raises(InputError, match=reason):
+            read(tmp_path / "a.urdf")
 
 
 def test_a_changed_mesh_is_seen(tmp_path):

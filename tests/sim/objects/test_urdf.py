@@ -4,13 +4,15 @@ import re
 
 import numpy as np
 import pytest
+import trimesh
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
-from sim.objects.urdf import mesh_files, read_base_link
+from sim.objects.surfaces import load_surface
+from sim.objects.urdf import mesh_files, read_base_link, write_copy
 
 WHOLE = """<?xml version="1.0"?>
-<robot name="two links">
+<robot name="one link">
 <material name="paint"><color rgba="0.1 0.2 0.3 1"/><texture filename="paint.png"/></material>
 <link name="base">
   <inertial><origin xyz="0.01 0.02 0.03" rpy="0 0 1.5"/><mass value="1"/></inertial>
@@ -20,7 +22,6 @@ WHOLE = """<?xml version="1.0"?>
   <collision><geometry><mesh filename="b.obj" scale="0.001"/></geometry></collision>
   <collision/>
 </link>
-<link name="other"><visual><geometry><mesh filename="c.obj" scale="none"/></geometry></visual></link>
 </robot>
 """
 
@@ -35,7 +36,7 @@ def write(tmp_path):
     return write
 
 
-def test_the_first_link_is_read(write, tmp_path):
+def test_a_link_is_read(write, tmp_path):
     link = read_base_link(write(WHOLE))
     mesh, cylinder = link.visuals
     np.testing.assert_array_equal(mesh.pose[:3, 3], [1, 2, 3])
@@ -62,10 +63,48 @@ def test_one_scale_stands_for_all_axes_and_a_collision_may_be_empty(write):
     assert empty.shape is None
 
 
-def test_the_inertial_frame_is_the_first_links_own(write):
-    inertial = '<link name="next"><inertial><origin xyz="9 9 9"/></inertial></link>'
-    link = read_base_link(write(f'<robot name="r"><link name="base"/>{inertial}</robot>'))
-    np.testing.assert_array_equal(link.inertial, np.eye(4))
+def weighted(name, side, mass, xyz):
+    """A cube of a mass, both moved in its link."""
+    shape = f'<origin xyz="{xyz}"/><geometry><box size="{side} {side} {side}"/></geometry>'
+    inertial = f'<inertial><origin xyz="{xyz}"/><mass value="{mass}"/></inertial>'
+    return f'<link name="{name}">{inertial}<visual>{shape}</visual><collision>{shape}</collision></link>'
+
+
+TWO = weighted("base", 0.1, 1, "0 0 0.05") + weighted("lid", 0.2, 3, "0.1 0 0")
+JOINT = (
+    '<joint name="j" type="fixed"><parent link="base"/><child link="lid"/>'
+    '<origin xyz="0.5 0 0" rpy="0 0 1.5707963267948966"/></joint>'
+)
+
+
+def test_two_links_without_a_joint_are_refused_by_name(write):
+    path = write(f'<robot name="r">{TWO}</robot>')
+    sentence = f"object file {path}: it has 2 links that do not hang together; join them by fixed joints"
+    with pytest.raises(InputError, match=re.escape(sentence)):
+        read_base_link(path)
+
+
+@pytest.mark.parametrize("first", [True, False])
+def test_a_fixed_joint_merges_two_links_as_trimesh_composes_them(write, tmp_path, first):
+    path = write(f'<robot name="r">{JOINT + TWO if first else TWO + JOINT}</robot>')
+    joint = trimesh.transformations.rotation_matrix(np.pi / 2, [0, 0, 1])
+    joint[:3, 3] = 0.5, 0, 0
+    base = trimesh.creation.box((0.1, 0.1, 0.1)).apply_translation((0, 0, 0.05))
+    lid = trimesh.creation.box((0.2, 0.2, 0.2)).apply_translation((0.1, 0, 0)).apply_transform(joint)
+    base.density, lid.density = 1 / base.volume, 3 / lid.volume
+    whole = trimesh.util.concatenate([base, lid])
+    seen = load_surface(path, 1.0)
+    mesh = trimesh.Trimesh(seen.vertices, seen.faces)
+    assert mesh.volume == pytest.approx(whole.volume)
+    np.testing.assert_allclose(mesh.bounds, whole.bounds, atol=1e-12)
+    assert mesh.body_count == whole.body_count == 2
+    link = read_base_link(path)
+    assert len(link.visuals) == len(link.collisions) == 2
+    centre = (base.mass * base.center_mass + lid.mass * lid.center_mass) / (base.mass + lid.mass)
+    np.testing.assert_allclose(link.inertial[:3, 3], centre, atol=1e-12)
+    write_copy(path, tmp_path / "copy.urdf")
+    (mass,) = re.findall(r'<mass value="(.+?)"', (tmp_path / "copy.urdf").read_text())
+    assert float(mass) == pytest.approx(base.mass + lid.mass)
 
 
 def test_a_file_without_links_has_no_parts(write):
@@ -74,7 +113,8 @@ def test_a_file_without_links_has_no_parts(write):
 
 
 def test_meshes_of_every_link_are_named(write, tmp_path):
-    names = mesh_files(write(WHOLE))
+    other = '<link name="other"><visual><geometry><mesh filename="c.obj" scale="none"/></geometry></visual></link>'
+    names = mesh_files(write(WHOLE.replace("</robot>", f"{other}</robot>")))
     assert names == {(tmp_path / name).resolve() for name in ("seen/a.obj", "b.obj", "c.obj")}
 
 
