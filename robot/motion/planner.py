@@ -25,6 +25,7 @@ from sim.interchange.hand_frames import frame_of_grasp
 FloatArray = NDArray[np.float64]
 
 _SAMPLE = 0.08  # radians: largest move of a joint between two looks for obstacles
+_FINER = 4  # places on a straight path that are checked for each point of its trajectory
 _JUMP = 0.5  # radians: a joint that moves farther between two points of a straight path has left its branch
 _TURNS = np.radians([0.0, 45.0, -45.0, 90.0])  # of the hand about the vertical, where any will do
 
@@ -236,7 +237,7 @@ class MotionPlanner:
             if found:
                 return Unreachable("collision", f"at the grasp {found}")
         s = self.settings
-        return time_line(
+        motion = time_line(
             points,
             ways,
             self.limits,
@@ -245,6 +246,9 @@ class MotionPlanner:
             jerk=s.tip_jerk,
             contact=contact,
         )
+        # Between points that keep to the limits, the curve through them may not.
+        between = np.linspace(0.0, motion.duration, _FINER * len(motion.times))
+        return self._outside(motion.at(between)[0]) or motion
 
     def grasp(self, start: FloatArray, pose: FloatArray, opening: float) -> GraspPlan | Unreachable:
         """Returns the motions of a grasp: to the place above it, down, and up.

@@ -23,12 +23,16 @@ def test_an_unknown_engine_is_named(tmp_path):
 
 
 def test_an_engine_that_is_not_installed_is_named_before_the_first_attempt(tmp_path, monkeypatch):
-    def missing(name):
-        raise ImportError(name)
+    config = composed("policy=random", "physics=mujoco")
+
+    def missing(name, *more, real=mujoco_world.importlib.import_module):
+        if name.partition(".")[0] == "mujoco":
+            raise ImportError(name)
+        return real(name, *more)
 
     monkeypatch.setattr(mujoco_world.importlib, "import_module", missing)
     with pytest.raises(InputError, match=r"pip install 'plgp\[mujoco\]'"):
-        evaluate(composed("policy=random", "physics=mujoco"), tmp_path)
+        evaluate(config, tmp_path)
     assert not list(tmp_path.iterdir())
 
 
