@@ -124,6 +124,7 @@ def check_runs(folders, wandb_run):
     assert configs[0].loss != configs[2].loss
 
 
+@pytest.mark.slow
 def test_table3_in_one_process(bars_folder, tmp_path, wandb_run, small, one_attempt):
     """And it ends with one report whose Table III holds the four rows, each measured in simulation."""
     measured = ["final_benchmark.category=novel-5", "final_benchmark.limit=1", "final_benchmark.frictions=[1.0]"]

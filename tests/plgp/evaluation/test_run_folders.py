@@ -150,7 +150,7 @@ def test_the_kept_results_are_whole_and_small():
     runs = find_runs(RESULTS)
     assert len(runs) == 32
     assert sum(has_config(run) for run in runs) == 15
-    assert sum(has_scenes(run) for run in runs) == 28
+    assert sum(has_scenes(run) for run in runs) == 29
     files = [path for path in RESULTS.rglob("*") if path.is_file()]
     assert len(files) < 40
     assert sum(path.stat().st_size for path in files) < 3_000_000
