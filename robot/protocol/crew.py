@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from robot.cell.simulated_cell import SimulatedCell
+from sim.errors import InputError
 
 _LANDING = 0.6  # seconds that a released object gets to come down
 
@@ -67,9 +68,22 @@ class Operator:
         Args:
             names: Names of the objects.
             ask: Function that shows a line and returns what was typed.
+
+        Raises:
+            InputError: Nobody can type: standard input is closed.
         """
-        self.names, self._ask = list(names), ask
+        self.names, self._input = list(names), ask
         self._ask(f"put into the tray: {', '.join(names)}; clear the receptacle; then press Enter ")
+
+    def _ask(self, line: str) -> str:
+        """Returns what was typed; raises InputError where nobody can type."""
+        try:
+            return self._input(line)
+        except EOFError:
+            raise InputError(
+                "the operator's answers end here: standard input is closed; run the same command in a terminal, "
+                "finished scenes are kept"
+            ) from None
 
     def landed(self) -> list[str]:
         """Returns the names of as many objects as the operator counts in the receptacle."""

@@ -78,3 +78,38 @@ def failure_reason(touched: Touched) -> str:
     if not touched.gripped:
         return "missed"
     return "dropped" if touched.lifted else "slipped"
+
+
+def attempt_result(
+    touched: Touched,
+    before: FloatArray,
+    after: FloatArray,
+    *,
+    beside_hand: FloatArray,
+    hand: FloatArray,
+    poses: FloatArray,
+    lift: float,
+    seconds: float,
+) -> AttemptResult:
+    """Returns what came of an attempt, whichever engine executed it.
+
+    Args:
+        touched: What the hand met.
+        before: (N, 3) places of the objects before the attempt, world frame, metres.
+        after: (N, 3) their places at its end.
+        beside_hand: (N, 3) their places less the hand's when the fingers had closed.
+        hand: (3,) place of the hand at the end.
+        poses: (N, 4, 4) T_world_link of the objects at the end, metres.
+        lift: Height of the lift, metres.
+        seconds: Wall time of the attempt.
+    """
+    held, lifted = carried_objects(touched, before, after, lift=lift)
+    return AttemptResult(
+        success=bool(held),
+        reason="" if held else failure_reason(touched),
+        object_index=(held or touched.gripped or [-1])[0],
+        lifted=tuple(lifted),
+        slip=float(np.linalg.norm(after[held[0]] - hand - beside_hand[held[0]])) if held else np.nan,
+        poses=poses,
+        seconds=seconds,
+    )

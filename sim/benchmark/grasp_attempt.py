@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.benchmark.attempt_outcome import AttemptResult as AttemptResult
-from sim.benchmark.attempt_outcome import Touched, carried_objects, failure_reason
+from sim.benchmark.attempt_outcome import Touched, attempt_result
 from sim.benchmark.parallel_jaw import ParallelJaw
 from sim.benchmark.protocol import AttemptSettings as AttemptSettings
 from sim.geometry import make_pose
@@ -59,16 +59,14 @@ def attempt(
     jaw = ParallelJaw(world, gripper, s, pose=pose, opening=opening, friction=friction, on_step=on_step)
     touched, in_hand = _grasp_and_carry(jaw, state, pose[:3, 2])
     poses = np.array(world.poses()).reshape(-1, 4, 4)
-    places = object_places(state.models, poses)
-    held, lifted = carried_objects(touched, object_places(state.models, state.poses), places, lift=s.lift)
-    slip = float(np.linalg.norm(places[held[0]] - jaw.position() - in_hand[held[0]])) if held else np.nan
-    return AttemptResult(
-        success=bool(held),
-        reason="" if held else failure_reason(touched),
-        object_index=(held or touched.gripped or [-1])[0],
-        lifted=tuple(lifted),
-        slip=slip,
+    return attempt_result(
+        touched,
+        object_places(state.models, state.poses),
+        object_places(state.models, poses),
+        beside_hand=in_hand,
+        hand=jaw.position(),
         poses=poses,
+        lift=s.lift,
         seconds=time.perf_counter() - started,
     )
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
-from sim.benchmark.attempt_outcome import AttemptResult, Touched, carried_objects, failure_reason
+from sim.benchmark.attempt_outcome import AttemptResult, Touched, attempt_result
 from sim.benchmark.parallel_jaw import closing_force
 from sim.benchmark.protocol import AttemptSettings
 from sim.errors import InputError
@@ -165,20 +165,17 @@ class MujocoWorld:
         if grasp.frame != "world" or len(grasp) != 1:
             raise ValueError(f"attempt() takes one grasp in the world frame, not {len(grasp)} in '{grasp.frame}'")
         started, s = time.perf_counter(), self.settings
-        before = object_places(self.state.models, self.state.poses)
         self._reset(make_pose(grasp.rotation[0], grasp.translation[0]), float(grasp.width[0]), friction)
         touched, in_hand = self._grasp_and_carry(grasp.rotation[0][:, 2])
         poses = self.poses()
-        places = object_places(self.state.models, poses)
-        held, lifted = carried_objects(touched, before, places, lift=s.lift)
-        slip = float(np.linalg.norm(places[held[0]] - self._palm_place() - in_hand[held[0]])) if held else np.nan
-        return AttemptResult(
-            success=bool(held),
-            reason="" if held else failure_reason(touched),
-            object_index=(held or touched.gripped or [-1])[0],
-            lifted=tuple(lifted),
-            slip=slip,
+        return attempt_result(
+            touched,
+            object_places(self.state.models, self.state.poses),
+            object_places(self.state.models, poses),
+            beside_hand=in_hand,
+            hand=self._palm_place(),
             poses=poses,
+            lift=s.lift,
             seconds=time.perf_counter() - started,
         )
 

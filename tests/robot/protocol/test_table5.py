@@ -142,6 +142,14 @@ def test_an_operator_counts_what_the_cell_cannot_see():
     assert operator.left() == 1
 
 
+def test_an_operator_who_cannot_type_is_one_sentence():
+    def closed(line):
+        raise EOFError
+
+    with pytest.raises(InputError, match="standard input is closed"):
+        Operator(["cup"], ask=closed)
+
+
 def test_no_failure_is_no_certainty(boxes):
     """40 scenes without a failure leave 8.8 %: 0.025 ** (1 / 40) = 0.912."""
     scenes = [{**scripted(boxes, [1], size=1), "number": i} for i in range(40)]
