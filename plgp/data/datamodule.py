@@ -56,7 +56,8 @@ class PLGPDataModule(lightning.LightningDataModule):
     Args:
         folder: Folder of the data set.
         also: Folders of further data sets, finished ones, whose images are mixed with its images: real beside
-            simulated, one kind of objects beside another. Each is split by itself; the network's world is the first's.
+            simulated, one kind of objects beside another. Each is split by itself; the network's world is the first's,
+            under all their names.
         recipe: Recipe of the data set, which is generated where it is missing; None takes the folder as it is.
         generate_workers: Number of processes that generate.
         modality: "depth", "rgb" or "rgbd".
@@ -173,6 +174,8 @@ class PLGPDataModule(lightning.LightningDataModule):
                 view = replace(view, bins=self.bins)  # the data set does not say
             if view.bins != self.bins:
                 raise InputError(f"data set '{self.folder}' has labels of {view.bins} angles, bins is {self.bins}")
+            if isinstance(self.source, JoinedDataSets):
+                view = replace(view, data_set=self.source.name)
             if self.fresh_noise is not None:
                 view = replace(view, depth_noise=describe_noise(self.fresh_noise))
             self._trained_view, opening = view, view.gripper.max_opening

@@ -35,6 +35,11 @@ class JoinedDataSets:
                 )
         self._ends = np.cumsum([len(part) for part in self.parts])
 
+    @property
+    def name(self) -> str:
+        """The data sets' names, with + between: what a checkpoint says that it was trained on."""
+        return "+".join(part.manifest.name for part in self.parts)
+
     def __len__(self) -> int:
         """Number of images."""
         return int(self._ends[-1])

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -40,7 +40,8 @@ def test_the_data_module_mixes_them(bars_folder):
     for module in (alone, mixed):
         module.setup()
     assert len(mixed.indices["train"]) == 2 * len(alone.indices["train"])
-    assert mixed.trained_view == alone.trained_view
+    name = alone.trained_view.data_set
+    assert mixed.trained_view == replace(alone.trained_view, data_set=f"{name}+{name}")
 
 
 def test_labels_of_another_hand_are_refused(bars_folder, tmp_path):
