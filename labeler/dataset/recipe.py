@@ -117,7 +117,7 @@ class DataSetRecipe:
             },
             "pixels_per_metre": float(self.pixels_per_metre),
             "gripper": asdict(self.gripper),
-            "labels": asdict(self.labels),
+            "labels": self.labels.describe(),
             "depth_noise": describe_noise(self.depth_noise),
             "appearance": {"kind": type(self.appearance).__name__, **asdict(self.appearance)},
             "scenes": self.scenes,

@@ -201,7 +201,7 @@ def _recipe(
         "pixels_per_metre": settings.pixels_per_metre,
         "parallel_side": settings.parallel_side,
         "gripper": asdict(settings.gripper),
-        "labels": asdict(settings.labels),
+        "labels": settings.labels.describe(),
         "check": None if settings.check is None else asdict(settings.check),
         "depth_noise": None,
         "scenes": len({_scene(v) for v in views}),

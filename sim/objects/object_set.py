@@ -9,6 +9,9 @@ from glob import escape
 from pathlib import Path
 from typing import Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.errors import InputError
 from sim.objects import collections
 from sim.objects.folder import OTHER, find_objects, moved
@@ -16,6 +19,7 @@ from sim.objects.meshes import default_cache, prepare_meshes
 from sim.objects.procedural.numbered import procedural_set
 from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, ObjectSource, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
+from sim.objects.urdf import read_mass
 from sim.objects.urdf_copy import usable_urdf
 
 PYBULLET_OBJECTS = 1000
@@ -52,6 +56,11 @@ class ObjectModel:
     def mesh(self) -> ObjectMesh:
         """Returns the visible surface; read once, then kept. Raises InputError if it cannot be read."""
         return load_surface(self.urdf, self.scale)
+
+    def mass_properties(self) -> tuple[float, NDArray[np.float64]]:
+        """Returns the mass, kg, and the centre of mass in the object's frame, (3,) metres; raises InputError."""
+        mass, centre = read_mass(self.urdf)
+        return mass, centre * self.scale
 
 
 @dataclass(frozen=True)

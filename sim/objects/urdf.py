@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -121,6 +122,32 @@ def read_base_link(path: Path) -> Link:
         )
     except ValueError as error:
         raise InputError(f"object file {path}: {error}; mend or remove it") from error
+
+
+def read_mass(path: Path) -> tuple[float, FloatArray]:
+    """Returns mass and centre of mass of a URDF's body, of all its links together, as Bullet takes them.
+
+    A file that changed is read again.
+
+    Returns:
+        Kilograms, 1 where the file says nothing; and (3,) float64, metres, in the frame of its first link.
+
+    Raises:
+        InputError: The file cannot be read, or a number in it is none.
+    """
+    try:
+        return _read_mass(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError) as error:
+        raise InputError(f"object file {path}: {error}; mend or remove it") from error
+
+
+@lru_cache(maxsize=10_000)
+def _read_mass(path: Path, stamp: int) -> tuple[float, FloatArray]:
+    root = _root(path)
+    _merge(root, path)
+    mass = root.find("link/inertial/mass")
+    kilograms = 1.0 if mass is None else float(read_numbers(mass, "value", "0")[0])
+    return kilograms, read_pose(root.find("link/inertial/origin"))[:3, 3]
 
 
 def mesh_files(path: Path) -> set[Path]:
