@@ -30,7 +30,7 @@ class GraspLabels:
         angle_bin: (N,) uint8, number k of the angle theta = k pi / K.
         depth: (N,) float32, depth of the finger tips below the surface at the pixel, metres.
         width: (N,) float32, opening between the inner finger faces, tolerance included, metres.
-        score: (N,) float32 in [0, 1], clearance and contact; not stored in shards (there 0).
+        score: (N,) float32 in [0, 1], clearance and contact; 0 in data sets made without ``recipe.scores``.
     """
 
     row: NDArray[np.uint16]

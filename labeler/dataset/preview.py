@@ -12,7 +12,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from labeler.shards import DataSet, Frame
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import Frame
 from sim.drawing.figures import panels
 from sim.errors import InputError
 from sim.grasp import bin_to_angle

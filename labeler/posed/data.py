@@ -23,7 +23,8 @@ from labeler.posed.models import PosedModels, load_posed_models
 from labeler.posed.twin import TABLE, TwinSettings, make_twin
 from labeler.posed.views import PosedView, find_views
 from labeler.settings import LabelSettings
-from labeler.shards import ShardReader, ShardWriter
+from labeler.shards.reader import ShardReader
+from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
 from sim.files import atomic_path
 from sim.gripper import GripperGeometry

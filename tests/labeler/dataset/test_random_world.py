@@ -6,7 +6,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from labeler.dataset.generate import generate, make_frames
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from labeler.truth.execution import find_objects, rebuild_scene
 from sim.physics import TraySettings
 from sim.worlds import RandomWorld

@@ -89,6 +89,35 @@ def test_bad_input_is_clear(tmp_path, bars_folder):
     assert np.isfinite(build(bars_folder, crop=128).frames(False)[0, 0].image).all()
 
 
+def test_a_labels_score_becomes_its_target_above_the_floor(scored_bars):
+    still = {"translate_px": 0, "rotate_deg": 0, "flip": 0, "enhance": False, "splits": (1, 0, 0)}
+    data = build(scored_bars, quality_floor=0.4, **still)
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())))
+    labels = batch.labels
+    for image, index in enumerate(batch.image_index.tolist()):
+        own = labels.image == image
+        wanted = np.zeros((320, 320))
+        read = data.source.read(index, ())["grasps"]
+        row, col = read.row.astype(int) - 80, read.col.astype(int) - 160
+        inside = (np.minimum(row, col) >= 0) & (np.maximum(row, col) < 320)
+        np.maximum.at(wanted, (row[inside], col[inside]), 0.4 + 0.6 * read.score[inside])
+        assert inside.sum() == own.sum() > 0
+        np.testing.assert_allclose(batch.target.quality[image, 0].numpy(), wanted, atol=1e-6)
+    same = build(scored_bars, **still)
+    assert set(same.on_after_batch_transfer(next(iter(same.train_dataloader()))).target.quality.unique().tolist()) == {
+        0.0,
+        1.0,
+    }
+
+
+def test_a_floor_wants_scores_and_a_share(bars_folder):
+    with pytest.raises(InputError, match=r"wants labels with scores.*recipe.scores=true"):
+        build(bars_folder, quality_floor=0.5)
+    for floor in (0.0, 1.1, float("nan")):
+        with pytest.raises(InputError, match="quality_floor is"):
+            PLGPDataModule(bars_folder, quality_floor=floor)
+
+
 def test_one_of_several_presets_is_drawn_for_each_image_by_seed_epoch_and_number_alone(bars_folder):
     names = ["d435", "phoxi"]
 
