@@ -5,6 +5,9 @@ missing), ``instance_mask`` (N, H, W) uint8 (0 = background, else ``objects/mask
 (N, 3, 3) and ``camera/pose`` (N, 4, 4), the camera in the world, ``scene`` and ``view`` (N,). Labels and objects are
 flat arrays: those of image i are [offsets[i], offsets[i + 1]) of ``grasps/*`` and of ``objects/*``.
 
+Where images are of several sizes, H and W are the largest. Each image lies in the upper left corner, with 0 beyond it,
+and ``camera/size`` (N, 2) uint16 holds its rows and columns.
+
 A file that bears its final name is whole: everything is written under a temporary name, synced and renamed. Files are
 opened on first use in each process, never before a fork or a pickle.
 """
@@ -27,21 +30,13 @@ from numpy.typing import NDArray
 
 from labeler.dataset.manifest import CURE, MANIFEST, SCHEMA_VERSION, ShardLine, parse, read_manifest
 from labeler.labels import GraspLabels
-from labeler.shard_checks import find_fault, open_shard, shard_error
+from labeler.shard_checks import IMAGES, SIZE, find_fault, open_shard, read_small, shard_error
 from sim.errors import InputError
 from sim.files import atomic_path, checksum
 from sim.view import ViewObject
 
 DEPTH_UNIT = 1e-4  # metres per step of the stored depth
-IMAGES = {
-    "rgb": (np.uint8, 3),
-    "depth": (np.uint16, 0),
-    "depth_noisy": (np.uint16, 0),
-    "instance_mask": (np.uint8, 0),
-}
 _GRASPS = {"row": np.uint16, "col": np.uint16, "angle_bin": np.uint8, "depth": np.float32, "width": np.float32}
-_SMALL = ("grasps/offsets", "camera/intrinsics", "camera/pose", "objects/offsets", "scene", "view")
-_KINDS = {name: "f" if name.startswith("camera/") else "iu" for name in _SMALL}  # numpy's letters
 _TRAYS = "trays"  # note of a shard whose scenes have trays of their own
 _MOST = 10**6  # images of a scene in a sound description
 DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)  # what h5py raises on broken files
@@ -83,9 +78,14 @@ def decode_depth(steps: NDArray[np.uint16]) -> NDArray[np.float32]:
 class ShardWriter:
     """Writes one shard; a context manager: the file appears under its name when all went well."""
 
-    def __init__(self, path: str | Path) -> None:
-        """``path`` is the final name; its folder must exist."""
-        self.path = Path(path)
+    def __init__(self, path: str | Path, canvas: tuple[int, int] | None = None) -> None:
+        """Takes where the shard goes.
+
+        Args:
+            path: Final name; its folder must exist.
+            canvas: Greatest number of rows and of columns, where images are of several sizes.
+        """
+        self.path, self._canvas = Path(path), canvas
         self._rows: dict[str, list[Any]] = {}
         self._trays: dict[str, Mapping[str, float]] = {}  # by the scene's number
         self._images = 0
@@ -122,8 +122,12 @@ class ShardWriter:
         """
         for name in IMAGES:
             image = encode_depth(frame[name]) if name.startswith("depth") else frame[name]  # type: ignore[literal-required]
-            self._image_set(name, image.shape)[self._images] = image
-        self._add_rows(frame)
+            if self._canvas is None:
+                self._image_set(name, image.shape)[self._images] = image
+            else:
+                rows, cols = image.shape[:2]
+                self._image_set(name, (*self._canvas, *image.shape[2:]))[self._images, :rows, :cols] = image
+        self._add_rows(frame, None if self._canvas is None else frame["depth"].shape)
 
     def add_all(self, reader: ShardReader) -> None:
         """Appends every image of another shard, its compressed chunks as they are."""
@@ -135,7 +139,7 @@ class ShardWriter:
                 target = self._image_set(name, source.shape[1:])
                 target.id.write_direct_chunk((self._images, *origin), chunk, filter_mask)
             frame = reader.read(index, ("objects",))
-            self._add_rows(frame)
+            self._add_rows(frame, reader.size(index) if SIZE in reader.file else None)
 
     def _image_set(self, name: str, shape: tuple[int, ...]) -> Any:
         """Returns an image dataset with room for the next image; one image is one chunk."""
@@ -154,7 +158,8 @@ class ShardWriter:
             dataset.resize(self._images + 1, axis=0)
         return dataset
 
-    def _add_rows(self, frame: Frame) -> None:
+    def _add_rows(self, frame: Frame, size: tuple[int, ...] | None) -> None:
+        """Adds what is no image; ``size`` is the image's, where sizes differ."""
         objects = frame["objects"]
         values: dict[str, Any] = {f"grasps/{name}": getattr(frame["grasps"], name) for name in _GRASPS}
         values |= {"camera/intrinsics": frame["intrinsics"], "camera/pose": frame["pose"]}
@@ -166,6 +171,7 @@ class ShardWriter:
             "objects/pose_world": [o.pose_world for o in objects],
             "objects/box": [o.box for o in objects],
         }
+        values |= {} if size is None else {SIZE: size}
         for name, value in values.items():
             self._rows.setdefault(name, []).append(value)
         if "tray" in frame:
@@ -198,6 +204,7 @@ class ShardWriter:
             ("camera/pose", np.float64, (4, 4)),
             ("scene", np.int32, ()),
             ("view", np.int32, ()),
+            *([(SIZE, np.uint16, (2,))] if SIZE in rows else []),
         ):
             self._file[name] = np.array(rows.get(name, []), dtype).reshape(-1, *shape)
 
@@ -225,7 +232,7 @@ class ShardReader:
         if self._file is None or self._process != os.getpid():
             file = open_shard(self.path)
             try:
-                self._small = self._check(file)
+                self._small = read_small(file, self.path)
             except InputError:
                 raise
             except DAMAGE as error:
@@ -233,20 +240,10 @@ class ShardReader:
             self._file, self._process = file, os.getpid()
         return self._file
 
-    def _check(self, file: h5py.File) -> dict[str, NDArray[Any]]:
-        """Returns the arrays of ``_SMALL``; raises InputError if the file is not of this schema."""
-        version = file.attrs.get("schema_version")
-        missing = [name for name in _SMALL if name not in file]
-        if not missing and len(file["scene"]):  # a shard whose scenes all failed has no images
-            missing = [name for name in IMAGES if name not in file]
-        if version != SCHEMA_VERSION or missing:
-            what = f"lacks {', '.join(missing)}" if missing else f"has schema {version}, not {SCHEMA_VERSION}"
-            raise InputError(f"shard {self.path} {what}; it was made by another version: {CURE}")
-        small = {name: file[name][...] for name in _SMALL}
-        wrong = [name for name, array in small.items() if array.ndim < 1 or array.dtype.kind not in _KINDS[name]]
-        if wrong:
-            raise InputError(f"shard {self.path} holds no numbers of their kind in {', '.join(wrong)}; {CURE}")
-        return small
+    def size(self, index: int) -> tuple[int, int]:
+        """Returns the rows and columns of an image."""
+        rows, cols = self._small[SIZE][index] if SIZE in self.file else self.file["depth"].shape[1:3]
+        return int(rows), int(cols)
 
     def note(self, name: str) -> Any:
         """Returns a note of ``ShardWriter.set_note``, or None."""
@@ -282,7 +279,8 @@ class ShardReader:
                     if trays := self.note(_TRAYS):
                         frame["tray"] = trays[str(frame["scene"])]
                     continue
-                image = file[key][index]
+                rows, cols = self.size(index) if SIZE in self._small else (None, None)
+                image = file[key][index, :rows, :cols]
                 frame[key] = decode_depth(image) if key.startswith("depth") else image  # type: ignore[literal-required]
         except DAMAGE as error:
             raise shard_error(self.path, error, f"is damaged at image {index}") from error

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from labeler.dataset.manifest import Manifest, ShardLine
-from labeler.shards import DAMAGE, IMAGES, DataSet, Frame, ShardReader
+from labeler.shard_checks import IMAGES
+from labeler.shards import DAMAGE, DataSet, Frame, ShardReader
 from sim.errors import InputError
 
 

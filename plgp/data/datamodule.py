@@ -15,6 +15,7 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
+from labeler.dataset.manifest import parse
 from labeler.shards import DataSet
 from plgp.data.augmentation import Augmentation, AugmentationSettings
 from plgp.data.batch import Batch, collate
@@ -48,6 +49,18 @@ def _end_with_training() -> None:
     if training is not None:
         training.join()
         os._exit(1)
+
+
+def _check_sizes(data: DataSet, crop: int) -> None:
+    """Raises InputError where a data set of images of several sizes has one that is smaller than the crop."""
+    world = data.manifest.recipe.get("world")
+    sizes = parse(tuple[tuple[int, int], ...], (world or {}).get("sizes", []), f"{data.folder}: recipe.world.sizes")
+    width, height = min(sizes, key=min, default=(crop, crop))
+    if min(width, height) < crop:
+        raise InputError(
+            f"crop {crop} is larger than the {height}x{width} images of '{data.folder}'; make it at most "
+            f"{min(width, height)}"
+        )
 
 
 class PLGPDataModule(lightning.LightningDataModule):
@@ -168,6 +181,8 @@ class PLGPDataModule(lightning.LightningDataModule):
             self.source = DataSet(self.folder)
             if self.also:
                 self.source = JoinedDataSets([self.source, *map(DataSet, self.also)])
+            for part in self.source.parts if isinstance(self.source, JoinedDataSets) else [self.source]:
+                _check_sizes(part, self.settings.crop)
             key = self.depth_key if self.fresh_noise is None else "depth"
             view = TrainedView.of_data_set(self.source.manifest, self.input_format, depth_key=key)
             if "angles" not in self.source.manifest.recipe.get("labels", {}):
