@@ -111,7 +111,7 @@ def verify(
     from labeler.truth.recall import describe_recall, measure_recall
     from labeler.truth.verify import describe_tilts, describe_truth
     from labeler.truth.verify import verify as execute
-    from sim.judge.agreement import describe_agreement
+    from sim.judge.agreement import describe_agreement, write_agreement
 
     shared: dict[str, Any] = {"seed": seed, "workers": workers, "objects": objects}
     for mu in friction:  # what is wrong shows before the first long run
@@ -122,6 +122,7 @@ def verify(
             print(describe_truth(done, mu, seed))
             if physics == "mujoco":
                 print(describe_agreement(done, f"labels at friction {mu:g}"))
+                print(f"wrote {write_agreement(done, dir / f'agreement-{mu:g}.csv')}")
         if recall:
             measure_recall(dir, grasps=grasps, friction=mu, **shared, progress=True)
             kept = DataSet(dir).manifest.recall.get(f"{mu:g}")

@@ -103,10 +103,16 @@ class DataSetRecipe:
         """Side of the square that the parallel image covers, metres: ``parallel_side``, or more for a larger tray."""
         return max(self.parallel_side, self.scene.tray.view_side)
 
+    @property
+    def canvas(self) -> tuple[int, int] | None:
+        """Rows and columns that every image of a shard can hold; None where all images have the camera's size."""
+        largest = None if self.world is None else self.world.largest
+        return None if largest is None else (largest[1], largest[0])
+
     def describe(self) -> dict[str, Any]:
         """Returns everything that shapes the data, as JSON can hold it."""
         # Hashes of recipes that lack these stay as they were.
-        drawn: dict[str, Any] = {} if self.world is None else {"world": asdict(self.world)}
+        drawn: dict[str, Any] = {} if self.world is None else {"world": self.world.describe()}
         drawn |= {"scores": True} if self.scores else {}
         return {
             **drawn,

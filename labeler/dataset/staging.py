@@ -158,7 +158,7 @@ def _stage_scene(recipe: DataSetRecipe, staging: Path, scene: int, threads: int)
         return _stage_failure(staging, scene, f"{type(error).__name__}: {error}")
     finally:
         numba.set_num_threads(before)
-    with ShardWriter(scene_path(staging, scene), scores=recipe.scores) as writer:
+    with ShardWriter(scene_path(staging, scene), recipe.canvas, scores=recipe.scores) as writer:
         for frame in frames:
             writer.add(frame)
     _mark_path(staging, scene).unlink(missing_ok=True)

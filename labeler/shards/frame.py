@@ -6,6 +6,9 @@ missing), ``instance_mask`` (N, H, W) uint8 (0 = background, else ``objects/mask
 flat arrays: those of image i are [offsets[i], offsets[i + 1]) of ``grasps/*`` and of ``objects/*``. Labels may have
 their scores, ``grasps/score`` uint8 in 1/255.
 
+Where images are of several sizes, H and W are the largest. Each image lies in the upper left corner, with 0 beyond it,
+and ``camera/size`` (N, 2) uint16 holds its rows and columns.
+
 A file that bears its final name is whole: everything is written under a temporary name, synced and renamed. Files are
 opened on first use in each process, never before a fork or a pickle.
 """
@@ -22,13 +25,14 @@ from labeler.labels import GraspLabels
 from sim.view import ViewObject
 
 DEPTH_UNIT = 1e-4  # metres per step of the stored depth
-IMAGES = {
+IMAGES = {  # type and colour channels
     "rgb": (np.uint8, 3),
     "depth": (np.uint16, 0),
     "depth_noisy": (np.uint16, 0),
     "instance_mask": (np.uint8, 0),
 }
 GRASPS = {"row": np.uint16, "col": np.uint16, "angle_bin": np.uint8, "depth": np.float32, "width": np.float32}
+SIZE = "camera/size"  # of a shard whose images are of several sizes
 SCORE = "grasps/score"  # optional: labels of data sets that are made without have score 0 when read
 SCORE_STEPS = 255
 TRAYS = "trays"  # note of a shard whose scenes have trays of their own

@@ -13,16 +13,14 @@ import hdf5plugin  # noqa: F401  # brings the filters that images are compressed
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler.dataset.manifest import CURE, SCHEMA_VERSION, ShardLine
+from labeler.dataset.manifest import ShardLine
 from labeler.labels import GraspLabels
-from labeler.shards.checks import open_shard, shard_error
-from labeler.shards.frame import GRASPS, IMAGES, SCORE, SCORE_STEPS, TRAYS, Frame, decode_depth
+from labeler.shards.checks import open_shard, read_small, shard_error
+from labeler.shards.frame import GRASPS, IMAGES, SCORE, SCORE_STEPS, SIZE, TRAYS, Frame, decode_depth
 from sim.errors import InputError
 from sim.files import checksum
 from sim.view import ViewObject
 
-_SMALL = ("grasps/offsets", "camera/intrinsics", "camera/pose", "objects/offsets", "scene", "view")
-_KINDS = {name: "f" if name.startswith("camera/") else "iu" for name in _SMALL}  # numpy's letters
 DAMAGE = (OSError, RuntimeError, LookupError, TypeError, ValueError, MemoryError)  # what h5py raises on broken files
 
 
@@ -49,7 +47,7 @@ class ShardReader:
         if self._file is None or self._process != os.getpid():
             file = open_shard(self.path)
             try:
-                self._small = self._check(file)
+                self._small = read_small(file, self.path)
             except InputError:
                 raise
             except DAMAGE as error:
@@ -57,20 +55,10 @@ class ShardReader:
             self._file, self._process = file, os.getpid()
         return self._file
 
-    def _check(self, file: h5py.File) -> dict[str, NDArray[Any]]:
-        """Returns the arrays of ``_SMALL``; raises InputError if the file is not of this schema."""
-        version = file.attrs.get("schema_version")
-        missing = [name for name in _SMALL if name not in file]
-        if not missing and len(file["scene"]):  # a shard whose scenes all failed has no images
-            missing = [name for name in IMAGES if name not in file]
-        if version != SCHEMA_VERSION or missing:
-            what = f"lacks {', '.join(missing)}" if missing else f"has schema {version}, not {SCHEMA_VERSION}"
-            raise InputError(f"shard {self.path} {what}; it was made by another version: {CURE}")
-        small = {name: file[name][...] for name in _SMALL}
-        wrong = [name for name, array in small.items() if array.ndim < 1 or array.dtype.kind not in _KINDS[name]]
-        if wrong:
-            raise InputError(f"shard {self.path} holds no numbers of their kind in {', '.join(wrong)}; {CURE}")
-        return small
+    def size(self, index: int) -> tuple[int, int]:
+        """Returns the rows and columns of an image."""
+        rows, cols = self._small[SIZE][index] if SIZE in self.file else self.file["depth"].shape[1:3]
+        return int(rows), int(cols)
 
     def note(self, name: str) -> Any:
         """Returns a note of ``ShardWriter.set_note``, or None."""
@@ -106,7 +94,8 @@ class ShardReader:
                     if trays := self.note(TRAYS):
                         frame["tray"] = trays[str(frame["scene"])]
                     continue
-                image = file[key][index]
+                rows, cols = self.size(index) if SIZE in self._small else (None, None)
+                image = file[key][index, :rows, :cols]
                 frame[key] = decode_depth(image) if key.startswith("depth") else image  # type: ignore[literal-required]
         except DAMAGE as error:
             raise shard_error(self.path, error, f"is damaged at image {index}") from error

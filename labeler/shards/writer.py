@@ -15,22 +15,37 @@ import hdf5plugin
 import numpy as np
 
 from labeler.dataset.manifest import SCHEMA_VERSION
-from labeler.shards.frame import DEPTH_UNIT, GRASPS, IMAGES, SCORE, SCORE_STEPS, TRAYS, Frame, encode_depth
+from labeler.shards.frame import DEPTH_UNIT, GRASPS, IMAGES, SCORE, SCORE_STEPS, SIZE, TRAYS, Frame, encode_depth
 from labeler.shards.reader import ShardReader
 from sim.files import atomic_path
+
+_PER_OBJECT: dict[str, tuple[Any, tuple[int, ...]]] = {  # type and shape of one row
+    "objects/scale": (np.float64, ()),
+    "objects/mask_value": (np.uint8, ()),
+    "objects/pose_world": (np.float64, (4, 4)),
+    "objects/box": (np.int32, (4,)),
+}
+_PER_IMAGE: dict[str, tuple[Any, tuple[int, ...]]] = {
+    "camera/intrinsics": (np.float64, (3, 3)),
+    "camera/pose": (np.float64, (4, 4)),
+    "scene": (np.int32, ()),
+    "view": (np.int32, ()),
+    SIZE: (np.uint16, (2,)),
+}
 
 
 class ShardWriter:
     """Writes one shard; a context manager: the file appears under its name when all went well."""
 
-    def __init__(self, path: str | Path, *, scores: bool = False) -> None:
+    def __init__(self, path: str | Path, canvas: tuple[int, int] | None = None, *, scores: bool = False) -> None:
         """Prepares a shard.
 
         Args:
             path: Final name of the file; its folder must exist.
+            canvas: Greatest number of rows and of columns, where images are of several sizes.
             scores: Whether the labels' scores are kept, in steps of 1/255.
         """
-        self.path, self.scores = Path(path), scores
+        self.path, self.scores, self._canvas = Path(path), scores, canvas
         self._rows: dict[str, list[Any]] = {}
         self._trays: dict[str, Mapping[str, float]] = {}  # by the scene's number
         self._images = 0
@@ -67,8 +82,12 @@ class ShardWriter:
         """
         for name in IMAGES:
             image = encode_depth(frame[name]) if name.startswith("depth") else frame[name]  # type: ignore[literal-required]
-            self._image_set(name, image.shape)[self._images] = image
-        self._add_rows(frame)
+            if self._canvas is None:
+                self._image_set(name, image.shape)[self._images] = image
+            else:
+                rows, cols = image.shape[:2]
+                self._image_set(name, (*self._canvas, *image.shape[2:]))[self._images, :rows, :cols] = image
+        self._add_rows(frame, None if self._canvas is None else frame["depth"].shape)
 
     def add_all(self, reader: ShardReader) -> None:
         """Appends every image of another shard, its compressed chunks as they are."""
@@ -80,7 +99,7 @@ class ShardWriter:
                 target = self._image_set(name, source.shape[1:])
                 target.id.write_direct_chunk((self._images, *origin), chunk, filter_mask)
             frame = reader.read(index, ("objects",))
-            self._add_rows(frame)
+            self._add_rows(frame, reader.size(index) if SIZE in reader.file else None)
 
     def _image_set(self, name: str, shape: tuple[int, ...]) -> Any:
         """Returns an image dataset with room for the next image; one image is one chunk."""
@@ -99,7 +118,8 @@ class ShardWriter:
             dataset.resize(self._images + 1, axis=0)
         return dataset
 
-    def _add_rows(self, frame: Frame) -> None:
+    def _add_rows(self, frame: Frame, size: tuple[int, ...] | None) -> None:
+        """Adds what is no image; ``size`` is the image's, where sizes differ."""
         objects = frame["objects"]
         values: dict[str, Any] = {f"grasps/{name}": getattr(frame["grasps"], name) for name in GRASPS}
         if self.scores:
@@ -113,6 +133,7 @@ class ShardWriter:
             "objects/pose_world": [o.pose_world for o in objects],
             "objects/box": [o.box for o in objects],
         }
+        values |= {} if size is None else {SIZE: size}
         for name, value in values.items():
             self._rows.setdefault(name, []).append(value)
         if "tray" in frame:
@@ -132,18 +153,9 @@ class ShardWriter:
             self._file[f"{group.split('/')[0]}/offsets"] = np.cumsum([0, *counts]).astype(np.int64)
         names = [name for part in rows.get("objects/name", []) for name in part]
         self._file["objects/name"] = np.array(names, f"S{max([1, *map(len, names)])}")
-        for name, dtype, shape in (
-            ("objects/scale", np.float64, ()),
-            ("objects/mask_value", np.uint8, ()),
-            ("objects/pose_world", np.float64, (4, 4)),
-            ("objects/box", np.int32, (4,)),
-        ):
+        for name, (dtype, shape) in _PER_OBJECT.items():
             values = [value for part in rows.get(name, []) for value in part]
             self._file[name] = np.array(values, dtype).reshape(-1, *shape)
-        for name, dtype, shape in (
-            ("camera/intrinsics", np.float64, (3, 3)),
-            ("camera/pose", np.float64, (4, 4)),
-            ("scene", np.int32, ()),
-            ("view", np.int32, ()),
-        ):
-            self._file[name] = np.array(rows.get(name, []), dtype).reshape(-1, *shape)
+        for name, (dtype, shape) in _PER_IMAGE.items():
+            if name in rows or name != SIZE:
+                self._file[name] = np.array(rows.get(name, []), dtype).reshape(-1, *shape)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import lightning
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
+from labeler.dataset.manifest import parse
 from labeler.shards.data_set import DataSet
 from plgp.data.augmentation import Augmentation, AugmentationSettings
 from plgp.data.batch import Batch, collate
@@ -48,6 +49,18 @@ def _end_with_training() -> None:
     if training is not None:
         training.join()
         os._exit(1)
+
+
+def _check_sizes(data: DataSet, crop: int) -> None:
+    """Raises InputError where a data set of images of several sizes has one that is smaller than the crop."""
+    world = data.manifest.recipe.get("world")
+    sizes = parse(tuple[tuple[int, int], ...], (world or {}).get("sizes", []), f"{data.folder}: recipe.world.sizes")
+    width, height = min(sizes, key=min, default=(crop, crop))
+    if min(width, height) < crop:
+        raise InputError(
+            f"crop {crop} is larger than the {height}x{width} images of '{data.folder}'; make it at most "
+            f"{min(width, height)}"
+        )
 
 
 class PLGPDataModule(lightning.LightningDataModule):
@@ -96,6 +109,7 @@ class PLGPDataModule(lightning.LightningDataModule):
 
     source: DataSet | JoinedDataSets | None
     _trained_view: TrainedView
+    collate: Callable[[Sequence[Any]], Any] = staticmethod(collate)  # makes a batch of samples
 
     def __init__(
         self,
@@ -172,11 +186,12 @@ class PLGPDataModule(lightning.LightningDataModule):
             InputError: The data set has other bins, another gripper, or too few scenes.
         """
         if self.source is None:
-            self.source = DataSet(self.folder)
-            if self.quality_floor < 1:
-                _check_scores([self.source, *map(DataSet, self.also)])
-            if self.also:
-                self.source = JoinedDataSets([self.source, *map(DataSet, self.also)])
+            parts = [DataSet(self.folder), *map(DataSet, self.also)]
+            for part in parts:
+                _check_sizes(part, self.settings.crop)
+                if self.quality_floor < 1:
+                    _check_scores(part)
+            self.source = JoinedDataSets(parts) if self.also else parts[0]
             key = self.depth_key if self.fresh_noise is None else "depth"
             view = TrainedView.of_data_set(self.source.manifest, self.input_format, depth_key=key)
             if "angles" not in self.source.manifest.recipe.get("labels", {}):
@@ -238,13 +253,13 @@ class PLGPDataModule(lightning.LightningDataModule):
         """Returns the loader of the test split: centre crops in fixed order."""
         return self._loader(self.frames(train=False), EpochSampler(self.indices["test"], shuffle=False))
 
-    def _loader(self, frames: GraspFrames, sampler: EpochSampler, drop_last: bool = False) -> DataLoader[Any]:
+    def _loader(self, frames: Dataset[Any], sampler: EpochSampler, drop_last: bool = False) -> DataLoader[Any]:
         return DataLoader(
             frames,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
-            collate_fn=collate,
+            collate_fn=self.collate,
             drop_last=drop_last,
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context="forkserver" if self.workers else None,  # numba and HDF5 do not survive a fork
@@ -268,11 +283,10 @@ class PLGPDataModule(lightning.LightningDataModule):
         return batch._replace(image=image, target=target)
 
 
-def _check_scores(sets: Sequence[DataSet]) -> None:
+def _check_scores(data: DataSet) -> None:
     """Raises InputError where a data set's labels have no scores."""
-    for data in sets:
-        if not data.manifest.recipe.get("scores"):
-            raise InputError(
-                f"data.quality_floor wants labels with scores, and those of '{data.folder}' have none; generate it "
-                "with recipe.scores=true, or leave data.quality_floor=1"
-            )
+    if not data.manifest.recipe.get("scores"):
+        raise InputError(
+            f"data.quality_floor wants labels with scores, and those of '{data.folder}' have none; generate it "
+            "with recipe.scores=true, or leave data.quality_floor=1"
+        )

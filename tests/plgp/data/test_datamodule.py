@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from labeler.dataset.generate import DataSetRecipe, generate
+from labeler.settings import LabelSettings
 from plgp.data import PLGPDataModule
 from plgp.data.trained_view import TrainedView
 from sim.depth_noise import DepthNoise, describe_noise
 from sim.depth_noise.mixed import mix_presets
 from sim.errors import InputError
+from sim.objects import ObjectSet
+from sim.worlds import RandomWorld
 
 
 def build(folder, **options):
@@ -149,3 +153,33 @@ def test_fresh_noise_is_drawn_anew_each_epoch_over_the_clean_depth(bars_folder):
     assert torch.equal(
         image(0, DepthNoise(missing_low=1e9, missing_high=2e9, missing_low_probability=0.0, sigma=0.0, blurs=0)), clean
     )
+
+
+def test_images_of_several_sizes_train_together(tmp_path):
+    """Each is cropped around its own middle; one that is smaller than the crop is named before training starts."""
+    sizes = ((160, 120), (128, 100))
+    recipe = DataSetRecipe(
+        objects=ObjectSet.pybullet(0, 20),
+        pixels_per_metre=1000.0,
+        labels=LabelSettings(angles=6),
+        world=RandomWorld(sizes=sizes, counts=(2, 3), shown=(0.3, 0.4)),
+        scenes=3,
+        views=2,
+    )
+    folder = generate(recipe, tmp_path / "sizes", progress=False)
+    data = build(folder, crop=96, bins=6, splits=(1.0, 0.0, 0.0))
+    frames = data.frames(train=False)
+    for index in range(len(data.source)):
+        read = data.source.read(index, ("depth_noisy", "instance_mask"))
+        top, left = ((n - 96) // 2 for n in read["depth_noisy"].shape)
+        sample = frames[0, index]
+        np.testing.assert_array_equal(sample.instance_mask, read["instance_mask"][top : top + 96, left : left + 96])
+        rows, cols = read["grasps"].row.astype(int) - top, read["grasps"].col.astype(int) - left
+        inside = (rows >= 0) & (cols >= 0) & (rows < 96) & (cols < 96)
+        assert len(sample.grasps.row) == inside.sum()
+        np.testing.assert_array_equal(sample.grasps.row, rows[inside])
+    assert {data.source.read(i, ("depth",))["depth"].shape for i in range(6)} == {(120, 160), (100, 128)}
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())))
+    assert batch.image.shape == (3, 1, 96, 96)
+    with pytest.raises(InputError, match="crop 112 is larger than the 100x128 images"):
+        build(folder, crop=112, bins=6)
