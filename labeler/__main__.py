@@ -50,7 +50,7 @@ def _generate(config: Any) -> None:
 
 
 def _summary(folder: Path) -> str:
-    from labeler.shards import DataSet
+    from labeler.shards.data_set import DataSet
 
     data = DataSet(folder)
     counts = data.manifest.counts
@@ -106,7 +106,7 @@ def verify(
     physics: str = "bullet",
 ) -> None:
     """Executes random labels, and random grasps, in physics; prints what lifts and keeps the figures."""
-    from labeler.shards import DataSet
+    from labeler.shards.data_set import DataSet
     from labeler.truth.execution import check_arguments
     from labeler.truth.recall import describe_recall, measure_recall
     from labeler.truth.verify import describe_tilts, describe_truth
@@ -162,7 +162,7 @@ def tradeoff(
 def preview(dir: Path, *, images: int = 12, grasps: int = 40, seed: int = 0, out: Path | None = None) -> None:
     """Draws images with some of their labels into one PNG."""
     from labeler.dataset.preview import draw_preview
-    from labeler.shards import DataSet
+    from labeler.shards.data_set import DataSet
 
     DataSet(dir)  # raises where there is no data set, before anything is said of the picture
     path = _picture(out, dir / "preview.png")

@@ -189,7 +189,7 @@ class GraspModule(lightning.LightningModule):
         counted = batch.image_index >= 0
         size = int(counted.sum())
         truth = rasterise(
-            LabelBatch(*batch.labels),
+            LabelBatch(*batch.labels)._replace(quality=None),
             (len(counted), *batch.image.shape[2:]),
             bins=self.network.bins,
             max_opening=self.gripper.max_opening,

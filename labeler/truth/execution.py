@@ -21,7 +21,8 @@ from rich.progress import track
 
 from labeler.dataset.recipe import digest_objects
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, Frame
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import Frame
 from sim.benchmark.grasp_attempt import attempt
 from sim.camera import PinholeCamera
 from sim.errors import InputError
