@@ -71,14 +71,16 @@ class ExampleSettings:
         check_numbers("examples", self, limits | dict.fromkeys(("tip_offset", "min_height"), NOT_NEGATIVE))
 
 
-def make_examples(data: DataSet, objects: ObjectSet | None, image: int, settings: ExampleSettings) -> pd.DataFrame:
+def make_examples(
+    data: DataSet, image: int, settings: ExampleSettings, *, objects: ObjectSet | None = None
+) -> pd.DataFrame:
     """Returns the examples of one image, each grasp with what is held to come of it.
 
     Args:
         data: The data set.
-        objects: Its objects; "all" needs none.
         image: Number of the image.
         settings: Which grasps, and who says what comes of them.
+        objects: The data set's objects; "all" needs none.
 
     Returns:
         A row a grasp with ``COLUMNS``: row and column of its centre in the image at Dex-Net's scale, theta in radians,
