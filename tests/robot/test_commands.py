@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,6 +9,7 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 
+from robot.__main__ import main
 from robot.commands import check, pick
 from sim.cli import conf_folder
 from sim.errors import InputError
@@ -66,10 +66,12 @@ def test_check_counts_what_is_reached(capsys, tmp_path):
     assert (tmp_path / "cell.png").stat().st_size > 5000
 
 
-def test_the_command_line_says_what_there_is():
-    out = subprocess.run([sys.executable, "-m", "robot"], capture_output=True, text=True, check=True, cwd=Path.cwd())
+def test_the_command_line_says_what_there_is(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["robot"])
+    main()
+    said = capsys.readouterr().out
     for name in ("check", "pick", "table5", "report", "replay"):
-        assert f"  {name} " in out.stdout
+        assert f"  {name} " in said
     bad = subprocess.run([sys.executable, "-m", "robot", "report", "nowhere"], capture_output=True, text=True)
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
     assert "holds no finished scenes" in bad.stderr
