@@ -7,7 +7,7 @@ shape, and says nothing; a PLY ends the program that loads it.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import trimesh
 
@@ -39,5 +39,6 @@ def solid_parts(path: Path) -> list[trimesh.Trimesh]:
     scene = read_scene(path).scene
     parts: Any = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
     if path.suffix.lower() == ".obj":  # its groups are lost with its materials: what hangs together is a part
-        parts = list(trimesh.util.concatenate(parts).split(only_watertight=False))
-    return parts if len(parts) <= _PARTS else [trimesh.util.concatenate(parts)]
+        joined: Any = trimesh.util.concatenate(parts)
+        parts = list(joined.split(only_watertight=False))
+    return parts if len(parts) <= _PARTS else [cast(trimesh.Trimesh, trimesh.util.concatenate(parts))]
