@@ -158,8 +158,9 @@ class TrainedView:
             plane: The plane that things stand on, in the camera's frame.
             tilt: Angle of the view's optical axis against the plane's normal, radians; 0 looks straight down.
             azimuth: Side to which the view's camera then stands, radians; see ``overhead_pose``.
+            largest: Times the trained image's sides up to which the view's may grow to hold what is seen.
         """
-        most = (_LARGEST * self.height, _LARGEST * self.width)
+        most = (largest * self.height, largest * self.width)
         height, focal = self.camera_height, self.intrinsics[0][0]
         return overhead_view(seen, plane, height=height, focal=focal, most=most, tilt=tilt, azimuth=azimuth)
 

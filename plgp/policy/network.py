@@ -20,7 +20,7 @@ from plgp.networks.cost import measure_cost
 from plgp.policy.candidates import Window
 from plgp.policy.map_policy import MapPolicy
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
-from plgp.policy.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane
+from plgp.policy.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane, measured_opening
 from plgp.policy.virtual_views import leaning_grasps, leaning_views, merged
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
@@ -318,13 +318,14 @@ class NetworkPolicy(MapPolicy):
             return replace(found[:count], note=found.note or f"no main plane is seen for views to lean against: {ONE}")
         weight = self.weight(observation)
         area = allowed_pixels(self.workspace, observation.depth, observation.camera)
+        above = found.view or self.trained_view.to_view(observation, plane)
         ring = [
             leaning_grasps(
                 observation,
                 view,
                 area,
                 decode=lambda leaning, places: self._shown_in(leaning, count + _REFUSED, places, weight),
-                above=found.view or self.trained_view.to_view(observation, plane),
+                above=above,
                 gripper=self.gripper,
                 decoder=self.decoder,
                 settings=self.view,
@@ -339,7 +340,8 @@ class NetworkPolicy(MapPolicy):
     ) -> PixelGrasps:
         """Returns up to ``count`` grasps of a view's image at allowed pixels; ``weight`` is the first image's."""
         weight = None if weight is None else weight.ravel()[view.source]
-        return self.decoded(view.seen, count, allowed, weight=weight, relief=view.ceiling)
+        grasps = self.decoded(view.seen, count, allowed, weight=weight, relief=view.ceiling)
+        return measured_opening(grasps, view, gripper=self.gripper, decoder=self.decoder)
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
         """Returns up to ``count`` grasps in the camera frame, best first; see ``find``."""

@@ -47,7 +47,8 @@ def leaning_views(
     if plane.tilt > _UPRIGHT:
         first = float(np.arctan2(np.cross(-plane.normal, right) @ side, right @ side))
     azimuths = [first + 2 * np.pi * k / number for k in range(number)]
-    return [trained.to_view(seen, plane, tilt=settings.tilt, azimuth=azimuth) for azimuth in azimuths]
+    # What lies far beside the middle is left to the view from above: it would make every image larger.
+    return [trained.to_view(seen, plane, tilt=settings.tilt, azimuth=azimuth, largest=1) for azimuth in azimuths]
 
 
 def leaning_grasps(
