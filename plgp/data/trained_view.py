@@ -150,7 +150,15 @@ class TrainedView:
         except (InputError, TypeError, ValueError, KeyError) as error:
             raise InputError(f"checkpoint '{source}' holds no sound trained view ({error}); train it again") from None
 
-    def to_view(self, seen: Observation, plane: MainPlane, *, tilt: float = 0.0, azimuth: float = 0.0) -> OverheadView:
+    def to_view(
+        self,
+        seen: Observation,
+        plane: MainPlane,
+        *,
+        tilt: float = 0.0,
+        azimuth: float = 0.0,
+        largest: int = _LARGEST,
+    ) -> OverheadView:
         """Returns an image as a camera of the training would have seen it: from above, at the trained height.
 
         Args:
