@@ -120,6 +120,8 @@ def table5(config: Any) -> None:
     if devices is not None:
         from robot.protocol.on_hardware import run_on_hardware
 
+        if config.free_hand or config.calibration_error_mm is not None:
+            raise InputError("free_hand and calibration_error_mm need the simulated cell; give robot=sim_kinova")
         _print_report(run_on_hardware(*asked, settings=rules, devices=devices, out=out, record=config.record), out)
         return
     made = {"settings": rules, "scene": dropping, "workers": config.workers}

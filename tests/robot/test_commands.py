@@ -10,7 +10,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 
 from robot.__main__ import main
-from robot.commands import check, pick
+from robot.commands import check, pick, table5
 from sim.cli import conf_folder
 from sim.errors import InputError
 
@@ -55,6 +55,13 @@ def test_two_policies_at_once_are_refused(tmp_path):
     config = composed("pick", f"out={tmp_path}", "+policies.other._target_=sim.benchmark.RandomPolicy")
     with pytest.raises(InputError, match="2 policies"):
         pick(config)
+
+
+@pytest.mark.parametrize("word", ["free_hand=true", "calibration_error_mm=[0,1]"])
+def test_what_only_a_simulation_can_measure_is_refused_on_hardware(word):
+    words = ["robot=ur5e", "host=localhost", "calibration=exact", word]
+    with pytest.raises(InputError, match="need the simulated cell"):
+        table5(composed("table5", *words))
 
 
 def test_check_counts_what_is_reached(capsys, tmp_path):
