@@ -199,7 +199,7 @@ def test_the_benchmark_s_choice():
 
     with initialize_config_module("plgp_conf", version_base="1.3"):
         config = compose("benchmark", ["policy=network_views", "checkpoint=pretrained"])
-    policy = _policies(config.policies)["network_views"][0]
+    policy = _policies(config.policies, skip_missing=False)["network_views"][0]
     assert policy.views == VirtualViews()
     assert policy.name == "network_views"
     assert policy.describe()["views"] == 5
