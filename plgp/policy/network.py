@@ -333,7 +333,7 @@ class NetworkPolicy(MapPolicy):
             )
             for view in leaning_views(observation, plane, self.trained_view, settings=views)
         ]
-        return merged(found, ring, count, settings=views)
+        return merged(found, ring, count, settings=views, decoder=self.decoder)
 
     def _shown_in(
         self, view: OverheadView, count: int, allowed: NDArray[np.bool_], weight: NDArray[np.float32] | None
