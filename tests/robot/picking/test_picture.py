@@ -39,7 +39,7 @@ def photographer(depth, own=False):
     return Photographer(Still(), Given(depth), pose=lambda q: overhead_pose(0.6), outline=lambda camera, q: covered)
 
 
-plausible = st.floats(0.2, 2.0, width=32)
+plausible = st.floats(0.25, 2.0, width=32)
 strange = st.one_of(plausible, st.sampled_from([0.0, np.nan, np.inf, -np.inf, -1.0, 600.0, 1e30, 1e-30]))
 shapes = st.sampled_from([(HEIGHT, WIDTH), (HEIGHT, WIDTH), (WIDTH, HEIGHT), (2 * HEIGHT, 2 * WIDTH), (0, 0)])
 
