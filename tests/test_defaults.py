@@ -17,6 +17,8 @@ PRESETS = {
     "callbacks/default.yaml": {"category"},  # checkpoints are chosen on seen objects
     "callbacks/validation.yaml": {"name", "seed", "workers"},
     "data/plgp.yaml": {"generate_workers"},  # a command may take two processes, a function only what it is given
+    "data/crops.yaml": {"generate_workers"},
+    "experiment/fc_gqcnn.yaml": {"bins"},  # the labels' own; the public weights have 16
     "depth_noise/none.yaml": {"missing_low", "missing_high", "missing_low_probability", "sigma", "blurs"},
     "labeler/paper.yaml": {
         *("max_width", "max_asymmetry", "engagement", "min_coverage", "max_normal_angle", "max_wedge_angle"),
