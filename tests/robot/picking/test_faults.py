@@ -64,7 +64,7 @@ def half_size(frame):
 
 def look_through(picker, change):
     eye = picker.parts.eye
-    picker.parts = replace(picker.parts, eye=eye._replace(camera=Altered(eye.camera, change)))
+    picker.parts = replace(picker.parts, eye=replace(eye, camera=Altered(eye.camera, change)))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_picture_that_is_none_costs_the_attempt_not_the_loop(at_view, change, 
 
 def test_an_arm_that_does_not_come_to_rest_is_named(at_view):
     cell, picker = at_view
-    picker.parts = replace(picker.parts, eye=picker.parts.eye._replace(arm=Restless(picker.parts.arm)))
+    picker.parts = replace(picker.parts, eye=replace(picker.parts.eye, arm=Restless(picker.parts.arm)))
     picker.settings = replace(picker.settings, rest_timeout=0.05)
     attempt = picker.pick(SimulatedCrew(cell).landed)
     assert (attempt.reason, "does not come to rest" in attempt.message) == ("no picture", True)
@@ -101,9 +101,9 @@ def test_another_camera_than_the_calibrated_one_ends_the_loop(at_view):
     lens = picker.parts.eye.take(picker.settings).camera
     other = PinholeCamera(640, 480, lens.intrinsics * [[1.4], [1.4], [1]])
     large = PinholeCamera(1280, 960, lens.intrinsics * [[2], [2], [1]])
-    picker.parts.eye._replace(calibrated=large).check_camera(lens)
-    picker.parts.eye._replace(calibrated=PinholeCamera(1280, 720, other.intrinsics)).check_camera(lens)
-    picker.parts = replace(picker.parts, eye=picker.parts.eye._replace(calibrated=other))
+    replace(picker.parts.eye, calibrated=large).check_camera(lens)
+    replace(picker.parts.eye, calibrated=PinholeCamera(1280, 720, other.intrinsics)).check_camera(lens)
+    picker.parts = replace(picker.parts, eye=replace(picker.parts.eye, calibrated=other))
     with pytest.raises(InputError, match=r"focal length of 416 px.*calibrated camera has 582 px"):
         picker.pick(SimulatedCrew(cell).landed)
 

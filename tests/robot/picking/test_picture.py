@@ -1,5 +1,7 @@
 """Whatever a camera delivers becomes a picture or one sentence."""
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -36,7 +38,8 @@ class Given:
 def photographer(depth, own=False):
     covered = np.zeros((HEIGHT, WIDTH), bool)
     covered[0, 0] = own
-    return Photographer(Still(), Given(depth), pose=lambda q: overhead_pose(0.6), outline=lambda camera, q: covered)
+    eye = {"pose": lambda q: overhead_pose(0.6), "outline": lambda camera, q: covered}
+    return Photographer(arm=Still(), camera=Given(depth), **eye)
 
 
 plausible = st.floats(0.25, 2.0, width=32)
@@ -73,8 +76,6 @@ def test_the_first_picture_that_is_asked_for_is_younger_than_the_rest():
             asked.append(after)
             return super().read(after, timeout)
 
-    eye = photographer(np.full((HEIGHT, WIDTH), 0.6, np.float32))._replace(
-        camera=Noting(np.full((HEIGHT, WIDTH), 0.6, np.float32))
-    )
-    eye.take(PickSettings())
+    depth = np.full((HEIGHT, WIDTH), 0.6, np.float32)
+    replace(photographer(depth), camera=Noting(depth)).take(PickSettings())
     assert asked == [0.0]
