@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labeler.pdg.candidates import label_angles
+from labeler.pdg.candidates import label_angles, prepare
 from labeler.pdg.kernels import CONTACT, PALM, SWEEP
 from labeler.settings import LabelSettings
 from labeler.shards import DataSet, Frame
@@ -152,7 +152,8 @@ def _surely_fails(
     settings = LabelSettings(**{k: v for k, v in recipe["labels"].items() if k in known})
     gripper = GripperGeometry(**recipe["gripper"])
     checks = np.full((settings.angles, *clean.depth.shape), _UNKNOWN, np.uint8)
-    for found in label_angles(view, gripper, settings):
+    prepared = prepare(view, gripper, settings)
+    for found in () if prepared is None else label_angles(view, prepared, settings):
         checks[found.angle_bin, found.rows, found.cols] = found.reason
     centre = seen.camera.deproject(grasps.row, grasps.col, grasps.depth)
     row, col = surface_pixels(centre, view.depth, clean.camera)
