@@ -6,6 +6,6 @@ from .oracle import LabelOracle as LabelOracle
 from .pdg.explain import Explanation as Explanation
 from .pdg.explain import explain_pixel as explain_pixel
 from .settings import LabelSettings as LabelSettings
-from .shards import DataSet as DataSet
-from .shards import ShardReader as ShardReader
-from .shards import ShardWriter as ShardWriter
+from .shards.data_set import DataSet as DataSet
+from .shards.reader import ShardReader as ShardReader
+from .shards.writer import ShardWriter as ShardWriter

@@ -50,7 +50,7 @@ def _generate(config: Any) -> None:
 
 
 def _summary(folder: Path) -> str:
-    from labeler.shards import DataSet
+    from labeler.shards.data_set import DataSet
 
     data = DataSet(folder)
     counts = data.manifest.counts
@@ -106,12 +106,12 @@ def verify(
     physics: str = "bullet",
 ) -> None:
     """Executes random labels, and random grasps, in physics; prints what lifts and keeps the figures."""
-    from labeler.shards import DataSet
+    from labeler.shards.data_set import DataSet
     from labeler.truth.execution import check_arguments
     from labeler.truth.recall import describe_recall, measure_recall
     from labeler.truth.verify import describe_tilts, describe_truth
     from labeler.truth.verify import verify as execute
-    from sim.judge.agreement import describe_agreement
+    from sim.judge.agreement import describe_agreement, write_agreement
 
     shared: dict[str, Any] = {"seed": seed, "workers": workers, "objects": objects}
     for mu in friction:  # what is wrong shows before the first long run
@@ -122,6 +122,7 @@ def verify(
             print(describe_truth(done, mu, seed))
             if physics == "mujoco":
                 print(describe_agreement(done, f"labels at friction {mu:g}"))
+                print(f"wrote {write_agreement(done, dir / f'agreement-{mu:g}.csv')}")
         if recall:
             measure_recall(dir, grasps=grasps, friction=mu, **shared, progress=True)
             kept = DataSet(dir).manifest.recall.get(f"{mu:g}")
@@ -161,7 +162,7 @@ def tradeoff(
 def preview(dir: Path, *, images: int = 12, grasps: int = 40, seed: int = 0, out: Path | None = None) -> None:
     """Draws images with some of their labels into one PNG."""
     from labeler.dataset.preview import draw_preview
-    from labeler.shards import DataSet
+    from labeler.shards.data_set import DataSet
 
     DataSet(dir)  # raises where there is no data set, before anything is said of the picture
     path = _picture(out, dir / "preview.png")

@@ -92,7 +92,8 @@ lifts its object? The figure goes into DIR/dataset.json under "truth" and its fr
   recall=true     also executes random grasps on objects: which share of those that lift has a label?
   grasps=200      so many a scene for the recall
   physics=mujoco  executes every label in MuJoCo as well and prints where the two engines agree; it needs
-                  pip install 'plgp[mujoco]'. The figure in dataset.json stays Bullet's
+                  pip install 'plgp[mujoco]'. DIR/agreement-0.4.csv holds every label with both outcomes, those
+                  on which the engines differ first. The figure in dataset.json stays Bullet's
 """,
     "tradeoff": """python -m labeler tradeoff DIR [settings=conf/tradeoff.yaml] [attempts=120] [friction=0.4,0.2]
                                   [grasps=100] [seed=0] [workers=2] [objects=FOLDER] [out=DIR/tradeoff]

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labeler.holding import can_hold
 from labeler.pdg.candidates import Prepared, label_angles, label_width, prepare
 from labeler.pdg.kernels import REASONS, VALID
 from labeler.settings import LabelSettings as LabelSettings
@@ -29,7 +30,7 @@ class GraspLabels:
         angle_bin: (N,) uint8, number k of the angle theta = k pi / K.
         depth: (N,) float32, depth of the finger tips below the surface at the pixel, metres.
         width: (N,) float32, opening between the inner finger faces, tolerance included, metres.
-        score: (N,) float32 in [0, 1], clearance and contact; not stored in shards (there 0).
+        score: (N,) float32 in [0, 1], clearance and contact; 0 in data sets made without ``recipe.scores``.
     """
 
     row: NDArray[np.uint16]
@@ -116,7 +117,12 @@ def _label(
                 found.score[kept],
             )
         )
-    return GraspLabels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(GraspLabels)))
+    labels = GraspLabels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(GraspLabels)))
+    if settings.hold_friction > 0:
+        labels = labels[
+            can_hold(labels.to_pixel_grasps(settings.angles), view, gripper=prepared.gripper, settings=settings)
+        ]
+    return labels
 
 
 def _best_of(labels: GraspLabels, view: SceneView, count: int) -> GraspLabels:

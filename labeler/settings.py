@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any
 
 from sim.errors import NOT_NEGATIVE, POSITIVE, SHARE, WHOLE, InputError, Limits, check_numbers
 from sim.gripper import GripperGeometry
@@ -49,6 +50,9 @@ class LabelSettings:
             pass if empty.
         relaxed_labels: Greatest number of labels that an object keeps of the second pass; it keeps at most the
             better half of them, by score.
+        hold_friction: Friction of the pads that must hold an object's weight and its torque about the closing axis,
+            see ``labeler.holding.can_hold``; 0 does not ask.
+        pad_radius: Radius of the patch over which a pad then touches.
     """
 
     angles: int = 18
@@ -68,6 +72,8 @@ class LabelSettings:
     row_step: float = 0.001
     relaxed: Mapping[str, float] = field(default_factory=lambda: dict(_RELAXED), hash=False)
     relaxed_labels: int = 20
+    hold_friction: float = 0.0
+    pad_radius: float = 0.005
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
@@ -88,7 +94,7 @@ class LabelSettings:
             self.second_pass()
         numbers = [f.name for f in fields(self) if f.name not in ("relaxed", "undercut")]
         limits = dict.fromkeys(numbers, NOT_NEGATIVE) | {"angles": _BINS, "relaxed_labels": WHOLE}
-        positive = ("depth_step", "max_width", "row_step", "friction", "engagement")
+        positive = ("depth_step", "max_width", "row_step", "friction", "engagement", "pad_radius")
         limits |= dict.fromkeys(positive, POSITIVE) | dict.fromkeys(("min_coverage", "min_wall_share"), SHARE)
         check_numbers("labeler", self, limits)
         if not isinstance(self.undercut, bool):
@@ -98,6 +104,11 @@ class LabelSettings:
                 f"labeler.max_normal_angle is {self.max_normal_angle} rad; give at most {_STEEPEST}: the search behind "
                 "a contact is as deep as the finger is wide times the angle's tangent"
             )
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the thresholds for a recipe; those of a check that is not made are left out, as in former recipes."""
+        off = () if self.hold_friction > 0 else ("hold_friction", "pad_radius")
+        return {name: value for name, value in asdict(self).items() if name not in off}
 
     def second_pass(self) -> LabelSettings:
         """Returns the settings of the second pass; they have none themselves."""

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from plgp.evaluation.evaluate import evaluate, write_observations
+from plgp.evaluation.runs import gather
+from plgp.report import write_report
 from sim.cli import run_hydra
 
 
@@ -20,6 +22,9 @@ def benchmark(config: Any) -> None:
         return
     out = default_folder(config) if config.out is None else Path(config.out)
     evaluate(config, out)
+    if config.report:
+        written = write_report(gather([out]), out / "report")
+        print(written[0].read_text())
     print(f"wrote {out}")
 
 
@@ -33,7 +38,8 @@ def default_folder(config: Any) -> Path:
 
     plain: Any = OmegaConf.to_container(config, resolve=False)
     # Neither who works nor what is drawn or judged besides makes another table.
-    besides = ("out", "workers", "backend", "gif", "page", "compare", "physics")
+    besides = {"out", "workers", "backend", "gif", "page", "compare", "physics", "skip_missing", "report"}
+    besides |= {"weights"} if set(plain["weights"].values()) == {"???"} else set()
     measured = {k: v for k, v in plain.items() if k not in besides}
     digest = hashlib.sha256(json.dumps(measured, sort_keys=True, default=str).encode()).hexdigest()[:8]
     categories = [config.category] if isinstance(config.category, str) else list(config.category)

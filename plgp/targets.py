@@ -23,6 +23,7 @@ class LabelBatch(NamedTuple):
         col: (G,) int64, pixels.
         angle_bin: (G,) int64, 0 ... K - 1.
         width: (G,) float32, metres.
+        quality: (G,) float32 in (0, 1], what the quality and angle maps shall say there; None is 1 everywhere.
     """
 
     image: Tensor
@@ -30,6 +31,7 @@ class LabelBatch(NamedTuple):
     col: Tensor
     angle_bin: Tensor
     width: Tensor
+    quality: Tensor | None = None
 
 
 class GraspMaps(NamedTuple):
@@ -65,16 +67,14 @@ def _neighbours(labels: LabelBatch, shape: tuple[int, int, int], instance_mask: 
     offsets = torch.tensor(_NEIGHBOURS, device=labels.row.device)
     row = (labels.row[:, None] + offsets[:, 0]).flatten()
     col = (labels.col[:, None] + offsets[:, 1]).flatten()
-    image, angle_bin, opening = (
-        values[:, None].expand(-1, len(_NEIGHBOURS)).flatten()
-        for values in (labels.image, labels.angle_bin, labels.width)
-    )
+    copied = [labels.image, labels.angle_bin, labels.width, *([] if labels.quality is None else [labels.quality])]
+    image, angle_bin, opening, *quality = (values[:, None].expand(-1, len(_NEIGHBOURS)).flatten() for values in copied)
     keep = (row >= 0) & (row < height) & (col >= 0) & (col < width)
     if instance_mask is not None:
         own = instance_mask[labels.image, labels.row, labels.col]
         there = instance_mask[image, row.clamp(0, height - 1), col.clamp(0, width - 1)]
         keep &= there == own[:, None].expand(-1, len(_NEIGHBOURS)).flatten()
-    return LabelBatch(*(values[keep] for values in (image, row, col, angle_bin, opening)))
+    return LabelBatch(*(values[keep] for values in (image, row, col, angle_bin, opening, *quality)))
 
 
 def rasterise(
@@ -88,9 +88,10 @@ def rasterise(
 ) -> GraspMaps:
     """Returns the training targets of section IV-B on the labels' device.
 
-    Labelled pixels and angles are 1. With ``enhance``, each label is copied to its eight neighbours, which become
-    ``neighbour_quality``. A neighbour takes the largest width of the labels that reach it, and never replaces a
-    label. Labels that fall on one pixel and angle (after augmentation) take the largest of their widths.
+    Labelled pixels and angles are 1, or the labels' own quality. With ``enhance``, each label is copied to its eight
+    neighbours, which become ``neighbour_quality`` times that. A neighbour takes the largest width and quality of the
+    labels that reach it, and never replaces a label. Labels that fall on one pixel, or one pixel and angle (after
+    augmentation), take the largest of their qualities and widths.
 
     Args:
         labels: The labels, all inside the images.
@@ -98,7 +99,7 @@ def rasterise(
         bins: Number of angle bins, K.
         max_opening: L4, by which widths are divided, metres.
         enhance: Whether labels are copied to their neighbours.
-        neighbour_quality: Quality and angle quality of a neighbour, in (0, 1].
+        neighbour_quality: Factor on the quality and angle quality of a neighbour, in (0, 1].
         instance_mask: (B, H, W) integer, which keeps the enhancement from reaching onto another object or the
             background; None lets it, as the paper does.
 
@@ -109,11 +110,15 @@ def rasterise(
     _, height, width = shape
     quality, angle, opening = (m.permute(0, 2, 3, 1).view(-1) for m in maps)
 
-    def write(some: LabelBatch, value: float) -> None:
+    def write(some: LabelBatch, factor: float) -> None:
         pixel = (some.image * height + some.row) * width + some.col
         cell = pixel * bins + some.angle_bin
-        quality[pixel] = value
-        angle[cell] = value
+        for target, place in ((quality, pixel), (angle, cell)):
+            if some.quality is None:
+                target[place] = factor
+            else:
+                target[place] = 0.0
+                target.scatter_reduce_(0, place, factor * some.quality, reduce="amax")
         opening[cell] = 0.0
         share = (some.width.float() / max_opening).clamp(0, 1)
         opening.scatter_reduce_(0, cell, share, reduce="amax")

@@ -22,6 +22,8 @@ class ViewObject:
         pose_camera: Pose T_camera_object, (4, 4) float64, metres.
         pose_world: Pose T_world_object, (4, 4) float64, metres.
         box: Box (row_min, col_min, row_max, col_max) of the visible pixels, inclusive; all -1 if hidden.
+        mass: Mass, kg; None where only images are known.
+        centre_of_mass: Centre of mass in the object's frame, (3,) float64, metres; None where only images are known.
     """
 
     name: str
@@ -30,6 +32,8 @@ class ViewObject:
     pose_camera: NDArray[np.float64]
     pose_world: NDArray[np.float64]
     box: tuple[int, int, int, int]
+    mass: float | None = None
+    centre_of_mass: NDArray[np.float64] | None = None
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ another. ``RandomWorld`` draws where a scene is made and from where each view of
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -20,11 +20,16 @@ from sim.objects import ObjectModel
 from sim.scene import SceneSettings
 
 Range = tuple[float, float]
+Size = tuple[int, int]
 
 _EDGE = 0.001  # metres: height of a bare table's rim, since a tray needs walls
 _BESIDE = 0.08  # metres around the objects that a parallel view shows: half an opened hand and its fingers
 _DENSITY = 20 / 0.36**2  # objects per square metre of floor, at most: more do not come to rest
 _WIDTH = 640  # pixels: width of the images for which ``RandomWorld.focal`` is given
+_LEAST, _MOST = 32, 4096  # pixels: sides of an image
+# Width and height that cameras deliver: RealSense, Kinect and PrimeSense; RealSense by default; its 1280x720 binned by
+# two; Kinect 2; Azure Kinect.
+_SIZES = ((640, 480), (848, 480), (640, 360), (512, 424), (640, 576))
 _ROUND = 6  # decimals of lengths: files name them without noise
 
 
@@ -46,6 +51,8 @@ class RandomWorld:
         focal: Least and greatest focal length, pixels of an image that is 640 wide; others in proportion.
         beside: Greatest distance of the point that a camera looks at from the tray's centre, as a share of half the
             floor.
+        sizes: Sizes of the images, each (width, height), pixels, of which every view draws one, each as likely as the
+            others; empty leaves every image the size of the recipe's camera.
     """
 
     tables: float = 0.3
@@ -60,11 +67,15 @@ class RandomWorld:
     shown: Range = (0.4, 1.2)
     focal: Range = (300.0, 1400.0)
     beside: float = 0.3
+    sizes: tuple[Size, ...] = _SIZES
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
+        object.__setattr__(self, "sizes", _check_sizes(self.sizes))
         for f in fields(self):
             value = getattr(self, f.name)
+            if f.name == "sizes":
+                continue
             if isinstance(f.default, tuple):
                 pair = tuple(value) if isinstance(value, Sequence) and len(value) == 2 else (1.0, 0.0)
                 if not all(np.isfinite(pair)) or not 0 <= pair[0] <= pair[1]:
@@ -76,6 +87,15 @@ class RandomWorld:
             raise InputError("world: tables, near_walls and beside are shares up to 1, max_tilt is below pi / 2")
         if min(self.counts[0], self.floor[0], self.wall_height[0], self.distance[0], self.shown[0], self.table) <= 0:
             raise InputError("world: counts, floor, table, wall_height, distance and shown must be greater than 0")
+
+    @property
+    def largest(self) -> Size | None:
+        """Greatest width and greatest height among ``sizes``, pixels; None where they are the camera's alone."""
+        return (max(w for w, _ in self.sizes), max(h for _, h in self.sizes)) if self.sizes else None
+
+    def describe(self) -> dict[str, Any]:
+        """Returns the fields as a recipe holds them; without ``sizes`` those of the time when all images were alike."""
+        return {name: value for name, value in asdict(self).items() if name != "sizes" or value}
 
     def draw_scene(self, rng: np.random.Generator, base: SceneSettings, most: int) -> tuple[SceneSettings, int]:
         """Returns where a scene is made.
@@ -104,11 +124,11 @@ class RandomWorld:
         return replace(base, tray=tray, drop_area=round(area, _ROUND)), max(1, min(count, most))
 
     def draw_camera(self, rng: np.random.Generator, base: PinholeCamera, floor: float) -> PinholeCamera:
-        """Returns the camera of a view: its image has the size of ``base``.
+        """Returns the camera of a view.
 
         Args:
             rng: Source of randomness.
-            base: Size of the image and principal point.
+            base: Principal point, as a share of the image; size of the image where ``sizes`` is empty.
             floor: Side of the tray's floor, metres.
 
         Returns:
@@ -118,11 +138,32 @@ class RandomWorld:
         tilt, turn, roll = rng.uniform(0, self.max_tilt), *rng.uniform(0, 2 * np.pi, 2)
         half = min(floor, self.floor[1]) / 2 * self.beside
         target = np.array([*rng.uniform(-half, half, 2), 0.0])
-        limits = np.array(self.focal) * base.width / _WIDTH
-        focal = float(np.clip(base.width * distance / shown, *limits))
+        width, height = base.width, base.height
+        if self.sizes:  # drawn last: without sizes everything else is drawn as ever
+            width, height = self.sizes[int(rng.integers(len(self.sizes)))]
+        limits = np.array(self.focal) * width / _WIDTH
         intrinsics = base.intrinsics.copy()
-        intrinsics[0, 0] = intrinsics[1, 1] = focal
-        return PinholeCamera(base.width, base.height, intrinsics, _look_at(target, distance, (tilt, turn, roll)))
+        intrinsics[0, 0] = intrinsics[1, 1] = float(np.clip(width * distance / shown, *limits))
+        if (width, height) != (base.width, base.height):
+            scale = np.array([width / base.width, height / base.height])
+            intrinsics[:2, 2] = (intrinsics[:2, 2] + 0.5) * scale - 0.5
+        return PinholeCamera(width, height, intrinsics, _look_at(target, distance, (tilt, turn, roll)))
+
+
+def _check_sizes(sizes: Any) -> tuple[Size, ...]:
+    """Returns sizes of images as pairs of whole numbers; raises InputError."""
+    checked = []
+    for size in sizes if isinstance(sizes, Sequence) and not isinstance(sizes, str) else [sizes]:
+        pair = tuple(size) if isinstance(size, Sequence) and not isinstance(size, str) else ()
+        if len(pair) != 2 or not all(
+            isinstance(n, int) and not isinstance(n, bool) and _LEAST <= n <= _MOST for n in pair
+        ):
+            raise InputError(
+                f"world.sizes is {sizes}; give pairs of width and height from {_LEAST} to {_MOST} pixels, "
+                "[[640,480],[512,424]] for example"
+            )
+        checked.append((pair[0], pair[1]))
+    return tuple(checked)
 
 
 def _look_at(target: NDArray[np.float64], distance: float, angles: tuple[float, float, float]) -> NDArray[np.float64]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from labeler.dataset.manifest import Manifest
 from labeler.dataset.stats import PAPER_ROW, DataSetStats, draw_stats, measure, ratio_rows, table_row
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from sim.errors import InputError
 from sim.files import atomic_path, write_json
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import label_view
-from labeler.shards import Frame
+from labeler.shards.frame import Frame
 from sim.camera import ParallelCamera, PinholeCamera, random_view_pose
 from sim.depth_noise.model import noise_for_camera
 from sim.errors import InputError

@@ -39,7 +39,8 @@ from labeler.dataset.staging import (
     scene_path,
     stage_all,
 )
-from labeler.shards import ShardReader, ShardWriter
+from labeler.shards.reader import ShardReader
+from labeler.shards.writer import ShardWriter
 from sim.camera import warn_unseen
 from sim.errors import InputError
 from sim.files import FULL, write_error
@@ -154,7 +155,7 @@ def _pack(recipe: DataSetRecipe, folder: Path, staging: Path, shard: int) -> Non
         if not all(is_staged(staging, scene) for scene in members):
             return
         failed = []
-        with ShardWriter(path) as writer:
+        with ShardWriter(path, scores=recipe.scores) as writer:
             for scene in members:
                 if scene_path(staging, scene).is_file():
                     reader = ShardReader(scene_path(staging, scene))

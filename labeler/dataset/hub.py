@@ -21,7 +21,7 @@ from rich.progress import track
 from labeler.dataset.card import write_card
 from labeler.dataset.manifest import MANIFEST, STAKE, find_hash, stake
 from labeler.dataset.validate import find_problems
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from sim.errors import InputError
 from sim.files import atomic_path, checksum, write_error
 

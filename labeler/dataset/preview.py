@@ -12,7 +12,8 @@ from matplotlib.collections import LineCollection
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from labeler.shards import DataSet, Frame
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import Frame
 from sim.drawing.figures import panels
 from sim.errors import InputError
 from sim.grasp import bin_to_angle
@@ -79,31 +80,36 @@ def crop_boxes(masks: Sequence[NDArray[np.integer]]) -> list[tuple[float, float,
     """Returns the part of each image that is shown: around its objects, as large as the largest box of them all.
 
     Args:
-        masks: (H, W) integer masks of one size, 0 = background. An image without objects is shown around its middle.
+        masks: (H, W) integer masks, 0 = background. An image without objects is shown around its middle.
 
     Returns:
-        Left, right, top and bottom edges, pixels, pixel centres at integers; all inside the image, all of one
-        size.
+        Left, right, top and bottom edges, pixels, pixel centres at integers; all of one size, and inside the image
+        unless another image needs more than this one has.
     """
-    height, width = masks[0].shape
+    largest = np.max([mask.shape for mask in masks], axis=0)
     middles, sides = [], np.zeros(2)
     for mask in masks:
         rows, cols = np.nonzero(mask)
+        height, width = mask.shape
         if not len(rows):
             middles.append(((height - 1) / 2, (width - 1) / 2))
             continue
         middles.append(((int(rows.min()) + int(rows.max())) / 2, (int(cols.min()) + int(cols.max())) / 2))
         sides = np.maximum(sides, [np.ptp(rows) + 1, np.ptp(cols) + 1])
     if not sides.all():
-        sides = np.array([height, width], np.float64)
-    sides = np.minimum(_MARGIN * np.maximum(sides, sides[::-1] * _FLATTEST), [height, width])
+        sides = largest.astype(np.float64)
+    sides = np.minimum(_MARGIN * np.maximum(sides, sides[::-1] * _FLATTEST), largest)
     half_rows, half_cols = (sides / 2).tolist()
     boxes = []
-    for row, col in middles:
-        row = min(max(row, half_rows - 0.5), height - 0.5 - half_rows)
-        col = min(max(col, half_cols - 0.5), width - 0.5 - half_cols)
+    for (row, col), mask in zip(middles, masks, strict=True):
+        row, col = _inside(row, half_rows, mask.shape[0]), _inside(col, half_cols, mask.shape[1])
         boxes.append((col - half_cols, col + half_cols, row - half_rows, row + half_rows))
     return boxes
+
+
+def _inside(middle: float, half: float, length: int) -> float:
+    """Returns the middle of a stretch, pixels, moved to lie within an image's side; the side's where it is longer."""
+    return min(max(middle, half - 0.5), length - 0.5 - half) if 2 * half <= length else (length - 1) / 2
 
 
 def _draw_image(axes: Axes, frame: Frame, count: int, *, angles: int, rng: np.random.Generator) -> None:

@@ -58,6 +58,7 @@ class DataSetRecipe:
         parallel_side: Least side of the square that the parallel image covers, metres; see ``parallel_extent``.
         world: Ranges from which every scene's tray and number of objects, and every view's camera are drawn; None is
             the paper's world, where ``scene``, ``object_counts``, ``camera``, ``camera_height`` and ``max_offset`` say.
+        scores: Whether the labels' scores are kept, for ``data.quality_floor``.
         seed: Seed of everything random; scene i draws from ``default_rng([seed, i])``.
         name: Name of the data set in tables; not part of the hash.
     """
@@ -77,6 +78,7 @@ class DataSetRecipe:
     max_offset: float = 0.2
     parallel_side: float = 0.6
     world: RandomWorld | None = None
+    scores: bool = False
     seed: int = 0
     name: str = "plgp"
 
@@ -101,9 +103,17 @@ class DataSetRecipe:
         """Side of the square that the parallel image covers, metres: ``parallel_side``, or more for a larger tray."""
         return max(self.parallel_side, self.scene.tray.view_side)
 
+    @property
+    def canvas(self) -> tuple[int, int] | None:
+        """Rows and columns that every image of a shard can hold; None where all images have the camera's size."""
+        largest = None if self.world is None else self.world.largest
+        return None if largest is None else (largest[1], largest[0])
+
     def describe(self) -> dict[str, Any]:
         """Returns everything that shapes the data, as JSON can hold it."""
-        drawn = {} if self.world is None else {"world": asdict(self.world)}  # hashes of the paper's world stay
+        # Hashes of recipes that lack these stay as they were.
+        drawn: dict[str, Any] = {} if self.world is None else {"world": self.world.describe()}
+        drawn |= {"scores": True} if self.scores else {}
         return {
             **drawn,
             "schema_version": SCHEMA_VERSION,
@@ -117,7 +127,7 @@ class DataSetRecipe:
             },
             "pixels_per_metre": float(self.pixels_per_metre),
             "gripper": asdict(self.gripper),
-            "labels": asdict(self.labels),
+            "labels": self.labels.describe(),
             "depth_noise": describe_noise(self.depth_noise),
             "appearance": {"kind": type(self.appearance).__name__, **asdict(self.appearance)},
             "scenes": self.scenes,

@@ -19,7 +19,8 @@ from rich.console import Console
 
 from labeler.dataset.frames import make_frames
 from labeler.dataset.recipe import DataSetRecipe
-from labeler.shards import ShardReader, ShardWriter
+from labeler.shards.reader import ShardReader
+from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
 from sim.files import FULL, locked, write_error, write_json
 from sim.jobs import WorkerLost, run_jobs
@@ -157,7 +158,7 @@ def _stage_scene(recipe: DataSetRecipe, staging: Path, scene: int, threads: int)
         return _stage_failure(staging, scene, f"{type(error).__name__}: {error}")
     finally:
         numba.set_num_threads(before)
-    with ShardWriter(scene_path(staging, scene)) as writer:
+    with ShardWriter(scene_path(staging, scene), recipe.canvas, scores=recipe.scores) as writer:
         for frame in frames:
             writer.add(frame)
     _mark_path(staging, scene).unlink(missing_ok=True)

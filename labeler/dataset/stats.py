@@ -18,7 +18,8 @@ from rich.console import Console
 from rich.progress import track
 
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, Frame
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import Frame
 from sim.drawing.figures import panels
 from sim.errors import InputError
 

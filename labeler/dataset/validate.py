@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from labeler.dataset.manifest import Manifest, ShardLine
-from labeler.shards import DAMAGE, IMAGES, DataSet, Frame, ShardReader
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import IMAGES, Frame
+from labeler.shards.reader import DAMAGE, ShardReader
 from sim.errors import InputError
 
 

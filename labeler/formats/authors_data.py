@@ -27,7 +27,8 @@ from labeler.dataset.manifest import (
     write_manifest,
 )
 from labeler.formats.authors_files import ANGLES, VIEW_NAME, ViewFiles, find_views, read_view
-from labeler.shards import ShardReader, ShardWriter
+from labeler.shards.reader import ShardReader
+from labeler.shards.writer import ShardWriter
 from sim.camera import PinholeCamera
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError

@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeler.labels import GraspLabels
-from labeler.shards import Frame
+from labeler.shards.frame import Frame
 from sim.camera import PinholeCamera
 from sim.errors import InputError
 from sim.geometry import make_pose

@@ -27,7 +27,8 @@ from rich.console import Console
 from rich.progress import track
 
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, Frame
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import Frame
 from sim.errors import InputError
 from sim.files import atomic_path
 from sim.grasp import bin_to_angle

@@ -23,7 +23,8 @@ from labeler.posed.models import PosedModels, load_posed_models
 from labeler.posed.twin import TABLE, TwinSettings, make_twin
 from labeler.posed.views import PosedView, find_views
 from labeler.settings import LabelSettings
-from labeler.shards import ShardReader, ShardWriter
+from labeler.shards.reader import ShardReader
+from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
 from sim.files import atomic_path
 from sim.gripper import GripperGeometry
@@ -201,7 +202,7 @@ def _recipe(
         "pixels_per_metre": settings.pixels_per_metre,
         "parallel_side": settings.parallel_side,
         "gripper": asdict(settings.gripper),
-        "labels": asdict(settings.labels),
+        "labels": settings.labels.describe(),
         "check": None if settings.check is None else asdict(settings.check),
         "depth_noise": None,
         "scenes": len({_scene(v) for v in views}),

@@ -17,7 +17,8 @@ from rich.progress import track
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
-from labeler.shards import DataSet, Frame, encode_depth
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import Frame, encode_depth
 from labeler.truth.execution import find_objects
 from sim.errors import InputError
 from sim.files import atomic_path, write_error, write_json

@@ -47,7 +47,7 @@ def load_posed_models(folder: Path, format: str) -> PosedModels:
     frames = {}
     for model in objects.models:
         file = next(f for f in folder.glob(pattern) if model.name in (f.stem, f.parent.name))
-        mesh, _ = clean_mesh(read_mesh(file))  # what the object was made of, before it was moved
+        mesh = clean_mesh(read_mesh(file)).mesh  # what the object was made of, before it was moved
         link = model.mesh().vertices.min(axis=0) - np.asarray(mesh.vertices).min(axis=0) * scale
         frames[model.name] = make_pose(np.eye(3), -link)
     return PosedModels(objects=objects, frames=frames)

@@ -14,7 +14,7 @@ from labeler.posed.models import PosedModels
 from labeler.posed.table import place_world
 from labeler.posed.views import PosedView
 from labeler.settings import LabelSettings
-from labeler.shards import Frame
+from labeler.shards.frame import Frame
 from sim.camera import ParallelCamera, PinholeCamera
 from sim.errors import InputError
 from sim.geometry import transform

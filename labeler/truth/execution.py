@@ -21,7 +21,8 @@ from rich.progress import track
 
 from labeler.dataset.recipe import digest_objects
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, Frame
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import Frame
 from sim.benchmark.grasp_attempt import attempt
 from sim.camera import PinholeCamera
 from sim.errors import InputError
@@ -197,10 +198,25 @@ def make_job(
         tilt=np.degrees(np.arccos(np.clip(-poses.rotation[:, 2, 2], -1, 1))),
         object=[names[int(value)] for value in owners],
     )
-    state = rebuild_scene(recipe, objects, frame)
+    return make_pose_job(recipe, objects, frame, poses=poses, heads=heads)
+
+
+def make_pose_job(
+    recipe: Mapping[str, Any], objects: ObjectSet, frame: Frame, *, poses: GraspPoses, heads: pd.DataFrame
+) -> Job:
+    """Returns grasps anywhere in one image's scene as a job.
+
+    Args:
+        recipe: Recipe in the data set's manifest.
+        objects: Objects of the data set.
+        frame: The image, read with ``objects``.
+        poses: N grasps in the world frame.
+        heads: N rows of whatever is known of the grasps.
+    """
     physics = PhysicsSettings(**recipe["scene"]["physics"])
     gripper = GripperGeometry(**{"force": FORMER_FORCE, **recipe["gripper"]})
-    return Job(state, physics, gripper, poses, heads, [o.name for o in frame["objects"]])
+    names = [o.name for o in frame["objects"]]
+    return Job(rebuild_scene(recipe, objects, frame), physics, gripper, poses, heads, names)
 
 
 def make_label_job(

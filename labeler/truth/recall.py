@@ -11,7 +11,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from labeler.dataset.manifest import Recall, check_keeping, keep_figures
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, Frame
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import Frame
 from labeler.truth.execution import Job, check_arguments, execute_all, find_objects, make_job
 from sim.benchmark.baselines.random_grasps import random_grasps
 from sim.benchmark.bootstrap import share_interval

@@ -21,7 +21,8 @@ from yaml import YAMLError
 from labeler.dataset.manifest import Manifest
 from labeler.labels import GraspLabels, label_view
 from labeler.settings import LabelSettings
-from labeler.shards import DataSet, Frame
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import Frame
 from labeler.truth.execution import (
     Job,
     check_arguments,

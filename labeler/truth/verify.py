@@ -11,7 +11,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labeler.dataset.manifest import TiltTruth, Truth, check_keeping, keep_figures
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from labeler.truth.execution import (
     Job,
     check_arguments,

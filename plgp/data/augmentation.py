@@ -26,12 +26,14 @@ class GraspArrays:
         col: (G,) int64, pixels.
         angle_bin: (G,) int64, 0 ... K - 1.
         width: (G,) float32, metres.
+        quality: (G,) float32 in (0, 1], target of the quality; None is 1 for all.
     """
 
     row: NDArray[np.int64]
     col: NDArray[np.int64]
     angle_bin: NDArray[np.int64]
     width: NDArray[np.float32]
+    quality: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True)
@@ -222,7 +224,9 @@ class Augmentation:
         side = self.settings.crop
         inside = (row >= 0) & (col >= 0) & (row < side) & (col < side)
         angle_bin = angle_to_bin(np.radians(keypoints[inside, 2]) % np.pi, self.bins)
-        return GraspArrays(row[inside], col[inside], angle_bin, grasps.width[number[inside]])
+        kept = number[inside]
+        quality = None if grasps.quality is None else grasps.quality[kept]
+        return GraspArrays(row[inside], col[inside], angle_bin, grasps.width[kept], quality)
 
 
 def _merge(pair: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -55,7 +55,9 @@ def collate(samples: Sequence[Sample]) -> Batch:
     """Returns the batch of some samples: images stacked, labels one after another."""
     counts = [len(s.grasps.row) for s in samples]
     image = torch.repeat_interleave(torch.arange(len(samples)), torch.tensor(counts))
-    names = ("row", "col", "angle_bin", "width")
+    names = ["row", "col", "angle_bin", "width"]
+    if all(s.grasps.quality is not None for s in samples):
+        names.append("quality")
     rest = (torch.from_numpy(np.concatenate([getattr(s.grasps, n) for s in samples])) for n in names)
     return Batch(
         torch.stack([s.image for s in samples]),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import lightning
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
-from labeler.shards import DataSet
+from labeler.dataset.manifest import parse
+from labeler.shards.data_set import DataSet
 from plgp.data.augmentation import Augmentation, AugmentationSettings
 from plgp.data.batch import Batch, collate
 from plgp.data.frames import GraspFrames
@@ -50,6 +51,18 @@ def _end_with_training() -> None:
         os._exit(1)
 
 
+def _check_sizes(data: DataSet, crop: int) -> None:
+    """Raises InputError where a data set of images of several sizes has one that is smaller than the crop."""
+    world = data.manifest.recipe.get("world")
+    sizes = parse(tuple[tuple[int, int], ...], (world or {}).get("sizes", []), f"{data.folder}: recipe.world.sizes")
+    width, height = min(sizes, key=min, default=(crop, crop))
+    if min(width, height) < crop:
+        raise InputError(
+            f"crop {crop} is larger than the {height}x{width} images of '{data.folder}'; make it at most "
+            f"{min(width, height)}"
+        )
+
+
 class PLGPDataModule(lightning.LightningDataModule):
     """Generates the data set if it is not there, splits it by scene, feeds the trainer.
 
@@ -76,7 +89,10 @@ class PLGPDataModule(lightning.LightningDataModule):
         max_opening: L4, the unit of the width targets, metres; None is that of the data set's gripper, and no other
             fits.
         enhance: Whether labels are copied to their neighbours.
-        neighbour_quality: Quality of those copies, in (0, 1].
+        neighbour_quality: Factor on the quality of those copies, in (0, 1].
+        quality_floor: Target of the quality at a label of score 0, in (0, 1]: labels with more free space around the
+            fingers and more contact have more, up to 1. It wants a data set made with ``recipe.scores=true``; 1 is
+            the paper's, 1 for every label.
         guard: Whether the copies stay on the label's own object; the paper's enhancement has no guard.
         batch_size: Number of images in a batch.
         samples_per_epoch: Number of images in a training epoch; None takes all of the training split.
@@ -93,6 +109,7 @@ class PLGPDataModule(lightning.LightningDataModule):
 
     source: DataSet | JoinedDataSets | None
     _trained_view: TrainedView
+    collate: Callable[[Sequence[Any]], Any] = staticmethod(collate)  # makes a batch of samples
 
     def __init__(
         self,
@@ -116,6 +133,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         max_opening: float | None = None,
         enhance: bool = True,
         neighbour_quality: float = 0.9,
+        quality_floor: float = 1.0,
         guard: bool = True,
         batch_size: int = 8,
         samples_per_epoch: int | None = None,
@@ -140,7 +158,10 @@ class PLGPDataModule(lightning.LightningDataModule):
             raise InputError("data.depth_noise and data.fresh_noise are both set; leave one of them null")
         self.fresh_noise = fresh_noise if depth_noise is None else mix_presets(depth_noise)
         self.depth_key, self.bins, self.max_opening = depth_key, bins, max_opening
+        if not 0 < quality_floor <= 1:
+            raise InputError(f"data.quality_floor is {quality_floor}; give more than 0 and at most 1")
         self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
+        self.quality_floor = float(quality_floor)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.samples_per_epoch, self.val_samples = samples_per_epoch, val_samples
         self.also = tuple(Path(folder) for folder in also)
@@ -165,9 +186,12 @@ class PLGPDataModule(lightning.LightningDataModule):
             InputError: The data set has other bins, another gripper, or too few scenes.
         """
         if self.source is None:
-            self.source = DataSet(self.folder)
-            if self.also:
-                self.source = JoinedDataSets([self.source, *map(DataSet, self.also)])
+            parts = [DataSet(self.folder), *map(DataSet, self.also)]
+            for part in parts:
+                _check_sizes(part, self.settings.crop)
+                if self.quality_floor < 1:
+                    _check_scores(part)
+            self.source = JoinedDataSets(parts) if self.also else parts[0]
             key = self.depth_key if self.fresh_noise is None else "depth"
             view = TrainedView.of_data_set(self.source.manifest, self.input_format, depth_key=key)
             if "angles" not in self.source.manifest.recipe.get("labels", {}):
@@ -209,6 +233,7 @@ class PLGPDataModule(lightning.LightningDataModule):
             seed=self.seed,
             depth_key=self.depth_key,
             fresh_noise=self.fresh_noise,
+            quality_floor=self.quality_floor,
         )
 
     def train_dataloader(self) -> DataLoader[Any]:
@@ -228,13 +253,13 @@ class PLGPDataModule(lightning.LightningDataModule):
         """Returns the loader of the test split: centre crops in fixed order."""
         return self._loader(self.frames(train=False), EpochSampler(self.indices["test"], shuffle=False))
 
-    def _loader(self, frames: GraspFrames, sampler: EpochSampler, drop_last: bool = False) -> DataLoader[Any]:
+    def _loader(self, frames: Dataset[Any], sampler: EpochSampler, drop_last: bool = False) -> DataLoader[Any]:
         return DataLoader(
             frames,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
-            collate_fn=collate,
+            collate_fn=self.collate,
             drop_last=drop_last,
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context="forkserver" if self.workers else None,  # numba and HDF5 do not survive a fork
@@ -256,3 +281,12 @@ class PLGPDataModule(lightning.LightningDataModule):
         )
         image = batch.image.contiguous(memory_format=torch.channels_last)
         return batch._replace(image=image, target=target)
+
+
+def _check_scores(data: DataSet) -> None:
+    """Raises InputError where a data set's labels have no scores."""
+    if not data.manifest.recipe.get("scores"):
+        raise InputError(
+            f"data.quality_floor wants labels with scores, and those of '{data.folder}' have none; generate it "
+            "with recipe.scores=true, or leave data.quality_floor=1"
+        )

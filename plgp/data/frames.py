@@ -37,6 +37,7 @@ class GraspFrames(Dataset[Sample]):
         seed: Seed of augmentation and noise.
         depth_key: Name of the depth images: "depth_noisy", or "depth" for the clean ones.
         fresh_noise: Noise drawn anew in each epoch over the clean depth, in place of ``depth_key``'s images.
+        quality_floor: Target of the quality at a label of score 0, in (0, 1]; one of score 1 has 1.
     """
 
     source: FrameSource
@@ -45,6 +46,7 @@ class GraspFrames(Dataset[Sample]):
     seed: int = 0
     depth_key: str = "depth_noisy"
     fresh_noise: Noise | None = None
+    quality_floor: float = 1.0
 
     def __getitem__(self, key: Key) -> Sample:
         """Returns the sample of image ``index`` as epoch ``epoch`` sees it; a repeated one has the index -1."""
@@ -58,6 +60,7 @@ class GraspFrames(Dataset[Sample]):
             np.asarray(labels.col, np.int64),
             np.asarray(labels.angle_bin, np.int64),
             np.asarray(labels.width, np.float32),
+            None if self.quality_floor == 1 else self.quality_floor + (1 - self.quality_floor) * labels.score,
         )
         depth = read[depth_key] if use_depth else None
         if depth is not None and self.fresh_noise is not None:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler.shards import DataSet, Frame
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import Frame
 from plgp.data.input_format import InputFormat
 from plgp.data.trained_view import TrainedView
 from sim.errors import InputError

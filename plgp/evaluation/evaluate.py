@@ -17,6 +17,7 @@ from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy
 from sim.benchmark.runner import attempt_progress, run_benchmark
 from sim.benchmark.scene_sets import SceneSet
 from sim.benchmark.statistics import compare, count_reasons, summarise
+from sim.cli import input_error
 from sim.drawing.friction_figure import plot_frictions
 from sim.drawing.replay import write_replays
 from sim.drawing.scene_page import write_policy_page
@@ -50,7 +51,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
         InputError: A choice that does not exist, or ``output`` holds results of other settings.
     """
     folder = Path(output)
-    policies = _policies(chosen.policies)
+    policies = _policies(chosen.policies, skip_missing=bool(chosen.get("skip_missing", False)))
     if chosen.compare is not None and chosen.compare not in policies:
         raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(policies)})")
     _check_physics(chosen)
@@ -125,10 +126,10 @@ def write_observations(chosen: DictConfig, folder: str | Path) -> int:
     return len(states)
 
 
-def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
+def _policies(configs: DictConfig, *, skip_missing: bool) -> dict[str, tuple[GraspPolicy, str]]:
     """Returns the policies by their names in the configuration, each with what distinguishes it.
 
-    Those that lack a checkpoint are left out.
+    Those that lack a checkpoint are left out; with ``skip_missing`` those that lack weights of others, too.
     """
     from plgp.policy import pretrained_checkpoint
 
@@ -139,12 +140,17 @@ def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
         if "path" in plain and plain["path"] is None:
             print(f"policy '{name}' needs a network: left out (give checkpoint=FILE)")
             continue
-        missing = [f"policies.{name}.{setting}" for setting, value in plain.items() if value == "???"]
-        if missing:
-            raise InputError(f"{missing[0]} is not given; say {missing[0]}=...")
+        lack = _lacking(name, plain)
+        if lack and skip_missing:
+            print(f"policy '{name}' is left out: {lack}")
+            continue
+        if lack:
+            raise InputError(lack)
         if plain.get("path") == "pretrained":
             plain["path"] = str(pretrained_checkpoint())
-        policy = instantiate(plain, _convert_="all")
+        policy = _make(name, plain, skip_missing=skip_missing)
+        if policy is None:
+            continue
         about = OmegaConf.to_yaml(_identify(plain))
         if "weights" in plain:  # what is installed may change under its name
             about += checksum(pretrained_checkpoint(plain["weights"]))
@@ -152,6 +158,26 @@ def _policies(configs: DictConfig) -> dict[str, tuple[GraspPolicy, str]]:
     if not policies:
         raise InputError("no policy is left to measure; give a checkpoint, or another policy=")
     return policies
+
+
+def _lacking(name: str, plain: dict[str, Any]) -> str:
+    """Returns a sentence on the first setting of a policy that is not given, "" where all are."""
+    missing = [f"policies.{name}.{setting}" for setting, value in plain.items() if value == "???"]
+    return f"{missing[0]} is not given; say {missing[0]}=..." if missing else ""
+
+
+def _make(name: str, plain: dict[str, Any], *, skip_missing: bool) -> GraspPolicy | None:
+    """Returns a policy; None, with a sentence, where weights that are not named are not installed."""
+    try:
+        policy: GraspPolicy = instantiate(plain, _convert_="all")
+    except Exception as error:
+        unnamed = "weights_file" in plain and plain["weights_file"] is None
+        known = input_error(error) if skip_missing and unnamed else None
+        if known is None:
+            raise
+        print(f"policy '{name}' is left out: {known}")
+        return None
+    return policy
 
 
 def _describe(policies: dict[str, GraspPolicy], path: Path) -> None:

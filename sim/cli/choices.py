@@ -19,7 +19,7 @@ _LAUNCHERS |= {"submitit_local": "submitit", "submitit_slurm": "submitit"}
 # Choices that may be left out; of the others something must be there.
 OPTIONAL = {
     *("loss", "optimizer", "scheduler", "decoder", "workspace", "recipe", "logger", "callbacks", "hydra/launcher"),
-    *("final_benchmark", "experiment", "budget", "debug"),
+    *("final_benchmark", "experiment", "budget", "debug", "comparison"),
 }
 _NULL_MEANS = {"depth_noise": "none"}  # a preset that says the same
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 
 import pandas as pd
 
 from sim.benchmark.attempt_table import ending
 from sim.errors import InputError
+from sim.files import atomic_path, write_error
 
 SUCCESS, REASON = "mujoco_success", "mujoco_reason"  # columns of the second engine's outcome
 
@@ -51,3 +53,26 @@ def describe_agreement(attempts: pd.DataFrame, title: str) -> str:
     if pairs:
         lines.append("apart (Bullet -> MuJoCo): " + ", ".join(f"{n} {pair}" for pair, n in pairs.most_common()))
     return "\n".join(lines)
+
+
+def write_agreement(attempts: pd.DataFrame, path: str | Path) -> Path:
+    """Writes every attempt with both engines' outcomes into a CSV file, those on which the two differ first.
+
+    Args:
+        attempts: Rows with ``success, reason, mujoco_success, mujoco_reason``.
+        path: The file.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    target = Path(path)
+    apart = attempts.success.astype(bool) != attempts[SUCCESS].astype(bool)
+    try:
+        with atomic_path(target) as temporary:
+            pd.concat([attempts[apart], attempts[~apart]]).to_csv(temporary, index=False)
+    except OSError as error:
+        raise write_error(target, error) from error
+    return target

@@ -9,13 +9,17 @@ from glob import escape
 from pathlib import Path
 from typing import Unpack
 
+import numpy as np
+from numpy.typing import NDArray
+
 from sim.errors import InputError
 from sim.objects import collections
-from sim.objects.folder import OTHER, find_objects, moved
-from sim.objects.meshes import default_cache, prepare_meshes
+from sim.objects.folder import OTHER, find_objects, moved, told_doubts
+from sim.objects.meshes import default_cache, prepare_meshes, read_notes
 from sim.objects.procedural.numbered import procedural_set
 from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, ObjectSource, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
+from sim.objects.urdf import read_mass
 from sim.objects.urdf_copy import usable_urdf
 
 PYBULLET_OBJECTS = 1000
@@ -52,6 +56,11 @@ class ObjectModel:
     def mesh(self) -> ObjectMesh:
         """Returns the visible surface; read once, then kept. Raises InputError if it cannot be read."""
         return load_surface(self.urdf, self.scale)
+
+    def mass_properties(self) -> tuple[float, NDArray[np.float64]]:
+        """Returns the mass, kg, and the centre of mass in the object's frame, (3,) metres; raises InputError."""
+        mass, centre = read_mass(self.urdf)
+        return mass, centre * self.scale
 
 
 @dataclass(frozen=True)
@@ -148,7 +157,7 @@ class ObjectSet:
 
     @classmethod
     def from_folder(cls, path: str | Path, *, pattern: str = "**/*", **options: Unpack[LoadOptions]) -> ObjectSet:
-        """Returns every URDF and every bare mesh (OBJ, PLY, STL, GLB, GLTF) below a folder.
+        """Returns every URDF and every bare mesh (``MESH_SUFFIXES``) below a folder.
 
         An object is called by its path within the folder: by its subfolder where it is alone in it.
         A mesh that a URDF names, or that lies beside one, is that URDF's. Other meshes are cleaned,
@@ -378,6 +387,9 @@ def load_models(
     if skipped:
         count, total = len(reasons | dict(lacking)), len(found) + len(lacking)
         warnings.warn(f"skipped {count} of {total} objects in {folder}: {skipped}", stacklevel=3)
+    doubts = told_doubts({name: read_notes(made[f].parent) for name, f in found.items() if f in made})
+    if doubts:
+        warnings.warn(f"doubtful objects in {folder}: {doubts}", stacklevel=3)
     return models
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import xml.etree.ElementTree as ElementTree
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from urllib.parse import unquote
 
@@ -21,6 +22,8 @@ from sim.objects.fixed_links import collide_as_seen, merge_links
 from sim.objects.urdf_values import read_numbers, read_pose
 
 FloatArray = NDArray[np.float64]
+
+Replaced = dict[tuple[str, Path], Path]  # by the name of the shape's element and the resolved path of its mesh
 
 _WORLD = "world"  # a link of this name has no mass in Bullet unless its file gives it one
 
@@ -123,6 +126,32 @@ def read_base_link(path: Path) -> Link:
         raise InputError(f"object file {path}: {error}; mend or remove it") from error
 
 
+def read_mass(path: Path) -> tuple[float, FloatArray]:
+    """Returns mass and centre of mass of a URDF's body, of all its links together, as Bullet takes them.
+
+    A file that changed is read again.
+
+    Returns:
+        Kilograms, 1 where the file says nothing; and (3,) float64, metres, in the frame of its first link.
+
+    Raises:
+        InputError: The file cannot be read, or a number in it is none.
+    """
+    try:
+        return _read_mass(path, path.stat().st_mtime_ns)
+    except (OSError, ValueError) as error:
+        raise InputError(f"object file {path}: {error}; mend or remove it") from error
+
+
+@lru_cache(maxsize=10_000)
+def _read_mass(path: Path, stamp: int) -> tuple[float, FloatArray]:
+    root = _root(path)
+    _merge(root, path)
+    mass = root.find("link/inertial/mass")
+    kilograms = 1.0 if mass is None else float(read_numbers(mass, "value", "0")[0])
+    return kilograms, read_pose(root.find("link/inertial/origin"))[:3, 3]
+
+
 def mesh_files(path: Path) -> set[Path]:
     """Returns the meshes that a URDF names, of all its links, as absolute paths.
 
@@ -211,7 +240,7 @@ def _lacks(link: ElementTree.Element) -> bool:
     )
 
 
-def write_copy(path: Path, copy: Path) -> None:
+def write_copy(path: Path, copy: Path, replaced: Replaced | None = None) -> None:
     """Writes a URDF that Bullet reads as its author meant it.
 
     Links that fixed joints hold together become one. A link called world, which Bullet may nail down, is renamed.
@@ -221,11 +250,12 @@ def write_copy(path: Path, copy: Path) -> None:
     Args:
         path: The author's URDF.
         copy: File to write.
+        replaced: OBJ that stands for a mesh that Bullet does not read.
 
     Raises:
         InputError: The URDF cannot be read.
     """
-    root = _root(path)
+    root, replaced = _root(path), replaced or {}
     _merge(root, path)
     for element in (*root.iter("mesh"), *root.iter("texture")):
         found = find_file(path.parent, element.get("filename", ""))
@@ -238,6 +268,11 @@ def write_copy(path: Path, copy: Path) -> None:
         collide_as_seen(link)
         if link.get("name") == _WORLD:
             link.set("name", "body")
+    shapes = [(kind, mesh) for kind in ("visual", "collision") for mesh in root.findall(f".//{kind}//mesh")]
+    for kind, mesh in shapes:
+        file = (copy.parent / mesh.get("filename", "")).resolve()
+        if (kind, file) in replaced:
+            mesh.set("filename", os.path.relpath(replaced[kind, file], copy.parent.resolve()))
     with atomic_path(copy) as part:
         ElementTree.ElementTree(root).write(part)
 

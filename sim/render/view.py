@@ -84,7 +84,7 @@ def render_view(
     )
     to_camera = np.linalg.inv(camera.pose)
     objects = tuple(
-        ViewObject(m.name, m.scale, i + 1, to_camera @ p, p, _box(mask, i + 1))
+        ViewObject(m.name, m.scale, i + 1, to_camera @ p, p, _box(mask, i + 1), *m.mass_properties())
         for i, (m, p) in enumerate(zip(state.models, state.poses, strict=True))
     )
     return SceneView(

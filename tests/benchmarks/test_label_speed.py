@@ -10,7 +10,7 @@ from hydra.utils import instantiate
 
 from labeler.dataset.generate import generate
 from labeler.labels import label_view
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from labeler.truth.verify import verify
 from sim.camera import ParallelCamera, PinholeCamera
 from sim.view import SceneView

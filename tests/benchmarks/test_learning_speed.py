@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from labeler.labels import GraspLabels
-from labeler.shards import ShardWriter
+from labeler.shards.writer import ShardWriter
 from plgp.data import PLGPDataModule
 from plgp.module import GraspModule
 from plgp.policy import NetworkPolicy

@@ -5,6 +5,7 @@ import os
 import struct
 import time
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,7 +15,7 @@ os.environ.setdefault("WANDB_MODE", "offline")
 os.environ.setdefault("WANDB_SILENT", "true")
 
 from labeler.labels import GraspLabels
-from labeler.shards import ShardWriter
+from labeler.shards.writer import ShardWriter
 from plgp.targets import GraspMaps
 from sim.camera import PinholeCamera, overhead_pose
 
@@ -47,15 +48,17 @@ def bars(rng, count=6):
     return rgb, depth, mask, grasps
 
 
-def write_bars(folder, scenes=8, views=2, seed=0):
-    """Writes the data set."""
+def write_bars(folder, scenes=8, views=2, seed=0, scores=False):
+    """Writes the data set; with ``scores`` its labels have random ones."""
     rng = np.random.default_rng(seed)
-    with ShardWriter(folder / "shard-00000.h5") as writer:
+    with ShardWriter(folder / "shard-00000.h5", scores=scores) as writer:
         for scene in range(scenes):
             for view in range(views):
                 rgb, depth, mask, grasps = bars(rng)
                 noisy = depth + rng.normal(0, 0.001, depth.shape).astype(np.float32)
                 noisy[200:205, 300:305] = 0
+                if scores:
+                    grasps = replace(grasps, score=rng.random(len(grasps), np.float32))
                 writer.add(
                     {
                         "rgb": rgb,
@@ -71,7 +74,8 @@ def write_bars(folder, scenes=8, views=2, seed=0):
                     }
                 )
     line = {"file": "shard-00000.h5", "scenes": [[s, views] for s in range(scenes)], "sha256": ""}
-    (folder / "dataset.json").write_text(json.dumps({"schema_version": 1, "hash": "bars", "shards": [line]}))
+    about = {"schema_version": 1, "hash": "bars", "shards": [line], "recipe": {"scores": True} if scores else {}}
+    (folder / "dataset.json").write_text(json.dumps(about))
     return folder
 
 
@@ -79,6 +83,12 @@ def write_bars(folder, scenes=8, views=2, seed=0):
 def bars_folder(tmp_path_factory):
     """Folder of a data set of 8 scenes x 2 views."""
     return write_bars(tmp_path_factory.mktemp("bars"))
+
+
+@pytest.fixture
+def scored_bars(tmp_path):
+    """Folder of a data set of 4 scenes x 1 view whose labels have scores."""
+    return write_bars(tmp_path, scenes=4, views=1, scores=True)
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from PIL import Image
 
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from plgp.module import GraspModule
 from plgp.policy import NetworkPolicy
 from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace

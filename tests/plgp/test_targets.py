@@ -16,30 +16,41 @@ def slow_twin(labels, shape, bins, max_opening, enhance, mask):
         np.zeros((batch, bins, height, width)),
         np.zeros((batch, bins, height, width)),
     )
-    rows = [tuple(v) for v in zip(*(v.tolist() for v in labels), strict=True)]
-    labelled = {(b, r, c, k) for b, r, c, k, _ in rows}
-    for b, r, c, k, opening in rows:
+    values = [v.tolist() for v in labels if v is not None]
+    rows = [tuple(v) if len(v) == 6 else (*v, 1.0) for v in zip(*values, strict=True)]
+    labelled = {(b, r, c, k) for b, r, c, k, *_ in rows}
+    pixels = {place[:3] for place in labelled}
+    for b, r, c, k, opening, quality in rows:
         for i in (r - 1, r, r + 1) if enhance else (r,):
             for j in (c - 1, c, c + 1) if enhance else (c,):
                 if not (0 <= i < height and 0 <= j < width) or (mask is not None and mask[b, i, j] != mask[b, r, c]):
                     continue
                 own = (i, j) == (r, c)
-                q[b, 0, i, j] = max(q[b, 0, i, j], 1 if own else 0.9)
-                a[b, k, i, j] = max(a[b, k, i, j], 1 if own else 0.9)
+                value = quality if own else 0.9 * quality
+                if own or (b, i, j) not in pixels:
+                    q[b, 0, i, j] = max(q[b, 0, i, j], value)
                 if own or (b, i, j, k) not in labelled:
+                    a[b, k, i, j] = max(a[b, k, i, j], value)
                     w[b, k, i, j] = max(w[b, k, i, j], min(opening / max_opening, 1))
     return q, a, w
 
 
 @settings(deadline=None, max_examples=60)
-@given(seed=st.integers(0, 10**6), count=st.integers(0, 40), enhance=st.booleans(), guard=st.booleans())
-def test_rasterise_equals_slow_twin(seed, count, enhance, guard):
+@given(
+    seed=st.integers(0, 10**6),
+    count=st.integers(0, 40),
+    enhance=st.booleans(),
+    guard=st.booleans(),
+    graded=st.booleans(),
+)
+def test_rasterise_equals_slow_twin(seed, count, enhance, guard, graded):
     rng = np.random.default_rng(seed)
     shape, bins = (3, 7, 9), 4
     mask = rng.integers(0, 3, shape) if guard else None
     labels = LabelBatch(
         *(torch.from_numpy(rng.integers(0, n, count)) for n in (*shape, bins)),
         torch.from_numpy(rng.uniform(0.001, 0.12, count).astype(np.float32)),
+        torch.from_numpy(rng.uniform(0.1, 1, count).astype(np.float32)) if graded else None,
     )
     ours = rasterise(
         labels,

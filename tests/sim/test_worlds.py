@@ -46,9 +46,10 @@ def test_a_camera_looks_at_the_floor_from_its_distance(seed):
     assert np.abs(target[:2]).max() <= 0.2 * WORLD.beside + 1e-12
     focal = camera.intrinsics[0, 0]
     assert focal == camera.intrinsics[1, 1]
-    assert 300 <= focal <= 1400
+    share = focal * 640 / camera.width
+    assert 300 - 1e-9 <= share <= 1400 + 1e-9
     shown = camera.width * distance / focal
-    assert 0.4 - 1e-9 <= shown <= 1.2 + 1e-9 or focal in (300, 1400)
+    assert 0.4 - 1e-9 <= shown <= 1.2 + 1e-9 or share == pytest.approx(300) or share == pytest.approx(1400)
 
 
 def test_everything_asked_for_is_drawn():
@@ -67,6 +68,22 @@ def test_everything_asked_for_is_drawn():
     assert np.median(tilts) == pytest.approx(22.5, abs=4)
     angles = [np.arctan2(c.pose[1, 0], c.pose[0, 0]) for c in cameras]
     assert np.histogram(angles, 4, (-np.pi, np.pi))[0].min() > 40, "cameras are rolled every way"
+
+
+def test_images_have_the_sizes_that_are_asked_for():
+    """The same draws, another image: a lens shows as much of the table whatever the size."""
+    alike = RandomWorld(sizes=())
+    sizes = set()
+    for seed in range(60):
+        camera = WORLD.draw_camera(np.random.default_rng(seed), CAMERA, floor=0.4)
+        plain = alike.draw_camera(np.random.default_rng(seed), CAMERA, floor=0.4)
+        assert (plain.width, plain.height) == (640, 480)
+        np.testing.assert_array_equal(plain.pose, camera.pose)
+        assert camera.intrinsics[0, 0] / camera.width == pytest.approx(plain.intrinsics[0, 0] / 640)
+        np.testing.assert_allclose(camera.intrinsics[:2, 2], ((camera.width - 1) / 2, (camera.height - 1) / 2))
+        sizes.add((camera.width, camera.height))
+    assert sizes == set(WORLD.sizes)
+    assert WORLD.largest == (848, 576)
 
 
 def test_the_parallel_view_shows_every_object_with_room_for_a_hand():
@@ -94,6 +111,12 @@ def test_the_parallel_view_shows_every_object_with_room_for_a_hand():
         ({"max_tilt": 2.0}, "max_tilt"),
         ({"counts": (0, 5)}, "counts"),
         ({"distance": (float("nan"), 1.0)}, "world.distance"),
+        ({"sizes": (640, 480)}, "world.sizes"),
+        ({"sizes": ((640, 480, 3),)}, "world.sizes"),
+        ({"sizes": ((640.0, 480),)}, "world.sizes"),
+        ({"sizes": ((640, 16),)}, "world.sizes"),
+        ({"sizes": "vga"}, "world.sizes"),
+        ({"sizes": None}, "world.sizes"),
     ],
 )
 def test_a_wrong_range_is_named(change, word):

@@ -79,17 +79,19 @@ class GraspNet(nn.Module):
         self.operation = _head((256, 128, 128, 3 * ANGLES))
         self.tolerance = _head((256, 128, 128, ANGLES))
 
-    def forward(self, points: Points) -> Heads:
+    def forward(self, points: Points, allowed: NDArray[np.bool_] | None = None) -> Heads:
         """Predicts at the seeds: 1,024 farthest points of a cloud.
 
         Args:
             points: (N, 3) float32, camera frame, metres, in random order; N >= 2,048.
+            allowed: (300,) bool, views among which the best one is taken; None takes all.
         """
         device = next(self.parameters()).device
         seeds, features = self._encode(points, device)
         answer: Tensor = self.approach(features)
         views = answer[:, 2:]
-        towards = -fibonacci_views(VIEWS)[views.argmax(dim=1).cpu().numpy()]
+        ranked = views if allowed is None else views.masked_fill(~torch.from_numpy(allowed).to(device), -torch.inf)
+        towards = -fibonacci_views(VIEWS)[ranked.argmax(dim=1).cpu().numpy()]
         rotation = view_frames(towards)
         ends = np.asarray(DEPTHS, np.float32)
         extent = {"radius": _CROP_RADIUS, "behind": _CROP_BEHIND}

@@ -22,7 +22,7 @@ from labeler.dataset.generate import generate, make_scene
 from labeler.dataset.progress import SceneProgress, format_seconds
 from labeler.dataset.validate import find_problems
 from labeler.settings import LabelSettings
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from labeler.truth.execution import find_objects
 from sim.errors import InputError
 from sim.files import checksum

@@ -19,7 +19,8 @@ from labeler.__main__ import main
 from labeler.dataset.hub import copy_data_set, local_folder, pull, push
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, ShardWriter
+from labeler.shards.data_set import DataSet
+from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
 from sim.files import checksum, write_json
 

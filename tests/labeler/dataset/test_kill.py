@@ -17,7 +17,7 @@ import pytest
 
 import labeler.dataset.generate as generation
 from labeler.dataset.validate import find_problems
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 
 SCENES = 16
 # The command's own door, with shards so small that packing too is in the middle of things.

@@ -9,7 +9,7 @@ import pytest
 from labeler.dataset.preview import crop_boxes, draw_preview
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import GraspLabels
-from labeler.shards import ShardWriter
+from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
 from sim.files import checksum, write_json
 

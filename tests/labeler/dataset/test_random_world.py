@@ -1,17 +1,23 @@
 """A data set of random worlds: every scene has a tray of its own, which comes back from the shards."""
 
+import shutil
+
+import h5py
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 
 from labeler.dataset.generate import generate, make_frames
-from labeler.shards import DataSet
+from labeler.dataset.preview import draw_preview
+from labeler.dataset.validate import find_problems
+from labeler.shards.data_set import DataSet
 from labeler.truth.execution import find_objects, rebuild_scene
+from sim.errors import InputError
 from sim.physics import TraySettings
 from sim.worlds import RandomWorld
 
-WORLD = RandomWorld(counts=(1, 3))
+WORLD = RandomWorld(counts=(1, 3), sizes=((160, 120), (128, 106), (120, 140)))
 
 
 @pytest.fixture(scope="module")
@@ -24,8 +30,10 @@ def made(recipe, tmp_path_factory):
     return DataSet(generate(recipe, tmp_path_factory.mktemp("world") / "random", progress=False))
 
 
-def test_the_papers_recipes_keep_their_hash(small_recipe):
+def test_former_recipes_keep_their_hash(small_recipe):
     assert "world" not in small_recipe().describe()
+    former = small_recipe(world=RandomWorld(sizes=())).describe()["world"]
+    assert "sizes" not in former, "random worlds of the time when all images were alike"
     assert small_recipe(world=WORLD).hash != small_recipe().hash
     assert small_recipe(world=WORLD).hash != small_recipe(world=RandomWorld()).hash
 
@@ -39,6 +47,32 @@ def test_every_scene_has_its_own_tray_and_every_view_its_own_camera(made, recipe
         rebuilt = rebuild_scene(made.manifest.recipe, find_objects(made), frame)
         assert rebuilt.tray == TraySettings(**trays[frame["scene"]])
         assert rebuilt.names == [o.name for o in frame["objects"]]
+
+
+def test_images_of_several_sizes_share_a_shard_that_plain_h5py_reads(made, tmp_path):
+    read = [made.read(i, ("rgb", "depth", "depth_noisy", "instance_mask")) for i in range(len(made))]
+    sizes = {frame["depth"].shape for frame in read}
+    assert len(sizes) > 1
+    assert sizes <= {(120, 160), (106, 128), (140, 120)}
+    with h5py.File(made.folder / "shard-00000.h5") as file:
+        assert file["depth"].shape[1:] == (140, 160)
+        for index, (frame, (rows, cols)) in enumerate(zip(read, file["camera/size"][...], strict=True)):
+            assert (rows, cols) == frame["depth"].shape == frame["rgb"].shape[:2]
+            np.testing.assert_array_equal(file["instance_mask"][index, :rows, :cols], frame["instance_mask"])
+            assert not file["depth"][index, rows:].any()
+            assert not file["depth"][index, :, cols:].any()
+            middle = frame["intrinsics"][:2, 2]
+            np.testing.assert_allclose(middle, ((cols - 1) / 2, (rows - 1) / 2))
+    assert find_problems(made.folder) == []
+    draw_preview(made.folder).savefig(tmp_path / "preview.png")
+
+
+def test_a_damaged_size_is_named(made, tmp_path):
+    shutil.copytree(made.folder, tmp_path / "copy")
+    with h5py.File(tmp_path / "copy" / "shard-00000.h5", "r+") as file:
+        file["camera/size"][0] = (141, 10)
+    with pytest.raises(InputError, match="camera/size"):
+        DataSet(tmp_path / "copy").read(0)
 
 
 def test_the_floor_is_where_the_pose_says(made):

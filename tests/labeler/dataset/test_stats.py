@@ -16,7 +16,7 @@ from labeler.dataset.card import write_stats
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.dataset.stats import CROP, crop_labels, enhanced_cells, measure, print_stats, ratio_rows, table_row
 from labeler.labels import GraspLabels
-from labeler.shards import ShardWriter
+from labeler.shards.writer import ShardWriter
 from plgp.targets import LabelBatch, rasterise
 from sim.errors import InputError
 from sim.files import checksum, write_json

@@ -19,7 +19,7 @@ from labeler.dataset.stats import measure
 from labeler.dataset.validate import find_problems
 from labeler.formats.authors_data import import_plgp
 from labeler.formats.authors_files import read_labels
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from plgp.data import PLGPDataModule
 from plgp.targets import LabelBatch, rasterise
 from sim.camera import PinholeCamera

@@ -20,7 +20,7 @@ from labeler.formats.rectangles import (
     rectangles_of,
 )
 from labeler.labels import GraspLabels
-from labeler.shards import ShardWriter
+from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
 from sim.files import checksum, write_json
 

@@ -13,7 +13,7 @@ from labeler.dataset.validate import find_problems
 from labeler.posed.check import CheckSettings
 from labeler.posed.data import describe_checks, import_posed
 from labeler.posed.export_bop import export_bop
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from labeler.truth.execution import find_objects, rebuild_scene
 from sim.camera import PinholeCamera
 from sim.errors import InputError

@@ -15,7 +15,7 @@ import labeler.truth.execution as execution
 from labeler.__main__ import main
 from labeler.labels import GraspLabels
 from labeler.settings import LabelSettings
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from labeler.truth.execution import draw_labels, find_objects
 from labeler.truth.recall import (
     describe_recall,

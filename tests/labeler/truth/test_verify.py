@@ -17,7 +17,7 @@ from labeler.dataset.generate import generate
 from labeler.dataset.manifest import TiltTruth, keep_figures
 from labeler.dataset.validate import find_problems
 from labeler.settings import LabelSettings
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from labeler.truth.execution import find_objects
 from labeler.truth.recall import measure_recall
 from labeler.truth.verify import describe_tilts, describe_truth, summarise_truth, verify

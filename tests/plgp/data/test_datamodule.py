@@ -8,11 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from labeler.dataset.generate import DataSetRecipe, generate
+from labeler.settings import LabelSettings
 from plgp.data import PLGPDataModule
 from plgp.data.trained_view import TrainedView
 from sim.depth_noise import DepthNoise, describe_noise
 from sim.depth_noise.mixed import mix_presets
 from sim.errors import InputError
+from sim.objects import ObjectSet
+from sim.worlds import RandomWorld
 
 
 def build(folder, **options):
@@ -89,6 +93,35 @@ def test_bad_input_is_clear(tmp_path, bars_folder):
     assert np.isfinite(build(bars_folder, crop=128).frames(False)[0, 0].image).all()
 
 
+def test_a_labels_score_becomes_its_target_above_the_floor(scored_bars):
+    still = {"translate_px": 0, "rotate_deg": 0, "flip": 0, "enhance": False, "splits": (1, 0, 0)}
+    data = build(scored_bars, quality_floor=0.4, **still)
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())))
+    labels = batch.labels
+    for image, index in enumerate(batch.image_index.tolist()):
+        own = labels.image == image
+        wanted = np.zeros((320, 320))
+        read = data.source.read(index, ())["grasps"]
+        row, col = read.row.astype(int) - 80, read.col.astype(int) - 160
+        inside = (np.minimum(row, col) >= 0) & (np.maximum(row, col) < 320)
+        np.maximum.at(wanted, (row[inside], col[inside]), 0.4 + 0.6 * read.score[inside])
+        assert inside.sum() == own.sum() > 0
+        np.testing.assert_allclose(batch.target.quality[image, 0].numpy(), wanted, atol=1e-6)
+    same = build(scored_bars, **still)
+    assert set(same.on_after_batch_transfer(next(iter(same.train_dataloader()))).target.quality.unique().tolist()) == {
+        0.0,
+        1.0,
+    }
+
+
+def test_a_floor_wants_scores_and_a_share(bars_folder):
+    with pytest.raises(InputError, match=r"wants labels with scores.*recipe.scores=true"):
+        build(bars_folder, quality_floor=0.5)
+    for floor in (0.0, 1.1, float("nan")):
+        with pytest.raises(InputError, match="quality_floor is"):
+            PLGPDataModule(bars_folder, quality_floor=floor)
+
+
 def test_one_of_several_presets_is_drawn_for_each_image_by_seed_epoch_and_number_alone(bars_folder):
     names = ["d435", "phoxi"]
 
@@ -120,3 +153,33 @@ def test_fresh_noise_is_drawn_anew_each_epoch_over_the_clean_depth(bars_folder):
     assert torch.equal(
         image(0, DepthNoise(missing_low=1e9, missing_high=2e9, missing_low_probability=0.0, sigma=0.0, blurs=0)), clean
     )
+
+
+def test_images_of_several_sizes_train_together(tmp_path):
+    """Each is cropped around its own middle; one that is smaller than the crop is named before training starts."""
+    sizes = ((160, 120), (128, 100))
+    recipe = DataSetRecipe(
+        objects=ObjectSet.pybullet(0, 20),
+        pixels_per_metre=1000.0,
+        labels=LabelSettings(angles=6),
+        world=RandomWorld(sizes=sizes, counts=(2, 3), shown=(0.3, 0.4)),
+        scenes=3,
+        views=2,
+    )
+    folder = generate(recipe, tmp_path / "sizes", progress=False)
+    data = build(folder, crop=96, bins=6, splits=(1.0, 0.0, 0.0))
+    frames = data.frames(train=False)
+    for index in range(len(data.source)):
+        read = data.source.read(index, ("depth_noisy", "instance_mask"))
+        top, left = ((n - 96) // 2 for n in read["depth_noisy"].shape)
+        sample = frames[0, index]
+        np.testing.assert_array_equal(sample.instance_mask, read["instance_mask"][top : top + 96, left : left + 96])
+        rows, cols = read["grasps"].row.astype(int) - top, read["grasps"].col.astype(int) - left
+        inside = (rows >= 0) & (cols >= 0) & (rows < 96) & (cols < 96)
+        assert len(sample.grasps.row) == inside.sum()
+        np.testing.assert_array_equal(sample.grasps.row, rows[inside])
+    assert {data.source.read(i, ("depth",))["depth"].shape for i in range(6)} == {(120, 160), (100, 128)}
+    batch = data.on_after_batch_transfer(next(iter(data.train_dataloader())))
+    assert batch.image.shape == (3, 1, 96, 96)
+    with pytest.raises(InputError, match="crop 112 is larger than the 100x128 images"):
+        build(folder, crop=112, bins=6)

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import numpy as np
 import pytest
 
-from labeler.shards import DataSet
+from labeler.shards.data_set import DataSet
 from plgp.data import PLGPDataModule
 from plgp.data.joined import JoinedDataSets
 from sim.errors import InputError

@@ -1,15 +1,21 @@
 """What the one reader of URDF files takes from a file, and the sentences with which it refuses one."""
 
+import os
 import re
+from contextlib import closing
+from dataclasses import replace
 
 import numpy as np
+import pybullet
 import pytest
 import trimesh
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
+from sim.objects import ObjectSet
 from sim.objects.surfaces import load_surface
-from sim.objects.urdf import mesh_files, read_base_link, write_copy
+from sim.objects.urdf import mesh_files, read_base_link, read_mass, write_copy
+from sim.physics import PhysicsSettings, TraySettings, World
 
 WHOLE = """<?xml version="1.0"?>
 <robot name="one link">
@@ -157,3 +163,27 @@ def test_a_file_that_is_no_xml_is_said_in_a_sentence(write, tmp_path):
             read(write("<robot>"))
         with pytest.raises(InputError, match=r"missing\.urdf cannot be read: "):
             read(tmp_path / "missing.urdf")
+
+
+def test_mass_and_centre_are_those_that_bullet_takes():
+    """PyBullet's own objects, at their scale."""
+    objects = ObjectSet.pybullet(0, 20)
+    with closing(World(PhysicsSettings(), TraySettings())) as world:
+        for model in (replace(m, scale=1.7) for m in objects.models):
+            body = world.objects[world.add(model, np.eye(4))]
+            info = pybullet.getDynamicsInfo(body, -1, physicsClientId=world.client)
+            mass, centre = model.mass_properties()
+            assert mass == pytest.approx(info[0], rel=1e-9)
+            np.testing.assert_allclose(centre, info[3], atol=1e-9)
+
+
+def test_a_file_without_a_mass_weighs_a_kilogram_and_a_changed_one_is_read_again(write):
+    path = write('<robot name="r"><link name="a"/></robot>')
+    assert read_mass(path)[0] == 1.0
+    path.write_text(WHOLE.replace('<mass value="1"/>', '<mass value="0.25"/>'))
+    os.utime(path, ns=(1, 1))
+    mass, centre = read_mass(path)
+    assert mass == 0.25
+    np.testing.assert_array_equal(centre, [0.01, 0.02, 0.03])
+    with pytest.raises(InputError, match="mend or remove it"):
+        read_mass(path.with_name("absent.urdf"))

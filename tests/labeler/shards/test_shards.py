@@ -3,6 +3,7 @@
 import json
 import pickle
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 
 import h5py
@@ -13,7 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labeler.labels import GraspLabels
-from labeler.shards import DataSet, ShardReader, ShardWriter, decode_depth, encode_depth
+from labeler.shards.data_set import DataSet
+from labeler.shards.frame import decode_depth, encode_depth
+from labeler.shards.reader import ShardReader
+from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
 from sim.files import checksum, write_json
 from sim.view import ViewObject
@@ -281,3 +285,20 @@ def test_wrong_index_and_key_are_named(tmp_path):
         data.read(12)
     with pytest.raises(InputError, match="colour"):
         data.read(0, ("colour",))
+
+
+def test_scores_are_kept_where_asked_for_and_travel_with_a_shards_images(tmp_path):
+    frame = make_frame(1, 0, labels=50)
+    score = np.linspace(0, 1, 50, dtype=np.float32)
+    frame["grasps"] = replace(frame["grasps"], score=score)
+    for scores in (True, False):
+        with ShardWriter(tmp_path / "one.h5", scores=scores) as writer:
+            writer.add(frame)
+        with ShardWriter(tmp_path / "packed.h5", scores=scores) as writer:
+            writer.add_all(ShardReader(tmp_path / "one.h5"))
+        for name in ("one.h5", "packed.h5"):
+            read = ShardReader(tmp_path / name).read(0, ())["grasps"].score
+            assert read.dtype == np.float32
+            np.testing.assert_allclose(read, score if scores else 0, atol=0.5 / 255 + 1e-6)
+            with h5py.File(tmp_path / name) as file:
+                assert ("grasps/score" in file) == scores

@@ -10,10 +10,14 @@ from typing import Any
 
 import h5py
 import numpy as np
+from numpy.typing import NDArray
 
-from labeler.dataset.manifest import CURE
+from labeler.dataset.manifest import CURE, SCHEMA_VERSION
+from labeler.shards.frame import IMAGES, SIZE
 from sim.errors import InputError
 
+_SMALL = ("grasps/offsets", "camera/intrinsics", "camera/pose", "objects/offsets", "scene", "view")
+_KINDS = {name: "f" if name.startswith("camera/") else "iu" for name in _SMALL}  # numpy's letters
 # What a file system says that has no locks (NFS, read-only media) or on which another program holds one.
 _NO_LOCK = {errno.EAGAIN, errno.EACCES, errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP, errno.EROFS, errno.EBADF}
 
@@ -35,6 +39,36 @@ def open_shard(path: Path) -> h5py.File:
             return h5py.File(path, "r", locking=False)
     except OSError as error:
         raise shard_error(path, error, "is truncated or not an HDF5 file") from error
+
+
+def read_small(file: h5py.File, path: Path) -> dict[str, NDArray[Any]]:
+    """Returns what an open shard says of its images, by the datasets' names; ``SIZE`` where they differ in size.
+
+    Args:
+        file: The shard.
+        path: Its name, for the message.
+
+    Raises:
+        InputError: The file is not of this schema.
+    """
+    version = file.attrs.get("schema_version")
+    missing = [name for name in _SMALL if name not in file]
+    if not missing and len(file["scene"]):  # a shard whose scenes all failed has no images
+        missing = [name for name in IMAGES if name not in file]
+    if version != SCHEMA_VERSION or missing:
+        what = f"lacks {', '.join(missing)}" if missing else f"has schema {version}, not {SCHEMA_VERSION}"
+        raise InputError(f"shard {path} {what}; it was made by another version: {CURE}")
+    small = {name: file[name][...] for name in _SMALL}
+    wrong = [name for name, array in small.items() if array.ndim < 1 or array.dtype.kind not in _KINDS[name]]
+    if wrong:
+        raise InputError(f"shard {path} holds no numbers of their kind in {', '.join(wrong)}; {CURE}")
+    if SIZE in file:
+        size, largest = file[SIZE][...], file["depth"].shape[1:3] if "depth" in file else (0, 0)
+        sound = size.shape == (len(small["scene"]), 2) and size.dtype.kind == "u"
+        if not sound or not ((size >= 1) & (size <= np.array(largest))).all():
+            raise InputError(f"shard {path}: {SIZE} holds no sizes of images within {largest}; {CURE}")
+        small[SIZE] = size
+    return small
 
 
 def shard_error(path: Path, error: BaseException, damage: str) -> InputError:

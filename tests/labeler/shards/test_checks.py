@@ -15,8 +15,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from labeler.labels import GraspLabels
-from labeler.shard_checks import open_shard, shard_error
-from labeler.shards import DataSet, ShardWriter
+from labeler.shards.checks import open_shard, shard_error
+from labeler.shards.data_set import DataSet
+from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
 
 N, SIZE = 2, (6, 8)
@@ -78,7 +79,7 @@ def test_a_file_system_without_locks_is_read(sound, monkeypatch, number):
             raise OSError(number, f"unable to lock file, errno = {number}")
         return real(path, mode, **options)
 
-    monkeypatch.setattr("labeler.shard_checks.h5py.File", refuse)
+    monkeypatch.setattr("labeler.shards.checks.h5py.File", refuse)
     assert len(read_all(sound)) == N
     assert opened == [{}, {"locking": False}]
 
@@ -97,7 +98,7 @@ def test_sound_data_are_never_said_to_be_deleted(sound, monkeypatch, text, numbe
     def refuse(*_, **__):
         raise OSError(number, text)
 
-    monkeypatch.setattr("labeler.shard_checks.h5py.File", refuse)
+    monkeypatch.setattr("labeler.shards.checks.h5py.File", refuse)
     with pytest.raises(InputError, match=cure) as caught:
         read_all(sound)
     assert "delete" not in str(caught.value)

@@ -1,0 +1,96 @@
+"""A folder of shards as one data set."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from labeler.dataset.manifest import CURE, MANIFEST, parse, read_manifest
+from labeler.shards.checks import find_fault
+from labeler.shards.frame import Frame
+from labeler.shards.reader import ShardReader
+from sim.errors import InputError
+from sim.files import checksum
+
+_MOST = 10**6  # images of a scene in a sound description
+
+
+class DataSet:
+    """A folder of shards as one list of images; cheap to pickle."""
+
+    def __init__(self, folder: str | Path) -> None:
+        """Reads dataset.json; raises InputError if the folder holds no finished data set."""
+        self.folder = Path(folder)
+        self.manifest = read_manifest(self.folder)
+        lines = self.manifest.shards
+        for line in lines:
+            if (
+                any(scene < 0 or not 0 <= count <= _MOST for scene, count in line.scenes)
+                or Path(line.file).name != line.file
+            ):
+                raise InputError(f"{self.folder / MANIFEST}: the line of {line.file!r:.60} is damaged; {CURE}")
+        scenes = [np.repeat(*np.array(line.scenes, np.int64).reshape(-1, 2).T) for line in lines]
+        self._readers = [ShardReader(self.folder / line.file) for line in lines]
+        self._ends = np.cumsum([len(s) for s in scenes], dtype=np.int64)
+        known = "angles" in parse(dict, self.manifest.recipe.get("labels", {}), f"{folder}: recipe.labels")
+        self._bins = self.manifest.angles if known else None
+        self.scenes: NDArray[np.int64] = np.concatenate([np.zeros(0, np.int64), *scenes])
+
+    def __len__(self) -> int:
+        """Number of images."""
+        return len(self.scenes)
+
+    @property
+    def hash(self) -> str:
+        """The recipe's hash."""
+        return self.manifest.hash
+
+    def read(self, index: int, keys: Sequence[str] = ("rgb", "depth_noisy")) -> Frame:
+        """Returns image ``index`` with the images named in ``keys``; raises InputError if damaged."""
+        if not 0 <= index < len(self):
+            raise InputError(f"data set {self.folder} holds images 0 ... {len(self) - 1}, not {index}")
+        shard = int(np.searchsorted(self._ends, index, side="right"))
+        local = index - int(self._ends[shard - 1] if shard else 0)
+        frame = self._readers[shard].read(local, keys)
+        fault = find_fault(frame, self._bins)
+        if fault:
+            raise InputError(f"shard {self._readers[shard].path} is damaged at image {local} ({fault}); {CURE}")
+        return frame
+
+    def grasp_counts(self) -> NDArray[np.int64]:
+        """Returns the number of grasps of each image."""
+        return np.concatenate([np.diff(reader.file["grasps/offsets"][...]) for reader in self._readers])
+
+    def splits(self, train: float = 0.8, val: float = 0.1, test: float = 0.1) -> tuple[list[int], list[int], list[int]]:
+        """Returns the image indices of three parts; a scene's views stay together.
+
+        A validation or test part whose share is positive gets at least one scene where there are enough.
+
+        Args:
+            train: Share of the scenes for training.
+            val: Share of the scenes for validation.
+            test: Share of the scenes for testing. The three shares add up to at most 1.
+
+        Raises:
+            InputError: A share is negative, or they add up to more than 1.
+        """
+        if min(train, val, test) < 0 or train + val + test > 1 + 1e-9:
+            raise InputError(f"shares {train}, {val}, {test} must not be negative nor add up to more than 1")
+        scenes = np.random.default_rng(0).permutation(np.unique(self.scenes))
+        counts = [max(round(share * len(scenes)), int(share > 0)) for share in (val, test)]
+        first = max(len(scenes) - sum(counts), 0) if train + val + test > 1 - 1e-9 else round(train * len(scenes))
+        cuts = np.cumsum([first, *counts])
+        parts = (scenes[: cuts[0]], scenes[cuts[0] : cuts[1]], scenes[cuts[1] : cuts[2]])
+        result = [np.flatnonzero(np.isin(self.scenes, part)).tolist() for part in parts]
+        return result[0], result[1], result[2]
+
+    def verify_checksums(self) -> list[str]:
+        """Returns the names of the shards whose bytes are not those that were written."""
+        return [
+            line.file
+            for line in self.manifest.shards
+            if not (path := self.folder / line.file).is_file() or checksum(path) != line.sha256
+        ]
