@@ -82,14 +82,14 @@ def label_view(
     prepared = prepare(view, gripper, settings)
     if prepared is None:
         return GraspLabels.empty()
-    labels = _label(view, prepared, settings)
+    labels = _label(view, prepared, settings, gripper=gripper)
     if settings.relaxed:
         seen = np.unique(view.instance_mask[view.depth > 0])
         bare = np.setdiff1d(seen[seen > 0], view.instance_mask[labels.row, labels.col])
         relaxed = settings.second_pass()
         again = prepare(view, gripper, relaxed, relief=prepared.relief) if len(bare) else None
         if again is not None:
-            more = _best_of(_label(view, again, relaxed, objects=bare), view, settings.relaxed_labels)
+            more = _best_of(_label(view, again, relaxed, gripper=gripper, objects=bare), view, settings.relaxed_labels)
             both = (np.concatenate([getattr(x, f.name) for x in (labels, more)]) for f in fields(GraspLabels))
             labels = GraspLabels(*both)
     return labels[np.lexsort((labels.angle_bin, labels.col, labels.row))]
@@ -100,6 +100,7 @@ def _label(
     prepared: Prepared,
     settings: LabelSettings,
     *,
+    gripper: GripperGeometry,
     objects: NDArray[np.integer] | None = None,
 ) -> GraspLabels:
     """Returns one pass's labels, of all objects or of those with these mask values; sorted by angle first."""

@@ -215,8 +215,8 @@ def make_images(
     height, width = turned.shape
     window = 2 * half + 1
     suffix, lines = np.empty((window, width), np.uint16), np.empty((4, width), np.uint16)
-    columns = np.arange(width, dtype=np.float64)
-    along, places = (columns * geometry[1], columns * geometry[0]), np.empty(_TILE, np.int32)
+    steps = np.arange(width).astype(np.float64)
+    along, places = (steps * geometry[1], steps * geometry[0]), np.empty(_TILE, np.int32)
     _turn_rows(source, geometry, along, 0, min(height, window), places, turned)
     for start in range(0, height - window + 1, window):
         _turn_rows(source, geometry, along, start + window, min(height, start + 2 * window), places, turned)

@@ -206,7 +206,7 @@ def _find_edges(
     last, missing = contact - limits.band, 0
     for k in range(len(offsets)):
         index = order[k]
-        r, distance = row + offsets[index], min(contact - 1, int(edges[index]))
+        r, distance = row + offsets[index], int(min(contact - 1, edges[index]))
         while distance >= last and turned[r, col + side * distance] >= tips:
             distance -= 1
         edges[index] = distance
