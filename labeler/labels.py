@@ -120,9 +120,7 @@ def _label(
         )
     labels = GraspLabels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(GraspLabels)))
     if settings.hold_friction > 0:
-        labels = labels[
-            can_hold(labels.to_pixel_grasps(settings.angles), view, gripper=prepared.gripper, settings=settings)
-        ]
+        labels = labels[can_hold(labels.to_pixel_grasps(settings.angles), view, gripper=gripper, settings=settings)]
     return labels
 
 

@@ -167,7 +167,6 @@ class Prepared:
     """A view's relief and everything else that does not depend on the angle; see ``prepare``.
 
     Attributes:
-        gripper: The gripper.
         relief: Relief of the view.
         limits: Settings in the relief's pixels and steps.
         offsets: (m,) int64, rows on which contacts are examined, from the finger's middle, pixels.
@@ -175,7 +174,6 @@ class Prepared:
         reach: Pixels needed around a candidate along and across the closing direction.
     """
 
-    gripper: GripperGeometry
     relief: Relief
     limits: Limits
     offsets: NDArray[np.int64]
@@ -228,7 +226,7 @@ def prepare(
         engagement=round(settings.engagement / relief.unit),
         finger_length=round(gripper.finger_length / relief.unit),
     )
-    return Prepared(gripper, relief, limits, offsets, palm, (along, across))
+    return Prepared(relief, limits, offsets, palm, (along, across))
 
 
 class AngleResults(NamedTuple):
