@@ -177,7 +177,7 @@ def make_job(
     grasps: PixelGrasps,
     heads: pd.DataFrame,
 ) -> Job:
-    """Returns grasps of one image as a job; its heads get ``image, scene, tilt, object``.
+    """Returns grasps of one image as a job; its heads get ``image, scene, tilt, object, mass``.
 
     Args:
         recipe: Recipe in the data set's manifest.
@@ -199,6 +199,8 @@ def make_job(
         object=[names[int(value)] for value in owners],
     )
     state = rebuild_scene(recipe, objects, frame)
+    masses = {model.name: model.mass_properties()[0] for model in state.models}
+    heads = heads.assign(mass=[masses[name] for name in heads.object])
     physics = PhysicsSettings(**recipe["scene"]["physics"])
     gripper = GripperGeometry(**{"force": FORMER_FORCE, **recipe["gripper"]})
     return Job(state, physics, gripper, poses, heads, [o.name for o in frame["objects"]])
