@@ -209,14 +209,24 @@ class GraspModule(lightning.LightningModule):
         """Returns the optimizer, with its schedule if there is one."""
         parameters = [p for p in self.network.parameters() if p.requires_grad]
         optimizer = instantiate(self.hparams["optimizer"] or ADAM)(parameters)
-        scheduler = self.hparams["scheduler"]
-        if not scheduler:
-            return optimizer
-        partial = dict(scheduler["partial"])
-        if "total_steps" in partial and partial["total_steps"] is None:
-            partial["total_steps"] = max(1, int(self.trainer.estimated_stepping_batches))
-        schedule = {"scheduler": instantiate(partial)(optimizer), "interval": scheduler.get("interval", "epoch")}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+        return scheduled(self, optimizer, self.hparams["scheduler"])
+
+
+def scheduled(module: lightning.LightningModule, optimizer: Any, scheduler: Mapping[str, Any] | None) -> Any:
+    """Returns an optimizer for ``configure_optimizers``, with its schedule if there is one.
+
+    Args:
+        module: The module that is trained.
+        optimizer: The optimizer.
+        scheduler: Keys ``partial`` and ``interval``; see ``GraspModule``.
+    """
+    if not scheduler:
+        return optimizer
+    partial = dict(scheduler["partial"])
+    if "total_steps" in partial and partial["total_steps"] is None:
+        partial["total_steps"] = max(1, int(module.trainer.estimated_stepping_batches))
+    schedule = {"scheduler": instantiate(partial)(optimizer), "interval": scheduler.get("interval", "epoch")}
+    return {"optimizer": optimizer, "lr_scheduler": schedule}
 
 
 def build_network(config: Mapping[str, Any], channels: int, bins: int) -> GraspNetwork:

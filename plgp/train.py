@@ -122,16 +122,14 @@ def _name_run(config: DictConfig) -> None:
     chosen = HydraConfig.get() if HydraConfig.initialized() else None
     in_sweep = chosen is not None and chosen.mode == RunMode.MULTIRUN
     sweep = Path(chosen.sweep.dir) if chosen is not None and in_sweep else None
-    own = list(chosen.overrides.task) if chosen is not None and in_sweep else []
-    name, group = name_run(config, sweep, own)
+    name, group = name_run(config, sweep, list(chosen.overrides.task) if chosen is not None and in_sweep else [])
     OmegaConf.update(config, "logger.wandb.name", name)
     OmegaConf.update(config, "logger.wandb.group", group)
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:
     """Returns a configuration as plain values, its names as text."""
-    content = OmegaConf.to_container(config, resolve=True)
-    assert isinstance(content, dict)
+    content: Any = OmegaConf.to_container(config, resolve=True)
     return {str(key): value for key, value in content.items()}
 
 
@@ -144,7 +142,7 @@ def cost_of(module: Any, size: tuple[int, int] = (480, 640), repeats: int = 3) -
         repeats: Number of timed images after one that is not; the shortest time counts.
 
     Returns:
-        ``parameters``, ``multiply_adds``, ``milliseconds``, ``image`` (width x height) and ``device``.
+        ``parameters``, ``multiply_adds``, ``milliseconds``, ``image`` (width x height), ``device``; of crops none.
     """
     import platform
 
@@ -152,6 +150,8 @@ def cost_of(module: Any, size: tuple[int, int] = (480, 640), repeats: int = 3) -
 
     from plgp.networks.cost import measure_cost
 
+    if not hasattr(module.network, "stride"):  # it takes no whole image
+        return {}
     network, cost = module.network, measure_cost(module.network)
     training, device = network.training, next(network.parameters()).device
     stride = network.stride
@@ -341,7 +341,7 @@ def resumable(config: DictConfig) -> str | None:
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
         known = saved["hyper_parameters"]
-        before = (known["network"]["_target_"], known["modality"], known["bins"])
+        before = (known["network"]["_target_"], known.get("modality"), known.get("bins"))
     except Exception as error:  # whatever a broken file leads to
         raise InputError(
             f"checkpoint '{path}' cannot be resumed: it is broken or not one of plgp's; give another, or resume=null"

@@ -83,7 +83,9 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
     Raises:
         InputError: They are not found, or are not the same files.
     """
-    recipe = data.manifest.recipe["objects"]
+    recipe = data.manifest.recipe.get("objects")
+    if recipe is None:
+        raise InputError(f"{data.folder} does not say which objects it was made from: its scenes cannot be rebuilt")
     if data.manifest.imported is not None and data.manifest.objects is None:
         raise InputError(f"{data.folder} was imported: its objects are not known, so its scenes cannot be rebuilt")
     named = named_set(str(recipe["name"])) if folder is None else None
@@ -198,12 +200,27 @@ def make_job(
         tilt=np.degrees(np.arccos(np.clip(-poses.rotation[:, 2, 2], -1, 1))),
         object=[names[int(value)] for value in owners],
     )
-    state = rebuild_scene(recipe, objects, frame)
-    masses = {model.name: model.mass_properties()[0] for model in state.models}
+    masses = {o.name: objects.model(o.name).mass_properties()[0] for o in frame["objects"]}
     heads = heads.assign(mass=[masses[name] for name in heads.object])
+    return make_pose_job(recipe, objects, frame, poses=poses, heads=heads)
+
+
+def make_pose_job(
+    recipe: Mapping[str, Any], objects: ObjectSet, frame: Frame, *, poses: GraspPoses, heads: pd.DataFrame
+) -> Job:
+    """Returns grasps anywhere in one image's scene as a job.
+
+    Args:
+        recipe: Recipe in the data set's manifest.
+        objects: Objects of the data set.
+        frame: The image, read with ``objects``.
+        poses: N grasps in the world frame.
+        heads: N rows of whatever is known of the grasps.
+    """
     physics = PhysicsSettings(**recipe["scene"]["physics"])
     gripper = GripperGeometry(**{"force": FORMER_FORCE, **recipe["gripper"]})
-    return Job(state, physics, gripper, poses, heads, [o.name for o in frame["objects"]])
+    names = [o.name for o in frame["objects"]]
+    return Job(rebuild_scene(recipe, objects, frame), physics, gripper, poses, heads, names)
 
 
 def make_label_job(

@@ -7,7 +7,7 @@ import ctypes
 import multiprocessing
 import os
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import lightning
 import torch
-from torch.utils.data import DataLoader
+from torch.utils.data import DataLoader, Dataset
 
 from labeler.dataset.manifest import parse
 from labeler.shards.data_set import DataSet
@@ -124,6 +124,7 @@ class PLGPDataModule(lightning.LightningDataModule):
 
     source: DataSet | JoinedDataSets | None
     _trained_view: TrainedView
+    collate: Callable[[Sequence[Any]], Any] = staticmethod(collate)  # makes a batch of samples
 
     def __init__(
         self,
@@ -267,13 +268,13 @@ class PLGPDataModule(lightning.LightningDataModule):
         """Returns the loader of the test split: centre crops in fixed order."""
         return self._loader(self.frames(train=False), EpochSampler(self.indices["test"], shuffle=False))
 
-    def _loader(self, frames: GraspFrames, sampler: EpochSampler, drop_last: bool = False) -> DataLoader[Any]:
+    def _loader(self, frames: Dataset[Any], sampler: EpochSampler, drop_last: bool = False) -> DataLoader[Any]:
         return DataLoader(
             frames,
             batch_size=self.batch_size,
             sampler=sampler,
             num_workers=self.workers,
-            collate_fn=collate,
+            collate_fn=self.collate,
             drop_last=drop_last,
             pin_memory=torch.cuda.is_available(),
             multiprocessing_context="forkserver" if self.workers else None,  # numba and HDF5 do not survive a fork

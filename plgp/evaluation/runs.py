@@ -85,7 +85,7 @@ class Run:
     @property
     def modality(self) -> str:
         """Input of the network: "depth", "rgb" or "rgbd"."""
-        return str(self.config.module.modality)
+        return str(OmegaConf.select(self.config, "module.modality", default="depth"))
 
     @property
     def enhance(self) -> bool:
@@ -221,7 +221,7 @@ def read_run(folder: Path, results: Results | None = None, *, incomplete: bool =
     """
     config = OmegaConf.create(read_settings(folder, "config") or {})
     target = OmegaConf.select(config, "module.network._target_")
-    if target is None or OmegaConf.select(config, "module.modality") is None:
+    if target is None:
         raise InputError("its config.yaml is not one of train.py")
     curves = read_curves(folder)
     if not {"epoch", "step", "val/loss"} <= set(curves.columns):

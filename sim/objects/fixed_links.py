@@ -54,7 +54,7 @@ def collide_as_seen(link: ElementTree.Element) -> None:
     if link.find("collision") is None:
         for visual in link.findall("visual"):
             collision = ElementTree.SubElement(link, "collision")
-            collision.extend(copy.copy(child) for child in visual if child.tag in ("origin", "geometry"))
+            collision.extend(copy.deepcopy(child) for child in visual if child.tag in ("origin", "geometry"))
 
 
 def link_poses(root: ElementTree.Element) -> dict[str, FloatArray]:

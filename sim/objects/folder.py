@@ -3,17 +3,38 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sim.errors import InputError
-from sim.objects.mesh_file import MESH_SUFFIXES
+from sim.objects.reading.scenes import MESH_SUFFIXES
 from sim.objects.settings import ObjectSource
 from sim.objects.urdf import mesh_files
 
-# Descriptions of objects that are not read, with what to do about them.
+_NAMED = 8  # objects that are named with what is doubtful about them
+_EXPORT = "it is not read; export it as GLB, OBJ or STL"
+# Files of objects that are not read, with what to do about them.
 OTHER = {
     ".xacro": "it is a xacro file; expand it first: xacro FILE > FILE.urdf",
     ".sdf": "SDF is not read; give a URDF or the bare mesh",
+    ".gz": "it is compressed; unpack it first: gunzip FILE",
+    ".zip": "it is an archive; unpack it first: unzip FILE",
+    ".step": _EXPORT,
+    ".stp": _EXPORT,
+    ".iges": _EXPORT,
+    ".igs": _EXPORT,
+    ".fbx": _EXPORT,
+    ".blend": _EXPORT,
+    ".3ds": _EXPORT,
+    ".wrl": _EXPORT,
+    ".x3d": _EXPORT,
+    ".usd": _EXPORT,
+    ".usda": _EXPORT,
+    ".usdc": _EXPORT,
+    ".usdz": _EXPORT,
+    ".skp": _EXPORT,
+    ".f3d": _EXPORT,
+    ".sldprt": _EXPORT,
 }
 
 
@@ -55,3 +76,17 @@ def moved(source: ObjectSource, folder: Path) -> dict[str, str]:
     lists = [folder / name.name, name]
     path = next((p for p in lists if p.is_file()), lists[0])
     return {"path": str(path), "root": str(folder)}
+
+
+def told_doubts(notes: Mapping[str, Sequence[str]]) -> str:
+    """Returns what is doubtful about objects in one sentence, the same words once; "" where nothing is.
+
+    Args:
+        notes: What is doubtful about each object, by name.
+    """
+    names: dict[str, list[str]] = {}
+    for name, told in notes.items():
+        for note in told:
+            names.setdefault(note, []).append(name)
+    more = {note: f" and {len(who) - _NAMED} more" if len(who) > _NAMED else "" for note, who in names.items()}
+    return "; ".join(f"{', '.join(who[:_NAMED])}{more[note]}: {note}" for note, who in names.items())

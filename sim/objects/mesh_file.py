@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -17,8 +18,9 @@ from scipy.sparse.csgraph import connected_components
 from trimesh.exchange.obj import export_obj
 
 from sim.errors import InputError
+from sim.objects.reading import bodies
+from sim.objects.reading.scenes import read_scene
 
-MESH_SUFFIXES = (".obj", ".ply", ".stl", ".glb", ".gltf")
 _HOLE = 0.3  # widest hole, as a share of the mesh's largest side; a wider opening belongs to the shape
 
 FloatArray = NDArray[np.float64]
@@ -27,36 +29,38 @@ FloatArray = NDArray[np.float64]
 obj_text: Callable[..., Any] = export_obj
 
 
+@dataclass(frozen=True)
+class CleanMesh:
+    """A mesh without useless triangles, wound one way.
+
+    Attributes:
+        mesh: The mesh to be seen, with its colours.
+        solid: The mesh to be weighed: its seams and small holes are closed, its bodies look outwards.
+        notes: What was mended or stays doubtful, each in words that follow the file's name.
+    """
+
+    mesh: trimesh.Trimesh
+    solid: trimesh.Trimesh
+    notes: tuple[str, ...]
+
+
 def read_mesh(path: Path) -> trimesh.Trimesh:
     """Returns a mesh file as one mesh, its vertices as they stand in the file.
 
     Raises:
         InputError: It is missing, cannot be read, or holds no triangles.
     """
-    if not path.is_file():
-        raise InputError(f"mesh {path} does not exist")
-    check_indices(path)
-    try:
-        mesh = trimesh.load(path, force="mesh", process=False)
-    except Exception as error:  # trimesh's readers raise whatever the broken file makes them raise
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"mesh {path} cannot be read ({reason})") from error
-    if not isinstance(mesh, trimesh.Trimesh) or len(mesh.faces) == 0 or not np.isfinite(mesh.vertices).all():
-        raise InputError(f"mesh {path} holds no usable triangles")
+    return one_mesh(read_scene(path).scene)
+
+
+def one_mesh(scene: trimesh.Scene) -> trimesh.Trimesh:
+    """Returns all meshes of a scene as one, each where the scene places it."""
+    mesh: trimesh.Trimesh = scene.to_mesh()
     return mesh
 
 
-def check_indices(path: Path) -> None:
-    """Raises InputError for an OBJ that counts backwards between its parts: trimesh would lose a part of it."""
-    if path.suffix.lower() == ".obj":
-        rest = (b"\n" + path.read_bytes().replace(b"\r", b"\n")).partition(b"\nf ")[2]
-        negative = re.search(rb"(\A|^f\s).*(?<![\w.])-\d", rest, re.MULTILINE)
-        if negative and re.search(rb"^v\s", rest, re.MULTILINE):
-            raise InputError(f"mesh {path} has negative indices in several parts; save it with positive ones")
-
-
 def companions(path: Path, data: bytes) -> list[Path]:
-    """Returns the material and texture files that a mesh file names; not all of them need be there."""
+    """Returns the material, texture and buffer files that a mesh file names; not all of them need be there."""
     names: list[bytes] = []
     if path.suffix.lower() == ".obj":
         # A line may name several libraries, or one with spaces; a texture may follow options.
@@ -68,6 +72,9 @@ def companions(path: Path, data: bytes) -> list[Path]:
             names += [name for line in lines for name in (line, line.split()[-1])]
     elif path.suffix.lower() == ".gltf":
         names = [unquote_to_bytes(uri) for uri in re.findall(rb'"uri"\s*:\s*"([^"]{1,500})"', data)]
+    elif path.suffix.lower() == ".dae":
+        named = re.findall(rb"<init_from>\s*(?:<ref>)?\s*([^<]{1,500}?)\s*<", data)
+        names = [unquote_to_bytes(name.removeprefix(b"file://")) for name in named]
     elif path.suffix.lower() == ".ply":
         names = re.findall(rb"^comment TextureFile (.+?)\s*$", data[:10_000], re.MULTILINE)
     return list(dict.fromkeys(_beside(path, names)))
@@ -108,11 +115,8 @@ def _simple_material(visual: Any) -> Any:
     return material.to_simple() if hasattr(material, "to_simple") else material
 
 
-def clean_mesh(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, trimesh.Trimesh]:
-    """Returns a mesh without useless triangles, wound one way, to be seen and to be weighed.
-
-    Returns:
-        The mesh with its colours, and the solid without: its seams and small holes are closed.
+def clean_mesh(mesh: trimesh.Trimesh) -> CleanMesh:
+    """Returns a mesh cleaned, to be seen and to be weighed.
 
     Raises:
         InputError: Fewer than four triangles are left.
@@ -125,18 +129,43 @@ def clean_mesh(mesh: trimesh.Trimesh) -> tuple[trimesh.Trimesh, trimesh.Trimesh]
         raise InputError("it holds no usable triangles")
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     solid.merge_vertices(merge_tex=True, merge_norm=True)
-    before = solid.faces.copy()
-    repair: Any = trimesh.repair
-    repair.fix_normals(solid)
+    if not solid.is_watertight:
+        bodies.join_close_vertices(solid)
+    before = np.array(solid.faces)
+    inverted = bodies.turn_outwards(solid)
     turned = (before != solid.faces).any(axis=1)
-    faces = mesh.faces.copy()
+    faces = np.array(mesh.faces)
     faces[turned] = faces[turned][:, ::-1]
     mesh.faces = faces
-    return mesh, close_holes(solid)
+    bodies.drop_flat_faces(solid)
+    bodies.drop_inner_bodies(solid)
+    if len(solid.faces) < 4:
+        raise InputError("it holds no usable triangles")
+    closed = close_holes(solid)
+    return CleanMesh(mesh, closed, tuple(_doubts(solid, closed, inverted=inverted)))
+
+
+def _doubts(solid: trimesh.Trimesh, closed: trimesh.Trimesh, *, inverted: int) -> Iterator[str]:
+    """Yields what is doubtful about a mesh.
+
+    Args:
+        solid: Mesh before its holes were closed.
+        closed: Mesh with its holes closed.
+        inverted: Number of bodies that were inside out.
+    """
+    if inverted:
+        yield "it was inside out and was turned"
+    if not closed.is_watertight:
+        yield "its surface is open, so its convex parts say how heavy it is"
+    elif closed is not solid:
+        yield "its holes were closed"
+    apart = bodies.count_apart(closed)
+    if apart > 1:
+        yield f"its {apart} parts do not touch but move as one; split the file if they are several objects"
 
 
 def close_holes(solid: trimesh.Trimesh) -> trimesh.Trimesh:
-    """Returns the mesh with its small holes closed by a fan around each hole's middle.
+    """Returns the mesh with its small holes closed by a fan around each hole's middle; itself where it has none.
 
     The inside of a mesh with a hole would count as outside: a shell without weight. Openings wider
     than 0.3 of the mesh's largest side stay: a bowl without thickness is meant to be hollow.

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 
@@ -24,12 +24,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sim.errors import InputError
 from sim.files import checksum
 from sim.objects.convex import convex_parts, mass_properties
-from sim.objects.mesh_file import clean_mesh, companions, read_mesh, write_parts, write_visual
+from sim.objects.mesh_file import clean_mesh, companions, one_mesh, write_parts, write_visual
+from sim.objects.reading.scenes import read_scene
 from sim.objects.settings import MeshSettings, SizeRule
 
 FloatArray = NDArray[np.float64]
 
 _VERSION = 1  # version of the cache's content, to be raised when the same mesh would give another object
+_READER = 2  # version of the reading of meshes: an older entry is made anew, under its name
 _MANIFEST = "entry.json"
 _SIZES = (0.005, 1.0)  # metres; a largest side outside says that the unit is wrong
 
@@ -41,7 +43,9 @@ def default_cache() -> Path:
 
 def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings: MeshSettings) -> None:
     """Makes one object of a mesh file, in an empty folder. Raises InputError."""
-    mesh, solid = clean_mesh(read_mesh(path))
+    read = read_scene(path)
+    clean = clean_mesh(one_mesh(read.scene))
+    mesh, solid = clean.mesh, clean.solid
     factor = size.factor(np.asarray(solid.vertices))
     largest = float(np.ptp(solid.vertices, axis=0).max()) * factor
     if not _SIZES[0] <= largest <= _SIZES[1]:
@@ -63,7 +67,7 @@ def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings
     material = write_visual(mesh, folder)
     write_parts(parts, folder / "parts.obj")
     (folder / "model.urdf").write_text(urdf_text(f"mesh-{key}", mass, inertia, material=material))
-    seal(folder, str(path))
+    seal(folder, str(path), notes=(*read.notes, *clean.notes), reader=_READER)
 
 
 def urdf_text(name: str, mass: float, inertia: FloatArray, *, material: str = "") -> str:
@@ -86,10 +90,26 @@ def urdf_text(name: str, mass: float, inertia: FloatArray, *, material: str = ""
     )
 
 
-def seal(folder: Path, source: str) -> None:
-    """Notes the checksums of an entry's files, by which ``is_whole`` knows it, and where it comes from."""
+def seal(folder: Path, source: str, **about: object) -> None:
+    """Notes the checksums of an entry's files, by which ``is_whole`` knows it, and where it comes from.
+
+    Args:
+        folder: The entry.
+        source: What it was made of.
+        **about: What else to note, as JSON takes it.
+    """
     sums = {f.name: checksum(f) for f in sorted(folder.iterdir())}
-    (folder / _MANIFEST).write_text(json.dumps({"source": source, "files": sums}, indent=1) + "\n")
+    (folder / _MANIFEST).write_text(json.dumps({"source": source, "files": sums, **about}, indent=1) + "\n")
+
+
+def read_notes(entry: Path) -> list[str]:
+    """Returns what is doubtful about the mesh of an entry, each in words that follow the file's name."""
+    return list(map(str, json.loads((entry / _MANIFEST).read_text()).get("notes", [])))
+
+
+def _is_current(entry: Path) -> bool:
+    """Returns whether an entry is whole and was made by today's reader of meshes."""
+    return is_whole(entry) and json.loads((entry / _MANIFEST).read_text()).get("reader") == _READER
 
 
 def _likely_unit(largest: float) -> str:
@@ -124,10 +144,10 @@ def is_whole(entry: Path) -> bool:
         return False
 
 
-def publish(made: Path, entry: Path) -> None:
-    """Gives a whole entry its final name, in place of a broken one; another process may be quicker."""
+def publish(made: Path, entry: Path, *, usable: Callable[[Path], bool] = is_whole) -> None:
+    """Gives a whole entry its final name, in place of one that is not usable; another process may be quicker."""
     try:
-        if entry.exists() and not is_whole(entry):
+        if entry.exists() and not usable(entry):
             os.rename(entry, made.parent / "broken")
         os.rename(made, entry)
     except OSError:
@@ -143,7 +163,7 @@ def _make(path: Path, entry: Path, *, size: SizeRule, settings: MeshSettings) ->
             made = Path(work) / "entry"
             made.mkdir()
             _write_entry(path, made, entry.name, size=size, settings=settings)
-            publish(made, entry)
+            publish(made, entry, usable=_is_current)
     except InputError as error:
         return path, str(error)
     except Exception as error:  # whatever a wild mesh makes trimesh raise costs this mesh only
@@ -181,7 +201,7 @@ def prepare_meshes(
             entries[path] = folder / _key(path, size, settings)
         except InputError as error:
             failed[path] = str(error)
-    missing = [p for p, entry in entries.items() if not is_whole(entry)]
+    missing = [p for p, entry in entries.items() if not _is_current(entry)]
     if missing and not os.access(folder, os.W_OK):
         raise InputError(f"cache folder {folder} cannot be written; set XDG_CACHE_HOME to one that can")
     console = Console(stderr=True)

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 from sim.objects import collections
-from sim.objects.folder import OTHER, find_objects, moved
-from sim.objects.meshes import default_cache, prepare_meshes
+from sim.objects.folder import OTHER, find_objects, moved, told_doubts
+from sim.objects.meshes import default_cache, prepare_meshes, read_notes
 from sim.objects.procedural.numbered import procedural_set
 from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, ObjectSource, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
@@ -157,7 +157,7 @@ class ObjectSet:
 
     @classmethod
     def from_folder(cls, path: str | Path, *, pattern: str = "**/*", **options: Unpack[LoadOptions]) -> ObjectSet:
-        """Returns every URDF and every bare mesh (OBJ, PLY, STL, GLB, GLTF) below a folder.
+        """Returns every URDF and every bare mesh (``MESH_SUFFIXES``) below a folder.
 
         An object is called by its path within the folder: by its subfolder where it is alone in it.
         A mesh that a URDF names, or that lies beside one, is that URDF's. Other meshes are cleaned,
@@ -387,6 +387,9 @@ def load_models(
     if skipped:
         count, total = len(reasons | dict(lacking)), len(found) + len(lacking)
         warnings.warn(f"skipped {count} of {total} objects in {folder}: {skipped}", stacklevel=3)
+    doubts = told_doubts({name: read_notes(made[f].parent) for name, f in found.items() if f in made})
+    if doubts:
+        warnings.warn(f"doubtful objects in {folder}: {doubts}", stacklevel=3)
     return models
 
 

@@ -14,7 +14,8 @@ import trimesh
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects.mesh_file import check_indices, companions, face_colours
+from sim.objects.mesh_file import companions, face_colours
+from sim.objects.reading.scenes import read_scene
 from sim.objects.urdf import Part, read_base_link
 
 Stamp = tuple[int, int, int] | None  # state of a file: time, size, node; None where there is none
@@ -73,21 +74,15 @@ def _read_parts(path: Path, beside: Path | None) -> list[trimesh.Trimesh]:
     Raises:
         InputError: It is missing, cannot be read, or holds no triangles.
     """
-    if not path.is_file():
-        raise InputError(f"mesh {path} does not exist")
-    check_indices(path)
+    scene: Any = read_scene(path).scene
     try:
-        scene: Any = trimesh.load(path, force="scene", process=False)
         for mesh in scene.geometry.values():
             if isinstance(getattr(mesh, "visual", None), trimesh.visual.TextureVisuals):
                 _simplify_material(mesh, path, beside)
-        parts = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
+        return [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
     except Exception as error:  # trimesh's readers raise whatever the broken file makes them raise
         reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"mesh {path} cannot be read ({reason})") from error
-    if not parts or not all(np.isfinite(part.vertices).all() for part in parts):
-        raise InputError(f"mesh {path} holds no usable triangles")
-    return parts
+        raise InputError(f"mesh {path} cannot be read ({reason}); export it again") from error
 
 
 def _geometry(part: Part) -> list[trimesh.Trimesh]:
@@ -287,7 +282,7 @@ def _named_files(urdf: Path, stamp: Stamp) -> tuple[Path, ...]:
 @lru_cache(maxsize=10_000)
 def _companion_files(mesh: Path, stamp: Stamp) -> tuple[Path, ...]:
     """Returns the material and texture files that a mesh names, none where it cannot be read."""
-    if mesh.suffix.lower() not in (".obj", ".gltf", ".ply"):
+    if mesh.suffix.lower() not in (".obj", ".gltf", ".ply", ".dae"):
         return ()
     try:
         return tuple(companions(mesh, mesh.read_bytes()))

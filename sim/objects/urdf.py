@@ -23,6 +23,8 @@ from sim.objects.urdf_values import read_numbers, read_pose
 
 FloatArray = NDArray[np.float64]
 
+Replaced = dict[tuple[str, Path], Path]  # by the name of the shape's element and the resolved path of its mesh
+
 _WORLD = "world"  # a link of this name has no mass in Bullet unless its file gives it one
 
 
@@ -238,7 +240,7 @@ def _lacks(link: ElementTree.Element) -> bool:
     )
 
 
-def write_copy(path: Path, copy: Path) -> None:
+def write_copy(path: Path, copy: Path, replaced: Replaced | None = None) -> None:
     """Writes a URDF that Bullet reads as its author meant it.
 
     Links that fixed joints hold together become one. A link called world, which Bullet may nail down, is renamed.
@@ -248,11 +250,12 @@ def write_copy(path: Path, copy: Path) -> None:
     Args:
         path: The author's URDF.
         copy: File to write.
+        replaced: OBJ that stands for a mesh that Bullet does not read.
 
     Raises:
         InputError: The URDF cannot be read.
     """
-    root = _root(path)
+    root, replaced = _root(path), replaced or {}
     _merge(root, path)
     for element in (*root.iter("mesh"), *root.iter("texture")):
         found = find_file(path.parent, element.get("filename", ""))
@@ -265,6 +268,11 @@ def write_copy(path: Path, copy: Path) -> None:
         collide_as_seen(link)
         if link.get("name") == _WORLD:
             link.set("name", "body")
+    shapes = [(kind, mesh) for kind in ("visual", "collision") for mesh in root.findall(f".//{kind}//mesh")]
+    for kind, mesh in shapes:
+        file = (copy.parent / mesh.get("filename", "")).resolve()
+        if (kind, file) in replaced:
+            mesh.set("filename", os.path.relpath(replaced[kind, file], copy.parent.resolve()))
     with atomic_path(copy) as part:
         ElementTree.ElementTree(root).write(part)
 

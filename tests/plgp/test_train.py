@@ -19,6 +19,7 @@ from omegaconf import OmegaConf
 
 import labeler.dataset.generate  # noqa: F401
 from plgp.callbacks import BenchmarkCallback, PictureCallback
+from plgp.methods.dexnet.training import DexNetModule
 from plgp.module import GraspModule, build_network, load_module
 from plgp.train import train
 from sim.cli import drop_null_choices
@@ -49,6 +50,7 @@ def choices(group):
 def test_every_choice_instantiates(group, name, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
     more = ["trainer.accelerator=cpu", "trainer.devices=1"] if group == "trainer" else []
+    more += ["module=dexnet"] if name == "crops" else []
     group, _, part = group.partition("/")  # experiment=small/ggcnn2_depth
     config = composed(f"{group}={part}{'/' * bool(part)}{name}", f"output={tmp_path}", *more)
     OmegaConf.resolve(config)
@@ -59,9 +61,9 @@ def test_every_choice_instantiates(group, name, tmp_path, monkeypatch):
             instantiate(part)
     elif group in ("optimizer", "scheduler", "loss", "experiment", "budget", "debug"):
         module = instantiate(config.module)
-        assert isinstance(module, GraspModule)
+        assert isinstance(module, DexNetModule if "gqcnn" in name else GraspModule)
         module.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
-        monkeypatch.setattr(GraspModule, "trainer", module.trainer, raising=False)
+        monkeypatch.setattr(type(module), "trainer", module.trainer, raising=False)
         assert module.configure_optimizers()
     else:
         instantiate(config[group])

@@ -109,7 +109,12 @@ class DexNetSettings:
         return poses[suppress(place, angle, count, spacing=self.spacing, turn=self.spacing_angle)]
 
     def to_poses(self, grasps: CentreGrasps, seen: DexNetImage) -> GraspPoses:
-        """Returns those grasps that the gripper can reach, in the camera frame and in their order.
+        """Returns those grasps that the gripper can reach, in the camera frame and in their order; see ``reach``."""
+        kept, poses = self.reach(grasps, seen)
+        return poses[kept]
+
+    def reach(self, grasps: CentreGrasps, seen: DexNetImage) -> tuple[NDArray[np.bool_], GraspPoses]:
+        """Returns which grasps the gripper can reach, and all of them in the camera frame; the others' depth is none.
 
         A grasp's place is on the ray of its pixel *at its own depth*. The free depth is asked for at the pixel whose
         surface lies there: at the tray's edge the two are up to 11 mm apart.
@@ -120,9 +125,7 @@ class DexNetSettings:
         """
         centre = seen.camera.deproject(grasps.row, grasps.col, grasps.depth)
         camera, filled = seen.observation.camera, seen.filled
-        row, col = _pixels(centre, camera)
-        for _ in range(2):  # the pixel depends on the depth of the surface there
-            row, col = _pixels(np.column_stack([centre[:, :2], filled[row, col]]), camera)
+        row, col = surface_pixels(centre, filled, camera)
         image = seen.observation.depth.copy()
         image[row, col] = filled[row, col]
         opening = min(self.opening, self.gripper.max_opening)
@@ -131,9 +134,28 @@ class DexNetSettings:
         kept = np.nan_to_num(free, nan=-1.0) >= self.min_depth
         lowest = filled[row, col] + free
         tips = lowest if self.depth == "shared" else np.minimum(grasps.depth + self.tip_offset, lowest)
-        tip = np.column_stack([centre[:, :2], tips])[kept]
-        rotation = rotations_from_angles(grasps.angle[kept])
-        return GraspPoses(tip, rotation, np.full(kept.sum(), opening), grasps.quality[kept], "camera")
+        tip = np.column_stack([centre[:, :2], tips])
+        rotation = rotations_from_angles(grasps.angle)
+        return kept, GraspPoses(tip, rotation, np.full(len(row), opening), grasps.quality, "camera")
+
+
+def surface_pixels(
+    points: FloatArray, depth: NDArray[np.floating], camera: PinholeCamera
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Returns the pixels whose surface lies straight above or below points: their x and y, the surface's distance.
+
+    Args:
+        points: (N, 3) float64, camera frame, metres.
+        depth: (H, W) floating, metres, without holes.
+        camera: Camera that took the image.
+
+    Returns:
+        Rows and columns, (N,) int64 each, clipped to the image.
+    """
+    row, col = _pixels(points, camera)
+    for _ in range(2):  # the pixel depends on the depth of the surface there
+        row, col = _pixels(np.column_stack([points[:, :2], depth[row, col]]), camera)
+    return row, col
 
 
 def _pixels(points: FloatArray, camera: PinholeCamera) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -62,11 +62,15 @@ class GQCNN(_ImageStream):
         Returns:
             (N,) float32 in [0, 1].
         """
+        return self.logits(crops, depth).softmax(dim=1)[:, 1]
+
+    def logits(self, crops: Tensor, depth: Tensor) -> Tensor:
+        """Returns (N, 2) float32 logits of failure and success; see ``forward``."""
         image = self.features(((crops - self.im_mean) / self.im_std)[:, None]).flatten(1)
         pose = F.relu(self.pc1(((depth - self.pose_mean) / self.pose_std)[:, None]))
         merged = F.relu(self.fc4_input_1(image) + self.fc4_input_2(pose))
-        pair: Tensor = self.fc5(merged).softmax(dim=1)
-        return pair[:, 1]
+        pair: Tensor = self.fc5(merged)
+        return pair
 
 
 class FCGQCNN(_ImageStream):
@@ -107,3 +111,21 @@ class FCGQCNN(_ImageStream):
         logits = self.fc5(F.relu(self.fc4(self.features(planes[:, None]))))
         pairs: Tensor = logits.unflatten(1, (-1, 2)).softmax(dim=2)
         return pairs[:, :, 1].permute(0, 2, 3, 1)
+
+    def logits(self, crops: Tensor, depth: Tensor, angle: Tensor) -> Tensor:
+        """Returns the logits of one grasp in the middle of each crop, as the training needs them.
+
+        Args:
+            crops: (N, 96, 96) float32, metres, the grasp's centre at pixel (48, 48); they are not turned.
+            depth: (N,) float32, camera's z of the grasp's centre, metres.
+            angle: (N,) float32, theta, radians, counter-clockwise as the image is seen; its bin counts.
+
+        Returns:
+            (N, 2) float32: failure, success.
+        """
+        shown = (crops - depth[:, None, None] - self.im_depth_sub_mean) / self.im_depth_sub_std
+        pairs = self.fc5(F.relu(self.fc4(self.features(shown[:, None])))).flatten(1).unflatten(1, (-1, 2))
+        bins = pairs.shape[1]
+        number = ((angle + torch.pi / 2) % torch.pi * bins / torch.pi).long().clamp(max=bins - 1)
+        chosen: Tensor = pairs[torch.arange(len(number), device=number.device), number]
+        return chosen

@@ -31,7 +31,8 @@ class GQCNNPolicy(DexNetSettings):
     benchmark asks for 50. The same image gives the same grasps.
 
     Attributes:
-        weights_file: The authors' folder (``GQCNN-4.0-PJ``), or a ``.npz`` of the same arrays.
+        weights_file: The authors' folder (``GQCNN-4.0-PJ``), a ``.npz`` of the same arrays, or a checkpoint of a
+            training here.
         table: Camera's z of the table in the training, metres: the image is shifted so that the table lies there.
         sampling: How the seeds are found.
         cross_entropy: How they are improved.
@@ -81,7 +82,8 @@ class FCGQCNNPolicy(DexNetSettings):
     """FC-GQ-CNN over the tray, at several depths, as a ``sim.benchmark.GraspPolicy``; the published one, sorted.
 
     Attributes:
-        weights_file: The authors' folder (``FC-GQCNN-4.0-PJ``), or a ``.npz`` of the same arrays.
+        weights_file: The authors' folder (``FC-GQCNN-4.0-PJ``), a ``.npz`` of the same arrays, or a checkpoint of a
+            training here.
         planes: Number of depths between the highest point and the table.
         pool: Number of the best answers from which grasps are chosen.
         device: Device that the network runs on.

@@ -1,4 +1,4 @@
-"""Dex-Net's weights: the folders that its authors publish, and the same numbers in one ``.npz``."""
+"""Dex-Net's weights: the folders that its authors publish, the same numbers in one ``.npz``, trainings of our own."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ def load_gqcnn(weights_file: str | Path) -> GQCNN:
     """Returns GQ-CNN 4.0 for a parallel jaw in evaluation mode.
 
     Args:
-        weights_file: The authors' folder (``GQCNN-4.0-PJ``), or a ``.npz`` of the same arrays.
+        weights_file: The authors' folder (``GQCNN-4.0-PJ``), a ``.npz`` of the same arrays, or a checkpoint of
+            ``python train.py experiment=gqcnn``.
 
     Raises:
         InputError: There are no such weights, they are broken, or they are those of another network.
@@ -44,7 +45,8 @@ def load_fc_gqcnn(weights_file: str | Path) -> FCGQCNN:
     """Returns FC-GQ-CNN 4.0 for a parallel jaw in evaluation mode, with as many angles as the weights have.
 
     Args:
-        weights_file: The authors' folder (``FC-GQCNN-4.0-PJ``), or a ``.npz`` of the same arrays.
+        weights_file: The authors' folder (``FC-GQCNN-4.0-PJ``), a ``.npz`` of the same arrays, or a checkpoint of
+            ``python train.py experiment=fc_gqcnn``.
 
     Raises:
         InputError: There are no such weights, they are broken, or they are those of another network.
@@ -88,6 +90,8 @@ def _read(path: Path, constants: Sequence[str]) -> Arrays:
     """Returns the parameters in torch's layout and those constants that are there; raises InputError."""
     if path.suffix == ".npz":
         return _read_arrays(path)
+    if path.suffix == ".ckpt":
+        return _read_training(path)
     prefix = _find_checkpoint(path)
     arrays: Arrays = {_own_name(name): _own_layout(name, value) for name, value in read_checkpoint(prefix).items()}
     arrays = {name: value for name, value in arrays.items() if "/" not in name}
@@ -105,6 +109,20 @@ def _read_arrays(path: Path) -> Arrays:
             return {name: np.asarray(stored[name], np.float64) for name in stored.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
         raise InputError(f"{path} is no readable .npz of Dex-Net's weights; give the authors' folder") from error
+
+
+def _read_training(path: Path) -> Arrays:
+    """Returns the parameters of a checkpoint that ``plgp.methods.dexnet.training`` wrote; raises InputError."""
+    if not path.is_file():
+        raise InputError(f"no checkpoint at '{path}'; train one with experiment=gqcnn, or give the authors' folder")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
+        named = {str(name): value for name, value in state.items() if str(name).startswith("network.")}
+        return {name.removeprefix("network."): np.asarray(value, np.float64) for name, value in named.items()}
+    except Exception as error:  # torch raises whatever the broken file makes it raise
+        raise InputError(
+            f"{path} is no checkpoint of GQ-CNN or FC-GQ-CNN; train one with experiment=gqcnn or fc_gqcnn"
+        ) from error
 
 
 def _read_constant(file: Path) -> NDArray[np.float64]:

@@ -24,6 +24,7 @@ FloatArray = NDArray[np.float64]
 
 _LEAST_CONE = 0.2  # radians: every direction has one of the 300 views within it
 
+
 @dataclass(frozen=True, kw_only=True)
 class GraspNetPolicy:
     """GraspNet-baseline as a ``sim.benchmark.GraspPolicy``; grasps are ranked by its own score.
@@ -42,8 +43,8 @@ class GraspNetPolicy:
             this step, the PLGP authors ran it without.
         voxel: Side of the collision step's voxels, metres.
         collision_threshold: Share of the hand's volume that may be filled.
-        top_down_max_angle: Greatest angle of the approach from straight down, radians: at each seed the best view within
-            it counts. None takes the best of all views.
+        top_down_max_angle: Greatest angle of the approach from straight down, radians: at each seed the best view
+            within it counts. None takes the best of all views.
         device: Device that the network runs on.
         name: Name of the policy in tables.
     """

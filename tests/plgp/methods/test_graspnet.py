@@ -247,7 +247,10 @@ def test_blindness_and_bad_settings(fake):
     blind = Observation(None, np.zeros((240, 320), np.float32), box_scene().camera)
     assert len(GraspNetPolicy(weights_file="", workspace=TRAY)(blind, 50)) == 0
     bad_settings = [({"samples": 100}, "at least 2048"), ({"voxel": 0}, "voxel is 0"), ({"seed": -1}, "seed is -1")]
-    bad_settings += [({"top_down_max_angle": 0.1}, "at least 0.2, or null"), ({"min_height": np.nan}, "min_height is nan")]
+    bad_settings += [
+        ({"top_down_max_angle": 0.1}, "at least 0.2, or null"),
+        ({"min_height": np.nan}, "min_height is nan"),
+    ]
     for bad, text in bad_settings:
         with pytest.raises(InputError, match=text):
             GraspNetPolicy(weights_file="", **bad)

@@ -8,7 +8,6 @@ import trimesh
 
 from sim.errors import InputError
 from sim.objects import ObjectSet
-from sim.objects.mesh_file import read_mesh
 from sim.objects.urdf import check_urdf, find_file
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 
@@ -129,15 +128,3 @@ def test_files_of_other_formats_are_named(tmp_path):
     (tmp_path / "set" / "c" / "sdf.urdf").write_text("<sdf/>")
     with pytest.raises(InputError, match="its root is <sdf>"):
         check_urdf(tmp_path / "set" / "c" / "sdf.urdf")
-
-
-@pytest.mark.parametrize("end", ["\n", "\r\n"])
-def test_an_obj_that_counts_backwards_in_two_parts_is_refused_not_halved(tmp_path, end):
-    box = trimesh.creation.box(SIDES)
-    vertices = [f"v {x} {y} {z}" for x, y, z in box.vertices]
-    faces = ["f " + " ".join(str(i - 8) for i in face) for face in box.faces]
-    (tmp_path / "two.obj").write_bytes(end.join((vertices + faces) * 2).encode())
-    (tmp_path / "one.obj").write_bytes(end.join(vertices + faces).encode())
-    with pytest.raises(InputError, match="negative indices in several parts"):
-        read_mesh(tmp_path / "two.obj")
-    assert read_mesh(tmp_path / "one.obj").volume == pytest.approx(np.prod(SIDES))
