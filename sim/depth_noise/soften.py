@@ -65,8 +65,8 @@ def _average(
     total = cv2.boxFilter(far, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
     count = cv2.boxFilter(seen, cv2.CV_32F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
     soft = depth.copy()
-    for_pixels = (seen > 0) & (uneven > 0) & (farthest - nearest <= most)
-    _mix(for_pixels, total, count, soft)
+    chosen = (seen > 0) & (uneven > 0) & (farthest - nearest <= most)
+    _mix(chosen, np.asarray(total, np.float64), np.asarray(count, np.float32), soft)
     return soft
 
 

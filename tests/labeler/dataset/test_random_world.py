@@ -102,7 +102,7 @@ def test_a_random_world_has_random_light_unless_another_is_asked_for(command):
             words: compose(command, words.split()).appearance._target_.rsplit(".", 1)[1]
             for words in ("world=paper", "world=random", "world=random appearance=default")
         }
-    assert list(looks.values()) == ["Appearance", "RandomAppearance", "Appearance"]
+    assert list(looks.values()) == ["Appearance", "RandomPatterns", "Appearance"]
 
 
 @pytest.mark.parametrize(("choice", "expected"), [("paper", type(None)), ("random", RandomWorld)])
