@@ -47,7 +47,7 @@ pose with its figures and the reason. An interrupted import goes on when the sam
 
   format=bop       SOURCE/test/000001/scene_gt.json ... and SOURCE/models/obj_000001.ply, millimetres;
                    format=graspnet: SOURCE/scenes/scene_0000/CAMERA/meta and SOURCE/models/000, metres
-  models=FOLDER    the meshes, where they lie elsewhere
+  models=FOLDER    the meshes, where they lie elsewhere than in models, models_cad, models_reconst or models_eval
   every=10         take every tenth view of a scene
   tolerance=0.003  metres by which a pose may be off
   check=false      believe every pose

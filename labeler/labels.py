@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeler.holding import can_hold
-from labeler.pdg.candidates import label_angles, label_width
+from labeler.pdg.candidates import Prepared, label_angles, label_width, prepare
 from labeler.pdg.kernels import REASONS, VALID
 from labeler.settings import LabelSettings as LabelSettings
 from labeler.settings import check_hand
@@ -79,12 +79,17 @@ def label_view(
     """
     gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
     check_hand(settings, gripper)
-    labels = _label(view, gripper, settings)
+    prepared = prepare(view, gripper, settings)
+    if prepared is None:
+        return GraspLabels.empty()
+    labels = _label(view, prepared, settings, gripper=gripper)
     if settings.relaxed:
         seen = np.unique(view.instance_mask[view.depth > 0])
         bare = np.setdiff1d(seen[seen > 0], view.instance_mask[labels.row, labels.col])
-        if len(bare):
-            more = _best_of(_label(view, gripper, settings.second_pass(), objects=bare), view, settings.relaxed_labels)
+        relaxed = settings.second_pass()
+        again = prepare(view, gripper, relaxed, relief=prepared.relief) if len(bare) else None
+        if again is not None:
+            more = _best_of(_label(view, again, relaxed, gripper=gripper, objects=bare), view, settings.relaxed_labels)
             both = (np.concatenate([getattr(x, f.name) for x in (labels, more)]) for f in fields(GraspLabels))
             labels = GraspLabels(*both)
     return labels[np.lexsort((labels.angle_bin, labels.col, labels.row))]
@@ -92,15 +97,16 @@ def label_view(
 
 def _label(
     view: SceneView,
-    gripper: GripperGeometry,
+    prepared: Prepared,
     settings: LabelSettings,
     *,
+    gripper: GripperGeometry,
     objects: NDArray[np.integer] | None = None,
 ) -> GraspLabels:
     """Returns one pass's labels, of all objects or of those with these mask values; sorted by angle first."""
     eta = view.parallel_camera.pixels_per_metre
     parts = [GraspLabels.empty()]
-    for found in label_angles(view, gripper, settings, objects=objects):
+    for found in label_angles(view, prepared, settings, objects=objects):
         kept = np.flatnonzero(found.reason == VALID)
         parts.append(
             GraspLabels(
@@ -135,6 +141,7 @@ def count_rejections(
     """Returns how many (pixel, angle) pairs got no further than each of the first pass's checks, or "valid"."""
     gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
     counts = np.zeros(len(REASONS), np.int64)
-    for found in label_angles(view, gripper, settings):
+    prepared = prepare(view, gripper, settings)
+    for found in [] if prepared is None else label_angles(view, prepared, settings):
         counts += np.bincount(found.reason, minlength=len(REASONS))
     return dict(zip(REASONS, counts.tolist(), strict=True))

@@ -131,7 +131,8 @@ def _policy(config: DictConfig) -> NetworkPolicy:
     decoder: DecoderSettings = instantiate(config.decoder)
     view: ViewSettings = instantiate(config.view)
     gripper: GripperGeometry | None = instantiate(config.get("gripper"))
-    policy = NetworkPolicy.from_checkpoint(str(config.checkpoint), gripper, config.device, decoder=decoder, view=view)
+    chosen = {"decoder": decoder, "view": view, "views": instantiate(config.get("views"))}
+    policy = NetworkPolicy.from_checkpoint(str(config.checkpoint), gripper, config.device, **chosen)
     policy.gripper = policy.gripper if gripper is None else gripper  # the same lengths, and the hand's frames
     return policy
 

@@ -142,7 +142,7 @@ def cost_of(module: Any, size: tuple[int, int] = (480, 640), repeats: int = 3) -
         repeats: Number of timed images after one that is not; the shortest time counts.
 
     Returns:
-        ``parameters``, ``multiply_adds``, ``milliseconds``, ``image`` (width x height), ``device``; crops' networks: none.
+        ``parameters``, ``multiply_adds``, ``milliseconds``, ``image`` (width x height), ``device``; of crops none.
     """
     import platform
 

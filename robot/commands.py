@@ -7,6 +7,7 @@ import json
 import time
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from robot.protocol.crew import Crew
     from robot.recording import Recorder
 
+# Settings that decide how much is measured, not what.
+_NOT_MEASURED = ("out", "workers", "record", "free_hand", "sizes", "rounds", "calibration_error_mm", "directions")
 _GOES_ON = "interrupted: finished scenes are kept; the same command goes on"
 
 
@@ -117,15 +120,43 @@ def table5(config: Any) -> None:
     if devices is not None:
         from robot.protocol.on_hardware import run_on_hardware
 
+        if config.free_hand or config.calibration_error_mm is not None:
+            raise InputError("free_hand and calibration_error_mm need the simulated cell; give robot=sim_kinova")
         _print_report(run_on_hardware(*asked, settings=rules, devices=devices, out=out, record=config.record), out)
         return
-    scenes = run(*asked, settings=rules, out=out, scene=dropping, record=config.record, workers=config.workers)
+    made = {"settings": rules, "scene": dropping, "workers": config.workers}
+    if config.calibration_error_mm is not None:
+        _measure_curve(asked, made, config, out)
+        return
+    scenes = run(*asked, out=out, record=config.record, **made)
     _print_report(scenes, out)
     if config.free_hand:
+        from robot.cell.hand_eye import BelievedHandEye
         from robot.protocol.free_hand import arm_cost, clear_by_free_hand
 
-        free = clear_by_free_hand(*asked, settings=rules, out=out / "free_hand", scene=dropping, workers=config.workers)
-        print("\n".join(arm_cost(scenes, free)))
+        right = replace(asked[0], calibration=BelievedHandEye(position=0.0, rotation=0.0))
+        free = clear_by_free_hand(*asked, out=out / "free_hand", **made)
+        exact = run(right, *asked[1:], out=out / "exact", record="none", **made)
+        print("\n".join(arm_cost(scenes, free, exact)))
+
+
+def _measure_curve(asked: Any, made: dict[str, Any], config: Any, out: Path) -> None:
+    """Measures, prints and draws the success rate over the error of the hand-eye calibration."""
+    from robot.protocol.calibration_curve import check_errors, draw_curve, measure_curve
+    from sim.errors import COUNT, check_numbers
+
+    check_numbers("table5", config, {"directions": COUNT})
+    errors = check_errors(config.calibration_error_mm)
+    curve = measure_curve(
+        *asked, errors_mm=errors, directions=config.directions, out=out / "curve", record=config.record, **made
+    )
+    for row in curve.to_dict("records"):
+        print(
+            f"{row['error_mm']:g} mm, {row['size']} objects: SR {row['sr']:.1f} % ({row['sr_low']:.0f} to "
+            f"{row['sr_high']:.0f}), PC {row['pc']:.1f} %, {row['failures']} of {row['attempts']} attempts failed"
+        )
+    curve.to_csv(out / "curve.csv", index=False, float_format="%.6g")
+    print(draw_curve(curve, out / "curve.png"))
 
 
 def _default_folder(config: Any) -> Path:
@@ -133,7 +164,7 @@ def _default_folder(config: Any) -> Path:
     from omegaconf import OmegaConf
 
     plain: Any = OmegaConf.to_container(config, resolve=False)
-    measured = {k: v for k, v in plain.items() if k not in ("out", "workers", "record", "free_hand", "sizes", "rounds")}
+    measured = {k: v for k, v in plain.items() if k not in _NOT_MEASURED}
     code = hashlib.sha256(json.dumps(measured, sort_keys=True, default=str).encode()).hexdigest()[:8]
     return Path("outputs/robot") / f"table5_{config.arm.urdf.split('/')[-1]}_{'+'.join(config.policies)}_{code}"
 

@@ -19,6 +19,8 @@ from robot.safety import Guard
 from robot.values import ArmState, Execution, Frame, HandState, Trajectory
 from sim.errors import InputError
 
+SHORT = 0.01  # m by which a hand may stay narrower than asked: some tell their width while they still move
+
 
 class Device(ABC):
     """Something that is connected for as long as a ``with`` block lasts.
@@ -204,12 +206,20 @@ class Hand(Device):
             width: Distance between the inner finger faces, metres, at most ``max_opening``.
 
         Raises:
-            DeviceError: The hand does not answer, or does not come to rest in time.
+            DeviceError: The hand does not answer, does not come to rest in time, or stays narrower than asked.
             InputError: The width is out of range.
         """
         if not (math.isfinite(width) and 0 <= width <= self.max_opening + 1e-6):
             raise InputError(f"width is {width:g} m; {self.name} opens from 0 to {self.max_opening:g} m")
-        return self._move(min(width, self.max_opening), force=None) if self.armed else self.state()
+        if not self.armed:
+            return self.state()
+        state = self._move(min(width, self.max_opening), force=None)
+        if state.width < width - SHORT:
+            raise DeviceError(
+                f"{self.name} opened to {1000 * state.width:.0f} mm where {1000 * width:.0f} mm were asked; "
+                "look for something between its fingers or at their outer sides"
+            )
+        return state
 
     def close(self, force: float) -> HandState:
         """Closes until the fingers meet something or each other.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+import warnings
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -64,7 +65,10 @@ class Recorder:
             self._film.moments.clear()
 
     def keep(self, number: int, attempt: PickAttempt, record: PickRecord) -> None:
-        """Writes a pick, if it is one of those that are kept; raises InputError where it cannot be written."""
+        """Writes a pick, if it is one of those that are kept.
+
+        Warns where it cannot be written, on a full disk for example: picking goes on, and a half recording is removed.
+        """
         if self.which == "none" or (self.which == "failures" and attempt.success):
             return
         place = self.folder / f"pick-{number:04d}"
@@ -75,7 +79,8 @@ class Recorder:
             if self._film is not None and self._cell is not None and self._film.moments:
                 self._write_film(place, attempt)
         except OSError as error:
-            raise write_error(place, error) from error
+            shutil.rmtree(place, ignore_errors=True)
+            warnings.warn(f"this pick is not recorded: {write_error(place, error)}", stacklevel=2)
 
     def _write_film(self, place: Path, attempt: PickAttempt) -> None:
         cell, film = self._cell, self._film

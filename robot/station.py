@@ -19,6 +19,7 @@ from robot.devices import Arm, CameraDevice, Hand
 from robot.motion.planner import MotionPlanner
 from robot.motion.settings import MotionSettings, Unreachable
 from robot.picking.picker import Picker, PickerParts
+from robot.picking.picture import Photographer
 from robot.picking.settings import PickSettings
 from robot.safety import Guard, SafetyLimits
 from sim.benchmark.protocol import AttemptSettings, GraspPolicy
@@ -112,6 +113,24 @@ class Station:
         chain = planner.chain
         return Guard(self.safety, chain.forward, lower=chain.lower, upper=chain.upper, clock=clock)
 
+    def photographer(self, planner: MotionPlanner, arm: Arm, hand: Hand, *, camera: CameraDevice) -> Photographer:
+        """Returns what takes the pictures of the picks.
+
+        Args:
+            planner: The station's planner, which knows the shapes of arm and hand.
+            arm: The arm.
+            hand: The hand.
+            camera: The wrist's camera.
+        """
+        flange, mount = self.arm.chain(), self.mount()
+        return Photographer(
+            arm,
+            camera,
+            pose=lambda q: planner.base @ flange.forward(q) @ mount,
+            outline=lambda seen, q: planner.outline(seen, q, hand.state().width),
+            calibrated=self.calibration.camera(),
+        )
+
     @contextmanager
     def on_hardware(self, arm: Arm, hand: Hand, camera: CameraDevice, *, policy: GraspPolicy) -> Iterator[Picker]:
         """Yields a picker that works with real devices; connects and disconnects them.
@@ -134,11 +153,9 @@ class Station:
             parts = PickerParts(
                 arm=arm,
                 hand=hand,
-                camera=camera,
                 planner=planner,
                 guard=self.guard(planner, arm.clock),
-                flange=self.arm.chain(),
-                mount=self.mount(),
+                eye=self.photographer(planner, arm, hand, camera=camera),
                 view=self.view(planner),
                 release=self.cell.release_place(self.tray),
             )
@@ -173,15 +190,13 @@ class Station:
         with station.planner() as planner, cell:
             view = station.view(planner)
             cell.start(state, view, seed=seed)
-            camera = SimulatedCamera(cell)
+            arm, hand, camera = SimulatedArm(cell), SimulatedHand(cell), SimulatedCamera(cell)
             parts = PickerParts(
-                arm=SimulatedArm(cell),
-                hand=SimulatedHand(cell),
-                camera=camera,
+                arm=arm,
+                hand=hand,
                 planner=planner,
                 guard=station.guard(planner, cell.clock),
-                flange=station.arm.chain(),
-                mount=station.mount(),
+                eye=station.photographer(planner, arm, hand, camera=camera),
                 view=view,
                 release=station.cell.release_place(station.tray),
                 privileged_view=camera.noiseless_view,

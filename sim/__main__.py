@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,8 @@ SCENE_SET_HELP = """python -m sim scene-set FILE [name=plgp-320-v2] [workers=2]
 
 Drops the published scenes anew and writes them to FILE: 80 in each of seen-5, seen-15, novel-5 and novel-15
 (section III-E), with the settings that they were made with. name=plgp-320 makes the first version, which fell on a
-tray of friction 1; name=plgp-household makes 40 scenes in each category of procedural objects.
+tray of friction 1; name=plgp-household makes 40 scenes in each category of procedural objects, name=plgp-standing
+12 each of upright bottles, of plates and of objects at the tray's walls.
 """
 FIGURES_HELP = """python -m sim figures DIR
 
@@ -102,11 +104,12 @@ def print_table(name: str, facts: Any, opening: float) -> None:
 
 def scene_set(file: Path, *, name: str = "plgp-320-v2", workers: int = 2) -> None:
     """Makes the published scenes anew."""
-    from sim.benchmark.scene_sets import HOUSEHOLD, PUBLISHED_DIGITS, make_household, make_published, save_scene_set
+    from sim.benchmark import scene_sets as sets
 
     command = f"{PROGRAM} scene-set FILE name={name}"
-    made = make_household(workers=workers) if name == HOUSEHOLD else make_published(name, workers=workers)
-    save_scene_set(made, file, command, digits=PUBLISHED_DIGITS)
+    own: dict[str, Callable[..., Any]] = {sets.HOUSEHOLD: sets.make_household, sets.STANDING: sets.make_standing}
+    made = own[name](workers=workers) if name in own else sets.make_published(name, workers=workers)
+    sets.save_scene_set(made, file, command, digits=sets.PUBLISHED_DIGITS)
     print(f"wrote {file}")
 
 

@@ -17,3 +17,12 @@ def compiled(function: Kernel) -> Kernel:
     no barriers, and they leave nothing behind that a fork could trip over.
     """
     return cast(Kernel, njit(cache=True, nogil=True, boundscheck=False)(function))
+
+
+def uncounted(function: Kernel) -> Kernel:
+    """Compiles a kernel that makes no array and counts no references.
+
+    Numba counts each array that a function is handed or cuts out of another, with atomic operations: in short functions
+    they take longer than the work. Who calls such a kernel holds its arrays meanwhile.
+    """
+    return cast(Kernel, njit(cache=True, nogil=True, boundscheck=False, _nrt=False)(function))  # type: ignore[call-overload]

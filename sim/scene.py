@@ -252,6 +252,21 @@ class Scene:
         self._drop(picked, rng)
         self.at_rest = False
 
+    def put(self, model: ObjectModel, pose: FloatArray) -> None:
+        """Puts an object into the tray where it is wanted; ``settle`` lets it come to rest.
+
+        Args:
+            model: The object.
+            pose: (4, 4) T_world_link, metres.
+
+        Raises:
+            InputError: The object is larger than the tray.
+        """
+        _check_size(model, self.settings.tray)
+        self.world.add(model, pose)
+        self.models.append(model)
+        self.at_rest = False
+
     def _drop(self, models: list[ObjectModel], rng: np.random.Generator) -> None:
         """Lets objects fall, ``settings.wave`` at a time, side by side around a circle over the pile."""
         s = self.settings

@@ -17,6 +17,8 @@ PRESETS = {
     "callbacks/default.yaml": {"category"},  # checkpoints are chosen on seen objects
     "callbacks/validation.yaml": {"name", "seed", "workers"},
     "data/plgp.yaml": {"generate_workers"},  # a command may take two processes, a function only what it is given
+    "data/crops.yaml": {"generate_workers"},
+    "experiment/fc_gqcnn.yaml": {"bins"},  # the labels' own; the public weights have 16
     "depth_noise/none.yaml": {"missing_low", "missing_high", "missing_low_probability", "sigma", "blurs"},
     "labeler/paper.yaml": {
         *("max_width", "max_asymmetry", "engagement", "min_coverage", "max_normal_angle", "max_wedge_angle"),
@@ -34,7 +36,7 @@ PRESETS = {
     "view/as_is.yaml": {"mode"},
     "view/trained.yaml": {"mode"},
 }
-PRESETS |= {f"arm/{name}.yaml": {"urdf", "acceleration", "jerk", "ready"} for name in ("ur5e", "panda")}
+PRESETS |= {f"arm/{name}.yaml": {"urdf", "acceleration", "jerk", "ready"} for name in ("ur5e", "panda", "xarm6")}
 PRESETS |= {
     "calibration/exact.yaml": {"position", "rotation"},
     "calibration/measured.yaml": {"file"},

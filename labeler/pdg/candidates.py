@@ -1,7 +1,7 @@
 """The candidates of PDG-Generation, and how each angle's images of them are made and judged.
 
 A candidate is a camera pixel on an object whose point the parallel image shows, section III-D. Per angle the relief is
-turned and eroded (``labeler.pdg.relief``), and the kernels judge every candidate on the results
+turned and eroded (``labeler.pdg.images``), and the kernels judge every candidate on the results
 (``labeler.pdg.kernels``). Angles run in threads of their own, never in numba's: they need no barriers and leave nothing
 behind that a fork could trip over.
 """
@@ -18,9 +18,10 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
+from labeler.pdg.images import make_images
 from labeler.pdg.kernels import label_angle
-from labeler.pdg.limits import Image, Limits, Lookup, Results
-from labeler.pdg.relief import Relief, Turn, erode_ahead, erode_rows, make_relief, turn_image
+from labeler.pdg.limits import BLOCK, Images, Limits, Lookup, Results, make_scratch
+from labeler.pdg.relief import Relief, Turn, make_relief
 from labeler.settings import LabelSettings
 from sim.errors import InputError
 from sim.grasp import bin_to_angle
@@ -49,6 +50,7 @@ def limits_in_pixels(view: SceneView, gripper: GripperGeometry, settings: LabelS
     slope = float(np.tan(settings.max_normal_angle))
     thickness = settings.width_tolerance / 2 + gripper.finger_thickness + settings.finger_margin
     return Limits(
+        half=finger_rows(gripper, settings, eta)[0],
         levels=int(np.ceil(gripper.finger_length / settings.depth_step - 1e-9)),
         level_step=0,
         farthest=int(reach * eta + 0.5),
@@ -94,7 +96,7 @@ def finger_rows(gripper: GripperGeometry, settings: LabelSettings, eta: float) -
         eta: Scale of the parallel image, pixels per metre.
 
     Returns:
-        Half of the rows that are eroded, margins included, pixels; and the rows on which a contact is examined, (m,)
+        Half of the rows that it needs, margins included, pixels; and the rows on which a contact is examined, (m,)
         int64 offsets from the finger's middle, pixels.
     """
     half = int(np.ceil((gripper.finger_width / 2 + settings.finger_margin) * eta - 0.5))
@@ -104,11 +106,11 @@ def finger_rows(gripper: GripperGeometry, settings: LabelSettings, eta: float) -
 
 
 def palm_rows(gripper: GripperGeometry, half: int, eta: float) -> NDArray[np.int64]:
-    """Returns the shifts of eroded rows (each 2 half + 1 high) that together cover the palm's thickness.
+    """Returns the shifts of fingers' rows (each 2 half + 1) that together cover the palm's thickness.
 
     Args:
         gripper: The gripper.
-        half: Half of the eroded rows, pixels.
+        half: Half of the rows that a finger needs, pixels.
         eta: Scale of the parallel image, pixels per metre.
 
     Returns:
@@ -167,37 +169,43 @@ class Prepared:
     Attributes:
         relief: Relief of the view.
         limits: Settings in the relief's pixels and steps.
-        half: Half of the eroded rows, pixels.
         offsets: (m,) int64, rows on which contacts are examined, from the finger's middle, pixels.
-        palm: (p,) int64, shifts of eroded rows that cover the palm, pixels.
+        palm: (p,) int64, shifts of fingers' rows that cover the palm, pixels.
         reach: Pixels needed around a candidate along and across the closing direction.
     """
 
     relief: Relief
     limits: Limits
-    half: int
     offsets: NDArray[np.int64]
     palm: NDArray[np.int64]
     reach: tuple[int, int]
 
-    def images(self, turn: Turn, buffer: NDArray[np.uint16]) -> tuple[tuple[Image, Image, Image], Lookup]:
-        """Returns ``turned``, ``eroded``, ``standing`` of one angle (see labeler.pdg.relief), and their lookup.
+    def images(self, turn: Turn, buffer: NDArray[np.uint16]) -> tuple[Images, Lookup]:
+        """Returns the images of one angle, and their lookup.
 
         Args:
             turn: Turn by the angle.
-            buffer: (3, at least turn.height * turn.width) uint16, memory that the images are put into.
+            buffer: (2, at least turn.height * turn.width) uint16, memory that the images are put into.
         """
         relief = self.relief
-        turned, eroded, standing = (p[: turn.height * turn.width].reshape(turn.height, turn.width) for p in buffer)
+        turned, standing = (p[: turn.height * turn.width].reshape(turn.height, turn.width) for p in buffer)
         geometry = (turn.cosine, turn.sine, turn.pivot_row, turn.pivot_col, turn.left, turn.top)
-        turn_image(relief.front_quarter if turn.quarter else relief.front, *geometry, turned)
-        erode_rows(turned, self.half, eroded)
-        erode_ahead(eroded, self.half, turn.height - self.half, self.limits.footprint, standing)
-        return (turned, eroded, standing), Lookup(relief.mask, relief.back, turn.quarter, *geometry)
+        images = Images(turned, standing, np.empty((turn.height, -(-turn.width // BLOCK)), np.uint16))
+        source = relief.front_quarter if turn.quarter else relief.front
+        make_images(source, geometry, self.limits.half, self.limits.footprint, *images)
+        return images, Lookup(relief.mask, relief.back, turn.quarter, *geometry)
 
 
-def prepare(view: SceneView, gripper: GripperGeometry, settings: LabelSettings) -> Prepared | None:
+def prepare(
+    view: SceneView, gripper: GripperGeometry, settings: LabelSettings, *, relief: Relief | None = None
+) -> Prepared | None:
     """Returns what all angles share, or None if the parallel image shows no object.
+
+    Args:
+        view: The view.
+        gripper: The gripper.
+        settings: The thresholds of one pass.
+        relief: Relief of this view from a former pass; it is used again where it has the same reach.
 
     Raises:
         InputError: The gripper cannot hold anything with these settings.
@@ -208,7 +216,9 @@ def prepare(view: SceneView, gripper: GripperGeometry, settings: LabelSettings) 
     palm = palm_rows(gripper, half, eta)
     along = max(limits.farthest + limits.footprint + limits.clearance, limits.palm_half) + 1
     across = max(half + int(palm[-1]), int(offsets[-1])) + 1
-    relief = make_relief(view, max(along, across) * 1.5 / eta)
+    room = max(along, across) * 1.5 / eta
+    if relief is None or relief.reach != room:
+        relief = make_relief(view, room)
     if relief is None:
         return None
     limits = limits._replace(
@@ -216,7 +226,7 @@ def prepare(view: SceneView, gripper: GripperGeometry, settings: LabelSettings) 
         engagement=round(settings.engagement / relief.unit),
         finger_length=round(gripper.finger_length / relief.unit),
     )
-    return Prepared(relief, limits, half, offsets, palm, (along, across))
+    return Prepared(relief, limits, offsets, palm, (along, across))
 
 
 class AngleResults(NamedTuple):
@@ -243,7 +253,7 @@ class AngleResults(NamedTuple):
 
 def label_angles(
     view: SceneView,
-    gripper: GripperGeometry,
+    prepared: Prepared,
     settings: LabelSettings,
     *,
     objects: NDArray[np.integer] | None = None,
@@ -252,19 +262,13 @@ def label_angles(
 
     Args:
         view: The view.
-        gripper: The gripper.
+        prepared: What ``prepare`` made of the view with the same settings.
         settings: The thresholds of one pass.
         objects: Mask values of the objects to label; None for all.
 
     Yields:
         Each angle's answers, in the order of the bins; nothing where there is no candidate.
-
-    Raises:
-        InputError: The gripper cannot hold anything with these settings.
     """
-    prepared = prepare(view, gripper, settings)
-    if prepared is None:
-        return
     relief = prepared.relief
     rows, cols, crop_rows, crop_cols, surfaces = find_candidates(view, relief, objects)
     if not len(rows):
@@ -276,7 +280,7 @@ def label_angles(
     # Each thread keeps its memory for all its angles: fresh pages cost as much as the work on them.
     memory: SimpleQueue[NDArray[np.uint16]] = SimpleQueue()
     for _ in range(threads):
-        memory.put(np.empty((3, max(t.height * t.width for t in turns)), np.uint16))
+        memory.put(np.empty((2, max(t.height * t.width for t in turns)), np.uint16))
 
     def label_turn(turn: Turn) -> Results:
         buffer = memory.get()
@@ -286,7 +290,8 @@ def label_angles(
             n = len(rows)
             results = np.empty(n, np.uint8), np.empty(n, np.int16), np.empty(n, np.int32), np.empty(n, np.float32)
             steps = prepared.offsets, prepared.palm
-            label_angle(images, lookup, *steps, v, u, surfaces, values, prepared.limits, results)
+            scratch = make_scratch(prepared.limits.levels, len(prepared.offsets))
+            label_angle(images, lookup, *steps, v, u, surfaces, values, prepared.limits, results, scratch)
         finally:
             memory.put(buffer)  # a thread that waits for it would wait for ever
         return results

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from labeler.pdg.candidates import Prepared, find_candidates, label_width, prepare
 from labeler.pdg.kernels import PALM, REASONS, VALID, check_clearance, check_surfaces, find_contacts, palm_top
+from labeler.pdg.limits import make_scratch
 from labeler.pdg.relief import Turn
 from labeler.settings import LabelSettings
 from sim.drawing.figures import panels
@@ -265,19 +266,19 @@ def _explain_angle(
     """Returns, per level, the answer (number in REASONS) and the greater contact distance (0: none)."""
     limits, relief = prepared.limits, prepared.relief
     turn = Turn.around(relief, angle, rows=crop_rows, cols=crop_cols, reach=prepared.reach)
-    images, lookup = prepared.images(turn, np.empty((3, turn.height * turn.width), np.uint16))
-    turned, eroded, standing = images
+    images, lookup = prepared.images(turn, np.empty((2, turn.height * turn.width), np.uint16))
     v, u = (int(x[0]) for x in turn.place(relief, crop_rows, crop_cols))
     sides = np.zeros((2, limits.levels), np.int32)
-    counts = [find_contacts(standing, v, u, side, surface, limits, sides[i]) for i, side in enumerate((-1, 1))]
+    counts = [find_contacts(images, v, u, side, surface, limits, sides[i]) for i, side in enumerate((-1, 1))]
     answers, contacts = np.zeros(limits.levels, np.int64), np.zeros(limits.levels, np.int64)
     for level in range(min(counts)):
         near, far = int(sides[0, level]), int(sides[1, level])
         tips = surface + level * limits.level_step
-        answer = check_clearance(standing, v, u, near, far, tips, limits)
-        if answer == VALID and palm_top(eroded, prepared.palm, v, u, limits) < tips - limits.finger_length:
+        answer = check_clearance(images.standing, v, u, near, far, tips, limits)
+        if answer == VALID and palm_top(images, prepared.palm, v, u, limits) < tips - limits.finger_length:
             answer = PALM
         if answer == VALID:
-            answer, _ = check_surfaces(turned, eroded, lookup, prepared.offsets, v, u, near, far, tips, value, limits)
+            scratch = make_scratch(limits.levels, len(prepared.offsets))
+            answer, _ = check_surfaces(images, lookup, prepared.offsets, v, u, near, far, tips, value, limits, scratch)
         answers[level], contacts[level] = answer, max(near, far)
     return answers, contacts

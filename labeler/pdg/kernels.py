@@ -1,4 +1,4 @@
-"""The checks of PDG-Generation as numba kernels on one angle's images (see labeler.pdg.relief).
+"""The checks of PDG-Generation as numba kernels on one angle's images (see labeler.pdg.images).
 
 All lengths are pixels of the parallel image, all depths integer steps of the relief; a larger
 depth is farther from the camera. ``side`` is +1 for the finger on the right of the turned image
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from labeler.pdg.limits import Image, Levels, Limits, Lookup, Results, Rows
-from sim.compiled import compiled
+from labeler.pdg.limits import ANYWHERE, BLOCK, Image, Images, Levels, Limits, Lookup, Results, Rows, Scratch
+from sim.compiled import uncounted
 
 # The furthest check that any depth of a (pixel, angle) reached; VALID is a label.
 REASONS = (
@@ -28,16 +28,15 @@ REASONS = (
 CONTACT, SYMMETRY, SWEEP, PALM, COVERAGE, NORMAL, FLATNESS, WALL, WEDGE, VALID = range(len(REASONS))
 
 
-@compiled
-def find_contacts(
-    standing: Image, row: int, col: int, side: int, surface: int, limits: Limits, contacts: Levels
-) -> int:
+@uncounted
+def find_contacts(images: Images, row: int, col: int, side: int, surface: int, limits: Limits, contacts: Levels) -> int:
     """Fills in, per level, the nearest column outwards from which a finger can stand.
 
-    Deeper tips only ever move the contact outwards, so one walk answers all levels.
+    Deeper tips only ever move the contact outwards, so one walk answers all levels. Blocks of columns on which no
+    finger stands deep enough are passed over.
 
     Args:
-        standing: (h, w) uint16.
+        images: Images of the angle.
         row: The candidate's row.
         col: The candidate's column.
         side: +1 or -1.
@@ -50,21 +49,28 @@ def find_contacts(
     """
     level = 0
     tips = surface
-    step = 1 if side > 0 else -1
-    column = col if side > 0 else col - limits.footprint + 1
-    for distance in range(limits.farthest + 1):
-        free = standing[row, column]
-        while tips <= free:
-            contacts[level] = distance
-            level += 1
-            tips += limits.level_step
-            if level == limits.levels:
-                return level
-        column += step
+    start = col if side > 0 else col - limits.footprint + 1
+    distance = 0
+    while distance <= limits.farthest:
+        column = start + side * distance
+        block = column // BLOCK
+        rest = BLOCK - column % BLOCK if side > 0 else column % BLOCK + 1  # columns of the block from here on
+        if images.deepest[row, block] < tips:
+            distance += rest
+            continue
+        for beyond in range(distance, min(distance + rest, limits.farthest + 1)):
+            free = images.standing[row, start + side * beyond]
+            while tips <= free:
+                contacts[level] = beyond
+                level += 1
+                tips += limits.level_step
+                if level == limits.levels:
+                    return level
+        distance += rest
     return level
 
 
-@compiled
+@uncounted
 def sweep_is_free(
     standing: Image, row: int, col: int, side: int, near: int, far: int, tips: int, limits: Limits
 ) -> bool:
@@ -76,18 +82,28 @@ def sweep_is_free(
     return True
 
 
-@compiled
-def palm_top(eroded: Image, palm_rows: Rows, row: int, col: int, limits: Limits) -> np.uint16:
-    """Returns the nearest surface under the palm; the eroded ``palm_rows`` together cover its thickness."""
+@uncounted
+def palm_top(images: Images, palm_rows: Rows, row: int, col: int, limits: Limits) -> np.uint16:
+    """Returns the nearest surface under the palm.
+
+    Fingers on the rows of ``palm_rows`` together cover its thickness; side by side they cover its extent.
+    """
     top = np.uint16(65535)
+    first, end = col - limits.palm_half, col + limits.palm_half + 1
+    last = end - limits.footprint
+    if last < first:  # a palm narrower than a finger is thick
+        for r in range(row + palm_rows[0] - limits.half, row + palm_rows[-1] + limits.half + 1):
+            for column in range(first, end):
+                top = min(top, images.turned[r, column])
+        return top
     for shift in palm_rows:
-        for column in range(col - limits.palm_half, col + limits.palm_half + 1):
-            value = eroded[row + shift, column]
-            top = value if value < top else top
+        for column in range(first, last, limits.footprint):
+            top = min(top, images.standing[row + shift, column])
+        top = min(top, images.standing[row + shift, last])
     return top
 
 
-@compiled
+@uncounted
 def _wall_height(turned: Image, lookup: Lookup, row: int, col: int, tips: int, undercut: bool) -> int:
     """Returns the height of material above the tips in one pixel, steps; the undercut hollow taken off."""
     front = np.int64(turned[row, col])
@@ -100,7 +116,7 @@ def _wall_height(turned: Image, lookup: Lookup, row: int, col: int, tips: int, u
     return bottom - front  # type: ignore[return-value]
 
 
-@compiled
+@uncounted
 def source_pixel(lookup: Lookup, row: int, col: int) -> tuple[int, int]:
     """Returns the crop's (row, col) that a turned pixel shows, the nearest one if it lies outside."""
     u, v = col - lookup.left, row - lookup.top
@@ -111,7 +127,7 @@ def source_pixel(lookup: Lookup, row: int, col: int) -> tuple[int, int]:
     return min(max(r, 0), lookup.mask.shape[0] - 1), min(max(c, 0), lookup.mask.shape[1] - 1)
 
 
-@compiled
+@uncounted
 def contact_edge(
     turned: Image,
     lookup: Lookup,
@@ -123,30 +139,28 @@ def contact_edge(
     tips: int,
     value: int,
     limits: Limits,
+    scratch: Scratch,
 ) -> tuple[int, float, float, float]:
     """Examines one finger's contact: coverage, edge normal, flatness (eq. (14)) and wall.
 
     On each of the finger's rows the edge is the outermost pixel of the object that stands above
     the tips; a line through the edges gives normal and flatness. The wall must rise by
-    ``engagement`` within ``wall`` pixels behind the edge: friction cone down the wall.
+    ``engagement`` within ``wall`` pixels behind the edge: friction cone down the wall. A candidate's levels come from
+    the deepest upwards: ``scratch`` knows from them where no edge can be.
 
     Returns:
         (check, slope, height, coverage): the failed check or VALID; the edge's slope in the turned
         image (columns per row); the mean wall height in steps; the share of rows with an edge.
     """
+    allowed = int((1 - limits.coverage) * len(offsets) + 1e-9)
+    if not _find_edges(turned, offsets, row, col, side, contact, tips, allowed, limits, scratch):
+        return COVERAGE, 0.0, 0.0, 0.0
     n, sv, se, svv, sve, see = 0, 0.0, 0.0, 0.0, 0.0, 0.0
     walls, height = 0, 0.0
-    allowed = int((1 - limits.coverage) * len(offsets) + 1e-9)
     for index in range(len(offsets)):
-        r = row + offsets[index]
-        distance, last = contact - 1, contact - limits.band
-        while distance >= last and turned[r, col + side * distance] >= tips:
-            distance -= 1
-        if (
-            distance < last
-            or turned[r, col + side * distance] == 0
-            or not _owned(lookup, r, col + side * distance, value)
-        ):
+        r, distance = row + offsets[index], scratch.edges[max(side, 0), index]
+        c = col + side * distance
+        if distance < contact - limits.band or turned[r, c] == 0 or not _owned(lookup, r, c, value):
             if index + 1 - n > allowed:
                 return COVERAGE, 0.0, 0.0, 0.0
             continue
@@ -170,14 +184,49 @@ def contact_edge(
     return VALID, side * slope, height / n, coverage
 
 
-@compiled
+@uncounted
+def _find_edges(
+    turned: Image,
+    offsets: Rows,
+    row: int,
+    col: int,
+    side: int,
+    contact: int,
+    tips: int,
+    allowed: int,
+    limits: Limits,
+    scratch: Scratch,
+) -> bool:
+    """Finds the outermost pixel above the tips on each of the finger's rows; puts its distance in ``scratch.edges``.
+
+    Returns False once more than ``allowed`` rows have none within the band. Those go to the front of the order:
+    neighbouring pixels and levels mostly fail on the same rows.
+    """
+    order, edges = scratch.order[max(side, 0)], scratch.edges[max(side, 0)]
+    last, missing = contact - limits.band, 0
+    for k in range(len(offsets)):
+        index = order[k]
+        r, distance = row + offsets[index], int(min(contact - 1, edges[index]))
+        while distance >= last and turned[r, col + side * distance] >= tips:
+            distance -= 1
+        edges[index] = distance
+        if distance < last or turned[r, col + side * distance] == 0:
+            order[k] = order[missing]
+            order[missing] = index
+            missing += 1
+            if missing > allowed:
+                return False
+    return True
+
+
+@uncounted
 def _owned(lookup: Lookup, row: int, col: int, value: int) -> bool:
     r, c = source_pixel(lookup, row, col)
     owned: bool = lookup.mask[r, c] == value
     return owned
 
 
-@compiled
+@uncounted
 def check_clearance(standing: Image, row: int, col: int, near: int, far: int, tips: int, limits: Limits) -> int:
     """Checks symmetry, width's lower end and the closing sweep of both fingers; a check's number."""
     if abs(near - far) > limits.asymmetry or min(near, far) < 1:
@@ -190,10 +239,9 @@ def check_clearance(standing: Image, row: int, col: int, near: int, far: int, ti
     return SWEEP
 
 
-@compiled
+@uncounted
 def check_surfaces(
-    turned: Image,
-    eroded: Image,
+    images: Images,
     lookup: Lookup,
     offsets: Rows,
     row: int,
@@ -203,12 +251,12 @@ def check_surfaces(
     tips: int,
     value: int,
     limits: Limits,
+    scratch: Scratch,
 ) -> tuple[int, float]:
     """Checks both contacts and how they face each other.
 
     Args:
-        turned: (h, w) uint16.
-        eroded: (h, w) uint16.
+        images: Images of the angle.
         lookup: Lookup.
         offsets: (m,) int64 rows of a finger, around its middle.
         row: The candidate's row.
@@ -218,20 +266,25 @@ def check_surfaces(
         tips: The level.
         value: The object's mask value.
         limits: Limits.
+        scratch: Memory of the candidate's checks, in which only deeper levels of it were examined before.
 
     Returns:
         (check, score): the failed check or VALID; the score in [0, 1], 0 unless VALID.
     """
-    check, left, height_l, cover_l = contact_edge(turned, lookup, offsets, row, col, -1, near, tips, value, limits)
+    check, left, height_l, cover_l = contact_edge(
+        images.turned, lookup, offsets, row, col, -1, near, tips, value, limits, scratch
+    )
     if check != VALID:
         return check, 0.0
-    check, right, height_r, cover_r = contact_edge(turned, lookup, offsets, row, col, 1, far, tips, value, limits)
+    check, right, height_r, cover_r = contact_edge(
+        images.turned, lookup, offsets, row, col, 1, far, tips, value, limits, scratch
+    )
     if check != VALID:
         return check, 0.0
     wedge = abs(np.arctan(left) - np.arctan(right))
     if wedge > limits.wedge:
         return WEDGE, 0.0
-    room = free_room(eroded, row, col, max(near, far), tips, limits)
+    room = free_room(images.standing, row, col, max(near, far), tips, limits)
     symmetry = 1 - abs(near - far) / (limits.asymmetry + 1)
     straight = 1 - max(abs(left), abs(right)) / max(limits.normal, 1e-9)
     hold = min(height_l, height_r) / (4 * limits.engagement)
@@ -240,19 +293,22 @@ def check_surfaces(
     return VALID, 0.2 * room + 0.3 * hold + 0.2 * symmetry + 0.1 * straight + 0.1 * parallel + 0.1 * cover
 
 
-@compiled
-def free_room(eroded: Image, row: int, col: int, widest: int, tips: int, limits: Limits) -> float:
-    """Returns the free space beyond both footprints, 0 none, 1 at least ``clearance`` columns."""
-    outer = widest + limits.footprint
+@uncounted
+def free_room(standing: Image, row: int, col: int, widest: int, tips: int, limits: Limits) -> float:
+    """Returns the free space beyond both footprints, 0 none, 1 at least ``clearance`` columns.
+
+    Both fingers can stand at ``widest``: one column further out they meet what the column beyond them shows.
+    """
+    left, right = col - widest - limits.footprint, col + widest + 1
     for extra in range(limits.clearance):
-        if eroded[row, col - outer - extra] < tips or eroded[row, col + outer + extra] < tips:
+        if standing[row, left - extra] < tips or standing[row, right + extra] < tips:
             return extra / limits.clearance
     return 1.0
 
 
-@compiled
+@uncounted
 def deepest_label(
-    images: tuple[Image, Image, Image],
+    images: Images,
     lookup: Lookup,
     offsets: Rows,
     palm_rows: Rows,
@@ -261,45 +317,44 @@ def deepest_label(
     surface: int,
     value: int,
     limits: Limits,
-    near: Levels,
-    far: Levels,
+    scratch: Scratch,
 ) -> tuple[int, int, int, float]:
     """Returns the deepest valid level of one pixel and angle.
 
     Args:
-        images: ``turned``, ``eroded``, ``standing``: (h, w) uint16, see labeler.pdg.relief.
+        images: Images of the angle.
         lookup: Lookup.
         offsets: (m,) int64 rows of a finger, around its middle.
-        palm_rows: (p,) int64 rows of ``eroded`` that cover the palm.
+        palm_rows: (p,) int64 rows of fingers that cover the palm.
         row: The candidate's row.
         col: The candidate's column.
         surface: Its depth, steps.
         value: Its mask value.
         limits: Limits.
-        near: (levels,) int32, scratch.
-        far: (levels,) int32, scratch.
+        scratch: Memory of the checks.
 
     Returns:
         (reason, level, contact, score): the furthest check that a level reached; VALID with the
         level and the greater contact distance, else -1 and 0.
     """
-    turned, eroded, standing = images
-    found = find_contacts(standing, row, col, -1, surface, limits, near)
+    near, far = scratch.contacts[0], scratch.contacts[1]
+    found = find_contacts(images, row, col, -1, surface, limits, near)
     if found > 0:
-        found = min(found, find_contacts(standing, row, col, 1, surface, limits, far))
+        found = min(found, find_contacts(images, row, col, 1, surface, limits, far))
     reason, top = CONTACT, np.int64(-1)
+    scratch.edges[:] = ANYWHERE
     for level in range(found - 1, -1, -1):
         tips = surface + level * limits.level_step
-        check = check_clearance(standing, row, col, near[level], far[level], tips, limits)
+        check = check_clearance(images.standing, row, col, near[level], far[level], tips, limits)
         score = 0.0
         if check == VALID:
             if top < 0:
-                top = np.int64(palm_top(eroded, palm_rows, row, col, limits))
+                top = np.int64(palm_top(images, palm_rows, row, col, limits))
             if top < tips - limits.finger_length:
                 check = PALM
             else:
                 check, score = check_surfaces(
-                    turned, eroded, lookup, offsets, row, col, near[level], far[level], tips, value, limits
+                    images, lookup, offsets, row, col, near[level], far[level], tips, value, limits, scratch
                 )
         if check == VALID:
             return VALID, level, max(near[level], far[level]), score
@@ -307,9 +362,9 @@ def deepest_label(
     return reason, -1, 0, 0.0
 
 
-@compiled
+@uncounted
 def label_angle(
-    images: tuple[Image, Image, Image],
+    images: Images,
     lookup: Lookup,
     offsets: Rows,
     palm_rows: Rows,
@@ -319,14 +374,15 @@ def label_angle(
     values: Image,
     limits: Limits,
     results: Results,
+    scratch: Scratch,
 ) -> None:
     """Labels all candidates at one angle: each keeps its deepest valid level.
 
     Args:
-        images: ``turned``, ``eroded``, ``standing``: (h, w) uint16, see labeler.pdg.relief.
+        images: Images of the angle.
         lookup: Lookup.
         offsets: (m,) int64 rows of a finger, around its middle.
-        palm_rows: (p,) int64 rows of ``eroded`` that cover the palm.
+        palm_rows: (p,) int64 rows of fingers that cover the palm.
         rows: (N,) int64 candidates' rows in the turned images.
         cols: (N,) int64 their columns.
         surfaces: (N,) int64 their depths, steps.
@@ -334,11 +390,10 @@ def label_angle(
         limits: Limits.
         results: ``reason`` (N,) uint8, ``level`` (N,) int16, ``contact`` (N,) int32 (the greater
             distance), ``score`` (N,) float32; filled.
+        scratch: Memory of the checks.
     """
     reason, level, contact, score = results
-    near = np.empty(limits.levels, np.int32)
-    far = np.empty(limits.levels, np.int32)
     for i in range(len(rows)):
         reason[i], level[i], contact[i], score[i] = deepest_label(
-            images, lookup, offsets, palm_rows, rows[i], cols[i], surfaces[i], values[i], limits, near, far
+            images, lookup, offsets, palm_rows, rows[i], cols[i], surfaces[i], values[i], limits, scratch
         )

@@ -8,16 +8,54 @@ import numpy as np
 from numpy.typing import NDArray
 
 Image = NDArray[np.uint16]  # (h, w), steps of the relief, 0 = unknown
+BLOCK = 16  # columns of a block of ``Images.deepest``
+ANYWHERE = 2**31 - 1  # entry of ``Scratch.edges`` where nothing is known yet
 Rows = NDArray[np.int64]  # (m,), pixels
 Levels = NDArray[np.int32]  # (levels,), pixels
 # (N,) each: number in kernels.REASONS, level, greater contact distance in pixels, score in [0, 1]
 Results = tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.int32], NDArray[np.float32]]
 
 
+class Images(NamedTuple):
+    """What the kernels ask at one angle, see labeler.pdg.images.
+
+    Attributes:
+        turned: (h, w) uint16, the relief.
+        standing: (h, w) uint16, how deep a finger can stand on a column.
+        deepest: (h, ceil(w / BLOCK)) uint16, greatest ``standing`` of a block of columns.
+    """
+
+    turned: Image
+    standing: Image
+    deepest: Image
+
+
+class Scratch(NamedTuple):
+    """Memory of one candidate's checks; index 0 is the left finger.
+
+    Attributes:
+        contacts: (2, levels) int32, contact distances per level, pixels.
+        edges: (2, m) int32, per finger row how far outwards an edge can still lie: at deeper tips there was none
+            beyond, pixels.
+        order: (2, m) int64, numbers of the finger's rows in the order in which they are examined.
+    """
+
+    contacts: NDArray[np.int32]
+    edges: NDArray[np.int32]
+    order: NDArray[np.int64]
+
+
+def make_scratch(levels: int, rows: int) -> Scratch:
+    """Returns the memory of one candidate's checks, for a number of levels and of finger rows."""
+    edges = np.full((2, rows), ANYWHERE, np.int32)
+    return Scratch(np.empty((2, levels), np.int32), edges, np.tile(np.arange(rows), (2, 1)))
+
+
 class Limits(NamedTuple):
     """Label settings and gripper in pixels and steps.
 
     Attributes:
+        half: Half of the rows that a finger needs, pixels.
         levels: Number of depth levels.
         level_step: Steps of the relief between two levels.
         farthest: Greatest distance of a contact from the candidate, pixels.
@@ -37,6 +75,7 @@ class Limits(NamedTuple):
         clearance: Number of free columns beyond the footprint that earn the full score.
     """
 
+    half: int
     levels: int
     level_step: int
     farthest: int

@@ -1,14 +1,4 @@
-"""The parallel depth image as an integer relief, turned so that closing runs along the rows.
-
-Everything that the kernels ask is asked of three images of one angle, uint16 in steps of
-``Relief.unit`` metres, larger = farther from the camera, 0 = unknown (blocks every finger):
-
-* ``turned``: the relief itself, rows across the fingers, columns along the closing direction;
-* ``eroded``: the nearest surface within a finger's width (with margins) across the closing
-  direction: the first thing that a finger would meet;
-* ``standing``: the nearest ``eroded`` value over one finger's thickness: a finger can stand
-  with its near face on a column as deep as ``standing`` says.
-"""
+"""The parallel depth image as an integer relief, turned so that closing runs along the rows."""
 
 from __future__ import annotations
 
@@ -17,13 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.compiled import compiled
+from sim.compiled import compiled, uncounted
 from sim.view import SceneView
 
 UNIT = 1e-5  # metres per step of the integer relief, unless the scene is deeper than 0.65 m
 _FARTHEST = 65535
-_COLUMNS = 128  # columns eroded at a time: they stay in the processor's cache
-_TILE = 64  # side of the tiles in which the image is turned
+_TILE = 64  # side of the tiles in which the image is turned by a quarter
 
 
 @dataclass(frozen=True)
@@ -39,6 +28,7 @@ class Relief:
         col0: First column of the crop in the parallel image, pixels.
         nearest: Depth of step 1, metres.
         unit: Length of a step, metres.
+        reach: Reach of the gripper beyond an object's pixel that the crop has room for, metres.
     """
 
     front: NDArray[np.uint16]
@@ -49,6 +39,7 @@ class Relief:
     col0: int
     nearest: float
     unit: float
+    reach: float
 
 
 def make_relief(view: SceneView, reach: float) -> Relief | None:
@@ -67,16 +58,16 @@ def make_relief(view: SceneView, reach: float) -> Relief | None:
     height, width = view.parallel_depth.shape
     row0, row1 = max(0, rows[0] - border), min(height, rows[-1] + border + 1)
     col0, col1 = max(0, cols[0] - border), min(width, cols[-1] + border + 1)
-    crop = (slice(row0, row1), slice(col0, col1))
-    depth = np.ascontiguousarray(view.parallel_depth[crop], dtype=np.float32)
-    nearest, farthest = _depth_range(depth)
+    crop = int(row0), int(row1), int(col0), int(col1)
+    depth = np.ascontiguousarray(view.parallel_depth, dtype=np.float32)
+    nearest, farthest = _depth_range(depth, crop)
     unit = max(UNIT, (farthest - nearest) / (_FARTHEST - 1))
-    front = _quantise(depth, nearest, unit)
+    front = _quantise(depth, crop, nearest, unit)
     back = np.zeros((1, 1), np.uint16)
     if view.parallel_back_depth is not None:
-        back = _quantise(np.ascontiguousarray(view.parallel_back_depth[crop], dtype=np.float32), nearest, unit)
-    mask = view.parallel_mask[crop].astype(np.uint16)
-    return Relief(front, _turn_quarter(front), back, mask, int(row0), int(col0), nearest, unit)
+        back = _quantise(np.ascontiguousarray(view.parallel_back_depth, dtype=np.float32), crop, nearest, unit)
+    mask = view.parallel_mask[row0:row1, col0:col1].astype(np.uint16)
+    return Relief(front, _turn_quarter(front), back, mask, crop[0], crop[2], nearest, unit, reach)
 
 
 @dataclass(frozen=True)
@@ -157,25 +148,45 @@ class Turn:
         return np.rint(v).astype(np.int64) + self.top, np.rint(u).astype(np.int64) + self.left
 
 
-@compiled
-def _depth_range(depth: NDArray[np.float32]) -> tuple[float, float]:
-    nearest, farthest = np.inf, 0.0
-    for i in range(depth.shape[0]):
-        for j in range(depth.shape[1]):
-            z = depth[i, j]
-            if z > 0:
-                nearest, farthest = min(nearest, z), max(farthest, z)
-    return nearest, farthest
+# Functions of single lines, here and below, are the ones that the compiler turns into many pixels at a time.
+@uncounted
+def _widen_range(line: NDArray[np.float32], nearest: NDArray[np.float32], farthest: NDArray[np.float32]) -> None:
+    """Takes a line (n,) into the least and greatest known depth of each column, (n,) each; 0 is unknown."""
+    for j in range(len(line)):
+        z, low, high = line[j], nearest[j], farthest[j]
+        nearest[j] = z if 0 < z < low else low
+        farthest[j] = z if z > high else high
 
 
 @compiled
-def _quantise(depth: NDArray[np.float32], nearest: float, unit: float) -> NDArray[np.uint16]:
-    result = np.empty(depth.shape, np.uint16)
-    for i in range(depth.shape[0]):
-        for j in range(depth.shape[1]):
-            z = depth[i, j]
-            step = (z - nearest) / unit + 1.5
-            result[i, j] = np.uint16(min(max(step, 1.0), 65535.0)) if z > 0 else np.uint16(0)
+def _depth_range(depth: NDArray[np.float32], crop: tuple[int, int, int, int]) -> tuple[float, float]:
+    """Returns the least and greatest known depth of a crop (first row, end row, first column, end column), metres."""
+    row0, row1, col0, col1 = crop
+    nearest, farthest = np.full(col1 - col0, np.inf, np.float32), np.zeros(col1 - col0, np.float32)
+    for i in range(row0, row1):
+        _widen_range(depth[i, col0:col1], nearest, farthest)
+    return float(nearest.min()), float(farthest.max())
+
+
+@uncounted
+def _line_to_steps(line: NDArray[np.float32], nearest: float, unit: float, result: NDArray[np.uint16]) -> None:
+    for j in range(len(line)):
+        z = line[j]
+        step = (z - nearest) / unit + 1.5
+        step = step if step > 1 else 1.0
+        step = step if step < _FARTHEST else float(_FARTHEST)
+        result[j] = np.uint16(np.int32(step if z > 0 else 0.0))
+
+
+@compiled
+def _quantise(
+    depth: NDArray[np.float32], crop: tuple[int, int, int, int], nearest: float, unit: float
+) -> NDArray[np.uint16]:
+    """Returns a crop of a depth image in steps; see ``Relief.front``."""
+    row0, row1, col0, col1 = crop
+    result = np.empty((row1 - row0, col1 - col0), np.uint16)
+    for i in range(row0, row1):
+        _line_to_steps(depth[i, col0:col1], nearest, unit, result[i - row0])
     return result
 
 
@@ -190,100 +201,3 @@ def _turn_quarter(image: NDArray[np.uint16]) -> NDArray[np.uint16]:
                 for j in range(left, min(height, left + _TILE)):
                     result[i, j] = image[height - 1 - j, i]
     return result
-
-
-@compiled
-def _inside(start: float, step: float, first: int, last: int, size: int) -> tuple[int, int]:
-    """Returns the part of [first, last) where 0 <= int(start + step i) < size, a little inside."""
-    if abs(step) < 1e-12:
-        return (first, last) if 0 <= start < size else (first, first)
-    a, b = -start / step, (size - start) / step
-    return max(first, int(np.ceil(min(a, b) + 1e-6))), min(last, int(np.floor(max(a, b) - 1e-6)) + 1)
-
-
-@compiled
-def turn_image(
-    source: NDArray[np.uint16],
-    cosine: float,
-    sine: float,
-    pivot_row: float,
-    pivot_col: float,
-    left: int,
-    top: int,
-    result: NDArray[np.uint16],
-) -> None:
-    """Fills ``result`` (h, w) uint16 with the nearest pixels of the turned ``source``; 0 outside of it."""
-    height, width = result.shape
-    for band in range((height + _TILE - 1) // _TILE):
-        for tile in range(0, width, _TILE):
-            end = min(width, tile + _TILE)
-            for i in range(band * _TILE, min(height, band * _TILE + _TILE)):
-                row = pivot_row + (i - top) * cosine + left * sine + 0.5
-                col = pivot_col + (i - top) * sine - left * cosine + 0.5
-                first, last = _inside(row, -sine, tile, end, source.shape[0])
-                first, last = _inside(col, cosine, first, last, source.shape[1])
-                first = min(first, end)  # a row may miss the source beyond the image's end
-                last = max(first, last)
-                for j in range(tile, first):
-                    result[i, j] = 0
-                for j in range(first, last):
-                    result[i, j] = source[np.uint32(row - j * sine), np.uint32(col + j * cosine)]
-                for j in range(last, end):
-                    result[i, j] = 0
-
-
-@compiled
-def erode_rows(image: NDArray[np.uint16], half: int, result: NDArray[np.uint16]) -> None:
-    """Fills ``result`` with the minimum over rows i - half ... i + half, for rows that have them all.
-
-    Van Herk's running minimum: three comparisons a pixel, whatever the window.
-    """
-    height, width = image.shape
-    window = 2 * half + 1
-    for block in range((width + _COLUMNS - 1) // _COLUMNS):
-        first = block * _COLUMNS
-        count = min(_COLUMNS, width - first)
-        suffix = np.empty((window, _COLUMNS), np.uint16)
-        prefix = np.empty(_COLUMNS, np.uint16)
-        for start in range(0, height - window + 1, window):
-            for j in range(count):
-                suffix[window - 1, j] = image[start + window - 1, first + j]
-            for k in range(window - 2, -1, -1):
-                for j in range(count):
-                    a, b = image[start + k, first + j], suffix[k + 1, j]
-                    suffix[k, j] = a if a < b else b
-            for j in range(count):
-                prefix[j] = _FARTHEST
-                result[start + half, first + j] = suffix[0, j]
-            for k in range(1, min(window, height - window + 1 - start)):
-                for j in range(count):
-                    a, b = image[start + window + k - 1, first + j], prefix[j]
-                    a = a if a < b else b
-                    prefix[j] = a
-                    b = suffix[k, j]
-                    result[start + k + half, first + j] = a if a < b else b
-
-
-@compiled
-def erode_ahead(
-    image: NDArray[np.uint16], first_row: int, last_row: int, length: int, result: NDArray[np.uint16]
-) -> None:
-    """Fills ``result`` with the minimum over columns j ... j + length - 1 of rows [first_row, last_row).
-
-    By doubling windows; the last ``length - 1`` columns take what is left of the row.
-    """
-    width = image.shape[1]
-    for i in range(first_row, last_row):
-        line = image[i].copy()
-        window = 1
-        while 2 * window <= length:
-            for j in range(width - window):
-                a, b = line[j], line[j + window]
-                line[j] = a if a < b else b
-            window *= 2
-        rest = length - window
-        for j in range(width - rest):
-            a, b = line[j], line[j + rest]
-            result[i, j] = a if a < b else b
-        for j in range(width - rest, width):
-            result[i, j] = line[j]

@@ -19,7 +19,7 @@ from labeler.dataset.recipe import describe_objects
 from labeler.formats.authors_data import ImportedShard, begin_import, read_notes
 from labeler.posed.check import CheckSettings
 from labeler.posed.export_bop import SIDECAR
-from labeler.posed.models import PosedModels, load_posed_models
+from labeler.posed.models import PosedModels, load_posed_models, models_folder
 from labeler.posed.twin import TABLE, TwinSettings, make_twin
 from labeler.posed.views import PosedView, find_views
 from labeler.settings import LabelSettings
@@ -66,7 +66,7 @@ def import_posed(
         source: Folder of the data set.
         folder: Folder that the shards go into; made if it does not exist.
         format: "bop" or "graspnet".
-        models: Folder of the meshes; ``source/models`` where left out.
+        models: Folder of the meshes; where left out, ``source/models`` or what BOP's data sets call it.
         every: Takes every so many-th view of a scene.
         check: When a pose is bad; None believes every pose.
         progress: Whether to show a progress bar.
@@ -78,7 +78,7 @@ def import_posed(
     if every < 1:
         raise InputError(f"import-posed: every is {every}; give at least 1")
     views = _thinned(list(find_views(source, format)), every)
-    meshes = load_posed_models(models or source / "models", format)
+    meshes = load_posed_models(models or models_folder(source, format), format)
     settings, saved = _settings(source, check)
     recipe = _recipe(views, meshes, settings, format=format, saved=saved)
     begin_import(folder, recipe, digest := hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest())
@@ -114,7 +114,7 @@ def _make_shards(
     folder: Path, views: Sequence[Found], *, models: PosedModels, settings: TwinSettings, progress: bool
 ) -> tuple[list[ImportedShard], list[list[Any]]]:
     """Writes the shards that are not there yet; returns what all say of themselves, and the rows of their poses."""
-    numbers = {scene: i for i, scene in enumerate(dict.fromkeys(_scene(v) for v in views))}
+    numbers = {place: i for i, place in enumerate(dict.fromkeys(v.place for v in views if isinstance(v, PosedView)))}
     shards, rows = list[ImportedShard](), list[list[Any]]()
     console = Console(stderr=True, quiet=not progress)
     starts = range(0, len(views), VIEWS_PER_SHARD)
@@ -205,7 +205,7 @@ def _recipe(
         "labels": settings.labels.describe(),
         "check": None if settings.check is None else asdict(settings.check),
         "depth_noise": None,
-        "scenes": len({_scene(v) for v in views}),
+        "scenes": len({v.place for v in views if isinstance(v, PosedView)}),
         "seed": 0,
     }
 
@@ -233,7 +233,7 @@ def _write_shard(
                 continue
             tables.add(twin.table)
             frame = twin.frame
-            frame["scene"], frame["view"] = numbers[view.scene], view.number
+            frame["scene"], frame["view"] = numbers[view.place], view.number
             writer.add(frame)
         writer.set_note("skipped", skipped)
         writer.set_note("poses", rows)

@@ -14,6 +14,8 @@ from sim.objects import ObjectSet
 from sim.objects.mesh_file import clean_mesh, read_mesh
 
 _MESHES = {"bop": (("obj_*.ply",), 0.001), "graspnet": (("*/nontextured.ply", "*/textured.obj"), 1.0)}
+# T-LESS has no plain one; those for evaluation are the coarsest.
+_FOLDERS = {"bop": ("models", "models_cad", "models_fine", "models_reconst", "models_eval"), "graspnet": ("models",)}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,20 @@ class PosedModels:
 
     objects: ObjectSet
     frames: Mapping[str, FloatArray]
+
+
+def models_folder(source: Path, format: str) -> Path:
+    """Returns the folder of a data set's meshes: in it, or beside it where ``source`` is one of its splits.
+
+    Args:
+        source: Folder of the data set, or of a split.
+        format: "bop" or "graspnet".
+    """
+    for place in (source, source.parent):
+        for name in _FOLDERS[format]:
+            if any(any((place / name).glob(pattern)) for pattern in _MESHES[format][0]):
+                return place / name
+    return source / "models"
 
 
 def load_posed_models(folder: Path, format: str) -> PosedModels:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from sim.geometry import FloatArray, make_pose
 FORMATS = ("bop", "graspnet")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _MM = 1e-3
+_SENSOR = 1_000_000  # added to the numbers of each further sensor's views of a scene
 _DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
 
 
@@ -31,8 +32,9 @@ class PosedView:
 
     Attributes:
         name: Name of the view below the source, for messages.
-        scene: Name of its scene below the source.
-        number: Number of the view within the scene.
+        scene: Name of its folder below the source.
+        place: Name of the scene itself: several sensors that saw one scene have folders of their own.
+        number: Number of the view within the place.
         rgb: File of the colour (or grey) picture.
         depth: File of the depth image.
         depth_unit: Metres in a step of the depth image.
@@ -52,6 +54,7 @@ class PosedView:
     models: tuple[str, ...]
     poses: FloatArray
     world: FloatArray | None = None
+    place: str = ""
 
     def read_rgb(self) -> NDArray[np.uint8]:
         """Returns the picture, (H, W, 3) uint8; raises InputError if it cannot be read."""
@@ -97,8 +100,25 @@ def find_views(source: Path, format: str) -> Iterator[PosedView | tuple[str, str
         wanted = "scenes/scene_0000/CAMERA/meta"
     if not scenes:
         raise InputError(f"{source} holds no scene of the format {format} ({wanted}); give the data set's own folder")
+    before: dict[str, int] = {}
     for folder in scenes:
-        yield from (_bop_views if format == "bop" else _graspnet_views)(source, folder)
+        place = _place(folder.relative_to(source), format)
+        sensor = before[place] = before.get(place, -1) + 1
+        for found in (_bop_views if format == "bop" else _graspnet_views)(source, folder):
+            if isinstance(found, PosedView):
+                found = replace(found, place=place, number=found.number + sensor * _SENSOR)
+            yield found
+
+
+def _place(folder: Path, format: str) -> str:
+    """Returns the name of the scene that a sensor's folder shows, so that no split parts what two sensors saw of it.
+
+    GraspNet has ``scenes/scene_0000/kinect`` and ``realsense``, T-LESS ``test_primesense/000001`` and ``test_kinect``.
+    """
+    if format == "graspnet":
+        return folder.parent.as_posix()
+    split, _, rest = folder.as_posix().rpartition("/")
+    return f"{split.partition('_')[0]}/{rest}"
 
 
 def _bop_views(source: Path, folder: Path) -> Iterator[PosedView | tuple[str, str]]:

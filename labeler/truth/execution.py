@@ -83,7 +83,9 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
     Raises:
         InputError: They are not found, or are not the same files.
     """
-    recipe = data.manifest.recipe["objects"]
+    recipe = data.manifest.recipe.get("objects")
+    if recipe is None:
+        raise InputError(f"{data.folder} does not say which objects it was made from: its scenes cannot be rebuilt")
     if data.manifest.imported is not None and data.manifest.objects is None:
         raise InputError(f"{data.folder} was imported: its objects are not known, so its scenes cannot be rebuilt")
     named = named_set(str(recipe["name"])) if folder is None else None

@@ -150,15 +150,27 @@ class TrainedView:
         except (InputError, TypeError, ValueError, KeyError) as error:
             raise InputError(f"checkpoint '{source}' holds no sound trained view ({error}); train it again") from None
 
-    def to_view(self, seen: Observation, plane: MainPlane) -> OverheadView:
-        """Returns an image as a camera of the training would have seen it: from straight above, at the trained height.
+    def to_view(
+        self,
+        seen: Observation,
+        plane: MainPlane,
+        *,
+        tilt: float = 0.0,
+        azimuth: float = 0.0,
+        largest: int = _LARGEST,
+    ) -> OverheadView:
+        """Returns an image as a camera of the training would have seen it: from above, at the trained height.
 
         Args:
             seen: The image, of any camera.
             plane: The plane that things stand on, in the camera's frame.
+            tilt: Angle of the view's optical axis against the plane's normal, radians; 0 looks straight down.
+            azimuth: Side to which the view's camera then stands, radians; see ``overhead_pose``.
+            largest: Times the trained image's sides up to which the view's may grow to hold what is seen.
         """
-        most = (_LARGEST * self.height, _LARGEST * self.width)
-        return overhead_view(seen, plane, height=self.camera_height, focal=self.intrinsics[0][0], most=most)
+        most = (largest * self.height, largest * self.width)
+        height, focal = self.camera_height, self.intrinsics[0][0]
+        return overhead_view(seen, plane, height=height, focal=focal, most=most, tilt=tilt, azimuth=azimuth)
 
     def from_view(self, grasps: GraspPoses, view: OverheadView) -> GraspPoses:
         """Returns grasps of the trained view in the frame of the camera whose image ``to_view`` was given."""

@@ -5,6 +5,7 @@ from .network import NetworkPolicy as NetworkPolicy
 from .network import pretrained_checkpoint as pretrained_checkpoint
 from .settings import DecoderSettings as DecoderSettings
 from .settings import ViewSettings as ViewSettings
+from .settings import VirtualViews as VirtualViews
 from .trained_view import TrainedView as TrainedView
 from .viewed import ViewedGrasps as ViewedGrasps
 from .workspace import Workspace as Workspace

@@ -19,15 +19,19 @@ from plgp.networks.base import GraspNetwork
 from plgp.networks.cost import measure_cost
 from plgp.policy.candidates import Window
 from plgp.policy.map_policy import MapPolicy
-from plgp.policy.settings import DecoderSettings, ViewSettings
-from plgp.policy.viewed import ViewedGrasps, bring_back, choose_view, graspable
+from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
+from plgp.policy.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane, measured_opening
+from plgp.policy.virtual_views import leaning_grasps, leaning_views, merged
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
+from sim.depth_image.overhead_view import OverheadView
 from sim.errors import InputError
-from sim.grasp import GraspPoses
+from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
 from sim.view import Observation, check_depth_image
 
+ONE = "one view is taken"
+_REFUSED = 20  # grasps that are found beyond those wanted, since a leaning hand cannot reach all
 PRECISIONS = ("float32", "bfloat16")
 PRETRAINED = Path(__file__).parents[1] / "pretrained"  # checkpoints that are installed with the package
 _BEST = "ggcnn2_depth_any"  # the one that holds best over all worlds; its card lies beside it
@@ -72,6 +76,7 @@ class NetworkPolicy(MapPolicy):
         memory: bool = False,
         precision: str = "float32",
         view: ViewSettings | None = None,
+        views: VirtualViews | None = None,
     ) -> None:
         """Puts a network behind the decoder.
 
@@ -88,6 +93,7 @@ class NetworkPolicy(MapPolicy):
             precision: "float32", or "bfloat16": two to three times as fast on processors that compute in it. One grasp
                 in five is another; how many of them lift was not measured.
             view: Which view of an image the network is shown; None is the default.
+            views: Further views that it is shown; None is that view alone.
 
         Raises:
             InputError: There is no such device or precision.
@@ -102,7 +108,7 @@ class NetworkPolicy(MapPolicy):
             first = str(error).splitlines()[0]
             raise InputError(f"device '{device}' cannot be used ({first}); give device=cpu") from error
         self.input_format, self.trained_view, self.precision = input_format, trained_view, precision
-        self.view = view or ViewSettings()
+        self.view, self.views = view or ViewSettings(), views
 
     @classmethod
     def from_module(
@@ -116,6 +122,7 @@ class NetworkPolicy(MapPolicy):
         memory: bool = False,
         precision: str = "float32",
         view: ViewSettings | None = None,
+        views: VirtualViews | None = None,
     ) -> NetworkPolicy:
         """Returns the policy of a module as it is now; ``device`` None stays where the module is."""
         place = module.device if device is None else device
@@ -131,6 +138,7 @@ class NetworkPolicy(MapPolicy):
             memory=memory,
             precision=precision,
             view=view,
+            views=views,
         )
 
     @classmethod
@@ -148,6 +156,7 @@ class NetworkPolicy(MapPolicy):
         memory: bool = False,
         precision: str = "float32",
         view: ViewSettings | None = None,
+        views: VirtualViews | None = None,
     ) -> NetworkPolicy:
         """Returns the policy of a checkpoint.
 
@@ -165,6 +174,7 @@ class NetworkPolicy(MapPolicy):
             precision: "float32", or "bfloat16": two to three times as fast on processors that compute in it. One grasp
                 in five is another; how many of them lift was not measured.
             view: Which view of an image the network is shown; None is the default.
+            views: Further views that it is shown; None is that view alone.
 
         Raises:
             InputError: The checkpoint is missing, broken, or made for another gripper.
@@ -181,7 +191,7 @@ class NetworkPolicy(MapPolicy):
                         f"checkpoint '{path}' was trained for another gripper: its {f.name} is {own} m, "
                         f"yours {asked} m; train on labels for your gripper"
                     )
-        kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view}
+        kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view, "views": views}
         return cls.from_module(module, decoder=decoder, workspace=workspace, device=device, **kept)
 
     @classmethod
@@ -197,6 +207,7 @@ class NetworkPolicy(MapPolicy):
         memory: bool = False,
         precision: str = "float32",
         view: ViewSettings | None = None,
+        views: VirtualViews | None = None,
     ) -> NetworkPolicy:
         """Returns the policy of a checkpoint that is installed with the package.
 
@@ -211,9 +222,10 @@ class NetworkPolicy(MapPolicy):
             precision: "float32", or "bfloat16": two to three times as fast on processors that compute in it. One grasp
                 in five is another; how many of them lift was not measured.
             view: Which view of an image the network is shown; None is the default.
+            views: Further views that it is shown; None is that view alone.
         """
         path = pretrained_checkpoint(weights)
-        kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view}
+        kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view, "views": views}
         return cls.from_checkpoint(path, gripper, device, decoder=decoder, workspace=workspace, **kept)
 
     def describe(self) -> dict[str, Any]:
@@ -223,6 +235,8 @@ class NetworkPolicy(MapPolicy):
             known["memory"] = True
         if self.precision != "float32":
             known["precision"] = self.precision
+        if self.views is not None:
+            known["views"] = self.views.count
         return known | asdict(measure_cost(self.network))
 
     @torch.inference_mode()
@@ -265,26 +279,69 @@ class NetworkPolicy(MapPolicy):
         return GraspMaps(*(torch.sigmoid(m.float()) for m in self.logits(rgb, depth)))
 
     def find(self, observation: Observation, count: int) -> ViewedGrasps:
-        """Returns up to ``count`` grasps, best first, found in the view of the image that ``view`` asks for.
+        """Returns up to ``count`` grasps, best first, found in the view or the views that are asked for.
 
         Args:
             observation: The image, of any camera; the pose of its camera, where known, says where up is.
             count: Number of grasps wanted.
         """
-        view, note = choose_view(observation, self.trained_view, self.view)
+        if self.views is None or self.views.count == 1:
+            found = self._in_one_view(observation, count, self.view)[:count]
+        else:
+            found = self._in_views(observation, count, self.views)
+        self.remember(found.pixels, observation, count)
+        return found
+
+    def _in_one_view(self, observation: Observation, count: int, settings: ViewSettings) -> ViewedGrasps:
+        """Returns the grasps of one view, perhaps a few more than ``count``."""
+        view, note = choose_view(observation, self.trained_view, settings)
+        weight = self.weight(observation)
+        allowed = allowed_pixels(self.workspace, observation.depth, observation.camera)
         if view is None or self.trained_view is None:
-            pixels = self.pixel_grasps(observation, count)
+            pixels = self.decoded(observation, count, allowed, weight=weight)
             poses = pixels.to_poses(observation.depth, observation.camera)
             return ViewedGrasps(pixels, poses, None, pixels, note=note)
-        allowed = graspable(view, allowed_pixels(self.workspace, observation.depth, observation.camera), self.view)
-        weight = self.weight(observation)
-        weight = None if weight is None else weight.ravel()[view.source]
-        shown = self.decoded(view.seen, 2 * count, allowed, weight=weight, relief=view.ceiling)
+        allowed = graspable(view, allowed, settings)
+        shown = self._shown_in(view, 2 * count, allowed, weight)
         found = bring_back(
-            shown, view, observation, gripper=self.gripper, decoder=self.decoder, approach=self.view.approach
-        )[:count]
-        self.remember(found.pixels, observation, count)
+            shown, view, observation, gripper=self.gripper, decoder=self.decoder, approach=settings.approach
+        )
         return replace(found, allowed=allowed)
+
+    def _in_views(self, observation: Observation, count: int, views: VirtualViews) -> ViewedGrasps:
+        """Returns the best grasps of several views; where there is no plane to lean against, those of one."""
+        middle = replace(self.view, tilt=min(self.view.tilt, views.tilt / 2))  # the ring stands around straight down
+        found = self._in_one_view(observation, count, middle)
+        plane = main_plane(observation, self.view.least_share)
+        lost = plane is None or plane.share < self.view.least_share or plane.tilt > self.view.steepest
+        if self.trained_view is None or plane is None or lost:
+            return replace(found[:count], note=found.note or f"no main plane is seen for views to lean against: {ONE}")
+        weight = self.weight(observation)
+        area = allowed_pixels(self.workspace, observation.depth, observation.camera)
+        above = found.view or self.trained_view.to_view(observation, plane)
+        ring = [
+            leaning_grasps(
+                observation,
+                view,
+                area,
+                decode=lambda leaning, places: self._shown_in(leaning, count + _REFUSED, places, weight),
+                above=above,
+                gripper=self.gripper,
+                decoder=self.decoder,
+                settings=self.view,
+                views=views,
+            )
+            for view in leaning_views(observation, plane, self.trained_view, settings=views)
+        ]
+        return merged(found, ring, count, settings=views)
+
+    def _shown_in(
+        self, view: OverheadView, count: int, allowed: NDArray[np.bool_], weight: NDArray[np.float32] | None
+    ) -> PixelGrasps:
+        """Returns up to ``count`` grasps of a view's image at allowed pixels; ``weight`` is the first image's."""
+        weight = None if weight is None else weight.ravel()[view.source]
+        grasps = self.decoded(view.seen, count, allowed, weight=weight, relief=view.ceiling)
+        return measured_opening(grasps, view, gripper=self.gripper, decoder=self.decoder)
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
         """Returns grasps in the camera frame; warns where a view that was wanted could not be had. See ``find``.

@@ -10,6 +10,8 @@ from sim.errors import InputError
 
 VIEWS = ("auto", "trained", "as_is")
 APPROACHES = ("plane", "axis")
+MOST_VIEWS = 17
+STEEPEST = 1.2  # radians that a view or an approach may lean: less than a plane may be seen at
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,3 +114,45 @@ class ViewSettings:
                 raise InputError(f"view.{name} is {value}; give a number that is not negative")
         if not isinstance(self.on_plane, bool):
             raise InputError(f"view.on_plane is {self.on_plane}; give true or false")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VirtualViews:
+    """Views of one image's points that a network is shown, each of which grasps along its own axis.
+
+    One view looks down as ``ViewSettings`` says. The others stand in a ring around it, at the trained height.
+
+    Attributes:
+        count: Number of views, the one from above among them; 1 is that one alone.
+        tilt: Angle of the ring's optical axes against the main plane's normal, radians.
+        weight: Factor on the score of the ring's grasps, in (0, 1].
+        max_tilt: Greatest angle of an approach against the plane's normal, radians; steeper grasps are refused.
+        clearance: Space kept free between the leaning hand and the main plane, metres.
+        apart: Distance within which a grasp that is chosen lowers the score of the other views', metres, where their
+            closing directions differ by less than ``angle``.
+        angle: That angle, radians.
+        repeat: Factor by which it does, in (0, 1].
+    """
+
+    count: int = 5
+    tilt: float = 0.4
+    weight: float = 0.8
+    max_tilt: float = 0.8
+    clearance: float = 0.002
+    apart: float = 0.006
+    angle: float = 0.5
+    repeat: float = 0.9
+
+    def __post_init__(self) -> None:
+        """Checks values; raises InputError."""
+        if isinstance(self.count, bool) or not isinstance(self.count, int) or not 1 <= self.count <= MOST_VIEWS:
+            raise InputError(f"views.count is {self.count}; give a whole number from 1 to {MOST_VIEWS}")
+        limits = {"tilt": STEEPEST, "max_tilt": STEEPEST, "weight": 1.0, "repeat": 1.0, "clearance": np.inf}
+        for name, most in (limits | {"apart": np.inf, "angle": np.inf}).items():
+            value, least = getattr(self, name), name not in ("weight", "repeat")
+            sound = not isinstance(value, bool) and isinstance(value, int | float) and 0 <= value <= most
+            if not sound or value == np.inf or (value == 0 and not least):
+                most_said = f" up to {most:g}" if most < np.inf else ""
+                raise InputError(
+                    f"views.{name} is {value}; give a number {'from 0 on' if least else 'above 0'}{most_said}"
+                )

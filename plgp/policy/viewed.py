@@ -10,8 +10,10 @@ from numpy.typing import NDArray
 
 from plgp.data.trained_view import TrainedView
 from plgp.policy.settings import DecoderSettings, ViewSettings
+from sim.depth_image.free_depth import FreeDepth
 from sim.depth_image.main_plane import MainPlane, find_main_plane
 from sim.depth_image.overhead_view import OverheadView
+from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
 from sim.gripper import GripperGeometry
 from sim.view import Observation
@@ -19,6 +21,8 @@ from sim.view import Observation
 _AS_IS = "the network is shown the image as it is"
 _PLANE = 0.006  # metres from the main plane within which a pixel shows it
 _PATCH = 0.03  # of the plane's largest patch: what smaller ones show is the side of a thing that crosses the plane
+_STEP = 0.0025  # metres by which openings are tried
+_SHALLOWER = 0.001  # metres that a grasp at another opening may be less deep
 _BESIDE = 0.02  # metres beyond what is seen of the plane that still count as over it
 
 
@@ -45,7 +49,9 @@ class ViewedGrasps:
 
     def __getitem__(self, some: slice) -> ViewedGrasps:
         """Returns some of the grasps."""
-        return replace(self, pixels=self.pixels[some], poses=self.poses[some], shown=self.shown[some])
+        pixels = self.pixels[some]
+        shown = pixels if self.shown is self.pixels else self.shown[some]
+        return replace(self, pixels=pixels, poses=self.poses[some], shown=shown)
 
 
 def choose_view(
@@ -96,42 +102,74 @@ def differs(plane: MainPlane, trained: TrainedView, settings: ViewSettings) -> b
     return not settings.nearer <= distance <= settings.farther or plane.tilt > settings.tilt
 
 
-def graspable(view: OverheadView, allowed: NDArray[np.bool_] | None, settings: ViewSettings) -> NDArray[np.bool_]:
+def graspable(
+    view: OverheadView,
+    allowed: NDArray[np.bool_] | None,
+    settings: ViewSettings,
+    *,
+    above: OverheadView | None = None,
+) -> NDArray[np.bool_]:
     """Returns the pixels of a view at which grasps may lie, (H, W) bool.
 
     Args:
         view: The view.
         allowed: (H, W) bool, the workspace in the first camera's image; None is everywhere.
         settings: The settings; ``least_height`` and ``on_plane`` count.
+        above: View from straight above, in which the plane's extent is judged; None is the view itself.
     """
     heights = view.heights()
     result = view.source >= 0
     if allowed is not None:
         result &= allowed.ravel()[view.source]
     result &= np.nan_to_num(heights, nan=-1.0) >= settings.least_height
-    if settings.on_plane:
+    if settings.on_plane and above is None:
         result &= _over_plane(view, heights)
+    elif settings.on_plane and above is not None:
+        result[result] = _feet_on_plane(view, above, result)
     return result
 
 
-def _over_plane(view: OverheadView, heights: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """Returns the pixels whose points lie over the plane, as far as it is seen: inside its patches' convex hull."""
+def _feet_on_plane(view: OverheadView, above: OverheadView, some: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Returns whether the points of some pixels (H, W) of a leaning view lie over the plane, as far as it is seen."""
+    covered = _covered(above, above.heights())
+    if covered is None:
+        return np.ones(int(some.sum()), np.bool_)
+    rows, cols = np.nonzero(some)
+    points = transform(view.pose, view.seen.camera.deproject(rows, cols, view.seen.depth[rows, cols]))
+    plane, camera = view.plane, above.seen.camera
+    feet = points - (points @ plane.normal + plane.distance)[:, None] * plane.normal
+    r, c, _ = camera.project(transform(np.linalg.inv(above.pose), feet))
+    r, c = np.round(r).astype(np.int64), np.round(c).astype(np.int64)
+    inside = (r >= 0) & (r < camera.height) & (c >= 0) & (c < camera.width)
+    return np.asarray(inside & (covered[np.where(inside, r, 0), np.where(inside, c, 0)] > 0), np.bool_)
+
+
+def _covered(view: OverheadView, heights: NDArray[np.float32]) -> NDArray[np.uint8] | None:
+    """Returns where in a view from straight above the plane is: 1 inside its patches' convex hull; None if unseen."""
     plain = (np.abs(np.nan_to_num(heights, nan=1.0)) < _PLANE).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(plain, connectivity=4)
     area = stats[1:, cv2.CC_STAT_AREA]  # the first is what is not plain
     large = np.concatenate([[False], area >= _PATCH * area.max(initial=1)])
     rows, cols = np.nonzero(large[labels])
     if not len(rows):
-        return np.ones(plain.shape, np.bool_)
+        return None
     hull = cv2.convexHull(np.stack([cols, rows], axis=1).astype(np.int32))
     covered = np.zeros(plain.shape, np.uint8)
     cv2.fillConvexPoly(covered, hull, 1)
+    above = view.plane.distance_from(view.pose[:3, 3])
+    around = 2 * round(_BESIDE * view.seen.camera.intrinsics[0, 0] / above) + 1
+    return np.asarray(cv2.dilate(covered, np.ones((around, around), np.uint8)), np.uint8)
+
+
+def _over_plane(view: OverheadView, heights: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Returns the pixels whose points lie over the plane, as far as it is seen: inside its patches' convex hull."""
+    covered = _covered(view, heights)
+    if covered is None:
+        return np.ones(heights.shape, np.bool_)
     m, above = view.seen.camera.intrinsics, view.plane.distance_from(view.pose[:3, 3])
-    around = 2 * round(_BESIDE * m[0, 0] / above) + 1
-    covered = np.asarray(cv2.dilate(covered, np.ones((around, around), np.uint8)), np.uint8)
     # A point's foot is nearer to the image's middle than the point: the higher, the nearer.
     shrink = view.seen.depth / np.float32(above)
-    height, width = plain.shape
+    height, width = heights.shape
     to_cols = (np.arange(width, dtype=np.float32)[None] - np.float32(m[0, 2])) * shrink + np.float32(m[0, 2])
     to_rows = (np.arange(height, dtype=np.float32)[:, None] - np.float32(m[1, 2])) * shrink + np.float32(m[1, 2])
     return np.asarray(cv2.remap(covered, to_cols, to_rows, cv2.INTER_NEAREST), np.uint8) > 0
@@ -145,6 +183,41 @@ def _fingers_seen(poses: GraspPoses, seen: Observation) -> NDArray[np.bool_]:
         rows, cols, depth = seen.camera.project(tips)
         inside &= (depth > 0) & (rows >= 0) & (rows < seen.camera.height) & (cols >= 0) & (cols < seen.camera.width)
     return inside
+
+
+def measured_opening(
+    grasps: PixelGrasps, view: OverheadView, *, gripper: GripperGeometry, decoder: DecoderSettings
+) -> PixelGrasps:
+    """Returns a view's grasps, none opened wider than what lies between the fingers asks for.
+
+    The narrowest opening at which the fingers still go as deep is what they must span; ``extra_opening`` beyond that is
+    enough. A predicted width, and the steps in which wider ones are tried, differ by up to 20 mm between two images of
+    one thing. No grasp is opened wider than it was, and one with fingers that pass closer stays as it is.
+
+    Args:
+        grasps: The grasps in the view's image.
+        view: The view.
+        gripper: The gripper.
+        decoder: The decoder's settings; its margins and ``extra_opening`` count.
+    """
+    if not len(grasps):
+        return grasps
+    rule = FreeDepth(view.ceiling, view.seen.camera, gripper)
+    wanted = grasps.depth - _SHALLOWER
+
+    def free(some: NDArray[np.int64], width: NDArray[np.float64]) -> NDArray[np.bool_]:
+        g = grasps[some]
+        deep = rule(g.row, g.col, g.angle, width, margin=decoder.margin, depth_margin=decoder.depth_margin)
+        return np.asarray(np.nan_to_num(deep, nan=-1.0) >= wanted[some], np.bool_)
+
+    spanned = grasps.width.copy()
+    going = np.flatnonzero(free(np.arange(len(grasps)), spanned))
+    while len(going):
+        narrower = spanned[going] - _STEP
+        passes = (narrower > 0) & free(going, np.maximum(narrower, 0.0))
+        spanned[going[passes]] = narrower[passes]
+        going = going[passes]
+    return replace(grasps, width=np.minimum(grasps.width, spanned + decoder.extra_opening))
 
 
 def bring_back(

@@ -8,3 +8,4 @@ from .rosbridge.connection import RosConnection as RosConnection
 from .rosbridge.hand import RosHand as RosHand
 from .ur import URArm as URArm
 from .xarm import XArm as XArm
+from .xarm_hand import XArmRobotiqHand as XArmRobotiqHand

@@ -7,17 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from robot.devices import Arm, Hand
+from robot.backends.following import FollowingArm
+from robot.devices import Hand
 from robot.errors import DeviceError, load_backend
-from robot.safety import Guard
-from robot.values import ArmState, Execution, HandState, Trajectory
+from robot.values import ArmState, HandState, Trajectory
 from sim.errors import SHARE, InputError, check_numbers
 
 STEP = 0.1  # s between the waypoints that the driver is given
 POLL = 0.005  # s
-LATE = 10.0  # s that a motion may need beyond the trajectory's duration
 BRAKING = 2.0  # s
-ARRIVED = 0.02  # rad
+RESTING = 0.02  # rad/s
 
 
 def load_franky() -> Any:
@@ -25,7 +24,7 @@ def load_franky() -> Any:
     return load_backend("franky", extra="franka", needs="it needs glibc 2.34, as in Ubuntu 22.04")
 
 
-class FrankaArm(Arm):
+class FrankaArm(FollowingArm):
     """A Panda or FR3 with FCI switched on.
 
     The trajectory is handed over as waypoints with speeds and least durations, which the driver joins by Ruckig within
@@ -33,6 +32,8 @@ class FrankaArm(Arm):
     """
 
     joints = 7
+    late = 10.0
+    arrived = 0.02
 
     def __init__(self, host: str, *, armed: bool = False, realtime: bool = True) -> None:
         """Keeps the settings; connects to nothing.
@@ -46,7 +47,7 @@ class FrankaArm(Arm):
         self.name, self.host, self.armed, self.realtime = f"the Franka arm at {host}", host, armed, realtime
         self._library: Any = None
         self._robot: Any = None
-        self._moving = False
+        self._moving, self._problem = False, ""
         self._newest = (-1.0, 0.0)  # the controller's time and ours
 
     def connect(self) -> None:
@@ -93,7 +94,7 @@ class FrankaArm(Arm):
             return f"reflex {told.current_errors}".strip()
         return "guided by hand" if told.robot_mode == modes.Guiding else ""
 
-    def _follow(self, trajectory: Trajectory, guard: Guard) -> Execution:
+    def _send_off(self, trajectory: Trajectory) -> None:
         times = np.linspace(0, trajectory.duration, max(2, round(trajectory.duration / STEP) + 1))[1:]
         angles, speeds = trajectory.at(times)
         franky, lasting = self._library, round(1000 * trajectory.duration / len(times))
@@ -101,36 +102,30 @@ class FrankaArm(Arm):
             franky.JointWaypoint(franky.JointState(q, dq), minimum_time=franky.Duration(lasting))
             for q, dq in zip(angles, speeds, strict=True)
         ]
-        end = time.monotonic() + trajectory.duration + LATE
+        self._problem = ""
         try:
             self._robot.move(franky.JointWaypointMotion(points), asynchronous=True)
             self._moving = True
-            while not self._robot.poll_motion():
-                state = self.state()
-                broken = guard.check(state)
-                if broken:
-                    if broken.reason == "contact":
-                        self._halt()  # a contact that was expected leaves the arm free; anything else stops it
-                    return Execution(broken.reason, state.q, broken.message)
-                if self.stopped:
-                    return Execution("stopped", state.q, f"{self.name} was stopped")
-                if time.monotonic() > end:
-                    return Execution("fault", state.q, f"{self.name} does not end its motion")
-                time.sleep(POLL)
-            self._robot.join_motion(1.0)
-        except DeviceError:
-            raise
         except Exception as error:
-            state = self.state()
-            reason = f"{self.name} was stopped" if self.stopped else f"{self.name} gave up: {error}"
-            return Execution("stopped" if self.stopped else "fault", state.q, reason)
-        self._moving = False
-        state = self.state()
-        far = float(np.abs(state.q - trajectory.positions[-1]).max())
-        if self.stopped or far > ARRIVED:
-            said = "was stopped" if self.stopped else f"stays {far:.3f} rad from the trajectory's end"
-            return Execution("stopped" if self.stopped else "fault", state.q, f"{self.name} {said}")
-        return Execution("done", state.q)
+            self._problem = f"{self.name} gave up: {error}"
+
+    def _over(self) -> bool:
+        if self._problem:
+            return True
+        try:
+            if self._robot.poll_motion():
+                self._robot.join_motion(1.0)
+                return True
+        except Exception as error:
+            self._problem = f"{self.name} gave up: {error}"
+            return True
+        time.sleep(POLL)
+        return False
+
+    def _failure(self) -> str:
+        if not self._problem:
+            self._moving = False
+        return self._problem
 
     def _halt(self) -> None:
         """Preempts the motion and waits for rest."""
@@ -145,7 +140,7 @@ class FrankaArm(Arm):
             except Exception as error:
                 raise DeviceError(f"{self.name} does not react ({error})") from error
         end = time.monotonic() + BRAKING
-        while np.abs(self.state().dq).max() > ARRIVED:
+        while np.abs(self.state().dq).max() > RESTING:
             if time.monotonic() > end:
                 raise DeviceError(f"{self.name} still moves")
             time.sleep(POLL)

@@ -124,12 +124,12 @@ class RealSenseCamera(CameraDevice):
             left = end - time.monotonic()
             try:
                 frames = self._pipeline.wait_for_frames(max(1, round(1000 * left)))
+                arrived = self.clock()
+                pair = self._align.process(frames)
             except RuntimeError as error:
                 raise DeviceError(
                     f"{self.name} sent no frame within {timeout:g} s; check its cable ({error})"
                 ) from error
-            arrived = self.clock()
-            pair = self._align.process(frames)
             colour, depth = pair.get_color_frame(), pair.get_depth_frame()
             number, last = int(frames.get_frame_number()), self._last
             if colour and depth and number != last:

@@ -1,10 +1,11 @@
-"""Robotiq's two-finger hands over the socket of the URCap (port 63352); needs no package."""
+"""Robotiq's two-finger hands: their registers, and the socket of the URCap (port 63352), which needs no package."""
 
 from __future__ import annotations
 
 import socket
 import threading
 import time
+from abc import abstractmethod
 from collections.abc import Callable
 
 from robot.devices import Hand
@@ -30,32 +31,28 @@ FAULTS = {
 }
 
 
-class RobotiqHand(Hand):
-    """A 2F-85 or 2F-140 at a UR controller."""
+class RobotiqFingers(Hand):
+    """A 2F-85 or 2F-140 behind whatever carries its registers: GET and SET of the URCap's names."""
 
     def __init__(
         self,
-        host: str,
+        name: str,
+        max_opening: float,
+        positions: tuple[int, int],
         *,
-        armed: bool = False,
-        max_opening: float = 0.085,
-        positions: tuple[int, int] = (3, 228),
-        forces: tuple[float, float] = (20.0, 235.0),
-        speed: float = 0.3,
-        port: int = PORT,
-        timeout: float = 1.0,
+        armed: bool,
+        forces: tuple[float, float],
+        speed: float,
     ) -> None:
-        """Keeps the settings; connects to nothing.
+        """Keeps the settings.
 
         Args:
-            host: Address of the controller.
-            armed: Whether the fingers move.
+            name: Name in messages.
             max_opening: Width at the first of ``positions``, metres; 0.14 for a 2F-140.
             positions: What the hand reports wide open and closed, from 0 to 255.
+            armed: Whether the fingers move.
             forces: Least and greatest force, newtons; 10 and 125 for a 2F-140.
             speed: Share of the greatest speed, from 0 to 1.
-            port: Port of the URCap.
-            timeout: Longest wait for an answer, seconds.
 
         Raises:
             InputError: A setting is out of range.
@@ -66,37 +63,28 @@ class RobotiqHand(Hand):
                 f"max_opening is {max_opening}, positions {positions}, forces {forces}, speed {speed}; give metres, "
                 "positions 0 to 255 and newtons from low to high, and a speed from 0 to 1"
             )
-        self.name, self.host, self.port, self.armed, self.timeout = f"the hand at {host}", host, port, armed, timeout
+        self.name, self.armed = name, armed
         self.positions, self.forces, self.speed, self._max_opening = positions, forces, speed, max_opening
-        self._socket: socket.socket | None = None
-        self._talking = threading.Lock()
         self._stopping = threading.Event()
+
+    @abstractmethod
+    def _get(self, name: str) -> int:
+        """Returns a register: POS, OBJ, FLT, STA or PRE; raises DeviceError."""
+
+    @abstractmethod
+    def _set(self, **values: int) -> None:
+        """Sets registers; raises DeviceError."""
 
     @property
     def max_opening(self) -> float:
         """Greatest distance between the inner finger faces, metres."""
         return self._max_opening
 
-    def connect(self) -> None:
-        """Connects, and activates an armed hand that is not active: its fingers then open and close once."""
-        if self._socket is not None:
-            return
-        try:
-            self._socket = socket.create_connection((self.host, self.port), timeout=self.timeout)
-        except OSError as error:
-            raise DeviceError(
-                f"{self.name} does not answer on port {self.port} ({error}); "
-                "install Robotiq's URCap and check the cable"
-            ) from None
+    def _activate(self) -> None:
+        """Activates an armed hand that is not active: its fingers then open and close once."""
         if self.armed and self._get("STA") != 3:
             self._set(ACT=1)
             self._wait(lambda: self._get("STA") == 3, ACTIVATION, "its activation")
-
-    def disconnect(self) -> None:
-        """Disconnects; the fingers hold what they hold."""
-        door, self._socket = self._socket, None
-        if door is not None:
-            door.close()
 
     def state(self) -> HandState:
         """Returns the newest state."""
@@ -137,6 +125,61 @@ class RobotiqHand(Hand):
                     + (f" ({FAULTS.get(fault, f'fault {fault}')})" if fault else "")
                 )
             time.sleep(POLL)
+
+
+class RobotiqHand(RobotiqFingers):
+    """A 2F-85 or 2F-140 at a UR controller."""
+
+    def __init__(
+        self,
+        host: str,
+        *,
+        armed: bool = False,
+        max_opening: float = 0.085,
+        positions: tuple[int, int] = (3, 228),
+        forces: tuple[float, float] = (20.0, 235.0),
+        speed: float = 0.3,
+        port: int = PORT,
+        timeout: float = 1.0,
+    ) -> None:
+        """Keeps the settings; connects to nothing.
+
+        Args:
+            host: Address of the controller.
+            armed: See ``RobotiqFingers``.
+            max_opening: See ``RobotiqFingers``.
+            positions: See ``RobotiqFingers``.
+            forces: See ``RobotiqFingers``.
+            speed: See ``RobotiqFingers``.
+            port: Port of the URCap.
+            timeout: Longest wait for an answer, seconds.
+
+        Raises:
+            InputError: A setting is out of range.
+        """
+        super().__init__(f"the hand at {host}", max_opening, positions, armed=armed, forces=forces, speed=speed)
+        self.host, self.port, self.timeout = host, port, timeout
+        self._socket: socket.socket | None = None
+        self._talking = threading.Lock()
+
+    def connect(self) -> None:
+        """Connects, and activates an armed hand that is not active: its fingers then open and close once."""
+        if self._socket is not None:
+            return
+        try:
+            self._socket = socket.create_connection((self.host, self.port), timeout=self.timeout)
+        except OSError as error:
+            raise DeviceError(
+                f"{self.name} does not answer on port {self.port} ({error}); "
+                "install Robotiq's URCap and check the cable"
+            ) from None
+        self._activate()
+
+    def disconnect(self) -> None:
+        """Disconnects; the fingers hold what they hold."""
+        door, self._socket = self._socket, None
+        if door is not None:
+            door.close()
 
     def _ask(self, line: str) -> str:
         """Returns the answer to a line; raises DeviceError where none comes."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import time
 from abc import abstractmethod
-from contextlib import suppress
 
 import numpy as np
 
@@ -34,6 +33,7 @@ class StreamingArm(Arm):
         super().__init__()
         self._at_rest = threading.Event()
         self._at_rest.set()
+        self._unbraked = ""  # why the last stream could not be ended
 
     @abstractmethod
     def _send(self, q: FloatArray, dq: FloatArray) -> None:
@@ -46,20 +46,25 @@ class StreamingArm(Arm):
     def _follow(self, trajectory: Trajectory, guard: Guard) -> Execution:
         """Streams the trajectory; where targets come late the motion takes longer, and is never faster than planned."""
         self._at_rest.clear()
+        self._unbraked = ""
         try:
             ended = self._stream(trajectory, guard)
         except BaseException:
-            with suppress(DeviceError):
-                self._brake()
+            self._end_stream()
             raise
         else:
-            try:
-                self._brake()
-            except DeviceError as error:
-                return Execution(ended.reason, ended.q, f"{ended.message}; {error}")
-            return ended
+            self._end_stream()
+            lost = self._unbraked and ended.reason in ("done", "contact")
+            return Execution("lost", ended.q, self._unbraked) if lost else ended
         finally:
             self._at_rest.set()
+
+    def _end_stream(self) -> None:
+        """Brakes; a brake that does not reach the arm is told by the stop that follows."""
+        try:
+            self._brake()
+        except DeviceError as error:
+            self._unbraked = str(error)
 
     def _stream(self, trajectory: Trajectory, guard: Guard) -> Execution:
         goal, passed, last = trajectory.positions[-1], 0.0, time.monotonic()
@@ -85,6 +90,13 @@ class StreamingArm(Arm):
         """Waits until the stream has braked."""
         if not self._at_rest.wait(BRAKING):
             self._force_stop()
+        elif self._unbraked:
+            raise DeviceError(self._unbraked)
+
+    def recover(self) -> None:
+        """Takes the stop back; see ``Arm.recover``."""
+        super().recover()
+        self._unbraked = ""
 
     def _force_stop(self) -> None:
         """Stops an arm whose stream hangs, over another connection where there is one; raises DeviceError."""

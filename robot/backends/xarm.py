@@ -19,6 +19,56 @@ SERVO_MODE = 1
 READY, STOPPED = 0, 4  # states that are asked for
 
 
+def check_address(host: str) -> None:
+    """Raises InputError where an address is not of the form that the driver takes."""
+    if not re.fullmatch(r"\d+(\.\d+){3}", host):
+        raise InputError(f"host is '{host}'; the driver wants an address of four numbers, for example 192.168.1.30")
+
+
+def open_driver(host: str, name: str) -> Any:
+    """Returns the driver, connected to a controller.
+
+    Args:
+        host: Address of the controller.
+        name: Name of the device in messages.
+
+    Raises:
+        DeviceError: The controller does not answer.
+        InputError: The driver is missing.
+    """
+    wrapper = load_backend("xarm.wrapper", extra="xarm")
+    config = load_backend("xarm.core.config.x_config", extra="xarm")
+    load_backend("xarm.core.utils.log", extra="xarm").logger.setLevel(logging.CRITICAL)
+    port = config.XCONF.SocketConf.TCP_CONTROL_PORT
+    try:  # the driver itself would try for long
+        socket.create_connection((host, port), timeout=3).close()
+        api = wrapper.XArmAPI(host, is_radian=True, do_not_open=True, enable_report=False)
+        api.connect()
+    except Exception as error:
+        raise DeviceError(f"{name} does not answer ({error}); check the cable, its address and power") from error
+    return api
+
+
+def call_driver(api: Any, name: str, device: str, *, given: Any, named: Any) -> tuple[int, Any]:
+    """Calls the driver; returns its code, 0 where all is well, and what else it answers.
+
+    Args:
+        api: The driver.
+        name: Name of its function.
+        device: Name of the device in messages.
+        given: Positional arguments.
+        named: Arguments by name.
+
+    Raises:
+        DeviceError: The driver has lost its controller.
+    """
+    try:
+        answer = getattr(api, name)(*given, **named)
+    except Exception as error:
+        raise DeviceError(f"{device} sends nothing any more ({error}); check the cable") from error
+    return (int(answer[0]), answer[1]) if isinstance(answer, tuple) else (int(answer), None)
+
+
 class XArm(StreamingArm):
     """An xArm in servo mode; a lost connection leaves it holding its last target."""
 
@@ -37,8 +87,7 @@ class XArm(StreamingArm):
         super().__init__()
         if joints not in (5, 6, 7) or not 10 <= frequency <= 250:
             raise InputError(f"joints is {joints}, frequency {frequency}; give 5 to 7 joints and 10 to 250 Hz")
-        if not re.fullmatch(r"\d+(\.\d+){3}", host):
-            raise InputError(f"host is '{host}'; the driver wants an address of four numbers, for example 192.168.1.30")
+        check_address(host)
         self.name, self.host, self.armed, self.period = f"the xArm at {host}", host, armed, 1 / frequency
         self._joints = joints
         self._api: Any = None
@@ -52,19 +101,7 @@ class XArm(StreamingArm):
         """Connects, and switches the motors of an armed arm on."""
         if self._api is not None:
             return
-        wrapper = load_backend("xarm.wrapper", extra="xarm")
-        config = load_backend("xarm.core.config.x_config", extra="xarm")
-        load_backend("xarm.core.utils.log", extra="xarm").logger.setLevel(logging.CRITICAL)
-        port = config.XCONF.SocketConf.TCP_CONTROL_PORT
-        try:  # the driver itself would try for long
-            socket.create_connection((self.host, port), timeout=3).close()
-            api = wrapper.XArmAPI(self.host, is_radian=True, do_not_open=True, enable_report=False)
-            api.connect()
-        except Exception as error:
-            raise DeviceError(
-                f"{self.name} does not answer ({error}); check the cable, its address and power"
-            ) from error
-        self._api = api
+        self._api = open_driver(self.host, self.name)
         if self.armed:
             self._make_ready()
 
@@ -77,22 +114,18 @@ class XArm(StreamingArm):
         """Calls the driver; raises DeviceError where its code is not 0."""
         if self._api is None:
             raise DeviceError(f"{self.name} is not connected")
-        try:
-            answer = getattr(self._api, name)(*given, **named)
-        except Exception as error:
-            raise DeviceError(f"{self.name} sends nothing any more ({error}); check the cable") from error
-        code = answer[0] if isinstance(answer, tuple) else answer
+        code, value = call_driver(self._api, name, self.name, given=given, named=named)
         if code != 0:
             fault = self._fault()
             raise DeviceError(
                 f"{self.name} refuses {name} (code {code}{f', {fault}' if fault else ''}); look at its app"
             )
-        return answer[1] if isinstance(answer, tuple) else None
+        return value
 
     def _fault(self) -> str:
         """Returns what the controller reports; empty for a mere warning."""
-        code, (error, _) = self._api.get_err_warn_code()
-        return f"controller error {error}" if code in (0, 1, 2) and error else ""
+        code, told = call_driver(self._api, "get_err_warn_code", self.name, given=(), named={})
+        return f"controller error {told[0]}" if code in (0, 1, 2) and told and told[0] else ""
 
     def disconnect(self) -> None:
         """Disconnects; the arm holds."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from robot.calibration.park import Fit, Views, board_pose, board_scale, fit_jointly, park
 from robot.calibration.samples import Sample
+from sim.camera import PinholeCamera
 from sim.errors import POSITIVE, InputError, Limits, check_numbers
 from sim.files import atomic_path, write_error
 
@@ -64,6 +65,7 @@ class HandEye:
         names: Names of the pictures, in the order of ``held_out``.
         doubts: Sentences on what makes the result less sure.
         residuals: (C, 2) float64 corners' residuals, pixels; empty where read from a file.
+        camera: Size and intrinsics of the pictures; None where a file does not tell them.
     """
 
     mount: Mount
@@ -74,6 +76,7 @@ class HandEye:
     names: tuple[str, ...] = ()
     doubts: tuple[str, ...] = ()
     residuals: FloatArray = field(default_factory=lambda: np.empty((0, 2)), repr=False)
+    camera: PinholeCamera | None = None
 
     @classmethod
     def fit(
@@ -118,6 +121,7 @@ class HandEye:
             names=tuple(s.name for s in kept),
             doubts=tuple(doubts),
             residuals=found.residuals,
+            camera=replace(kept[0].camera, pose=np.eye(4)),
         )
 
     def camera_pose(self, flange: FloatArray) -> FloatArray:
@@ -155,13 +159,16 @@ class HandEye:
         """Writes the calibration as YAML; raises InputError where the file cannot be written."""
         import yaml
 
-        content = {
+        content: dict[str, Any] = {
             f"T_{self.mount}_camera": self.pose.tolist(),
             "covariance": self.covariance.tolist(),
             "held_out": dict(zip(self.names, self.held_out.tolist(), strict=True)),
             "corner_px": self.corner_px,
             "doubts": list(self.doubts),
         }
+        if self.camera is not None:
+            c = self.camera
+            content["camera"] = {"width": c.width, "height": c.height, "intrinsics": c.intrinsics.tolist()}
         head = (
             "# Pose of the camera's optical frame (x right, y down, z forward), metres; held_out in metres a picture.\n"
         )
@@ -188,7 +195,7 @@ class HandEye:
                 f"{path} holds no T_flange_camera or T_base_camera; write it with `python -m robot calibrate`"
             )
         pose = rigid(content[f"T_{mounts[0]}_camera"], f"T_{mounts[0]}_camera in {path}")
-        held = content.get("held_out") or {}
+        held, lens = content.get("held_out") or {}, content.get("camera")
         try:
             return cls(
                 mount=mounts[0],
@@ -198,6 +205,7 @@ class HandEye:
                 corner_px=float(content.get("corner_px", math.nan)),
                 names=tuple(map(str, held)),
                 doubts=tuple(map(str, content.get("doubts", ()))),
+                camera=None if lens is None else _camera(**lens),
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is damaged ({error}); calibrate again") from error
@@ -221,6 +229,10 @@ def rigid(numbers: Any, what: str) -> FloatArray:
     if np.abs(pose[:3, 3]).max() > 10:
         raise InputError(f"{what} lies {np.abs(pose[:3, 3]).max():.0f} m away; give metres, not millimetres")
     return pose
+
+
+def _camera(width: int, height: int, intrinsics: Any) -> PinholeCamera:
+    return PinholeCamera(int(width), int(height), np.array(intrinsics, np.float64))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from sim.camera import PinholeCamera
 from sim.errors import NOT_NEGATIVE, WHOLE, InputError, check_numbers
 from sim.geometry import make_pose
+
+if TYPE_CHECKING:
+    from robot.calibration.hand_eye import HandEye
 
 FloatArray = NDArray[np.float64]
 
@@ -45,14 +50,26 @@ class BelievedHandEye:
         Raises:
             InputError: The file cannot be read, or is not of a camera on the flange.
         """
-        if self.file is not None:
-            from robot.calibration import HandEye
-
-            found = HandEye.load(Path(self.file))
-            if found.mount != "flange":
-                raise InputError(f"{self.file} is of a camera beside the arm; give calibration.file= of the wrist's")
+        found = self._read()
+        if found is not None:
             return np.asarray(found.pose, np.float64)
         rng = np.random.default_rng(self.seed)
         shift, axis = (v / np.linalg.norm(v) for v in rng.normal(size=(2, 3)))
         turn = Rotation.from_rotvec(self.rotation * axis).as_matrix()
         return true @ make_pose(turn, self.position * shift)
+
+    def camera(self) -> PinholeCamera | None:
+        """Returns the camera that was calibrated; None where nobody knows. Raises InputError as ``mount`` does."""
+        found = self._read()
+        return None if found is None else found.camera
+
+    def _read(self) -> HandEye | None:
+        """Returns what the file holds; None where there is none."""
+        if self.file is None:
+            return None
+        from robot.calibration import HandEye
+
+        found = HandEye.load(Path(self.file))
+        if found.mount != "flange":
+            raise InputError(f"{self.file} is of a camera beside the arm; give calibration.file= of the wrist's")
+        return found

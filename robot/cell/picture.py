@@ -5,30 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import trimesh
 from numpy.typing import NDArray
 
-from robot.arms.assembly import Assembly, assemble
+from robot.arms.assembly import assemble
 from robot.arms.model import ArmModel
+from robot.arms.shapes import Part, RGBImage, body_parts, box_part, draw_over
 from robot.cell.settings import CellSettings
 from robot.cell.simulated_cell import SimulatedCell
 from sim.camera import PinholeCamera
 from sim.drawing.object_colours import object_colours
-from sim.geometry import look_at, transform
+from sim.geometry import look_at
 from sim.gripper import GripperGeometry
-from sim.physics import pose_to_matrix, pybullet
+from sim.physics import pybullet
 from sim.render.appearance import Appearance
-from sim.render.rasteriser import rasterise_pinhole
-from sim.render.shading import lambert
 from sim.render.view import render_depth
 from sim.scene import SceneState
 
 FloatArray = NDArray[np.float64]
-RGBImage = NDArray[np.uint8]
-Part = tuple[trimesh.Trimesh, tuple[int, int, int]]
 
 _EYE, _TARGET, _FOV = (1.15, -0.75, 0.95), (-0.15, 0.1, 0.2), np.radians(42)
-_LIGHT, _AMBIENT = np.array([0.35, -0.5, 0.8]), 0.55
 _BACKGROUND = (150, 150, 150)
 _WOOD = (176, 148, 112)
 _STEEL = (95, 98, 105)
@@ -102,7 +97,7 @@ def draw_moments(
         for moment in moments:
             fixed = _fixed_parts(settings, moment.state)
             body.place(moment.q, moment.opening)
-            pictures.append(_draw(moment.state, [*fixed, *_arm_parts(body)], eye))
+            pictures.append(_draw(moment.state, [*fixed, *body_parts(body)], eye))
     finally:
         pybullet.disconnect(client)
     return pictures
@@ -114,50 +109,12 @@ def _fixed_parts(settings: CellSettings, state: SceneState) -> list[Part]:
     for thing in settings.obstacles(state.tray):
         if thing.name in ("the receptacle", "the pedestal"):
             colour = _WOOD if thing.name == "the receptacle" else _STEEL
-            parts += [(trimesh.creation.box(size, transform=pose), colour) for size, pose in thing.boxes]
+            parts += [box_part(size, pose, colour) for size, pose in thing.boxes]
     return parts
-
-
-def _arm_parts(body: Assembly) -> list[Part]:
-    """Returns the links' shapes where they are, asked of PyBullet, so that no measure stands twice."""
-    parts: list[Part] = []
-    for shape in pybullet.getVisualShapeData(body.body, physicsClientId=body.client):
-        link, kind, size, colour = shape[1], shape[2], shape[3], shape[7]
-        if link < 0:
-            where = pybullet.getBasePositionAndOrientation(body.body, physicsClientId=body.client)
-        else:
-            where = pybullet.getLinkState(body.body, link, 0, 1, physicsClientId=body.client)[4:6]
-        pose = pose_to_matrix(*where) @ pose_to_matrix(shape[5], shape[6])
-        parts.append((_mesh(kind, size, pose), tuple(int(255 * c) for c in colour[:3])))  # type: ignore[arg-type]
-    return parts
-
-
-def _mesh(kind: int, size: tuple[float, ...], pose: FloatArray) -> trimesh.Trimesh:
-    """Returns a shape of PyBullet's as a mesh in the world."""
-    if kind == pybullet.GEOM_BOX:
-        box: trimesh.Trimesh = trimesh.creation.box(size, transform=pose)
-        return box
-    if kind == pybullet.GEOM_SPHERE:
-        mesh: trimesh.Trimesh = trimesh.creation.icosphere(subdivisions=2, radius=size[0])
-    else:
-        mesh = trimesh.creation.capsule(height=size[0], radius=size[1], count=(16, 16))
-        mesh.apply_translation(-mesh.bounds.mean(axis=0))
-    mesh.apply_transform(pose)
-    return mesh
 
 
 def _draw(state: SceneState, parts: list[Part], camera: PinholeCamera) -> RGBImage:
     """Returns the scene with parts among its objects, (H, W, 3) uint8."""
     depth, _, rgb = render_depth(state, camera, Appearance(objects=tuple(object_colours(state))))
     frame = np.where((depth > 0)[..., None], rgb, np.array(_BACKGROUND, np.uint8))
-    vertices = np.concatenate([np.asarray(mesh.vertices, np.float64) for mesh, _ in parts])
-    starts = np.cumsum([0] + [len(mesh.vertices) for mesh, _ in parts[:-1]])
-    faces = np.concatenate([mesh.faces + start for (mesh, _), start in zip(parts, starts, strict=True)])
-    faces = faces.astype(np.int32)
-    colours = np.concatenate([np.tile(colour, (len(mesh.faces), 1)) for mesh, colour in parts]).astype(np.float64)
-    seen, face = rasterise_pinhole(camera, transform(np.linalg.inv(camera.pose), vertices), faces)
-    brightness = lambert(vertices, faces, camera, light=_LIGHT, ambient=_AMBIENT)
-    palette = (colours * brightness[:, None]).astype(np.uint8)
-    in_front = (face >= 0) & ((seen < depth) | (depth == 0))
-    frame[in_front] = palette[face[in_front]]
-    return frame
+    return draw_over(depth, frame, parts, camera=camera)[1]

@@ -10,7 +10,9 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from robot.arms.assembly import Assembly, assemble
 from robot.arms.model import ArmModel
+from robot.arms.shapes import Part, body_parts
 from robot.cell.carried_hand import CarriedHand
 from robot.cell.settings import CellSettings
 from sim.benchmark.protocol import AttemptSettings
@@ -79,6 +81,7 @@ class SimulatedCell:
         self.base = settings.base_pose
         self.on_step: list[Callable[[SimulatedCell], None]] = []
         self._world: World | None = None
+        self._shown: Assembly | None = None
         self.steps = 0
         self.seed: tuple[int, ...] = (0,)
 
@@ -108,11 +111,24 @@ class SimulatedCell:
         if state.at_rest:
             self.world.rest(list(state.poses))
 
+    def body(self) -> list[Part]:
+        """Returns the shapes of arm and hand where they are now, without the camera's own body.
+
+        They stand in a client of their own, for they are no part of the simulated physics.
+        """
+        if self._shown is None:
+            client = pybullet.connect(pybullet.DIRECT)
+            self._shown = assemble(client, self.arm, self.gripper, base=self.base, camera=self.settings.camera_mount)
+        self._shown.place(self.q, 2 * self.hand.fingers.reach())
+        return body_parts(self._shown, camera=False)
+
     def close(self) -> None:
         """Ends the world; harmless when done twice."""
         if self._world is not None:
             self._world.close()
-        self._world = None
+        if self._shown is not None:
+            pybullet.disconnect(self._shown.client)
+        self._world = self._shown = None
 
     def __enter__(self) -> Self:
         """Returns the cell itself."""

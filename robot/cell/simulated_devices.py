@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
+from robot.arms.shapes import draw_over
 from robot.cell.simulated_cell import SimulatedCell
 from robot.devices import Arm, CameraDevice, Hand
 from robot.errors import DeviceError
@@ -20,6 +21,7 @@ from sim.view import SceneView
 FloatArray = NDArray[np.float64]
 
 _CHECK = 4  # time steps between two questions to the guard: 60 a second
+_BRAKING = 0.3  # seconds after a stop until what the hand carries hangs still
 _PARALLEL = 2500.0  # pixels per metre of the image that a privileged policy sees
 
 
@@ -65,11 +67,14 @@ class SimulatedArm(Arm):
         poses = cell.tip(angles)
         for i in range(count):
             if self.stopped:
+                cell.wait(_BRAKING)
                 return Execution("stopped", cell.q.copy(), f"{self.name} was stopped on the way")
             cell.move(angles[i], speeds[i], poses[i])
             broken = guard.check(self.state()) if i % _CHECK == 0 or i == count - 1 else None
             if broken:
                 cell.dq = np.zeros(self.joints)
+                if broken.reason != "contact":
+                    cell.wait(_BRAKING)
                 return Execution(broken.reason, cell.q.copy(), broken.message)
         cell.dq = np.zeros(self.joints)
         return Execution("done", cell.q.copy())
@@ -132,7 +137,7 @@ class SimulatedHand(Hand):
 
 
 class SimulatedCamera(CameraDevice):
-    """The cell's wrist camera; the hand is not in its pictures.
+    """The cell's wrist camera; it sees arm and hand where they are in view.
 
     Attributes:
         frozen: Whether it gives the same old picture for ever; tests set it.
@@ -166,7 +171,9 @@ class SimulatedCamera(CameraDevice):
         colours = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(0,)))
         state = cell.scene()
         appearance = cell.appearance.draw(colours, len(state.models))
-        depth, _, rgb = render_depth(state, self.true_camera(), appearance)
+        eye = self.true_camera()
+        depth, _, rgb = render_depth(state, eye, appearance)
+        depth, rgb = draw_over(depth, rgb, cell.body(), camera=eye)
         if cell.depth_noise is not None:
             depth = cell.depth_noise(depth, np.random.default_rng(seed))
         self._count += 1

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from robot.arms.assembly import FINGERS, HAND_LINKS, assemble
 from robot.arms.model import ArmModel
+from robot.arms.shapes import body_parts, outline
 from robot.motion.obstacles import Obstacle
+from sim.camera import PinholeCamera
 from sim.gripper import GripperGeometry
 from sim.physics import pybullet
 
@@ -96,6 +98,17 @@ class Clearance:
             if self._near(pair):
                 return f"{self._name(pair[0])} and {self._name(pair[1])} would touch"
         return ""
+
+    def outline(self, camera: PinholeCamera, q: FloatArray, opening: float) -> NDArray[np.bool_]:
+        """Returns the pixels, (H, W) bool, that arm and hand cover in a camera's picture.
+
+        Args:
+            camera: The camera with its pose in the world.
+            q: (N,) joint angles, radians.
+            opening: Distance between the inner finger faces, metres.
+        """
+        self._arm.place(q, opening)
+        return outline(body_parts(self._arm, camera=False), camera)
 
     def _name(self, link: int) -> str:
         name = self._names[link]

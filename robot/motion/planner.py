@@ -18,6 +18,7 @@ from robot.motion.settings import MotionSettings, Unreachable
 from robot.motion.timing import JointLimits, time_line, time_segment, time_through
 from robot.safety import SafetyLimits
 from robot.values import Trajectory
+from sim.camera import PinholeCamera
 from sim.geometry import make_pose
 from sim.gripper import GripperGeometry
 from sim.interchange.hand_frames import frame_of_grasp
@@ -121,6 +122,16 @@ class MotionPlanner:
         """Returns T_world_grasp, (4, 4), of joint angles (N,)."""
         pose: FloatArray = self.base @ self.chain.forward(q)
         return pose
+
+    def outline(self, camera: PinholeCamera, q: FloatArray, opening: float) -> NDArray[np.bool_]:
+        """Returns the pixels, (H, W) bool, that arm and hand cover in a camera's picture.
+
+        Args:
+            camera: The camera with its pose in the world.
+            q: (N,) joint angles, radians.
+            opening: Distance between the inner finger faces, metres.
+        """
+        return self._space.outline(camera, q, opening)
 
     def _places(self, q: FloatArray) -> FloatArray:
         return self.chain.forward(q)[:, :3, 3]

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.devices import Arm, CameraDevice, Hand
+from robot.devices import Arm, Hand
 from robot.errors import DeviceError
-from robot.kinematics import Chain
 from robot.motion.planner import GraspPlan, MotionPlanner
 from robot.motion.settings import Unreachable
 from robot.picking.attempt import PickAttempt
 from robot.picking.failed_places import FailedPlaces
+from robot.picking.picture import Photographer
 from robot.picking.settings import PickSettings
 from robot.safety import Guard
 from robot.values import Trajectory
@@ -34,6 +34,10 @@ class Halted(Exception):
     """The arm was stopped in the middle of a pick; ``str`` says why."""
 
 
+class StoppedByPerson(DeviceError):
+    """Somebody stopped the arm: nothing moves it on but a person."""
+
+
 @dataclass(frozen=True)
 class PickerParts:
     """What a picker works with.
@@ -41,11 +45,9 @@ class PickerParts:
     Attributes:
         arm: The arm.
         hand: The hand.
-        camera: The wrist's camera.
         planner: Planner of the arm's motions.
         guard: Limits of every motion.
-        flange: Joints from the base to the flange.
-        mount: T_flange_camera as the calibration found it, (4, 4) float64, metres.
+        eye: What takes the pictures.
         view: (N,) joint angles at which pictures are taken, radians.
         release: (3,) place of the tips where the hand lets go, world frame, metres.
         floor: Height of the tray's floor, world frame, metres.
@@ -55,11 +57,9 @@ class PickerParts:
 
     arm: Arm
     hand: Hand
-    camera: CameraDevice
     planner: MotionPlanner
     guard: Guard
-    flange: Chain
-    mount: FloatArray
+    eye: Photographer
     view: FloatArray
     release: FloatArray
     floor: float = 0.0
@@ -83,6 +83,12 @@ class PickRecord:
     motions: list[tuple[str, Trajectory]] = field(default_factory=list)
 
 
+def finite(grasps: GraspPoses) -> GraspPoses:
+    """Returns the grasps whose numbers are all finite."""
+    numbers = (grasps.translation, grasps.rotation.reshape(-1, 9), grasps.width[:, None], grasps.quality[:, None])
+    return grasps[np.isfinite(np.concatenate(numbers, axis=1)).all(axis=1)]
+
+
 class Picker:
     """Picks objects one after the other.
 
@@ -99,6 +105,7 @@ class Picker:
         self.parts, self.policy, self.settings = parts, policy, settings or PickSettings()
         self.failed = FailedPlaces()
         self.record = PickRecord()
+        self._grasped: tuple[FloatArray, FloatArray] | None = None  # angles after the lift, T_world_grasp before it
 
     def pick(self, landed: Callable[[], list[str]]) -> PickAttempt:
         """Makes one attempt; whatever goes wrong, it says so, and the next can follow.
@@ -108,24 +115,28 @@ class Picker:
                 the receptacle since.
 
         Raises:
-            DeviceError: A device does not answer, and the arm could not be brought back.
+            DeviceError: A device does not answer, and the arm could not be brought back; or somebody stopped the arm.
+            InputError: The camera is not the one that was calibrated.
         """
-        attempt, self.record = PickAttempt(), PickRecord()
+        attempt, self.record, self._grasped = PickAttempt(), PickRecord(), None
         if not self.parts.arm.armed:
             self._choose(attempt)
             attempt.fail("dry run", f"{self.parts.arm.name} is not armed; give armed=true to move it")
             return attempt
         began = self.parts.arm.clock()
         try:
+            self._let_go_safely(attempt, landed)  # a run that was killed may have left the arm anywhere
             self._go_to_view(attempt)
             chosen = self._choose(attempt)
             if chosen is not None:
                 self._grasp(chosen, attempt)
                 if not attempt.reason:
-                    self._put_down(chosen, attempt, landed)
+                    self._put_down(attempt, landed)
+        except StoppedByPerson:
+            raise
         except (Halted, DeviceError) as halt:
             attempt.fail("stopped", str(halt))
-        self._come_back(attempt)
+        self._come_back(attempt, landed)
         attempt.duration = self.parts.arm.clock() - began
         self._remember(attempt)
         return attempt
@@ -146,6 +157,8 @@ class Picker:
         self._measure(motion, attempt)
         self.record.motions.append((name, motion))
         ended = self.parts.arm.execute(motion, self.parts.guard)
+        if ended.reason == "stopped":
+            raise StoppedByPerson(f"{name}: {ended.message}; look at the cell, then give the same command again")
         if ended.reason not in ("done", "contact"):
             raise Halted(f"{name}: {ended.message} ({ended.reason})")
         return ended.reason
@@ -161,22 +174,8 @@ class Picker:
             attempt.acceleration_share = max(attempt.acceleration_share, sharp)
 
     def observe(self) -> Observation:
-        """Returns what the camera sees, in a picture that was taken after the arm came to rest.
-
-        Raises:
-            DeviceError: The arm does not come to rest, or no picture comes in time.
-        """
-        parts, s = self.parts, self.settings
-        ends = time.monotonic() + s.rest_timeout
-        state = parts.arm.state()
-        while np.abs(state.dq).max() > s.rest_speed:
-            if time.monotonic() > ends:
-                raise DeviceError(f"{parts.arm.name} does not come to rest within {s.rest_timeout:g} s; look at it")
-            time.sleep(0.01)
-            state = parts.arm.state()
-        frame = parts.camera.read(after=state.time, timeout=s.picture_timeout)
-        pose = parts.planner.base @ parts.flange.forward(parts.arm.state().q) @ parts.mount
-        return Observation(frame.rgb, frame.depth, replace(frame.camera, pose=pose))
+        """Returns what the camera sees; see ``Photographer.take``."""
+        return self.parts.eye.take(self.settings)
 
     def _choose(self, attempt: PickAttempt) -> GraspPlan | None:
         """Returns the plan of the best reachable grasp, or None with the reason noted."""
@@ -186,6 +185,7 @@ class Picker:
         except InputError as error:  # a device's error, or a picture of another size than its camera says
             attempt.fail("no picture", str(error))
             return None
+        parts.eye.check_camera(seen.camera)
         self.record.observation = seen
         started = time.perf_counter()
         shown: Observation | SceneView = seen
@@ -193,7 +193,7 @@ class Picker:
             shown = parts.privileged_view(seen.camera.pose)
         problem = f"policy '{self.policy.name}' gave no grasp"
         try:
-            grasps = self.policy(shown, self.settings.count).transform(seen.camera.pose, "world")
+            grasps = finite(self.policy(shown, self.settings.count)).transform(seen.camera.pose, "world")
         except Exception as error:  # anyone's code runs here: what it raises costs it the attempt
             grasps = GraspPoses.empty("world")
             problem = f"policy raised {type(error).__name__}: {' '.join(str(error).split())}"
@@ -251,7 +251,9 @@ class Picker:
         up: Trajectory | Unreachable = plan.up
         if ended == "contact":  # it stands higher than planned
             up = self._upwards(closed.width)
+        low = parts.planner.tip(parts.arm.state().q)
         self._rise(up, attempt)
+        self._grasped = parts.arm.state().q, low
         lifted = parts.hand.state()
         attempt.widths.append(lifted.width)
         # Fingers that neighbours held apart may close on the object only on the way up: what hangs there counts.
@@ -277,42 +279,70 @@ class Picker:
         pose[2, 3] = max(pose[2, 3] + 0.02, self.parts.floor + planner.settings.lift)
         return planner.straight(q, pose, opening=opening)
 
-    def _put_down(self, plan: GraspPlan, attempt: PickAttempt, landed: Callable[[], list[str]]) -> None:
+    def _put_down(self, attempt: PickAttempt, landed: Callable[[], list[str]]) -> None:
         """Carries to the receptacle and lets go."""
         parts = self.parts
-        width = parts.hand.state().width
-        q = parts.arm.state().q
-        self._run(parts.planner.over(q, parts.release, width, via=[parts.view]), "to the receptacle", attempt)
+        self._carry(attempt)
         held = parts.hand.state()
         attempt.widths.append(held.width)
         if not held.holding:
             attempt.fail("dropped")
         parts.hand.move(parts.hand.max_opening)
-        attempt.objects = landed()
-        if attempt.objects:
+        new = landed()
+        attempt.objects += new
+        if new:
             attempt.success, attempt.reason, attempt.message = True, "", ""
         else:
             attempt.fail("beside")
 
-    def _come_back(self, attempt: PickAttempt) -> None:
-        """Brings the arm out of the tray and to the view, after a stop too; raises DeviceError where it cannot."""
+    def _carry(self, attempt: PickAttempt) -> None:
         parts = self.parts
+        q, width = parts.arm.state().q, parts.hand.state().width
+        self._run(parts.planner.over(q, parts.release, width, via=[parts.view]), "to the receptacle", attempt)
+
+    def _come_back(self, attempt: PickAttempt, landed: Callable[[], list[str]]) -> None:
+        """Brings the arm out of the tray and to the view, after a stop too; raises DeviceError where it cannot."""
         try:
-            if parts.arm.stopped:
-                parts.arm.recover()
-                parts.hand.move(parts.hand.max_opening)
-            low = parts.planner.tip(parts.arm.state().q)[2, 3] < parts.floor + parts.planner.settings.lift / 2
-            if low:
-                self._rise(self._upwards(parts.hand.state().width), attempt)
+            if self.parts.arm.stopped:
+                self.parts.arm.recover()
+            self._let_go_safely(attempt, landed)
             self._go_to_view(attempt)
         except Halted as halt:
             raise DeviceError(f"the arm cannot come back ({halt}); move it by hand and start again") from halt
+
+    def _let_go_safely(self, attempt: PickAttempt, landed: Callable[[], list[str]]) -> None:
+        """Leaves the tray with an open hand. What is held higher up is put down first, never dropped."""
+        parts = self.parts
+        if parts.planner.tip(parts.arm.state().q)[2, 3] < parts.floor + parts.planner.settings.lift / 2:
+            parts.hand.move(parts.hand.max_opening)
+            self._rise(self._upwards(parts.hand.state().width), attempt)
+        elif parts.hand.state().holding:
+            try:
+                self._carry(attempt)
+            except Halted as blocked:
+                self._lay_back(attempt, blocked)
+                return
+            parts.hand.move(parts.hand.max_opening)
+            attempt.objects += landed()
+
+    def _lay_back(self, attempt: PickAttempt, blocked: Halted) -> None:
+        """Lays what is held back to where it was taken, because the receptacle cannot be reached."""
+        parts = self.parts
+        if self._grasped is None:
+            raise Halted(f"{blocked}; the hand holds something: take it out")
+        if parts.arm.stopped:
+            parts.arm.recover()
+        width, (above, low) = parts.hand.state().width, self._grasped
+        self._run(parts.planner.to(parts.arm.state().q, above, width, via=[parts.view]), "back over the tray", attempt)
+        self._run(parts.planner.straight(above, low, opening=width), "down again", attempt)
+        parts.hand.move(parts.hand.max_opening)
+        self._rise(self._upwards(parts.hand.max_opening), attempt)
 
     def _remember(self, attempt: PickAttempt) -> None:
         if not attempt.grasp:
             return
         pose = np.array(attempt.grasp).reshape(4, 4)
-        if attempt.success:
+        if attempt.objects:
             self.failed.succeeded(pose)
         else:
             self.failed.failed(pose)

@@ -37,14 +37,18 @@ class SimulatedCrew:
     def __init__(self, cell: SimulatedCell) -> None:
         """Keeps the cell."""
         self.cell = cell
+        self._told: set[int] = set()
 
     def landed(self) -> list[str]:
-        """Waits for what was let go, and returns the names of what lies in the receptacle."""
+        """Waits for what was let go, and returns the names of what has come to lie in the receptacle."""
         self.cell.wait(_LANDING)
-        return [self.cell.state.names[i] for i in self.cell.delivered()]
+        there = set(self.cell.delivered())
+        new, self._told = sorted(there - self._told), there
+        return [self.cell.state.names[i] for i in new]
 
     def tidy(self) -> list[str]:
         """Takes out what lies in the receptacle or beside the tray, and lets the rest settle."""
+        self._told.clear()
         gone = self.cell.take_out(sorted({*self.cell.delivered(), *self.cell.fallen()}))
         self.cell.settle()
         late = self.cell.fallen()  # what rolled out while the rest settled

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -74,32 +75,81 @@ def clear_by_free_hand(
     return found
 
 
-def arm_cost(scenes: Sequence[dict[str, Any]], free: Sequence[dict[str, Any]]) -> list[str]:
-    """Returns a sentence a size: success rates of arm and free hand in the same scenes, and their difference.
+def arm_cost(
+    scenes: Sequence[dict[str, Any]],
+    free: Sequence[dict[str, Any]],
+    exact: Sequence[dict[str, Any]] = (),
+) -> list[str]:
+    """Returns sentences for each size: success rates of arm and free hand in the same scenes, and what the arm lost.
 
     Args:
         scenes: Finished scenes of ``robot.protocol.run_table5``.
         free: Those of ``clear_by_free_hand``; scenes that are not in both are left out.
+        exact: Those of ``run_table5`` with a camera that is where the arm believes it to be; empty for none.
     """
     sentences = []
     beside = {(s["size"], s["number"]): s for s in free}
+    right = {(s["size"], s["number"]): s for s in exact}
     for size in sorted({s["size"] for s in scenes}):
-        pairs = [(s, beside[size, s["number"]]) for s in scenes if s["size"] == size and (size, s["number"]) in beside]
-        if not pairs:
+        ours = [s for s in scenes if s["size"] == size and (size, s["number"]) in beside]
+        if not ours:
             continue
-        counts = np.array(
-            [
-                (sum(a["success"] for a in arm["attempts"]), len(arm["attempts"]), hand["successes"], hand["attempts"])
-                for arm, hand in pairs
-            ],
-            np.float64,
-        )
-        drawn = scene_weights(len(counts), seed=0) @ counts
-        low, high = 100 * interval(drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3], len(counts))
-        total = counts.sum(axis=0)
-        ours, theirs = 100 * total[0] / total[1], 100 * total[2] / total[3]
+        theirs = [(h["successes"], h["attempts"]) for s in ours for h in [beside[size, s["number"]]]]
+        sr, other, low, high = _paired([_counts(s) for s in ours], theirs)
         sentences.append(
-            f"{size} objects, {len(pairs)} scenes: SR {ours:.2f} % with the arm, {theirs:.2f} % of the free hand, "
-            f"difference {ours - theirs:+.2f} points ({low:+.1f} to {high:+.1f})"
+            f"{size} objects, {len(ours)} scenes: SR {sr:.2f} % with the arm, {other:.2f} % of the free hand, "
+            f"difference {sr - other:+.2f} points ({low:+.1f} to {high:+.1f})"
         )
+        sentences += [f"  {text}" for text in _losses([a for s in ours for a in s["attempts"]])]
+        both = [s for s in ours if (size, s["number"]) in right]
+        if both:
+            sr, other, low, high = _paired(
+                [_counts(s) for s in both], [_counts(right[size, s["number"]]) for s in both]
+            )
+            sentences.append(
+                f"  calibration: SR {other:.2f} % with a camera that is where the arm believes it to be, "
+                f"difference {sr - other:+.2f} points ({low:+.1f} to {high:+.1f}, {len(both)} scenes)"
+            )
     return sentences
+
+
+def _counts(scene: dict[str, Any]) -> tuple[int, int]:
+    """Returns successes and attempts of a finished scene."""
+    return sum(a["success"] for a in scene["attempts"]), len(scene["attempts"])
+
+
+def _paired(ours: Sequence[tuple[int, int]], theirs: Sequence[tuple[int, int]]) -> tuple[float, float, float, float]:
+    """Returns two success rates and the bounds of their difference, percent, by the bootstrap over scenes.
+
+    Args:
+        ours: Successes and attempts of each scene.
+        theirs: Those of the other in the same scenes.
+    """
+    counts = np.concatenate([np.array(ours, np.float64), np.array(theirs, np.float64)], axis=1)
+    drawn = scene_weights(len(counts), seed=0) @ counts
+    low, high = 100 * interval(drawn[:, 0] / drawn[:, 1] - drawn[:, 2] / drawn[:, 3], len(counts))
+    total = counts.sum(axis=0)
+    return 100 * total[0] / total[1], 100 * total[2] / total[3], float(low), float(high)
+
+
+def _losses(attempts: Sequence[dict[str, Any]]) -> list[str]:
+    """Returns the losses that only an arm can have, a sentence each."""
+    failed = Counter(a["reason"] for a in attempts if not a["success"])
+    given_up: Counter[str] = sum((Counter(a["unreachable"]) for a in attempts), Counter())
+    lower = [a for a in attempts if a["unreachable"] and a["reason"] != "unreachable"]
+    words = {
+        "reach": "out of reach",
+        "branch": "at a joint's limit",
+        "collision": "in collision",
+        "box": "outside the box",
+    }
+    why = ", ".join(f"{given_up[reason]} {text}" for reason, text in words.items() if given_up[reason])
+    worse = sum(not a["success"] for a in lower)
+    return [
+        f"unreachable: {failed['unreachable']} of {len(attempts)} attempts had no grasp that the arm reaches; "
+        f"{len(lower)} took a later one ({worse} of them failed); given up: {why or 'none'}",
+        f"timing and limits: {failed['stopped']} stopped on the way, {failed['no picture']} without a picture in time",
+        f"carrying: {failed['dropped']} dropped on the way, {failed['beside']} beside the receptacle",
+        f"grasping, as the free hand may lose too: {failed['missed']} missed, {failed['slipped']} slipped, "
+        f"{failed['no grasp']} without a grasp",
+    ]

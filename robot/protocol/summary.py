@@ -33,8 +33,8 @@ def summarise_picks(scenes: Sequence[dict[str, Any]]) -> pd.DataFrame:
         tries = [(s["number"], a) for s in part for a in s["attempts"]]
         done = [a["success"] for _, a in tries]
         placed = [(s["number"], i < s["cleared"]) for s in part for i in range(s["size"])]
-        sr = _interval([n for n, _ in tries], done)
-        pc = _interval([n for n, _ in placed], [c for _, c in placed])
+        sr = trial_interval([n for n, _ in tries], done)
+        pc = trial_interval([n for n, _ in placed], [c for _, c in placed])
         why = Counter(a["reason"] for _, a in tries if not a["success"])
         planned = sum(a["planned"] for _, a in tries)
         attempts = len(tries)
@@ -60,7 +60,7 @@ def summarise_picks(scenes: Sequence[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def _interval(scene: Sequence[int], success: Sequence[bool]) -> list[float] | None:
+def trial_interval(scene: Sequence[int], success: Sequence[bool]) -> list[float] | None:
     """Returns the 95 % interval of a share of trials, or None with fewer than two scenes.
 
     The bootstrap over scenes knows no failure that did not happen. Where all trials ended alike the exact bound of

@@ -16,9 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import track
+from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
 from sim.files import atomic_path, write_error
+from sim.geometry import make_pose
 from sim.jobs import run_jobs
 from sim.objects.named import published_objects
 from sim.objects.object_set import ObjectModel, ObjectSet
@@ -32,12 +34,21 @@ PUBLISHED_SETTINGS = {
     "plgp-320-v2": SceneSettings(),
 }
 HOUSEHOLD = "plgp-household"  # scenes of procedural objects
-_FILES = PUBLISHED | {HOUSEHOLD: Path(__file__).parent / f"{HOUSEHOLD}.json"}
+STANDING = "plgp-standing"  # procedural objects that are put where a hand from straight above has little to hold
+_FILES = PUBLISHED | {name: Path(__file__).parent / f"{name}.json" for name in (HOUSEHOLD, STANDING)}
+# Which families each of its categories holds.
+_STANDING = {
+    "upright": ("bottle", "jar", "can", "canister"),
+    "plates": ("plate", "book", "tin", "coaster"),
+    "walls": ("carton", "can", "bottle", "book", "tin"),
+}
+_BESIDE_WALL, _BETWEEN = 0.002, 0.02  # metres: from the wall's foot, and between two objects
 _TRIES = 10  # a scene that does not come to rest is dropped anew so many times
 # Decimals of the published poses. A micrometre: far below what the physics can tell apart, and the file stays small.
 PUBLISHED_DIGITS = 6
 
 SceneSet = dict[str, list[SceneState]]
+FloatArray = NDArray[np.float64]
 
 
 def make_scenes(
@@ -118,7 +129,7 @@ def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneS
     """Reads a published set by its name, or a file of ``save_scene_set``.
 
     Args:
-        path: "plgp-320-v2", "plgp-320", "plgp-household", or a file.
+        path: "plgp-320-v2", "plgp-320", "plgp-household", "plgp-standing", or a file.
         objects: Object set that holds the file's objects; None for PyBullet's and procedural ones.
 
     Raises:
@@ -309,3 +320,62 @@ def make_household(*, seed: int = 20, scenes: int = 40, counts: Sequence[int] = 
         for number, (half, pool) in enumerate(pools.items())
         for count in counts
     }
+
+
+def make_standing(*, seed: int = 22, scenes: int = 12, count: int = 3, workers: int = 2) -> SceneSet:
+    """Makes ``plgp-standing``: upright bottles, flat plates, and objects at the tray's walls, each as it is put.
+
+    Args:
+        seed: Seed of the scenes.
+        scenes: Number of scenes in each category.
+        count: Number of objects in each scene.
+        workers: Number of processes.
+    """
+    result: SceneSet = {}
+    for number, (category, families) in enumerate(_STANDING.items()):
+        pool = ObjectSet.procedural(1, 0, 299, families=families)
+        jobs = [(pool, category, index, count, seed + 100 * number) for index in range(scenes)]
+        result[category] = [scene for _, scene in sorted(run_jobs(_put_scene, jobs, workers), key=lambda pair: pair[0])]
+    return result
+
+
+def _put_scene(objects: ObjectSet, category: str, index: int, count: int, seed: int) -> tuple[int, SceneState]:
+    """Returns a scene's number and the scene of objects that stand apart; runs in a worker."""
+    rng = np.random.default_rng([seed, index])
+    for _ in range(_TRIES):
+        with Scene(objects) as scene:
+            taken, tray, at_wall = np.zeros((0, 3)), scene.settings.tray, category == "walls"
+            for number in rng.permutation(len(objects)):
+                if len(taken) == count:
+                    break
+                found = _free_place(objects.models[number], taken, tray=tray, at_wall=at_wall, rng=rng)
+                if found is not None:
+                    scene.put(objects.models[number], found[0])
+                    taken = np.vstack([taken, found[1]])
+            if len(taken) == count and scene.settle() and len(scene.models) == count:
+                return index, scene.state(category, seed)
+    raise InputError(f"scene {index} of '{category}' (seed {seed}) never came to rest; take smaller objects")
+
+
+def _free_place(
+    model: ObjectModel, taken: FloatArray, *, tray: TraySettings, at_wall: bool, rng: np.random.Generator
+) -> tuple[FloatArray, FloatArray] | None:
+    """Returns an upright object's pose apart from others, and (x, y, reach) in metres; None where there is none.
+
+    ``taken`` (N, 3) are those of the others. ``at_wall`` puts its box against a wall, with the sides along it.
+    """
+    low, high = model.mesh().vertices.min(axis=0), model.mesh().vertices.max(axis=0)
+    reach, half = float(np.linalg.norm((high - low)[:2]) / 2), tray.half_floor
+    if reach > half:
+        return None
+    for _ in range(_TRIES):
+        turn = Rotation.from_rotvec([0, 0, rng.uniform(0, 2 * np.pi)])
+        place = rng.uniform(reach - half, half - reach, 2)
+        if at_wall:
+            turn, side = Rotation.from_rotvec([0, 0, rng.integers(4) * np.pi / 2]), int(rng.integers(2))
+            place[side] = (half - _BESIDE_WALL - np.abs(turn.apply(high - low))[side] / 2) * rng.choice([-1, 1])
+        apart = np.linalg.norm(taken[:, :2] - place, axis=1) >= taken[:, 2] + reach + _BETWEEN
+        if apart.all():
+            foot = place - turn.apply((low + high) / 2)[:2]
+            return make_pose(turn.as_matrix(), (*foot, 0.001 - low[2])), np.array([*place, reach])
+    return None

@@ -1,4 +1,4 @@
-"""A depth image as another camera would have taken it: from straight above a plane, at a given height.
+"""A depth image as another camera would have taken it: from above a plane, at a given distance, straight or leaning.
 
 The image's grid of points is a mesh without the faces that would bridge a step of the depth. A z-buffer draws it: what
 is near hides what is far, there are no cracks, and what the first camera did not see is missing.
@@ -6,10 +6,11 @@ is near hides what is far, there are no cracks, and what the first camera did no
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from sim.camera import PinholeCamera
 from sim.compiled import compiled
@@ -25,6 +26,7 @@ Optics = tuple[float, float, float, float, float]  # fx, fy, cx, cy, skew
 _STEP = 0.008  # metres, least step of the depth between neighbours that counts as an edge ...
 _SLOPE = 5.0  # ... and the least as a multiple of the distance between them: a surface that leans by 79 degrees
 _BELOW = 0.10  # metres below the plane from which on a point belongs to another world: the floor beyond a table
+_FARTHEST = 3.0  # times the distance from the plane up to which a leaning camera sees
 _CLOSE = 0.10  # metres before the overhead camera within which nothing is drawn
 _THIN = 0.01  # share of the depth within which a block's pixels show one surface
 _ROUNDING = 1e-6  # pixels; neighbours share the pixels on their common edge
@@ -32,7 +34,7 @@ _ROUNDING = 1e-6  # pixels; neighbours share the pixels on their common edge
 
 @dataclass(frozen=True)
 class OverheadView:
-    """What a camera straight above a plane would have seen of another camera's image.
+    """What a camera above a plane would have seen of another camera's image.
 
     Attributes:
         seen: The image. The pose of its camera is the overhead camera's in the world.
@@ -51,19 +53,22 @@ class OverheadView:
 
     def heights(self) -> FloatImage:
         """Returns how far each pixel's surface lies above the plane, (H, W) float32, metres; NaN where missing."""
-        depth = self.seen.depth
-        height = self.plane.distance_from(self.pose[:3, 3])
-        return np.where(depth > 0, np.float32(height) - depth, np.float32(np.nan))
+        normal = self.pose[:3, :3].T @ self.plane.normal
+        own = replace(self.plane, normal=normal, distance=self.plane.distance_from(self.pose[:3, 3]))
+        return own.heights(self.seen.depth, self.seen.camera)
 
 
-def overhead_pose(plane: MainPlane, height: float) -> FloatArray:
-    """Returns the pose of a camera that looks straight down at a plane, in the first camera's frame.
+def overhead_pose(plane: MainPlane, height: float, *, tilt: float = 0.0, azimuth: float = 0.0) -> FloatArray:
+    """Returns the pose of a camera that looks down at a plane, in the first camera's frame.
 
-    It stands over the point at which the first camera looks, and is rolled as that camera is.
+    It looks at the point at which the first camera looks, and is rolled as that camera is.
 
     Args:
         plane: The plane, in the first camera's frame.
-        height: Height over the plane, metres.
+        height: Distance from that point, metres.
+        tilt: Angle of its optical axis against the plane's normal, radians; 0 looks straight down.
+        azimuth: Side to which it then stands, radians: 0 is the right of the image of the camera that looks straight
+            down, a quarter turn is its lower border.
 
     Returns:
         (4, 4) float64, metres.
@@ -72,7 +77,11 @@ def overhead_pose(plane: MainPlane, height: float) -> FloatArray:
     foot = np.array([0.0, 0.0, plane.distance / -normal[2]])
     right = np.array([1.0, 0.0, 0.0]) - normal[0] * normal
     right /= np.linalg.norm(right)
-    return make_pose(np.stack([right, np.cross(-normal, right), -normal], axis=1), foot + height * normal)
+    turn = np.stack([right, np.cross(-normal, right), -normal], axis=1)
+    if tilt:
+        turn = turn @ Rotation.from_rotvec([tilt * np.sin(azimuth), -tilt * np.cos(azimuth), 0.0]).as_matrix()
+        return make_pose(turn, foot - height * turn[:, 2])
+    return make_pose(turn, foot + height * normal)
 
 
 def overhead_view(
@@ -83,26 +92,34 @@ def overhead_view(
     focal: float,
     most: tuple[int, int],
     least: tuple[int, int] = (320, 320),
+    tilt: float = 0.0,
+    azimuth: float = 0.0,
 ) -> OverheadView:
-    """Returns an image as a camera straight above a plane would have taken it.
+    """Returns an image as a camera above a plane would have taken it.
 
     An image that is finer than the wanted one is thinned first, which also averages its noise. Its size is that of
-    what is seen, within bounds.
+    what is seen, within bounds. A leaning camera sees surfaces from the side from which the first camera saw them.
 
     Args:
         seen: The image.
         plane: The plane, in the image's camera frame.
-        height: Height of the overhead camera over the plane, metres.
+        height: Distance of the overhead camera from the plane along its optical axis, metres.
         focal: Its focal length, pixels.
         most: Greatest height and width of its image, pixels.
         least: Least height and width of its image, pixels.
+        tilt: Angle of its optical axis against the plane's normal, radians; see ``overhead_pose``.
+        azimuth: Side to which it then stands, radians.
     """
-    pose = overhead_pose(plane, height)
+    pose = overhead_pose(plane, height, tilt=tilt, azimuth=azimuth)
     m = seen.camera.intrinsics
     some = seen.depth[::8, ::8]
     distance = float(np.median(some[some > 0])) if (some > 0).any() else plane.distance
     step = min(max(1, round(m[0, 0] / distance * height / focal)), *seen.depth.shape)
     depth = np.ascontiguousarray(seen.depth, np.float32)
+    range_ = (_CLOSE, height + _BELOW)
+    if tilt:  # the far end of the plane is farther off than the floor beyond it may be
+        depth = np.where(np.nan_to_num(plane.heights(depth, seen.camera)) < -_BELOW, np.float32(0), depth)
+        range_ = (_CLOSE, _FARTHEST * height)
     depth, pixels = _thinned(depth, step) if step > 1 else (depth, None)
     middle = (step - 1) / 2
     optics = (m[0, 0] / step, m[1, 1] / step, (m[0, 2] - middle) / step, (m[1, 2] - middle) / step, m[0, 1] / step)
@@ -111,18 +128,20 @@ def overhead_view(
     camera = _camera(points[points[:, 2] > _CLOSE], focal=focal, most=most, least=least)
     camera = PinholeCamera(camera.width, camera.height, camera.intrinsics, seen.camera.pose @ pose)
     new = (focal, *camera.intrinsics[:2, 2].tolist())
-    u, v, key = _projected(depth, optics, to_view, new, (_CLOSE, height + _BELOW))
+    projected = _projected(depth, optics, to_view, new, range_)
     keys = np.zeros((camera.height, camera.width), np.float32)
     source = np.full(keys.shape, -1, np.int32)
-    _draw(depth, (u, v, key), 1 / optics[0], keys, source)
+    _draw(depth, projected, 1 / optics[0], tilt > 0, keys, source)
     if pixels is not None:
         source = np.where(source >= 0, pixels.ravel()[source], np.int32(-1))
     image = np.divide(1, keys, out=np.zeros_like(keys), where=keys > 0)
     full = np.zeros_like(keys)
     if (depth > 0).any():
         filled = fill_nearest(depth)
-        _draw(filled, _projected(filled, optics, to_view, new, (_CLOSE, height + _BELOW)), np.inf, full, source.copy())
-    ceiling = np.where(image > 0, image, np.divide(1, full, out=np.zeros_like(full), where=full > 0))
+        _draw(filled, _projected(filled, optics, to_view, new, range_), np.inf, False, full, source.copy())
+    # A leaning camera's ray may pass through what the first did not see before it meets a surface.
+    hides = full > keys if tilt else (keys == 0) & (full > 0)
+    ceiling = np.divide(1, full, out=image.copy(), where=hides)
     rgb = None if seen.rgb is None else _coloured(np.ascontiguousarray(seen.rgb), source)
     return OverheadView(Observation(rgb, image, camera), pose, source, plane, ceiling)
 
@@ -221,13 +240,15 @@ def _draw(
     depth: FloatImage,
     projected: tuple[FloatImage, FloatImage, FloatImage],
     spread: float,
+    facing: bool,
     keys: FloatImage,
     source: NDArray[np.int32],
 ) -> None:
     """Draws the triangles of an image's grid whose corners are seen and no step of the depth apart.
 
-    ``spread`` is the distance between neighbours at one metre, metres; infinite, it lets no step count. The greatest
-    inverse depth wins, and with it the flat pixel of the triangle's corner that is nearest.
+    ``spread`` is the distance between neighbours at one metre, metres; infinite, it lets no step count. ``facing``
+    leaves out triangles that are seen from behind. The greatest inverse depth wins, and with it the flat pixel of the
+    triangle's corner that is nearest.
     """
     u, v, key = projected
     height, width = depth.shape
@@ -250,7 +271,7 @@ def _draw(
                 left = max(0, int(np.ceil(min(u0, u1, u2) - _ROUNDING)))
                 right = min(keys.shape[1] - 1, int(np.floor(max(u0, u1, u2) + _ROUNDING)))
                 area = (u1 - u0) * (v2 - v0) - (u2 - u0) * (v1 - v0)
-                if top > bottom or left > right or area == 0:
+                if top > bottom or left > right or area == 0 or (facing and (area < 0) != (half == 1)):
                     continue
                 su, sv = (v2 - v0) / area, -(u2 - u0) / area
                 tu, tv = -(v1 - v0) / area, (u1 - u0) / area

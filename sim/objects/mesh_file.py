@@ -139,6 +139,8 @@ def clean_mesh(mesh: trimesh.Trimesh) -> CleanMesh:
     mesh.faces = faces
     bodies.drop_flat_faces(solid)
     bodies.drop_inner_bodies(solid)
+    if len(solid.faces) < 4:
+        raise InputError("it holds no usable triangles")
     closed = close_holes(solid)
     return CleanMesh(mesh, closed, tuple(_doubts(solid, closed, inverted=inverted)))
 

@@ -64,13 +64,13 @@ def station():
     return Station(gripper=ON_ARM, safety=safety)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def highest():
     """Makes the policy."""
     return HighestPolicy
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def lying(boxes):
     """Makes a scene with boxes flat on the floor at (x, y) places, metres."""
     from sim.scene import SceneState

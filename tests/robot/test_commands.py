@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +9,8 @@ from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
 
-from robot.commands import check, pick
+from robot.__main__ import main
+from robot.commands import check, pick, table5
 from sim.cli import conf_folder
 from sim.errors import InputError
 
@@ -57,6 +57,13 @@ def test_two_policies_at_once_are_refused(tmp_path):
         pick(config)
 
 
+@pytest.mark.parametrize("word", ["free_hand=true", "calibration_error_mm=[0,1]"])
+def test_what_only_a_simulation_can_measure_is_refused_on_hardware(word):
+    words = ["robot=ur5e", "host=localhost", "calibration=exact", word]
+    with pytest.raises(InputError, match="need the simulated cell"):
+        table5(composed("table5", *words))
+
+
 def test_check_counts_what_is_reached(capsys, tmp_path):
     pytest.importorskip("ruckig", reason="needs plgp[robot]")
     check(composed("check", "grasps=10", f"picture={tmp_path / 'cell.png'}"))
@@ -66,10 +73,12 @@ def test_check_counts_what_is_reached(capsys, tmp_path):
     assert (tmp_path / "cell.png").stat().st_size > 5000
 
 
-def test_the_command_line_says_what_there_is():
-    out = subprocess.run([sys.executable, "-m", "robot"], capture_output=True, text=True, check=True, cwd=Path.cwd())
+def test_the_command_line_says_what_there_is(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["robot"])
+    main()
+    said = capsys.readouterr().out
     for name in ("check", "pick", "table5", "report", "replay"):
-        assert f"  {name} " in out.stdout
+        assert f"  {name} " in said
     bad = subprocess.run([sys.executable, "-m", "robot", "report", "nowhere"], capture_output=True, text=True)
     assert (bad.returncode, bad.stderr.count("\n")) == (2, 1)
     assert "holds no finished scenes" in bad.stderr

@@ -195,6 +195,16 @@ def test_a_hand_moves_where_it_is_armed():
             hand.close(force)
 
 
+def test_a_hand_that_stays_narrow_is_named():
+    hand = Jaws()
+    hand.armed = True
+    hand._move = lambda width, *, force: HandState(width=min(width, 0.02), holding=False, time=0.0)
+    assert hand.move(0.028).width == 0.02  # some hands tell their width while they still move
+    with pytest.raises(DeviceError, match="opened to 20 mm where 80 mm were asked"):
+        hand.move(0.08)
+    assert hand.close(10).width == 0
+
+
 @pytest.mark.parametrize(("rgb", "depth"), [((48, 64), (48, 64)), ((48, 64, 3), (64, 48)), ((24, 32, 3), (24, 32))])
 def test_a_frame_of_another_size_than_its_camera_is_refused(rgb, depth):
     camera = PinholeCamera.from_fov(64, 48)

@@ -19,6 +19,7 @@ CHAINS = {name: Chain.from_urdf(OWN / f"{name}.urdf", "flange") for name in ARMS
 KNOWN = {
     "kinova_gen2": ([0, np.pi, 0, np.pi, 0, np.pi, 0], (0, -0.0098, 0.15675 + 0.11875 + 0.41 + 0.2073 + 0.2075)),
     "ur5e": ([0, -np.pi / 2, 0, -np.pi / 2, 0, 0], (0, 0.1333 + 0.0996, 0.1625 + 0.425 + 0.3922 + 0.0997)),
+    "xarm6": ([0, 0, 0, 0, 0, 0], (0.207, 0, 0.112)),
     "panda": ([0, -np.pi / 4, 0, -3 * np.pi / 4, 0, np.pi / 2, np.pi / 4], (0.3069, 0, 0.5903)),
 }
 

@@ -88,6 +88,22 @@ def test_what_is_no_recording_is_named(tmp_path, content):
             read(tmp_path)
 
 
+def test_a_full_disk_costs_the_recording_not_the_loop(tmp_path):
+    """The system refuses larger files, as it does on a full disk: pick-0000 is whole, 0001 warns, 0002 is whole."""
+    resource = pytest.importorskip("resource", reason="no such limits on this system")
+    recorder, limit = Recorder(tmp_path, "all"), resource.getrlimit(resource.RLIMIT_FSIZE)
+    recorder.keep(0, PickAttempt(), record())
+    resource.setrlimit(resource.RLIMIT_FSIZE, (2000, limit[1]))
+    try:
+        with pytest.warns(UserWarning, match="this pick is not recorded: .*pick-0001"):
+            recorder.keep(1, PickAttempt(), record())
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    recorder.keep(2, PickAttempt(), record())
+    assert [p.name for p in sorted(tmp_path.iterdir())] == ["pick-0000", "pick-0002"]
+    assert read_motions(tmp_path / "pick-0002")
+
+
 def test_recorded_pictures_come_one_after_the_other(tmp_path):
     camera = RecordedCamera([written(tmp_path)])
     frame = camera.read(after=1e9)

@@ -8,21 +8,19 @@ from typing import Any
 
 import numpy as np
 
+from robot.backends.following import FollowingArm
 from robot.backends.rosbridge.connection import Goal, Message, RosConnection
-from robot.devices import Arm
 from robot.errors import DeviceError
-from robot.safety import Guard
-from robot.values import ArmState, Execution, Trajectory
+from robot.values import ArmState, Trajectory
 from sim.errors import InputError
 
 POLL = 0.01  # s
 FIRST = 2.0  # s until the first message of a topic
-LATE = 2.0  # s that a controller may need beyond the trajectory's duration
 RESTING = 0.01  # rad/s
 BRAKING = 1.0  # s
 
 
-class RosArm(Arm):
+class RosArm(FollowingArm):
     """An arm behind a FollowJointTrajectory action: Kinova Gen2, MoveIt's controllers, ros2_control.
 
     A stop cancels the goal and sends the present pose to the controller's topic, because rosbridge may hold a
@@ -122,36 +120,22 @@ class RosArm(Arm):
             raise DeviceError(f"{self.link.name} has closed the connection; check the cable and rosbridge")
         return self._newest
 
-    def _follow(self, trajectory: Trajectory, guard: Guard) -> Execution:
+    def _send_off(self, trajectory: Trajectory) -> None:
         points = [
             {"positions": q.tolist(), "velocities": dq.tolist(), "time_from_start": self.link.stamp(float(t))}
             for t, q, dq in zip(trajectory.times, trajectory.positions, trajectory.velocities, strict=True)
         ]
         message = {"trajectory": {"joint_names": list(self.joint_names), "points": points}}
         kind = ("control_msgs", "FollowJointTrajectory")
-        goal = self._goal = Goal(self.link, self._ros, self._action, kind=kind, message=message)
-        end = time.monotonic() + trajectory.duration + LATE
-        while not goal.wait(POLL):
-            state = self.state()
-            broken = guard.check(state)
-            if broken:
-                if broken.reason == "contact":
-                    self._halt()  # a contact that was expected leaves the arm free; anything else stops it
-                return Execution(broken.reason, state.q, broken.message)
-            if self.stopped:
-                return Execution("stopped", state.q, f"{self.name} was stopped")
-            if time.monotonic() > end:
-                return Execution("fault", state.q, f"{self._action} does not end; check the controller")
-        self._goal = None
-        state = self.state()
-        if self.stopped:
-            return Execution("stopped", state.q, f"{self.name} was stopped")
-        if goal.failure:
-            return Execution("fault", state.q, f"{self._action} gave up: {goal.failure}")
-        far = float(np.abs(state.q - trajectory.positions[-1]).max())
-        if far > 0.05:
-            return Execution("fault", state.q, f"{self.name} stays {far:.3f} rad from the trajectory's end")
-        return Execution("done", state.q)
+        self._goal = Goal(self.link, self._ros, self._action, kind=kind, message=message)
+
+    def _over(self) -> bool:
+        goal = self._goal  # a stop from another thread takes it away
+        return goal is None or goal.wait(POLL)
+
+    def _failure(self) -> str:
+        goal, self._goal = self._goal, None
+        return f"{self._action} gave up: {goal.failure}" if goal is not None and goal.failure else ""
 
     def _halt(self) -> None:
         """Cancels the goal, sends the present pose, and waits for rest."""

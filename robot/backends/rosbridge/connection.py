@@ -12,6 +12,7 @@ from robot.errors import DeviceError, load_backend
 from sim.errors import InputError
 
 PORT = 9090
+ANSWERS = 3.0  # s within which rosbridge must answer
 SUCCEEDED = 4  # of action_msgs/GoalStatus
 Message = Mapping[str, Any]
 
@@ -44,7 +45,7 @@ class RosConnection:
             logging.getLogger("twisted").setLevel(logging.CRITICAL + 1)  # what matters is raised here
             ros = self.library.Ros(self.host, self.port)
             try:
-                ros.run(timeout=3)
+                ros.run(timeout=ANSWERS)
             except Exception as error:
                 raise DeviceError(
                     f"{self.name} does not answer; start it there with `roslaunch rosbridge_server "

@@ -15,6 +15,7 @@ FloatArray = NDArray[np.float64]
 Bodies = list[NDArray[np.int64]]  # the faces of each body
 
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # of the largest coordinate: two roundings of one place to 32 bits
+_COARSE = 1e-4  # of the largest side: a mesh so far from its origin that rounding eats its shape stays as it is
 _MANY = 300  # bodies; of more, none is looked for inside another
 _APART = 0.01  # of the mesh's largest side: bodies that are further apart do not touch
 
@@ -29,7 +30,10 @@ def join_close_vertices(solid: trimesh.Trimesh) -> bool:
         Whether the mesh was changed.
     """
     vertices, faces = np.asarray(solid.vertices, np.float64), np.asarray(solid.faces)
-    pairs = cKDTree(vertices).query_pairs(_ROUNDING * float(np.abs(vertices).max()), output_type="ndarray")
+    distance = _ROUNDING * float(np.abs(vertices).max())
+    if distance > _COARSE * float(np.ptp(vertices, axis=0).max()):
+        return False
+    pairs = cKDTree(vertices).query_pairs(distance, output_type="ndarray")
     if not 0 < len(pairs) <= 20 * len(vertices):
         return False
     links = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(vertices), len(vertices)))
@@ -38,7 +42,7 @@ def join_close_vertices(solid: trimesh.Trimesh) -> bool:
     joined[label] = vertices
     candidate = trimesh.Trimesh(joined, label[faces], process=False)
     candidate.update_faces(_has_area(np.asarray(candidate.faces)))
-    if not candidate.is_watertight:
+    if len(candidate.faces) < 4 or not candidate.is_watertight:
         return False
     solid.vertices, solid.faces = joined, label[faces]
     return True

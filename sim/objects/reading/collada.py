@@ -8,6 +8,7 @@ from __future__ import annotations
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -81,9 +82,10 @@ def _placed(library: _Library, world: FloatArray, folder: Path) -> Iterator[trim
         )
     else:
         instances = _instances(library, library.find(scene.get("url")), np.eye(4), depth=0)
-    for count, (geometry, pose, binding) in enumerate(instances):
-        if count >= _INSTANCES:
-            raise ValueError(f"it places more than {_INSTANCES} geometries")
+    found = list(islice(instances, _INSTANCES + 1))
+    if len(found) > _INSTANCES:
+        raise ValueError(f"it places more than {_INSTANCES} geometries")
+    for geometry, pose, binding in found:
         materials = bound_materials(library.ids, binding, folder)
         for mesh in _meshes(library, geometry, materials):
             mesh.apply_transform(world @ pose)

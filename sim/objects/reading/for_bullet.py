@@ -37,7 +37,8 @@ def solid_parts(path: Path) -> list[trimesh.Trimesh]:
         InputError: It is missing, cannot be read, or holds no triangles.
     """
     scene = read_scene(path).scene
+    joined: Any = trimesh.util.concatenate
     parts: Any = [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
     if path.suffix.lower() == ".obj":  # its groups are lost with its materials: what hangs together is a part
-        parts = list(trimesh.util.concatenate(parts).split(only_watertight=False))
-    return parts if len(parts) <= _PARTS else [trimesh.util.concatenate(parts)]
+        parts = list(joined(parts).split(only_watertight=False))
+    return list(parts) if len(parts) <= _PARTS else [joined(parts)]

@@ -20,6 +20,7 @@ from sim.objects.reading.stl import read_stl
 from sim.objects.reading.threemf import read_3mf
 from sim.objects.reading.wavefront import plain_obj
 
+_FAR = 1e9  # coordinates beyond are no places, whatever the unit
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf", ".dae", ".3mf")
 
 
@@ -115,13 +116,15 @@ def _check_faces(mesh: trimesh.Trimesh) -> tuple[str, ...]:
         return ()
     if faces.min() < 0 or faces.max() >= count:
         raise InputError(f"has a face of vertex {int(faces.max())}, but {count} vertices; it is cut off or broken")
-    sound = np.asarray(np.isfinite(np.asarray(mesh.vertices, np.float64)).all(axis=1))
+    vertices = np.array(mesh.vertices, np.float64)
+    if vertices.shape[1] != 3:
+        raise InputError(f"has vertices of {vertices.shape[1]} coordinates instead of 3; export it again")
+    sound = np.max(np.abs(vertices), axis=1) < _FAR  # false for nan
     if sound.all():
         return ()
     kept = sound[faces].all(axis=1)
     if not kept.any():
         raise InputError("has coordinates that are not finite (nan or inf); export it again")
-    vertices = np.array(mesh.vertices, np.float64)
     vertices[~sound] = vertices[faces[kept][0, 0]]
     mesh.vertices = vertices
     mesh.update_faces(kept)

@@ -12,7 +12,7 @@ import labeler.pdg.candidates as candidates
 from labeler.labels import label_view
 
 numba.set_num_threads({threads})
-made, real = [], candidates.turn_image
+made, real = [], candidates.make_images
 
 def broken(*arguments):
     made.append(1)
@@ -20,7 +20,7 @@ def broken(*arguments):
         raise RuntimeError("this angle")
     return real(*arguments)
 
-candidates.turn_image = broken
+candidates.make_images = broken
 view = candidates_view()
 try:
     label_view(view)

@@ -4,13 +4,14 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from labeler.pdg import kernels
 from labeler.pdg.candidates import find_candidates, finger_rows, label_width, limits_in_pixels, palm_rows, prepare
-from labeler.pdg.limits import Limits, Lookup
-from labeler.pdg.relief import Turn, erode_ahead, erode_rows, make_relief, turn_image
+from labeler.pdg.images import make_images
+from labeler.pdg.limits import BLOCK, Images, Limits, Lookup, make_scratch
+from labeler.pdg.relief import Turn, make_relief
 from labeler.settings import LabelSettings
 from sim.gripper import GripperGeometry
 from sim.view import SceneView
@@ -42,6 +43,15 @@ def random_relief(rng, shape=SHAPE):
     return front, mask
 
 
+def images_of(image, half, length):
+    """The images of an angle at which nothing is resampled."""
+    images = Images(
+        *(np.zeros_like(image) for _ in range(2)), np.zeros((len(image), -(-image.shape[1] // BLOCK)), "u2")
+    )
+    make_images(image, (1.0, 0.0, 0, 0, 0, 0), half, length, *images)
+    return images
+
+
 def scene(twins, seed, **changes):
     """A random patch with its back layer, the thresholds of twin and kernels, and what the kernels read."""
     rng = np.random.default_rng(seed)
@@ -55,6 +65,7 @@ def scene(twins, seed, **changes):
     values |= {"rows": np.arange(-4, 5)}
     n = SimpleNamespace(**values | changes)
     limits = Limits(
+        half=n.half,
         levels=n.levels,
         level_step=n.step,
         farthest=n.farthest,
@@ -74,14 +85,12 @@ def scene(twins, seed, **changes):
         clearance=7,
     )
     patch = twins.Patch(front, mask, back, *MIDDLE)
-    turned = front.astype(np.uint16)
-    eroded, standing = np.zeros_like(turned), np.zeros_like(turned)
-    erode_rows(turned, n.half, eroded)
-    erode_ahead(eroded, n.half, SHAPE[0] - n.half, n.footprint, standing)
+    images = images_of(front.astype(np.uint16), n.half, n.footprint)
+    scratch = make_scratch(n.levels, len(n.rows))
     lookup = Lookup(mask.astype(np.uint16), back.astype(np.uint16), False, 1.0, 0.0, 0, 0, 0, 0)
     surface = int(front[MIDDLE]) or 3000
     met = twins.met_by_finger(front, MIDDLE[0], n.half)
-    return SimpleNamespace(**locals(), images=(turned, eroded, standing), value=int(mask[MIDDLE]))
+    return SimpleNamespace(**locals(), value=int(mask[MIDDLE]))
 
 
 # ---- the relief ------------------------------------------------------------------------------
@@ -150,7 +159,8 @@ def test_turned_image_shows_the_nearest_pixels(twins, seed, degrees):
     # As in Prepared.images, more memory follows.
     memory = np.full(turn.height * turn.width + 20_000, 7, np.uint16)
     result = memory[: turn.height * turn.width].reshape(turn.height, turn.width)
-    turn_image(source, turn.cosine, turn.sine, turn.pivot_row, turn.pivot_col, turn.left, turn.top, result)
+    geometry = turn.cosine, turn.sine, turn.pivot_row, turn.pivot_col, turn.left, turn.top
+    make_images(source, geometry, 0, 1, result, np.zeros_like(result), np.zeros_like(result))
 
     row, col = turn.pivot_row, turn.pivot_col
     pivot = (image.shape[0] - 1 - col, row) if turn.quarter else (row, col)
@@ -174,8 +184,12 @@ def test_turned_image_shows_the_nearest_pixels(twins, seed, degrees):
 
 def test_turned_image_writes_nowhere_else():
     source, memory = np.full((40, 40), 5, np.uint16), np.full(40_000, 7, np.uint16)
-    turn_image(source, np.cos(0.02), np.sin(0.02), 20, 20, 40, 40, memory[:6400].reshape(80, 80))
+    result, other = memory[:6400].reshape(80, 80), np.full((3, 80, 80), 7, np.uint16)
+    geometry = np.cos(0.02), np.sin(0.02), 20, 20, 40, 40
+    make_images(source, geometry, 5, 3, result, other[0], np.full((80, 5), 7, np.uint16))
     assert (memory[6400:] == 7).all()
+    assert (other[1] == 7).all()
+    assert (other[0, [*range(5), *range(75, 80)]] == 7).all()
 
 
 @FEW
@@ -185,13 +199,14 @@ def test_finger_meets_the_nearest_surface_of_its_footprint(seed, half, length):
     rng = np.random.default_rng(seed)
     shape = rng.integers(2 * half + 1, 2 * half + 80), rng.integers(length, length + 200)
     image = rng.integers(0, 65536, shape).astype(np.uint16)
-    eroded, standing = np.zeros_like(image), np.zeros_like(image)
-    erode_rows(image, half, eroded)
-    erode_ahead(eroded, half, shape[0] - half, length, standing)
+    turned, standing, deepest = images_of(image, half, length)
+    np.testing.assert_array_equal(turned, image)
     for i in range(half, shape[0] - half):
-        np.testing.assert_array_equal(eroded[i], image[i - half : i + half + 1].min(axis=0))
-        for j in range(shape[1] - length + 1):
-            assert standing[i, j] == image[i - half : i + half + 1, j : j + length].min()
+        met = image[i - half : i + half + 1].min(axis=0)
+        wanted = [met[j : j + length].min() for j in range(shape[1])]
+        np.testing.assert_array_equal(standing[i], wanted)
+        blocks = [max(wanted[j : j + BLOCK]) for j in range(0, shape[1], BLOCK)]
+        np.testing.assert_array_equal(deepest[i], blocks)
 
 
 # ---- fingers and palm --------------------------------------------------------------------------
@@ -202,7 +217,7 @@ def test_finger_meets_the_nearest_surface_of_its_footprint(seed, half, length):
 def test_one_walk_finds_the_contacts_of_all_depths(twins, seed, side):
     s = scene(twins, seed)
     contacts = np.full(s.n.levels, -1, np.int32)
-    found = kernels.find_contacts(s.standing, *MIDDLE, side, s.surface, s.limits, contacts)
+    found = kernels.find_contacts(s.images, *MIDDLE, side, s.surface, s.limits, contacts)
     for level in range(s.n.levels):
         wanted = twins.first_contact(s.met, MIDDLE[1], side, s.surface + level * s.n.step, s.n)
         assert wanted == (contacts[level] if level < found else None)
@@ -214,12 +229,12 @@ def test_symmetry_approach_and_closing_sweep(twins, seed, near, far, level):
     """The opened fingers come down free and travel free to any two contacts."""
     s = scene(twins, seed)
     tips, widest = s.surface + level * s.n.step, max(near, far)
-    answer = kernels.check_clearance(s.standing, *MIDDLE, near, far, tips, s.limits)
+    answer = kernels.check_clearance(s.images.standing, *MIDDLE, near, far, tips, s.limits)
     assert (answer != kernels.SYMMETRY) == twins.is_symmetric(near, far, s.n)
     left = twins.closing_is_free(s.met, MIDDLE[1], -1, near, widest, tips, s.n)
     right = twins.closing_is_free(s.met, MIDDLE[1], 1, far, widest, tips, s.n)
-    assert kernels.sweep_is_free(s.standing, *MIDDLE, -1, near, widest, tips, s.limits) == left
-    assert kernels.sweep_is_free(s.standing, *MIDDLE, 1, far, widest, tips, s.limits) == right
+    assert kernels.sweep_is_free(s.images.standing, *MIDDLE, -1, near, widest, tips, s.limits) == left
+    assert kernels.sweep_is_free(s.images.standing, *MIDDLE, 1, far, widest, tips, s.limits) == right
     if answer == kernels.VALID:
         assert left
         assert right
@@ -236,7 +251,7 @@ def test_palm_meets_the_nearest_surface_below_it(twins, seed, half, millimetres,
     across = max(half, int(np.ceil(thickness / 2 * eta - 0.5)))
     s = scene(twins, seed, half=half, palm_across=across)
     rows = palm_rows(GripperGeometry(palm_thickness=thickness), half, eta)
-    top = kernels.palm_top(s.eroded, rows, *MIDDLE, s.limits)
+    top = kernels.palm_top(s.images, rows, *MIDDLE, s.limits)
     tips = s.surface + level * s.n.step
     assert (top >= tips - s.n.length) == twins.palm_is_free(s.patch, tips, s.n)
     covered = np.unique((rows[:, None] + np.arange(-half, half + 1)).ravel())
@@ -277,7 +292,7 @@ def test_coverage_normal_flatness_wall_and_undercut(twins, seed, side, level, no
     tips = s.surface + level * s.n.step
     contact = twins.first_contact(s.met, MIDDLE[1], side, tips, s.n) or 15
     answer, slope, _, coverage = kernels.contact_edge(
-        s.turned, s.lookup, s.n.rows, *MIDDLE, side, contact, tips, s.value, s.limits
+        s.images.turned, s.lookup, s.n.rows, *MIDDLE, side, contact, tips, s.value, s.limits, s.scratch
     )
     wanted, angle = twins.judge_contact(s.patch, side, contact, tips, s.value, s.n)
     assert kernels.REASONS[answer] == wanted
@@ -309,13 +324,13 @@ def test_wedge_angle_between_the_two_edges(twins, seed, lean, wedge):
     v, u = rows - MIDDLE[0], cols - MIDDLE[1]
     inside = (u < 18 + lean[1] * v) & (u > -18 + lean[0] * v)
     patch = s.patch._replace(front=np.where(inside, 2000, 6000), mask=inside.astype(int))
-    turned, eroded = (np.zeros(SHAPE, np.uint16) for _ in range(2))
-    turned[:] = patch.front
-    erode_rows(turned, s.n.half, eroded)
+    images = images_of(patch.front.astype(np.uint16), s.n.half, s.n.footprint)
     lookup = s.lookup._replace(mask=patch.mask.astype(np.uint16))
     met, tips = twins.met_by_finger(patch.front, MIDDLE[0], s.n.half), 4000
     near, far = (twins.first_contact(met, MIDDLE[1], side, tips, s.n) for side in (-1, 1))
-    answer, score = kernels.check_surfaces(turned, eroded, lookup, s.n.rows, *MIDDLE, near, far, tips, 1, s.limits)
+    answer, score = kernels.check_surfaces(
+        images, lookup, s.n.rows, *MIDDLE, near, far, tips, 1, s.limits, make_scratch(1, len(s.n.rows))
+    )
     sides = [twins.judge_contact(patch, side, contact, tips, 1, s.n) for side, contact in ((-1, near), (1, far))]
     assert [answer_ for answer_, _ in sides] == ["valid", "valid"]
     between = abs(sides[0][1] - sides[1][1])
@@ -333,9 +348,11 @@ def test_free_room_is_the_first_hindrance_beyond_the_footprints(twins, seed, wid
     tips, outer = s.surface + level * s.n.step, widest + s.n.footprint
     left = s.met[MIDDLE[1] - outer - np.arange(s.limits.clearance)] < tips
     right = s.met[MIDDLE[1] + outer + np.arange(s.limits.clearance)] < tips
+    stands = s.images.standing[MIDDLE[0], MIDDLE[1] + np.array([1 - outer, widest])]
+    assume((stands >= tips).all())
     hindered = np.flatnonzero(left | right)
     wanted = hindered[0] / s.limits.clearance if len(hindered) else 1.0
-    assert kernels.free_room(s.eroded, *MIDDLE, widest, tips, s.limits) == wanted
+    assert kernels.free_room(s.images.standing, *MIDDLE, widest, tips, s.limits) == wanted
 
 
 # ---- one pixel ---------------------------------------------------------------------------------
@@ -346,10 +363,9 @@ def test_free_room_is_the_first_hindrance_beyond_the_footprints(twins, seed, wid
 def test_deepest_valid_depth_is_kept(twins, seed, length):
     """And without one, the furthest check that any depth reached."""
     s = scene(twins, seed, length=length)
-    near, far = np.zeros(s.n.levels, np.int32), np.zeros(s.n.levels, np.int32)
     palm = palm_rows(GripperGeometry(palm_thickness=0.023), s.n.half, 1000)
     reason, level, contact, _ = kernels.deepest_label(
-        s.images, s.lookup, s.n.rows, palm, *MIDDLE, s.surface, s.value, s.limits, near, far
+        s.images, s.lookup, s.n.rows, palm, *MIDDLE, s.surface, s.value, s.limits, s.scratch
     )
     levels = range(s.n.levels)
     answers = [twins.judge_level(s.patch, s.surface + i * s.n.step, s.value, s.n)[0] for i in levels]

@@ -54,9 +54,9 @@ MUTATIONS = {
         ),
     ),
     "min for max under a finger": Mutation(
-        "pdg/relief.py",
-        "result[start + k + half, first + j] = a if a < b else b",
-        "result[start + k + half, first + j] = a if a > b else b",
+        "pdg/images.py",
+        "result[j] = c if c < b else b",
+        "result[j] = c if c > b else b",
         (
             "test_label_steps.py::test_finger_meets_the_nearest_surface_of_its_footprint",
             "test_label_shapes.py::test_opened_fingers_of_a_label_meet_nothing[paper-truest]",

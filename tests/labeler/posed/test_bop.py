@@ -13,6 +13,8 @@ from labeler.dataset.validate import find_problems
 from labeler.posed.check import CheckSettings
 from labeler.posed.data import describe_checks, import_posed
 from labeler.posed.export_bop import export_bop
+from labeler.posed.models import models_folder
+from labeler.posed.views import find_views
 from labeler.shards.data_set import DataSet
 from labeler.truth.execution import find_objects, rebuild_scene
 from sim.camera import PinholeCamera
@@ -134,18 +136,25 @@ def test_an_export_needs_an_empty_folder(original, exported):
         export_bop(original, exported / "new", depth="loud")
 
 
-def test_graspnet(exported, original, tmp_path):
-    """The same scene in GraspNet's layout: metres, .mat files, classes from 1."""
-    place = tmp_path / "gn" / "scenes" / "scene_0000" / "realsense"
+def as_graspnet(exported, folder, sensor="realsense"):
+    """Writes the first view in GraspNet's layout: metres, .mat files, classes from 1, and what else lies there."""
+    place = folder / "scenes" / "scene_0000" / sensor
     for name in ("rgb", "depth"):
         shutil.copytree(exported / "test/000000" / name, place / name)
     for file in (exported / "models").glob("*.ply"):
         mesh = trimesh.load(file, process=False)
         mesh.vertices = np.asarray(mesh.vertices) / 1000
-        folder = tmp_path / "gn" / "models" / f"{int(file.stem[4:]):03d}"
-        folder.mkdir(parents=True)
-        mesh.export(folder / "nontextured.ply")
-    (place / "meta").mkdir()
+        own = folder / "models" / f"{int(file.stem[4:]):03d}"
+        own.mkdir(parents=True, exist_ok=True)
+        mesh.export(own / "nontextured.ply")
+        (own / "textured.sdf").write_bytes(b"")
+    for name in ("meta", "annotations", "label", "rect"):
+        (place / name).mkdir()
+    (place / "annotations" / "0000.xml").write_text("<scene/>")
+    for name, array in (("cam0_wrt_table", np.eye(4)), ("camera_poses", np.eye(4)[None]), ("camK", np.eye(3))):
+        np.save(place / f"{name}.npy", array)
+    np.save(place.parent / "rs_wrt_kn.npy", np.eye(4)[None])
+    (place.parent / "object_id_list.txt").write_text("0\n1\n2\n")
     poses = json.loads((exported / "test/000000/scene_gt.json").read_text())["0"]
     camera = json.loads((exported / "test/000000/scene_camera.json").read_text())["0"]
     matrices = [np.c_[np.reshape(p["cam_R_m2c"], (3, 3)), np.array(p["cam_t_m2c"]) / 1000] for p in poses]
@@ -155,7 +164,14 @@ def test_graspnet(exported, original, tmp_path):
         "intrinsic_matrix": np.reshape(camera["cam_K"], (3, 3)),
         "factor_depth": np.array([[10000]]),
     }
-    savemat(place / "meta" / "000000.mat", meta)
+    for name in ("rgb", "depth"):
+        (place / name / "000000.png").rename(place / name / "0000.png")
+        (place / name / "000001.png").unlink()
+    savemat(place / "meta" / "0000.mat", meta)
+
+
+def test_graspnet(exported, original, tmp_path):
+    as_graspnet(exported, tmp_path / "gn")
     done = import_posed(tmp_path / "gn", tmp_path / "back", format="graspnet", check=None)
     assert done.skipped == []
     frame, ours = DataSet(tmp_path / "back").read(0, ALL), DataSet(original).read(0, ALL)
@@ -165,3 +181,45 @@ def test_graspnet(exported, original, tmp_path):
     assert len(frame["grasps"]) > 50
     with pytest.raises(InputError, match="choose bop or graspnet"):
         import_posed(tmp_path / "gn", tmp_path / "new", format="linemod")
+
+
+def test_two_sensors_of_graspnet_saw_one_scene(exported, tmp_path):
+    for sensor in ("kinect", "realsense"):
+        as_graspnet(exported, tmp_path / "gn", sensor)
+    views = list(find_views(tmp_path / "gn", "graspnet"))
+    assert [v.name for v in views] == [f"scenes/scene_0000/{sensor}/0000" for sensor in ("kinect", "realsense")]
+    assert {v.place for v in views} == {"scenes/scene_0000"}  # training and validation are split by it
+    assert len({v.number for v in views}) == 2
+
+
+def test_folders_as_bop_s_data_sets_have_them(exported, tmp_path):
+    """Several scenes and sensors, grey pictures, no masks, T-LESS's and the evaluation's meshes, a depth scale."""
+    folder = tmp_path / "tless"
+    for split in ("test_primesense", "test_kinect", "train_primesense"):
+        for number in (1, 2):
+            place = folder / split / f"{number:06d}"
+            shutil.copytree(exported / "test/000000", place)
+            shutil.rmtree(place / "mask_visib")
+            (place / "scene_gt_info.json").write_text("{}")
+            if split == "test_kinect":
+                (place / "rgb").rename(place / "gray")
+    path = folder / "test_kinect/000001/scene_camera.json"
+    content = json.loads(path.read_text())
+    content["0"]["depth_scale"] *= 2
+    del content["1"]
+    path.write_text(json.dumps(content))
+    shutil.copytree(exported / "models", folder / "models_eval")
+    assert models_folder(folder, "bop").name == "models_eval"
+    shutil.copytree(exported / "models", folder / "models_cad")
+    assert models_folder(folder, "bop") == models_folder(folder / "test_kinect", "bop") == folder / "models_cad"
+    views = list(find_views(folder, "bop"))
+    assert len(views) == 12
+    damaged = [v for v in views if isinstance(v, tuple)]
+    assert [name for name, _ in damaged] == ["test_kinect/000001/1"]
+    sound = [v for v in views if not isinstance(v, tuple)]
+    assert {v.place for v in sound} == {f"{split}/00000{n}" for split in ("test", "train") for n in (1, 2)}
+    assert len({(v.place, v.number) for v in sound}) == 11
+    kinect = next(v for v in sound if v.name == "test_kinect/000001/0")
+    assert kinect.rgb.parent.name == "gray"
+    assert kinect.depth_unit == pytest.approx(2 * sound[-1].depth_unit)
+    assert kinect.read_rgb().shape == (480, 640, 3)

@@ -18,7 +18,9 @@ def tip(q):
 
 
 def make_guard(**limits):
-    return Guard(SafetyLimits(**{"box_low": (-2, -2, -2), "box_high": (2, 2, 2), **limits}), tip)
+    """A busy machine delays states by more than 100 ms; a cut cable delays them for ever."""
+    wide = {"box_low": (-2, -2, -2), "box_high": (2, 2, 2), "state_age": 0.3}
+    return Guard(SafetyLimits(**{**wide, **limits}), tip)
 
 
 def turn(start, *, joint=0, by=0.3, seconds=1.0, contact=False):

@@ -18,7 +18,8 @@ class FakeRos:
         self.version = version
         self.q, self.dq = np.array([0.1, 9.0, -0.4, 0.2]), np.zeros(4)
         self.plan, self.began, self.goal = None, 0.0, None
-        self.frozen = self.deaf = self.abort = False
+        self.frozen = self.deaf = self.abort = self.still = False
+        self.falls_short = 0.0  # radians by which a goal that is told as reached is not
         self.finger, self.object_at = 0.0, None
         self.pictures = {}
         self.answers, self.poses = [], None
@@ -131,7 +132,7 @@ class FakeRos:
                 order, times, ends = self.plan
                 t, before = time.monotonic() - self.began, self.q.copy()
                 for i, j in enumerate(order):
-                    self.q[j] = np.interp(t, times, ends[:, i])
+                    self.q[j] = np.interp(t, times, ends[:, i]) - self.falls_short * min(1.0, t / times[-1])
                 self.dq = (self.q - before) / 0.01
                 if t > times[-1] + 0.02:
                     self.plan = None
@@ -144,7 +145,8 @@ class FakeRos:
                 self.publish("/joint_states", state)
                 self.publish("/joint_states", {"name": ["finger"], "position": [0.0], "velocity": [], "effort": []})
             for topic, picture in list(self.pictures.items()):
-                at = {"sec": count // 100, "nanosec": count % 100 * 10**7}
+                ticks = 0 if self.still else count
+                at = {"sec": ticks // 100, "nanosec": ticks % 100 * 10**7}
                 self.publish(topic, {"header": {"stamp": at}, **picture})
 
 

@@ -10,6 +10,8 @@ import pytest
 
 from robot import DeviceError
 from robot.backends import RosArm, RosCamera, RosConnection, RosHand
+from robot.backends.rosbridge import arm as ros_arm
+from robot.backends.rosbridge import connection
 from sim.errors import InputError
 
 pytest.importorskip("roslibpy", reason="roslibpy is not installed: pip install 'plgp[ros]'")
@@ -46,7 +48,7 @@ def test_joints_come_by_their_names(arm):
 
 def test_an_arm_follows_a_trajectory(arm, ros, bench):
     start = arm.state().q
-    ended = arm.execute(bench.turn(start, by=0.2, seconds=0.5), bench.make_guard())
+    ended = arm.execute(bench.turn(start, by=0.2, seconds=0.3), bench.make_guard())
     assert ended.done, ended
     np.testing.assert_allclose(ros.q, [0.1, 9.0, -0.4, 0.4], atol=1e-6)
     word = "send_action_goal" if ros.version == 2 else "publish"
@@ -56,16 +58,16 @@ def test_an_arm_follows_a_trajectory(arm, ros, bench):
 @pytest.mark.parametrize("deaf", [False, True], ids=["cancels", "holds cancellations back"])
 def test_a_stop_reaches_the_controller(arm, ros, bench, deaf):
     ros.deaf = deaf
-    threading.Timer(0.3, arm.stop).start()
+    threading.Timer(0.15, arm.stop).start()
     ended = arm.execute(bench.turn(arm.state().q, by=0.4, seconds=2.0), bench.make_guard())
     assert ended.reason == "stopped"
     here = ros.q.copy()
-    time.sleep(0.1)
+    time.sleep(0.05)
     np.testing.assert_array_equal(ros.q, here)
     assert here[3] < 0.4
     arm.stop()
     arm.recover()
-    assert arm.execute(bench.turn(arm.state().q, by=0.05, seconds=0.2), bench.make_guard()).done
+    assert arm.execute(bench.turn(arm.state().q, by=0.02, seconds=0.2), bench.make_guard()).done
 
 
 def freeze(ros):
@@ -79,8 +81,9 @@ def unplug(ros):
 
 
 @pytest.mark.parametrize(("act", "reasons"), [(freeze, {"stale"}), (unplug, {"lost", "stale"})])
-def test_silence_stops_the_arm_and_says_so(arm, ros, bench, act, reasons):
-    threading.Timer(0.3, lambda: act(ros)).start()
+def test_silence_stops_the_arm_and_says_so(arm, ros, bench, monkeypatch, act, reasons):
+    monkeypatch.setattr(ros_arm, "BRAKING", 0.3)
+    threading.Timer(0.15, lambda: act(ros)).start()
     began = time.monotonic()
     ended = arm.execute(bench.turn(arm.state().q, by=0.4, seconds=4.0), bench.make_guard())
     assert time.monotonic() - began < 3
@@ -105,6 +108,14 @@ def test_a_controller_that_gives_up_is_quoted(arm, ros, bench):
     ended = arm.execute(bench.turn(arm.state().q), bench.make_guard())
     assert ended.reason == "fault"
     assert "path tolerance violated" in ended.message
+
+
+def test_an_arm_that_does_not_arrive_is_stopped(arm, ros, bench):
+    ros.falls_short = 0.1
+    ended = arm.execute(bench.turn(arm.state().q, by=0.1, seconds=0.2), bench.make_guard(joint_speed=100))
+    assert ended.reason == "fault"
+    assert "stays 0.100 rad from the trajectory's end" in ended.message
+    assert arm.stopped
 
 
 def test_a_hand_opens_closes_and_feels(link, ros):
@@ -132,7 +143,7 @@ def test_a_camera_gives_pairs(link, ros, encoding):
         "/camera/color/camera_info": info,
     }
     with RosCamera(link) as camera:
-        frame = camera.read(after=time.monotonic() + 0.05)
+        frame = camera.read(after=time.monotonic() + 0.02)
         np.testing.assert_array_equal(frame.rgb, colour)
         np.testing.assert_allclose(frame.depth, depth * 0.001, rtol=1e-6)
         assert frame.camera.intrinsics[0, 0] == 15
@@ -144,12 +155,18 @@ def test_a_camera_gives_pairs(link, ros, encoding):
         info["d"] = [0.1]
         with pytest.raises(InputError, match="distortion"):
             camera.read()
+        info["d"], info["width"], ros.still = [], 16, True
+        with pytest.raises(DeviceError, match="no new pair of colour and depth"):  # a frozen camera
+            camera.read(timeout=0.2)
         ros.pictures.pop("/camera/aligned_depth_to_color/image_raw")
+        time.sleep(0.05)  # until what was on its way has come
         with pytest.raises(DeviceError, match="nothing on /camera/aligned_depth"):
             camera.read(timeout=0.2)
 
 
-def test_nobody_at_home_and_unknown_joints(link, ros):
+def test_nobody_at_home_and_unknown_joints(link, ros, monkeypatch):
+    monkeypatch.setattr(ros_arm, "FIRST", 0.3)
+    monkeypatch.setattr(connection, "ANSWERS", 0.5)
     with pytest.raises(DeviceError, match="check the arm's driver and the names"):
         RosArm(link, ["hip"], controller="/arm").connect()
     with pytest.raises(InputError, match="each joint's name once"):

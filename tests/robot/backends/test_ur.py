@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from robot import DeviceError
-from robot.backends import URArm
+from robot.backends import URArm, ur
 from sim.errors import InputError
 
 pytest.importorskip("rtde_control", reason="ur_rtde is not installed: pip install 'plgp[ur]'")
@@ -56,12 +56,12 @@ def later(seconds, act):
 
 def test_an_arm_follows_a_trajectory_and_holds(arm, controller, bench):
     start = arm.state().q
-    ended = arm.execute(bench.turn(start, by=0.4, seconds=0.8), bench.make_guard())
+    ended = arm.execute(bench.turn(start, by=0.2, seconds=0.4), bench.make_guard())
     assert ended.done, ended
-    np.testing.assert_allclose(ended.q - start, [0.4, 0, 0, 0, 0, 0], atol=0.005)
+    np.testing.assert_allclose(ended.q - start, [0.2, 0, 0, 0, 0, 0], atol=0.005)
     there = np.array(controller.tell("where").split(), float)
     np.testing.assert_allclose(there, ended.q, atol=0.003)
-    back = arm.execute(bench.turn(arm.state().q, by=-0.4, seconds=0.8), bench.make_guard())
+    back = arm.execute(bench.turn(arm.state().q, by=-0.2, seconds=0.4), bench.make_guard())
     assert back.done, back
 
 
@@ -83,22 +83,22 @@ def test_what_goes_wrong_on_the_way_stops_the_arm(arm, controller, bench, line, 
 
 def interrupted(arm, controller, bench, line):
     """A motion during which the controller is told something; the arm has stopped early and stays."""
-    later(0.3, lambda: controller.tell(line))
+    later(0.15, lambda: controller.tell(line))
     ended = arm.execute(bench.turn(arm.state().q, by=0.4, seconds=2.0), bench.make_guard())
     assert arm.stopped
     here = np.array(controller.tell("where").split(), float)
-    time.sleep(0.1)
+    time.sleep(0.05)
     np.testing.assert_allclose(np.array(controller.tell("where").split(), float), here, atol=0.02)
     assert here[0] < 0.2
     return ended
 
 
 def test_a_protective_stop_is_recovered(arm, controller, bench):
-    later(0.2, lambda: controller.tell("protective"))
+    later(0.15, lambda: controller.tell("protective"))
     assert arm.execute(bench.turn(arm.state().q), bench.make_guard()).reason == "fault"
     assert arm.execute(bench.turn(arm.state().q), bench.make_guard()).reason == "stopped"
     arm.recover()
-    ended = arm.execute(bench.turn(arm.state().q, by=0.1, seconds=0.4), bench.make_guard())
+    ended = arm.execute(bench.turn(arm.state().q, by=0.05, seconds=0.2), bench.make_guard())
     assert ended.done, ended
 
 
@@ -113,7 +113,7 @@ def test_an_emergency_stop_needs_a_person(arm, controller):
 
 
 def test_stop_from_another_thread_many_times(arm, controller, bench):
-    stops = [later(0.3, arm.stop) for _ in range(5)]
+    stops = [later(0.15, arm.stop) for _ in range(5)]
     ended = arm.execute(bench.turn(arm.state().q, by=0.4, seconds=2.0), bench.make_guard())
     for one in stops:
         one.join()
@@ -125,7 +125,7 @@ def test_stop_from_another_thread_many_times(arm, controller, bench):
 
 
 def test_a_contact_ends_a_motion_that_may_meet_things(arm, controller, bench):
-    later(0.3, lambda: controller.tell("force 80"))
+    later(0.15, lambda: controller.tell("force 80"))
     ended = arm.execute(bench.turn(arm.state().q, by=0.1, seconds=2.0, contact=True), bench.make_guard())
     assert ended.reason == "contact"
     assert not arm.stopped
@@ -137,7 +137,7 @@ def test_an_exception_on_the_way_stops(arm, bench):
 
     def interrupt(state):
         seen.append(state)
-        if len(seen) > 20:
+        if len(seen) > 10:
             raise KeyboardInterrupt
         return
 
@@ -167,8 +167,9 @@ def test_nobody_at_home_is_one_sentence(program, connected):
 
 
 @pytest.mark.parametrize("line", ["freeze", "cut"])
-def test_silence_stops_the_arm(bench, line):
+def test_silence_stops_the_arm(bench, line, monkeypatch):
     """Last in the file, with a controller of their own: the driver recovers from neither."""
+    monkeypatch.setattr(ur, "CLOSING", 0.2)  # the driver would wait for minutes
     program = start(bench)
     try:
         with URArm("127.0.0.1", armed=True) as arm:

@@ -107,7 +107,7 @@ def press_once(cell, picker):
 @pytest.mark.parametrize(
     ("on_step", "reason", "word"),
     [
-        pytest.param(open_the_hand_on_the_way, "dropped", "", id="object dropped on the way", marks=pytest.mark.slow),
+        pytest.param(open_the_hand_on_the_way, "dropped", "", id="object dropped on the way"),
         pytest.param(press_once, "stopped", "protective stop", id="protective stop"),
     ],
 )
@@ -140,7 +140,7 @@ def test_an_empty_tray_gives_no_grasp(station, lying, highest):
 
 
 def freeze(cell, picker):
-    picker.parts.camera.frozen = True
+    picker.parts.eye.camera.frozen = True
 
 
 def test_a_frozen_camera_costs_the_attempt_not_the_loop(station, lying, highest):

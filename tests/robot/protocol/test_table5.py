@@ -1,6 +1,8 @@
 """Table V: which objects lie where, what counts, and that a killed run goes on."""
 
 import json
+import os
+import signal
 
 import numpy as np
 import pytest
@@ -55,23 +57,36 @@ def without_times(scenes):
     return rows
 
 
-def test_a_run_goes_on_where_it_stopped_and_refuses_other_settings(station, boxes, highest, tmp_path):
-    rules = ProtocolSettings(objects=2, sizes=(1,), rounds=1)
-    first = run_table5(station, highest(), boxes, settings=rules, out=tmp_path)
-    assert [s["cleared"] for s in first] == [1, 1], first
-    files = sorted(tmp_path.glob("scene-*.json"))
-    whole = files[0].read_bytes()
-    files[1].unlink()  # as if it had been killed in the second scene
-    (tmp_path / ".scene-01-0001.json.123.part").write_text("half")
-    again = run_table5(station, highest(), boxes, settings=rules, out=tmp_path)
-    assert without_times(again) == without_times(first)
-    assert files[0].read_bytes() == whole
+def test_a_run_that_is_killed_goes_on(station, boxes, highest, tmp_path):
+    """kill -9 in the middle of the second scene: the first is not run again, the second from its start."""
+    rules, out, flag = ProtocolSettings(objects=2, sizes=(1,), rounds=1), tmp_path / "out", tmp_path / "killed"
+
+    class Deadly(highest):
+        def __call__(self, observation, count):
+            if list(out.glob("scene-*")) and not flag.exists():
+                flag.touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            return super().__call__(observation, count)
+
+    child = os.fork()
+    if child == 0:
+        run_table5(station, Deadly(), boxes, settings=rules, out=out)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    (kept,) = out.glob("scene-*.json")
+    then = kept.stat().st_mtime_ns
+    (out / ".scene-01-0001.json.123.part").write_text("half")
+    done = run_table5(station, Deadly(), boxes, settings=rules, out=out)
+    assert [s["cleared"] for s in done] == [1, 1], done
+    assert kept.stat().st_mtime_ns == then
+    assert without_times(read_scenes(out)) == without_times(done)
+    kept.unlink()  # in another process the same scene was the same
+    assert without_times(run_table5(station, Deadly(), boxes, settings=rules, out=out)) == without_times(done)
     with pytest.raises(InputError, match="other settings"):
-        run_table5(station, highest(aside=0.01), boxes, settings=rules, out=tmp_path)
-    assert without_times(read_scenes(tmp_path)) == without_times(first)
-    files[1].write_text("{}")
+        run_table5(station, highest(aside=0.01), boxes, settings=rules, out=out)
+    kept.write_text("{}")
     with pytest.raises(InputError, match="remove it"):
-        run_table5(station, highest(), boxes, settings=rules, out=tmp_path)
+        run_table5(station, Deadly(), boxes, settings=rules, out=out)
 
 
 def test_an_unknown_kind_of_recording_is_named(station, boxes, highest, tmp_path):

@@ -13,9 +13,11 @@ from sim.benchmark.scene_sets import (
     load_scene_files,
     load_scene_set,
     make_scenes,
+    make_standing,
     save_scene_set,
 )
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, World, matrix_to_pose
 from sim.scene import fitting_counts
@@ -137,3 +139,23 @@ def test_the_default_counts_are_cut_to_a_small_set_and_said():
             InputError, match=r"recipe\.object_counts is .*; give numbers from 1 to 4, the objects of 'few'"
         ):
             fitting_counts(wrong, small, "recipe.object_counts")
+
+
+def test_standing_scenes_are_as_their_recipe_says():
+    scenes = load_scene_set("plgp-standing")
+    assert {c: len(part) for c, part in scenes.items()} == {"upright": 12, "plates": 12, "walls": 12}
+    for part in scenes.values():
+        for scene in part:
+            assert len(scene.models) == 3
+            assert (scene.poses[:, 2, 2] > 0.99).all()  # as they were put: upright, or flat
+    half = scenes["walls"][0].tray.half_floor
+    for scene in scenes["walls"]:
+        for model, pose in zip(scene.models, scene.poses, strict=True):
+            assert np.abs(transform(pose, model.mesh().vertices)[:, :2]).max() > half - 0.006
+
+
+def test_the_standing_recipe_makes_the_shipped_scenes_anew():
+    shipped = load_scene_set("plgp-standing")["upright"][:1]
+    made = make_standing(scenes=1, workers=1)["upright"]
+    assert [m.name for m in made[0].models] == [m.name for m in shipped[0].models]
+    np.testing.assert_allclose(made[0].poses, shipped[0].poses, atol=2e-6)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from labeler.pdg.candidates import label_angles
+from labeler.pdg.candidates import label_angles, prepare
 from labeler.pdg.kernels import CONTACT, PALM, SWEEP
 from labeler.settings import LabelSettings
 from labeler.shards import DataSet, Frame
@@ -71,14 +71,16 @@ class ExampleSettings:
         check_numbers("examples", self, limits | dict.fromkeys(("tip_offset", "min_height"), NOT_NEGATIVE))
 
 
-def make_examples(data: DataSet, objects: ObjectSet | None, image: int, settings: ExampleSettings) -> pd.DataFrame:
+def make_examples(
+    data: DataSet, image: int, settings: ExampleSettings, *, objects: ObjectSet | None = None
+) -> pd.DataFrame:
     """Returns the examples of one image, each grasp with what is held to come of it.
 
     Args:
         data: The data set.
-        objects: Its objects; "all" needs none.
         image: Number of the image.
         settings: Which grasps, and who says what comes of them.
+        objects: The data set's objects; "all" needs none.
 
     Returns:
         A row a grasp with ``COLUMNS``: row and column of its centre in the image at Dex-Net's scale, theta in radians,
@@ -150,7 +152,8 @@ def _surely_fails(
     settings = LabelSettings(**{k: v for k, v in recipe["labels"].items() if k in known})
     gripper = GripperGeometry(**recipe["gripper"])
     checks = np.full((settings.angles, *clean.depth.shape), _UNKNOWN, np.uint8)
-    for found in label_angles(view, gripper, settings):
+    prepared = prepare(view, gripper, settings)
+    for found in () if prepared is None else label_angles(view, prepared, settings):
         checks[found.angle_bin, found.rows, found.cols] = found.reason
     centre = seen.camera.deproject(grasps.row, grasps.col, grasps.depth)
     row, col = surface_pixels(centre, view.depth, clean.camera)

@@ -51,7 +51,7 @@ class DexNetModule(lightning.LightningModule):
     ) -> None:
         """Builds the network and loads its weights; raises InputError."""
         super().__init__()
-        known = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+        known: dict[str, Any] = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
         plain: dict[str, Any] = {k: OmegaConf.to_container(OmegaConf.create(v)) if v else v for k, v in known.items()}
         source = None if weights_file is None else str(weights_file)
         self.save_hyperparameters({**plain, "weights_file": source, "dense_only": dense_only})

@@ -64,7 +64,7 @@ def prepare_examples(
     if missing:
         check_writable(folder, cure="give another data.examples_folder")
         objects = find_objects(data) if settings.supervision != "all" else None
-        jobs = ((data.folder, objects, image, settings, folder) for image in missing)
+        jobs = ((data.folder, image, settings, objects, folder) for image in missing)
         done = run_jobs(_make, jobs, workers)
         console = Console(stderr=True, quiet=not progress)
         for _ in track(done, f"examples, {settings.supervision}", len(missing), console=console):
@@ -82,9 +82,9 @@ def read_examples(folder: Path, image: int) -> pd.DataFrame:
         raise InputError(f"{path} is missing or broken; remove it and run the same command again") from error
 
 
-def _make(source: Path, objects: ObjectSet | None, image: int, settings: ExampleSettings, folder: Path) -> None:
+def _make(source: Path, image: int, settings: ExampleSettings, objects: ObjectSet | None, folder: Path) -> None:
     """Makes and writes the examples of one image; runs in a worker."""
-    rows = make_examples(DataSet(source), objects, image, settings)
+    rows = make_examples(DataSet(source), image, settings, objects=objects)
     path = _file(folder, image)
     try:
         with atomic_path(path) as temporary:

@@ -1,0 +1,121 @@
+"""Shapes of an arm with its hand where its joints put them: to be drawn, and to be known in pictures."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import trimesh
+from numpy.typing import NDArray
+
+from robot.arms.assembly import Assembly
+from sim.camera import PinholeCamera
+from sim.geometry import transform
+from sim.physics import pose_to_matrix, pybullet
+from sim.render.rasteriser import rasterise_pinhole
+from sim.render.shading import lambert
+
+FloatArray = NDArray[np.float64]
+RGBImage = NDArray[np.uint8]
+
+_LIGHT, _AMBIENT = np.array([0.35, -0.5, 0.8]), 0.55
+
+
+class Part(NamedTuple):
+    """A rigid part.
+
+    Attributes:
+        vertices: (V, 3) float64 corners, world frame, metres.
+        faces: (F, 3) int32 corners of each triangle.
+        colour: Red, green and blue, 0 to 255.
+    """
+
+    vertices: FloatArray
+    faces: NDArray[np.int32]
+    colour: tuple[int, int, int]
+
+
+def box_part(size: FloatArray, pose: FloatArray, colour: tuple[int, int, int]) -> Part:
+    """Returns a box of a size (3,), metres, at T_world_box (4, 4)."""
+    mesh = trimesh.creation.box(size)
+    return Part(transform(pose, np.asarray(mesh.vertices)), np.asarray(mesh.faces, np.int32), colour)
+
+
+def body_parts(body: Assembly, *, camera: bool = True) -> list[Part]:
+    """Returns the links' shapes where they are, asked of PyBullet, so that no measure stands twice.
+
+    Args:
+        body: The arm with its hand.
+        camera: Whether the camera's own body is among them.
+    """
+    parts = []
+    for shape in pybullet.getVisualShapeData(body.body, physicsClientId=body.client):
+        link, kind, size, colour = shape[1], shape[2], shape[3], shape[7]
+        if not camera and link == body.links.get("camera"):
+            continue
+        if link < 0:
+            where = pybullet.getBasePositionAndOrientation(body.body, physicsClientId=body.client)
+        else:
+            where = pybullet.getLinkState(body.body, link, 0, 1, physicsClientId=body.client)[4:6]
+        pose = pose_to_matrix(*where) @ pose_to_matrix(shape[5], shape[6])
+        vertices, faces = _shape(kind, tuple(size))
+        red, green, blue = (int(255 * c) for c in colour[:3])
+        parts.append(Part(transform(pose, vertices), faces, (red, green, blue)))
+    return parts
+
+
+@lru_cache(maxsize=256)
+def _shape(kind: int, size: tuple[float, ...]) -> tuple[FloatArray, NDArray[np.int32]]:
+    """Returns corners, metres, and faces of a shape of PyBullet's in its own frame."""
+    if kind == pybullet.GEOM_BOX:
+        mesh = trimesh.creation.box(size)
+    elif kind == pybullet.GEOM_SPHERE:
+        mesh = trimesh.creation.icosphere(subdivisions=2, radius=size[0])
+    else:
+        mesh = trimesh.creation.capsule(height=size[0], radius=size[1], count=(16, 16))
+        mesh.apply_translation(-mesh.bounds.mean(axis=0))
+    return np.asarray(mesh.vertices, np.float64), np.asarray(mesh.faces, np.int32)
+
+
+def _joined(parts: list[Part]) -> tuple[FloatArray, NDArray[np.int32]]:
+    starts = np.cumsum([0] + [len(p.vertices) for p in parts[:-1]])
+    faces = np.concatenate([p.faces + start for p, start in zip(parts, starts, strict=True)]).astype(np.int32)
+    return np.concatenate([p.vertices for p in parts]), faces
+
+
+def outline(parts: list[Part], camera: PinholeCamera) -> NDArray[np.bool_]:
+    """Returns the pixels, (H, W) bool, that parts would cover in a camera's picture.
+
+    Args:
+        parts: The parts.
+        camera: The camera with its pose in the world.
+    """
+    vertices, faces = _joined(parts)
+    found = rasterise_pinhole(camera, transform(np.linalg.inv(camera.pose), vertices), faces)[1] >= 0
+    return np.asarray(found, np.bool_)
+
+
+def draw_over(
+    depth: NDArray[np.float32], rgb: RGBImage, parts: list[Part], *, camera: PinholeCamera
+) -> tuple[NDArray[np.float32], RGBImage]:
+    """Returns a picture with parts before and among what it shows.
+
+    Args:
+        depth: (H, W) float32 metres; 0 = nothing.
+        rgb: (H, W, 3) uint8.
+        parts: The parts.
+        camera: Camera of the picture with its pose in the world.
+
+    Returns:
+        Depth and colours, new arrays.
+    """
+    vertices, faces = _joined(parts)
+    seen, face = rasterise_pinhole(camera, transform(np.linalg.inv(camera.pose), vertices), faces)
+    colours = np.concatenate([np.tile(p.colour, (len(p.faces), 1)) for p in parts]).astype(np.float64)
+    brightness = lambert(vertices, faces, camera, light=_LIGHT, ambient=_AMBIENT)
+    palette = (colours * brightness[:, None]).astype(np.uint8)
+    in_front = (face >= 0) & ((seen < depth) | (depth == 0))
+    depth, rgb = depth.copy(), rgb.copy()
+    depth[in_front], rgb[in_front] = seen[in_front], palette[face[in_front]]
+    return depth, rgb

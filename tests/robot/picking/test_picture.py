@@ -1,0 +1,80 @@
+"""Whatever a camera delivers becomes a picture or one sentence."""
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays
+
+from robot.picking.picture import Photographer
+from robot.picking.settings import PickSettings
+from robot.values import ArmState, Frame
+from sim.camera import PinholeCamera, overhead_pose
+from sim.errors import InputError
+
+HEIGHT, WIDTH = 6, 8
+LENS = PinholeCamera.from_fov(WIDTH, HEIGHT)
+
+
+class Still:
+    name = "the still arm"
+
+    def state(self):
+        return ArmState(q=np.zeros(2), dq=np.zeros(2), time=0.0)
+
+
+class Given:
+    name = "the given camera"
+
+    def __init__(self, depth):
+        self.depth = depth
+
+    def read(self, after, timeout):
+        rgb = np.zeros((*self.depth.shape, 3), np.uint8)
+        return Frame(rgb=rgb, depth=self.depth, camera=LENS, time=1.0)
+
+
+def photographer(depth, own=False):
+    covered = np.zeros((HEIGHT, WIDTH), bool)
+    covered[0, 0] = own
+    return Photographer(Still(), Given(depth), pose=lambda q: overhead_pose(0.6), outline=lambda camera, q: covered)
+
+
+plausible = st.floats(0.2, 2.0, width=32)
+strange = st.one_of(plausible, st.sampled_from([0.0, np.nan, np.inf, -np.inf, -1.0, 600.0, 1e30, 1e-30]))
+shapes = st.sampled_from([(HEIGHT, WIDTH), (HEIGHT, WIDTH), (WIDTH, HEIGHT), (2 * HEIGHT, 2 * WIDTH), (0, 0)])
+
+
+@given(depth=shapes.flatmap(lambda s: arrays.arrays(np.float32, s, elements=strange)), own=st.booleans())
+@settings(max_examples=200, deadline=None)
+def test_any_depth_becomes_a_picture_or_one_sentence(depth, own):
+    said = ""
+    try:
+        seen = photographer(depth, own).take(PickSettings())
+    except InputError as error:
+        said = str(error)
+    if said:
+        assert "\n" not in said
+        return
+    assert seen.depth.shape == (HEIGHT, WIDTH)
+    assert seen.depth.dtype == np.float32
+    assert np.isfinite(seen.depth).all()
+    assert (seen.depth >= 0).all()
+    assert 0.15 < np.median(depth[np.isfinite(depth) & (depth > 0)]) < 2.4
+    assert not own or seen.depth[0, 0] == 0
+    assert (seen.depth[1:, 1:] == np.where(np.isfinite(depth) & (depth > 0), depth, 0)[1:, 1:]).all()
+    assert (seen.camera.pose == overhead_pose(0.6)).all()
+
+
+def test_the_first_picture_that_is_asked_for_is_younger_than_the_rest():
+    asked = []
+
+    class Noting(Given):
+        def read(self, after, timeout):
+            asked.append(after)
+            return super().read(after, timeout)
+
+    eye = photographer(np.full((HEIGHT, WIDTH), 0.6, np.float32))._replace(
+        camera=Noting(np.full((HEIGHT, WIDTH), 0.6, np.float32))
+    )
+    eye.take(PickSettings())
+    assert asked == [0.0]
