@@ -66,19 +66,15 @@ def train(config: DictConfig) -> dict[str, float]:
     import lightning
     from hydra.utils import instantiate
     from lightning.pytorch.callbacks import ProgressBar
-    from lightning.pytorch.utilities import disable_possible_user_warnings, rank_zero_only
+    from lightning.pytorch.utilities import rank_zero_only
 
     from plgp.loggers import told_when_stopped
     from plgp.networks.cost import cost_of
 
-    disable_possible_user_warnings()
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    _quieten(resumes=config.resume is not None)
     output, first = Path(config.output), getattr(rank_zero_only, "rank", 0) == 0
     check_settings(config)
     resume = resumable(config)
-    if resume:  # in its old folder its files stay
-        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
     output.mkdir(parents=True, exist_ok=True)
     if first:
         OmegaConf.save(config, output / "config.yaml", resolve=True)
@@ -112,6 +108,17 @@ def train(config: DictConfig) -> dict[str, float]:
         if trainer.is_global_zero:
             print(f"wall time: {clock}", flush=True)
         return metrics
+
+
+def _quieten(*, resumes: bool) -> None:
+    """Leaves out what Lightning says that is no concern of the user's."""
+    from lightning.pytorch.utilities import disable_possible_user_warnings
+
+    disable_possible_user_warnings()
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    if resumes:  # in its old folder its files stay
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
 def _sweep_folder() -> Path | None:
