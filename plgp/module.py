@@ -163,12 +163,21 @@ class GraspModule(lightning.LightningModule):
         torch.manual_seed(int(np.random.SeedSequence(words).generate_state(1)[0]))
 
     def forward(self, image: Tensor) -> GraspMaps:
-        """Returns the logit maps of (B, C, H, W) images."""
+        """Returns the three logit maps of images.
+
+        Args:
+            image: (B, C, H, W) floating, normalised as in training.
+        """
         maps: GraspMaps = self.network(image)
         return maps
 
     def training_step(self, batch: Batch, batch_index: int) -> Tensor:
-        """Returns the loss of a batch."""
+        """Returns the loss of a batch, and logs its terms.
+
+        Args:
+            batch: Images with their dense targets, on the training device.
+            batch_index: Number of the batch in its epoch; it does not matter.
+        """
         assert batch.target is not None
         terms: LossTerms = self.loss(self.network(batch.image), GraspMaps(*batch.target))
         size = batch.image.shape[0]

@@ -300,7 +300,7 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
     from labeler.labels import LabelSettings, label_view
     from labeler.oracle import LabelOracle
     from plgp.evaluation.map_figures import draw_prediction, draw_view
-    from plgp.policy import MapPolicy, Workspace
+    from plgp.policy import MapPolicy, NetworkPolicy, Workspace
     from plgp.policy.workspace import allowed_pixels
 
     half = scene.tray.floor / 2
@@ -313,7 +313,10 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
     draw_view(view, folder / "scene.png", labels, depth_noisy=seen.depth, allowed=allowed)
     for name, policy in policies.items():
         if isinstance(policy, MapPolicy):
-            maps, grasps = policy.predict(seen.rgb, seen.depth), policy.pixel_grasps(seen, 10)
+            maps = policy.predict(seen.rgb, seen.depth)
+            grasps = (
+                policy.find(seen, 10).pixels if isinstance(policy, NetworkPolicy) else policy.pixel_grasps(seen, 10)
+            )
             path = folder / f"{name}.png"
             area = allowed_pixels(floor if policy.workspace is None else policy.workspace, seen.depth, seen.camera)
             opening = rules.gripper.max_opening
