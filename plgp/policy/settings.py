@@ -135,8 +135,8 @@ class VirtualViews:
     """
 
     count: int = 5
-    tilt: float = 0.4
-    weight: float = 0.8
+    tilt: float = 0.25
+    weight: float = 1.0
     max_tilt: float = 0.8
     clearance: float = 0.002
     apart: float = 0.006
