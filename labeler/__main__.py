@@ -104,22 +104,24 @@ def verify(
     recall: bool = False,
     grasps: int = 200,
     physics: str = "bullet",
+    by: tuple[str, ...] = (),
 ) -> None:
     """Executes random labels, and random grasps, in physics; prints what lifts and keeps the figures."""
     from labeler.shards.data_set import DataSet
     from labeler.truth.execution import check_arguments
     from labeler.truth.recall import describe_recall, measure_recall
-    from labeler.truth.verify import describe_tilts, describe_truth
+    from labeler.truth.verify import check_tables, describe_tilts, describe_truth
     from labeler.truth.verify import verify as execute
     from sim.judge.agreement import describe_agreement, write_agreement
 
+    check_tables(by)
     shared: dict[str, Any] = {"seed": seed, "workers": workers, "objects": objects}
     for mu in friction:  # what is wrong shows before the first long run
         check_arguments("verify", {"grasps": grasps, "workers": workers}, seed=seed, friction=mu)
     for mu in friction:
         if attempts or not recall:
             done = execute(dir, attempts=attempts, friction=mu, **shared, progress=True, physics=physics)
-            print(describe_truth(done, mu, seed))
+            print(describe_truth(done, mu, seed, by=by))
             if physics == "mujoco":
                 print(describe_agreement(done, f"labels at friction {mu:g}"))
                 print(f"wrote {write_agreement(done, dir / f'agreement-{mu:g}.csv')}")

@@ -79,7 +79,7 @@ Compares every shard with its checksum and looks at every image and label: shape
 objects. Prints one line for each problem; exit status 1 if there is any.
 """,
     "verify": """python -m labeler verify DIR [attempts=500] [friction=0.4,0.2] [seed=0] [workers=2] [objects=FOLDER]
-                                [recall=true] [grasps=200] [physics=mujoco]
+                                [recall=true] [grasps=200] [by=object,family] [physics=mujoco]
 
 Rebuilds scenes from the shards and executes random labels, all equally likely, in physics: which share
 lifts its object? The figure goes into DIR/dataset.json under "truth" and its friction.
@@ -89,6 +89,8 @@ lifts its object? The figure goes into DIR/dataset.json under "truth" and its fr
   seed=0          draws the labels
   workers=2       processes
   objects=FOLDER  the objects that the data set was made from, where they no longer lie where they lay
+  by=object       also a table of the objects, by=family of the families of procedural objects, or both: the
+                  least true first, with their masses. Tables by mass and of objects under 250 g are always there
   recall=true     also executes random grasps on objects: which share of those that lift has a label?
   grasps=200      so many a scene for the recall
   physics=mujoco  executes every label in MuJoCo as well and prints where the two engines agree; it needs

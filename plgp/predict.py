@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,18 @@ from sim.view import Observation, check_depth_image
 # Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
 _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose", "folder": "folder"}
+_WITH_WORD = {
+    "--cfg",
+    "-c",
+    "--package",
+    "-p",
+    "--config-dir",
+    "-cd",
+    "--config-path",
+    "-cp",
+    "--info",
+    "-i",
+}  # of Hydra
 WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
 
 
@@ -131,7 +144,7 @@ def _policy(config: DictConfig) -> NetworkPolicy:
     decoder: DecoderSettings = instantiate(config.decoder)
     view: ViewSettings = instantiate(config.view)
     gripper: GripperGeometry | None = instantiate(config.get("gripper"))
-    chosen = {"decoder": decoder, "view": view, "views": instantiate(config.get("views"))}
+    chosen = {"decoder": decoder, "view": view, "views": instantiate(config.get("virtual_views"))}
     policy = NetworkPolicy.from_checkpoint(str(config.checkpoint), gripper, config.device, **chosen)
     policy.gripper = policy.gripper if gripper is None else gripper  # the same lengths, and the hand's frames
     return policy
@@ -262,15 +275,15 @@ def _drawn(
 
 def quoted(arguments: list[str]) -> list[str]:
     """Returns a command line whose files and numbers Hydra takes as text, whatever is in them."""
-    result = []
-    for argument in arguments:
+    result: list[str] = []
+    for before, argument in pairwise(["", *arguments]):
         match = re.fullmatch(r"(\w+)=(.*)", argument, re.DOTALL)
         if match and match[1] in _FREE_TEXT and match[2] != "null":
             value = match[2].strip("'\"").replace("\\", "\\\\").replace("'", "\\'")
             argument = f"{_FREE_TEXT[match[1]]}='{value}'"
         elif argument == "workspace=null":
             argument = "region=null"
-        elif "=" not in argument and not argument.startswith("-"):
+        elif "=" not in argument and not argument.startswith("-") and before not in _WITH_WORD:
             value = argument.replace("\\", "\\\\").replace("'", "\\'")
             argument = f"folder='{value}'"
         result.append(argument)

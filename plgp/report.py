@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 from plgp.evaluation import run_folders
 from plgp.evaluation.ablation_table import table_iii
 from plgp.evaluation.dashboard import draw_dashboard
-from plgp.evaluation.leaderboard.entries import find_entries
+from plgp.evaluation.leaderboard.entries import ABOUT, find_entries
 from plgp.evaluation.leaderboard.page import write_leaderboard
 from plgp.evaluation.report_page import write_page
 from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_other_scenes, table_of_runs
@@ -60,6 +61,8 @@ Packs runs and results of benchmarks into a few files: a table's attempts in one
 curves beside it. `python -m plgp.report runs=FOLDER` makes the same tables of them.
 
   command=""   the command that made the runs, kept with them for readers
+
+A method.yaml beside the runs of one folder goes with them: see python -m plgp.report leaderboard --help.
 """
 
 
@@ -135,6 +138,9 @@ def report(
 def pack(*, runs: tuple[Path, ...], out: Path, command: str = "") -> None:
     """Packs the runs and results below some folders into a few files that Git can keep."""
     done = run_folders.pack(runs, out=out, command=command)
+    told = [run / ABOUT for run in runs if (run / ABOUT).is_file()]
+    if len(told) == 1 and not (out / ABOUT).is_file():  # what the leaderboard says of them goes with them
+        shutil.copyfile(told[0], out / ABOUT)
     for path, why in done.skipped:
         print(f"left out {path}: {why}", file=sys.stderr)
     print("wrote " + ", ".join(str(p) for p in done.written))

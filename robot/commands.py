@@ -111,8 +111,14 @@ def table5(config: Any) -> None:
     """Measures as conf/table5.yaml says. Raises InputError where a setting does not fit."""
     from hydra.utils import instantiate
 
+    from robot.protocol.calibration_curve import check_errors
     from robot.protocol.table5 import run_table5 as run
+    from sim.errors import COUNT, check_numbers
 
+    check_numbers("table5", config, {"directions": COUNT})
+    errors = None if config.calibration_error_mm is None else check_errors(config.calibration_error_mm)
+    if config.devices is not None and (config.free_hand or errors is not None):
+        raise InputError("free_hand and calibration_error_mm need the simulated cell; give robot=sim_kinova")
     out = _default_folder(config) if config.out is None else Path(config.out)
     asked = _station(config), _policy(config), instantiate(config.objects)
     rules, dropping = (instantiate(node, _convert_="all") for node in (config.protocol, config.scene))
@@ -120,13 +126,11 @@ def table5(config: Any) -> None:
     if devices is not None:
         from robot.protocol.on_hardware import run_on_hardware
 
-        if config.free_hand or config.calibration_error_mm is not None:
-            raise InputError("free_hand and calibration_error_mm need the simulated cell; give robot=sim_kinova")
         _print_report(run_on_hardware(*asked, settings=rules, devices=devices, out=out, record=config.record), out)
         return
     made = {"settings": rules, "scene": dropping, "workers": config.workers}
-    if config.calibration_error_mm is not None:
-        _measure_curve(asked, made, config, out)
+    if errors is not None:
+        _measure_curve(asked, made, errors, config=config, out=out)
         return
     scenes = run(*asked, out=out, record=config.record, **made)
     _print_report(scenes, out)
@@ -140,13 +144,10 @@ def table5(config: Any) -> None:
         print("\n".join(arm_cost(scenes, free, exact)))
 
 
-def _measure_curve(asked: Any, made: dict[str, Any], config: Any, out: Path) -> None:
+def _measure_curve(asked: Any, made: dict[str, Any], errors: list[float], *, config: Any, out: Path) -> None:
     """Measures, prints and draws the success rate over the error of the hand-eye calibration."""
-    from robot.protocol.calibration_curve import check_errors, draw_curve, measure_curve
-    from sim.errors import COUNT, check_numbers
+    from robot.protocol.calibration_curve import draw_curve, measure_curve
 
-    check_numbers("table5", config, {"directions": COUNT})
-    errors = check_errors(config.calibration_error_mm)
     curve = measure_curve(
         *asked, errors_mm=errors, directions=config.directions, out=out / "curve", record=config.record, **made
     )

@@ -124,8 +124,8 @@ class Station:
         """
         flange, mount = self.arm.chain(), self.mount()
         return Photographer(
-            arm,
-            camera,
+            arm=arm,
+            camera=camera,
             pose=lambda q: planner.base @ flange.forward(q) @ mount,
             outline=lambda seen, q: planner.outline(seen, q, hand.state().width),
             calibrated=self.calibration.camera(),

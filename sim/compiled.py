@@ -25,4 +25,5 @@ def uncounted(function: Kernel) -> Kernel:
     Numba counts each array that a function is handed or cuts out of another, with atomic operations: in short functions
     they take longer than the work. Who calls such a kernel holds its arrays meanwhile.
     """
-    return cast(Kernel, njit(cache=True, nogil=True, boundscheck=False, _nrt=False)(function))  # type: ignore[call-overload]
+    options: dict[str, Any] = {"_nrt": False}  # numba's own tests set it, its documentation is silent about it
+    return cast(Kernel, njit(cache=True, nogil=True, boundscheck=False, **options)(function))

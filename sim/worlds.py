@@ -30,6 +30,7 @@ _LEAST, _MOST = 32, 4096  # pixels: sides of an image
 # Width and height that cameras deliver: RealSense, Kinect and PrimeSense; RealSense by default; its 1280x720 binned by
 # two; Kinect 2; Azure Kinect.
 _SIZES = ((640, 480), (848, 480), (640, 360), (512, 424), (640, 576))
+_LATER = ("sizes", "still")  # recipes of former random worlds know nothing of these
 _ROUND = 6  # decimals of lengths: files name them without noise
 
 
@@ -53,6 +54,8 @@ class RandomWorld:
             floor.
         sizes: Sizes of the images, each (width, height), pixels, of which every view draws one, each as likely as the
             others; empty leaves every image the size of the recipe's camera.
+        still: Largest shift in a quarter of a second that counts as rest, metres; 0 leaves it to the scene's settings.
+            Piles of things of many parts creep by some tenths of a millimetre for as long as one looks.
     """
 
     tables: float = 0.3
@@ -68,6 +71,7 @@ class RandomWorld:
     focal: Range = (300.0, 1400.0)
     beside: float = 0.3
     sizes: tuple[Size, ...] = _SIZES
+    still: float = 5e-4
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
@@ -94,8 +98,8 @@ class RandomWorld:
         return (max(w for w, _ in self.sizes), max(h for _, h in self.sizes)) if self.sizes else None
 
     def describe(self) -> dict[str, Any]:
-        """Returns the fields as a recipe holds them; without ``sizes`` those of the time when all images were alike."""
-        return {name: value for name, value in asdict(self).items() if name != "sizes" or value}
+        """Returns the fields as a recipe holds them; those of ``_LATER`` that do nothing are not among them."""
+        return {name: value for name, value in asdict(self).items() if name not in _LATER or value}
 
     def draw_scene(self, rng: np.random.Generator, base: SceneSettings, most: int) -> tuple[SceneSettings, int]:
         """Returns where a scene is made.
@@ -121,7 +125,8 @@ class RandomWorld:
             tray = replace(base.tray, **dict(zip(("floor", "wall_height", "wall_lean"), sides, strict=True)))
             area = spread * floor
             count = min(count, int(_DENSITY * floor**2))
-        return replace(base, tray=tray, drop_area=round(area, _ROUND)), max(1, min(count, most))
+        still = self.still or base.still
+        return replace(base, tray=tray, drop_area=round(area, _ROUND), still=still), max(1, min(count, most))
 
     def draw_camera(self, rng: np.random.Generator, base: PinholeCamera, floor: float) -> PinholeCamera:
         """Returns the camera of a view.

@@ -94,8 +94,10 @@ class ShardReader:
                     if trays := self.note(TRAYS):
                         frame["tray"] = trays[str(frame["scene"])]
                     continue
-                rows, cols = self.size(index) if SIZE in self._small else (None, None)
-                image = file[key][index, :rows, :cols]
+                image = file[key][index]
+                if SIZE in self._small:
+                    rows, cols = self.size(index)
+                    image = np.ascontiguousarray(image[:rows, :cols])
                 frame[key] = decode_depth(image) if key.startswith("depth") else image  # type: ignore[literal-required]
         except DAMAGE as error:
             raise shard_error(self.path, error, f"is damaged at image {index}") from error

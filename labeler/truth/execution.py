@@ -179,7 +179,7 @@ def make_job(
     grasps: PixelGrasps,
     heads: pd.DataFrame,
 ) -> Job:
-    """Returns grasps of one image as a job; its heads get ``image, scene, tilt, object``.
+    """Returns grasps of one image as a job; its heads get ``image, scene, tilt, object, mass``.
 
     Args:
         recipe: Recipe in the data set's manifest.
@@ -200,6 +200,8 @@ def make_job(
         tilt=np.degrees(np.arccos(np.clip(-poses.rotation[:, 2, 2], -1, 1))),
         object=[names[int(value)] for value in owners],
     )
+    masses = {o.name: objects.model(o.name).mass_properties()[0] for o in frame["objects"]}
+    heads = heads.assign(mass=[masses[name] for name in heads.object])
     return make_pose_job(recipe, objects, frame, poses=poses, heads=heads)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -29,7 +30,10 @@ _GROUPS = {  # column of the attempts, its unit's factor, edges of its bins in t
     "depth": ("mm", 1e3, (0, 10, 20, 30, 40, np.inf)),
     "width": ("mm", 1e3, (0, 20, 30, 40, 50, 60, 70, np.inf)),
     "tilt": ("deg", 1.0, (0, 5, 10, 15, 20, np.inf)),
+    "mass": ("g", 1e3, (0, 50, 100, 250, 500, np.inf)),
 }
+_LIGHT = 0.25  # kg: what any hand should hold
+TABLES = ("object", "family")
 
 
 def verify(
@@ -60,7 +64,7 @@ def verify(
 
     Returns:
         One row per attempt: ``image, scene, row, col, angle_bin, depth, width`` (metres), ``tilt``
-        (degrees between approach and plumb line), ``object`` (name), ``success, reason``, ``held``
+        (degrees between approach and plumb line), ``object`` (name), ``mass`` (kg), ``success, reason``, ``held``
         (name of the object that was lifted, "" if none), and with MuJoCo ``mujoco_success, mujoco_reason``.
 
     Raises:
@@ -105,18 +109,17 @@ def summarise_truth(attempts: pd.DataFrame, seed: int = 0) -> Truth:
     )
 
 
-def describe_truth(attempts: pd.DataFrame, friction: float, seed: int = 0) -> str:
-    """Returns what the command prints: the figures, what failed, and tables by angle, depth, width and tilt.
+def describe_truth(attempts: pd.DataFrame, friction: float, seed: int = 0, *, by: Sequence[str] = ()) -> str:
+    """Returns what the command prints: the figures, what failed, and tables by angle, depth, width, tilt and mass.
 
     Args:
         attempts: Rows of ``verify``.
         friction: Friction that they were executed with.
         seed: Seed of the bootstrap.
+        by: Further tables, of ``TABLES``: by object, by family of procedural objects.
     """
     figures = summarise_truth(attempts, seed)
-    interval = "no interval: one scene only"
-    if figures.interval is not None:
-        interval = "95 % interval over scenes {:.1f} to {:.1f} %".format(*(100 * x for x in figures.interval))
+    interval = _describe_interval(figures.interval)
     failures = attempts.reason[~attempts.success].value_counts()
     reasons = ", ".join(f"{count} {reason}" for reason, count in failures.items()) or "none"
     lines = [
@@ -126,14 +129,51 @@ def describe_truth(attempts: pd.DataFrame, friction: float, seed: int = 0) -> st
         f"{figures.scenes} scenes; failures: {reasons}",
     ]
     groups = {"angle bin": attempts.angle_bin.astype(str)}
-    groups |= {f"{name} ({unit})": _bands(attempts, name) for name, (unit, _, _) in _GROUPS.items()}
+    groups |= {f"{name} ({unit})": _bands(attempts, name) for name, (unit, _, _) in _GROUPS.items() if name in attempts}
     for title, group in groups.items():
         table = attempts.success.groupby(group, observed=True, sort=title != "angle bin").agg(["mean", "count"])
         if title == "angle bin":
             table = table.sort_index(key=lambda index: index.astype(int))
         cells = [f"{key}: {100 * row['mean']:.0f} % of {row['count']:.0f}" for key, row in table.iterrows()]
         lines += [f"by {title}", *("  " + "   ".join(cells[i : i + 6]) for i in range(0, len(cells), 6))]
-    return "\n".join(lines)
+    if "mass" in attempts and (light := attempts[attempts.mass < _LIGHT]).shape[0]:
+        found = summarise_truth(light, seed)
+        lines.append(
+            f"objects under {1e3 * _LIGHT:g} g: {light.success.sum()} of {len(light)} labels lift: "
+            f"{100 * found.lifted:.1f} % ({_describe_interval(found.interval)}) on {found.objects} objects"
+        )
+    return "\n".join(lines + [line for name in by for line in _table(attempts, name)])
+
+
+def check_tables(by: Sequence[str]) -> None:
+    """Raises InputError for a table that there is none of."""
+    if unknown := [name for name in by if name not in TABLES]:
+        raise InputError(f"verify: by is '{unknown[0]}'; choose of {', '.join(TABLES)}")
+
+
+def _table(attempts: pd.DataFrame, name: str) -> list[str]:
+    """Returns a table's lines: one for each object or family, the least true first, with its mean mass."""
+    group = attempts.object if name == "object" else attempts.object.map(_family)
+    table = attempts.groupby(group).agg(lifted=("success", "mean"), count=("success", "size"), mass=("mass", "mean"))
+    table = table.sort_values(["lifted", "count"], ascending=[True, False])
+    width = max(map(len, table.index))
+    rows = [
+        f"  {key:{width}}  {100 * row['lifted']:5.1f} % of {row['count']:3.0f}   {1e3 * row['mass']:5.0f} g"
+        for key, row in table.iterrows()
+    ]
+    return [f"by {name}, the least true first", *rows]
+
+
+def _family(name: str) -> str:
+    """Returns the family in a procedural object's name; another object is a family of its own."""
+    match = re.fullmatch(r"procedural-\d+/\d+-([a-z]+)", name)
+    return match[1] if match else name
+
+
+def _describe_interval(interval: tuple[float, float] | None) -> str:
+    if interval is None:
+        return "no interval: one scene only"
+    return "95 % interval over scenes {:.1f} to {:.1f} %".format(*(100 * x for x in interval))
 
 
 def describe_tilts(truth: Mapping[str, Truth]) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,24 +84,32 @@ class _RigidCrop(albumentations.DualTransform):  # type: ignore[misc]  # albumen
 
     One warp costs less than half of what one transform after another over the whole image does. Where nothing
     moves, the crop is a slice.
+
+    Attributes:
+        settings: Settings of crop and movement.
+        matrix: Movement of the next image, see ``draw``.
     """
 
     def __init__(self, settings: AugmentationSettings) -> None:
         super().__init__(p=1.0)
-        self.settings = settings
+        self.settings, self.matrix = settings, np.eye(2, 3)
 
     def get_params_dependent_on_data(self, params: dict[str, Any], data: dict[str, Any]) -> dict[str, Any]:
-        """Returns the drawn ``matrix`` (2, 3), which takes (col, row, 1) of the crop to (col, row) of the image."""
-        s, draw = self.settings, self.py_random
+        """Returns the ``matrix`` that was drawn."""
+        return {"matrix": self.matrix}
+
+    def draw(self, shape: tuple[int, ...], seed: int) -> NDArray[np.float64]:
+        """Returns a movement, (2, 3): it takes (col, row, 1) of the crop to (col, row) of an image of ``shape``."""
+        s, draw = self.settings, random.Random(seed)
         shift = np.array([draw.randint(-s.translate_px, s.translate_px) for _ in "xy"], np.float64)
         angle = np.radians(draw.uniform(-s.rotate_deg, s.rotate_deg))
         mirror = -1.0 if draw.random() < s.flip else 1.0
-        height, width = params["shape"][:2]
+        height, width = shape[:2]
         # CenterCrop's own middle: rows (H - crop) // 2 on.
         middle = np.array([(width - s.crop) // 2, (height - s.crop) // 2]) + (s.crop - 1) / 2
         turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         linear = turn @ np.diag([mirror, 1.0])
-        return {"matrix": np.c_[linear, middle - turn @ shift - linear @ np.full(2, (s.crop - 1) / 2)]}
+        return np.column_stack([linear, middle - turn @ shift - linear @ np.full(2, (s.crop - 1) / 2)])
 
     def _warp(self, image: NDArray[Any], matrix: NDArray[np.float64], interpolation: int) -> NDArray[Any]:
         side = self.settings.crop
@@ -148,8 +157,9 @@ class Augmentation:
         """
         self.settings, self.bins = settings or AugmentationSettings(), bins
         still = AugmentationSettings(crop=self.settings.crop, translate_px=0, rotate_deg=0.0, flip=0.0)
+        self._crop = _RigidCrop(self.settings if train else still)
         self._pipeline = albumentations.Compose(
-            [_RigidCrop(self.settings if train else still)],
+            [self._crop],
             keypoint_params=albumentations.KeypointParams("xya", label_fields=["number"], remove_invisible=True),
             additional_targets={"range": "image"},
         )
@@ -168,15 +178,21 @@ class Augmentation:
         Raises:
             InputError: The image is smaller than the crop.
         """
-        images, (top, left) = self._images(labelled)
+        given = next(image for image in (labelled.rgb, labelled.depth, labelled.instance_mask) if image is not None)
+        size = (given.shape[0], given.shape[1])
+        if min(size) < self.settings.crop:
+            raise InputError(f"crop {self.settings.crop} is larger than the {size[0]}x{size[1]} image; make it smaller")
+        matrix = self._crop.draw(size, seed)
+        rows, cols = part = self._shown(size, matrix)
+        images = _targets(labelled, part)
         grasps = labelled.grasps
         keypoints = np.stack(
             [grasps.col, grasps.row, np.degrees(bin_to_angle(grasps.angle_bin, self.bins))], axis=1
         ).astype(np.float32)
-        keypoints[:, :2] -= (left, top)
-        height, width = next(iter(images.values())).shape[:2]
+        keypoints[:, :2] -= (cols.start, rows.start)
+        height, width = rows.stop - rows.start, cols.stop - cols.start
         number = np.flatnonzero(((keypoints[:, :2] >= 0) & (keypoints[:, :2] < (width, height))).all(axis=1))
-        self._pipeline.set_random_seed(seed)
+        self._crop.matrix = matrix - [[0, 0, cols.start], [0, 0, rows.start]]
         out = self._pipeline(**images, keypoints=keypoints[number], number=number)
         rgb = out["image"] if labelled.rgb is not None else None
         if rgb is not None and self._jitter is not None:
@@ -189,35 +205,25 @@ class Augmentation:
             self._grasps(np.asarray(out["keypoints"]).reshape(-1, 3), np.asarray(out["number"], np.int64), grasps),
         )
 
-    def _images(self, labelled: LabelledImage) -> tuple[dict[str, NDArray[np.generic]], tuple[int, int]]:
-        """Returns albumentations' targets, and the rows and columns that were cut off on either side.
+    def shown(self, size: tuple[int, int], seed: int) -> tuple[slice, slice]:
+        """Returns the rows and columns of an image on which the crop of a seed depends; there is at least one of each.
 
-        Depth travels as the pair (depth, whether it was seen), so that holes do not blur into their neighbours.
+        Args:
+            size: (H, W) of the image.
+            seed: Seed of the draw, as of the call.
         """
-        given = next(image for image in (labelled.rgb, labelled.depth, labelled.instance_mask) if image is not None)
-        height, width = given.shape[:2]
-        if min(height, width) < self.settings.crop:
-            raise InputError(f"crop {self.settings.crop} is larger than the {height}x{width} image; make it smaller")
-        # A turned and shifted crop reaches no farther than the margins: what lies outside need not be looked at.
-        top, left = self._margins((height, width))
-        images: dict[str, NDArray[np.generic]] = {}
-        if labelled.rgb is not None:
-            images["image"] = np.ascontiguousarray(_inner(labelled.rgb, top, left))
-        if labelled.depth is not None:
-            depth = _inner(labelled.depth, top, left)
-            pair = np.empty((*depth.shape, 2), np.float32)
-            pair[..., 0], pair[..., 1] = depth, np.greater(depth, 0)
-            images["range" if images else "image"] = pair
-        if labelled.instance_mask is not None:
-            images["mask"] = np.ascontiguousarray(_inner(labelled.instance_mask, top, left))
-        return images, (top, left)
+        return self._shown(size, self._crop.draw(size, seed))
 
-    def _margins(self, size: tuple[int, ...]) -> tuple[int, int]:
-        """Returns rows and columns, the same on both sides, that no augmented crop can show."""
-        s = self.settings
-        reach = s.crop * np.sqrt(2) + 2 * s.translate_px + 4
-        top, left = (max(0, int((length - reach) // 2)) for length in size)
-        return top, left
+    def _shown(self, size: tuple[int, int], matrix: NDArray[np.float64]) -> tuple[slice, slice]:
+        """Returns the rows and columns on which the crop of a movement depends."""
+        last = self.settings.crop - 1
+        corners = np.array([[x, y, 1] for x in (0, last) for y in (0, last)]) @ matrix.T
+        low, high = np.floor(corners.min(axis=0)).astype(int) - 1, np.ceil(corners.max(axis=0)).astype(int) + 2
+        cols, rows = (
+            slice(min(max(int(a), 0), n - 1), max(min(int(b), n), 1))
+            for a, b, n in zip(low, high, size[::-1], strict=True)
+        )
+        return rows, cols
 
     def _grasps(self, keypoints: NDArray[np.floating], number: NDArray[np.int64], grasps: GraspArrays) -> GraspArrays:
         col, row = np.round(keypoints[:, :2].T).astype(np.int64)
@@ -229,11 +235,25 @@ class Augmentation:
         return GraspArrays(row[inside], col[inside], angle_bin, grasps.width[kept], quality)
 
 
+def _targets(labelled: LabelledImage, part: tuple[slice, slice]) -> dict[str, NDArray[np.generic]]:
+    """Returns albumentations' targets: the part of each image that the crop shows.
+
+    Depth travels as the pair (depth, whether it was seen), so that holes do not blur into their neighbours.
+    """
+    images: dict[str, NDArray[np.generic]] = {}
+    if labelled.rgb is not None:
+        images["image"] = np.ascontiguousarray(labelled.rgb[part])
+    if labelled.depth is not None:
+        depth = labelled.depth[part]
+        pair = np.empty((*depth.shape, 2), np.float32)
+        pair[..., 0], pair[..., 1] = depth, np.greater(depth, 0)
+        images["range" if images else "image"] = pair
+    if labelled.instance_mask is not None:
+        images["mask"] = np.ascontiguousarray(labelled.instance_mask[part])
+    return images
+
+
 def _merge(pair: NDArray[np.float32]) -> NDArray[np.float32]:
     """Returns the depth of an interpolated (depth, seen) pair; missing where less than half was seen."""
     seen = pair[..., 1]
     return np.where(seen > 0.5, pair[..., 0] / np.maximum(seen, 0.5), 0).astype(np.float32)
-
-
-def _inner(image: NDArray[np.generic], top: int, left: int) -> NDArray[np.generic]:
-    return image[top : image.shape[0] - top, left : image.shape[1] - left]

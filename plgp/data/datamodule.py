@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import multiprocessing
 import os
 import threading
@@ -33,15 +35,28 @@ if TYPE_CHECKING:
     from labeler.dataset.generate import DataSetRecipe
 
 
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3  # of malloc.h
+
+
 def _start_worker(worker: int) -> None:
     """Readies a loader worker.
 
-    Workers are parallel already: OpenCV's own threads would only wait for each other. A worker ends with the
+    Workers are parallel already: OpenCV's own threads would only wait for each other. Memory that a sample frees stays
+    with the worker for the next one: fresh pages cost a quarter of a sample's time. A worker ends with the
     training process. Torch's own watch looks at the parent, which under forkserver is the server, and the server
     stays as long as it has workers: those of a killed training would never end.
     """
     cv2.setNumThreads(0)
+    _keep_memory()
     threading.Thread(target=_end_with_training, daemon=True).start()
+
+
+def _keep_memory() -> None:
+    """Asks glibc to keep what is freed, up to 256 MB; other C libraries do as they do."""
+    with contextlib.suppress(OSError, AttributeError):
+        libc = ctypes.CDLL(None)
+        libc.mallopt(_TRIM_THRESHOLD, 256 << 20)
+        libc.mallopt(_MMAP_THRESHOLD, 32 << 20)
 
 
 def _end_with_training() -> None:

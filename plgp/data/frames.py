@@ -15,7 +15,7 @@ from plgp.data.augmentation import Augmentation, GraspArrays, LabelledImage
 from plgp.data.batch import Sample
 from plgp.data.input_format import InputFormat
 from plgp.data.sampler import REPEATED, Key
-from sim.depth_noise.model import Noise, noise_for_camera
+from sim.depth_noise.model import Noise, noise_for_camera, noise_on_part
 
 
 class FrameSource(Protocol):
@@ -63,11 +63,14 @@ class GraspFrames(Dataset[Sample]):
             None if self.quality_floor == 1 else self.quality_floor + (1 - self.quality_floor) * labels.score,
         )
         depth = read[depth_key] if use_depth else None
+        draw = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
         if depth is not None and self.fresh_noise is not None:
             noise = noise_for_camera(self.fresh_noise, float(read["intrinsics"][0, 0]))
-            depth = noise(depth, np.random.default_rng([self.seed, epoch, index]))
+            part = self.augmentation.shown(depth.shape, draw)
+            spoilt = noise_on_part(noise, depth, np.random.default_rng([self.seed, epoch, index]), part=part)
+            depth = np.zeros_like(depth)  # noise costs more than all the rest: only what the crop shows gets it
+            depth[part] = spoilt
         labelled = LabelledImage(read["rgb"] if use_rgb else None, depth, read["instance_mask"], grasps)
-        draw = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
         labelled = self.augmentation(labelled, draw)
         mask = labelled.instance_mask
         assert mask is not None

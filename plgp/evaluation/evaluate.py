@@ -51,7 +51,8 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
         InputError: A choice that does not exist, or ``output`` holds results of other settings.
     """
     folder = Path(output)
-    policies = _policies(chosen.policies, skip_missing=bool(chosen.get("skip_missing", False)))
+    policies, left_out = _policies(chosen.policies, skip_missing=bool(chosen.get("skip_missing", False)))
+    print(*left_out, sep="\n", end="\n" * bool(left_out))
     if chosen.compare is not None and chosen.compare not in policies:
         raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(policies)})")
     _check_physics(chosen)
@@ -88,6 +89,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     plot_frictions(attempts, folder / "frictions.png")
     if chosen.get("physics", PHYSICS[0]) == "mujoco":
         _judge(attempts, scenes, rules, workers=chosen.workers, folder=folder)
+    print(*left_out, sep="\n", end="\n" * bool(left_out))  # again, where it is read
     _draw_all(chosen, {name: p for name, (p, _) in policies.items()}, scenes, attempts, rules, folder)
     return summary
 
@@ -126,58 +128,55 @@ def write_observations(chosen: DictConfig, folder: str | Path) -> int:
     return len(states)
 
 
-def _policies(configs: DictConfig, *, skip_missing: bool) -> dict[str, tuple[GraspPolicy, str]]:
-    """Returns the policies by their names in the configuration, each with what distinguishes it.
+class _Lacking(InputError):
+    """A policy cannot be made because its weights are not there."""
 
-    Those that lack a checkpoint are left out; with ``skip_missing`` those that lack weights of others, too.
+
+def _policies(configs: DictConfig, *, skip_missing: bool) -> tuple[dict[str, tuple[GraspPolicy, str]], list[str]]:
+    """Returns the policies by their names in the configuration, and a sentence on each that is left out.
+
+    With each policy comes what distinguishes it. Those that lack a checkpoint are left out; with ``skip_missing`` those
+    that lack weights of other methods, too.
     """
-    from plgp.policy import pretrained_checkpoint
-
     policies: dict[str, tuple[GraspPolicy, str]] = {}
+    left_out = []
     for key, entry in configs.items():
         name = str(key)
         plain: Any = OmegaConf.to_container(entry, resolve=True)
         if "path" in plain and plain["path"] is None:
-            print(f"policy '{name}' needs a network: left out (give checkpoint=FILE)")
+            left_out.append(f"policy '{name}' needs a network: left out (give checkpoint=FILE)")
             continue
-        lack = _lacking(name, plain)
-        if lack and skip_missing:
-            print(f"policy '{name}' is left out: {lack}")
-            continue
-        if lack:
-            raise InputError(lack)
-        if plain.get("path") == "pretrained":
-            plain["path"] = str(pretrained_checkpoint())
-        policy = _make(name, plain, skip_missing=skip_missing)
-        if policy is None:
-            continue
-        about = OmegaConf.to_yaml(_identify(plain))
-        if "weights" in plain:  # what is installed may change under its name
-            about += checksum(pretrained_checkpoint(plain["weights"]))
-        policies[name] = policy, about
+        try:
+            policies[name] = _policy(name, plain)
+        except _Lacking as error:
+            if not skip_missing:
+                raise
+            left_out.append(f"policy '{name}' is left out: {error}")
     if not policies:
         raise InputError("no policy is left to measure; give a checkpoint, or another policy=")
-    return policies
+    return policies, left_out
 
 
-def _lacking(name: str, plain: dict[str, Any]) -> str:
-    """Returns a sentence on the first setting of a policy that is not given, "" where all are."""
+def _policy(name: str, plain: dict[str, Any]) -> tuple[GraspPolicy, str]:
+    """Returns a policy of its plain configuration, and what distinguishes it; raises InputError."""
+    from plgp.policy import pretrained_checkpoint
+
     missing = [f"policies.{name}.{setting}" for setting, value in plain.items() if value == "???"]
-    return f"{missing[0]} is not given; say {missing[0]}=..." if missing else ""
-
-
-def _make(name: str, plain: dict[str, Any], *, skip_missing: bool) -> GraspPolicy | None:
-    """Returns a policy; None, with a sentence, where weights that are not named are not installed."""
+    if missing:
+        raise _Lacking(f"{missing[0]} is not given; say {missing[0]}=...")
+    if plain.get("path") == "pretrained":
+        plain["path"] = str(pretrained_checkpoint())
     try:
         policy: GraspPolicy = instantiate(plain, _convert_="all")
     except Exception as error:
-        unnamed = "weights_file" in plain and plain["weights_file"] is None
-        known = input_error(error) if skip_missing and unnamed else None
-        if known is None:
-            raise
-        print(f"policy '{name}' is left out: {known}")
-        return None
-    return policy
+        known = input_error(error)
+        if known is not None and plain.get("weights_file", "") is None:  # what is not named is not installed
+            raise _Lacking(str(known)) from error
+        raise
+    about = OmegaConf.to_yaml(_identify(plain))
+    if "weights" in plain:  # what is installed may change under its name
+        about += checksum(pretrained_checkpoint(plain["weights"]))
+    return policy, about
 
 
 def _describe(policies: dict[str, GraspPolicy], path: Path) -> None:
@@ -301,7 +300,7 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
     from labeler.labels import LabelSettings, label_view
     from labeler.oracle import LabelOracle
     from plgp.evaluation.map_figures import draw_prediction, draw_view
-    from plgp.policy import MapPolicy, Workspace
+    from plgp.policy import MapPolicy, NetworkPolicy, Workspace
     from plgp.policy.workspace import allowed_pixels
 
     half = scene.tray.floor / 2
@@ -314,7 +313,10 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
     draw_view(view, folder / "scene.png", labels, depth_noisy=seen.depth, allowed=allowed)
     for name, policy in policies.items():
         if isinstance(policy, MapPolicy):
-            maps, grasps = policy.predict(seen.rgb, seen.depth), policy.pixel_grasps(seen, 10)
+            maps = policy.predict(seen.rgb, seen.depth)
+            grasps = (
+                policy.find(seen, 10).pixels if isinstance(policy, NetworkPolicy) else policy.pixel_grasps(seen, 10)
+            )
             path = folder / f"{name}.png"
             area = allowed_pixels(floor if policy.workspace is None else policy.workspace, seen.depth, seen.camera)
             opening = rules.gripper.max_opening

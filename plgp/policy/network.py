@@ -30,7 +30,7 @@ from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
 from sim.view import Observation, check_depth_image
 
-ONE = "one view is taken"
+_NO_PLANE = "no main plane is seen for views to lean against"
 _REFUSED = 20  # grasps that are found beyond those wanted, since a leaning hand cannot reach all
 PRECISIONS = ("float32", "bfloat16")
 PRETRAINED = Path(__file__).parents[1] / "pretrained"  # checkpoints that are installed with the package
@@ -315,7 +315,8 @@ class NetworkPolicy(MapPolicy):
         plane = main_plane(observation, self.view.least_share)
         lost = plane is None or plane.share < self.view.least_share or plane.tilt > self.view.steepest
         if self.trained_view is None or plane is None or lost:
-            return replace(found[:count], note=found.note or f"no main plane is seen for views to lean against: {ONE}")
+            known = "the network does not know its trained view" if self.trained_view is None else _NO_PLANE
+            return replace(found[:count], note=found.note or f"{known}: one view is taken")
         weight = self.weight(observation)
         area = allowed_pixels(self.workspace, observation.depth, observation.camera)
         above = found.view or self.trained_view.to_view(observation, plane)
@@ -333,7 +334,7 @@ class NetworkPolicy(MapPolicy):
             )
             for view in leaning_views(observation, plane, self.trained_view, settings=views)
         ]
-        return merged(found, ring, count, settings=views)
+        return merged(found, ring, count, settings=views, decoder=self.decoder)
 
     def _shown_in(
         self, view: OverheadView, count: int, allowed: NDArray[np.bool_], weight: NDArray[np.float32] | None

@@ -115,17 +115,20 @@ def hand_is_clear(
     return clear
 
 
-def merged(middle: ViewedGrasps, ring: list[ViewedGrasps], count: int, *, settings: VirtualViews) -> ViewedGrasps:
+def merged(
+    middle: ViewedGrasps, ring: list[ViewedGrasps], count: int, *, settings: VirtualViews, decoder: DecoderSettings
+) -> ViewedGrasps:
     """Returns the best grasps of all views, suppressed in space; without a ring, those of the middle view.
 
     The next grasp is always the one of the greatest score, after each chosen grasp has lowered those of other views
-    near it. Within its own view it has done so already.
+    near it, as the decoder does within a view: those as near as ``apart``, and once the first of each place.
 
     Args:
         middle: The grasps of the view from above; they are shown in its image, as those of the others are.
         ring: The grasps of each other view.
         count: Number of grasps wanted.
         settings: The settings.
+        decoder: The decoder's settings; ``place`` and ``revisit`` count.
     """
     if not any(len(found.poses) for found in ring):
         return middle[:count]
@@ -134,11 +137,16 @@ def merged(middle: ViewedGrasps, ring: list[ViewedGrasps], count: int, *, settin
     score = poses.quality * np.where(own > 0, settings.weight, 1.0)
     most, least = score.copy(), np.cos(settings.angle)
     chosen: list[int] = []
+    first = np.concatenate([_first_at_places(found.poses, decoder.place) for found in (middle, *ring)])
     while len(chosen) < min(count, len(score)):
         best = int(most.argmax())
         score[best] = most[best]
         chosen.append(best)
-        near = np.linalg.norm(poses.translation - poses.translation[best], axis=1) < settings.apart
+        away = np.linalg.norm(poses.translation - poses.translation[best], axis=1)
+        again = first & (away <= decoder.place) & (own != own[best])
+        most[again] *= decoder.revisit
+        first &= ~again
+        near = away < settings.apart
         near &= np.abs(poses.rotation[:, :, 0] @ poses.rotation[best, :, 0]) > least
         most[near & (own != own[best])] *= settings.repeat
         most[best] = -1.0
@@ -148,6 +156,12 @@ def merged(middle: ViewedGrasps, ring: list[ViewedGrasps], count: int, *, settin
     return replace(
         middle, pixels=pixels, poses=replace(poses[index], quality=score[index]), shown=_pixels(shown, score)[index]
     )
+
+
+def _first_at_places(poses: GraspPoses, place: float) -> BoolArray:
+    """Returns which grasps of one view are the first at their place, (N,) bool; the decoder has lowered the others."""
+    apart = np.linalg.norm(poses.translation[:, None] - poses.translation[None], axis=2)
+    return np.asarray(~np.tril(apart <= place, -1).any(axis=1), np.bool_)
 
 
 def _joined(parts: list[GraspPoses]) -> GraspPoses:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import replace
-from typing import NamedTuple
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -25,14 +24,15 @@ OTHER = 0.03  # share by which focal length and principal point may differ from 
 MARGIN = 0.02  # share of the picture's width by which the hand's outline is widened: depth is blurred there
 
 
-class Photographer(NamedTuple):
+@dataclass(frozen=True, kw_only=True)
+class Photographer:
     """What takes a pick's pictures.
 
     Attributes:
         arm: The arm, which comes to rest first.
         camera: The wrist's camera.
         pose: (N,) joint angles -> (4, 4) T_world_camera as the calibration found it, metres.
-        outline: T_world_camera's picture of arm and hand, (camera, (N,) joint angles) -> (H, W) bool.
+        outline: (camera with its pose, (N,) joint angles) -> (H, W) bool, the pixels that show arm or hand.
         calibrated: The camera that was calibrated, None where nobody knows.
         floor: Height of the tray's floor, world frame, metres.
     """

@@ -8,10 +8,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.depth_noise.part import Part
+
 FloatImage = NDArray[np.float32]
+_COARSE = 16  # pixels: grids from here on
 
 
-def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], grid: int, *, unit_variance: bool) -> FloatImage:
+def smooth_field(
+    rng: np.random.Generator,
+    shape: tuple[int, ...],
+    grid: int,
+    *,
+    unit_variance: bool,
+    part: Part | None = None,
+) -> FloatImage:
     """Returns a smooth Gaussian field: a standard normal grid, bicubically upsampled.
 
     Args:
@@ -19,26 +29,53 @@ def smooth_field(rng: np.random.Generator, shape: tuple[int, ...], grid: int, *,
         shape: (H, W) of the field.
         grid: Factor by which the grid is coarser than the image, pixels.
         unit_variance: Whether each pixel is divided by its standard deviation, which the upsampling lowers.
+        part: Part that is wanted, (h, w) pixels; its field is distributed as the whole's is there. None is the whole.
 
     Returns:
-        (H, W) float32, no unit.
+        (H, W) float32, or (h, w) of a part; no unit.
     """
-    height, width = shape
-    coarse = rng.standard_normal((-(-height // grid), -(-width // grid)), dtype=np.float32)
+    rows, cols = part or (slice(0, shape[0]), slice(0, shape[1]))
+    down, across = _cells(rows, shape[0], grid), _cells(cols, shape[1], grid)
+    coarse = rng.standard_normal((len(down), len(across)), dtype=np.float32)
+    if grid >= _COARSE and (len(range(*rows.indices(shape[0]))), len(range(*cols.indices(shape[1])))) != shape:
+        # A part of a few cells would be upsampled to more than the whole: two products of small matrices are quicker.
+        above, beside = (
+            _weights(-(-n // grid), grid, unit_variance)[span, cells.start : cells.stop]
+            for n, span, cells in zip(shape, (rows, cols), (down, across), strict=True)
+        )
+        return np.asarray(above @ coarse @ beside.T, np.float32)
+    here = _shift(rows, -grid * down.start), _shift(cols, -grid * across.start)
     if grid == 1 and unit_variance:
-        return coarse
+        return coarse[here]
     size = (coarse.shape[1] * grid, coarse.shape[0] * grid)
-    fine = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)[:height, :width]
+    fine = cv2.resize(coarse, size, interpolation=cv2.INTER_CUBIC)[here]
     if unit_variance:
-        fine = np.divide(fine, _interpolation_deviation(coarse.shape, grid)[:height, :width])
+        deviations = (_deviation(-(-n // grid), grid)[span] for n, span in zip(shape, (rows, cols), strict=True))
+        fine = np.divide(fine, np.outer(*deviations))
     return np.asarray(fine, np.float32)
 
 
-@lru_cache(maxsize=8)
-def _interpolation_deviation(coarse: tuple[int, int], grid: int) -> FloatImage:
-    """Returns each pixel's standard deviation after bicubic upsampling of a unit normal grid."""
-    deviations = []
-    for n in coarse:
-        weights = cv2.resize(np.eye(n, dtype=np.float32), (n, n * grid), interpolation=cv2.INTER_CUBIC)
-        deviations.append(np.sqrt((weights**2).sum(axis=1)))
-    return np.outer(deviations[0], deviations[1]).astype(np.float32)
+def _cells(span: slice, length: int, grid: int) -> range:
+    """Returns the cells of the grid on which a stretch of the image depends: bicubic upsampling reaches for two more.
+
+    At the image's border the upsampling repeats the last cell, for a part as for the whole.
+    """
+    reach = 2 if grid > 1 else 0
+    return range(max(0, span.start // grid - reach), min(-(-length // grid), -(-span.stop // grid) + reach))
+
+
+def _shift(span: slice, by: int) -> slice:
+    return slice(span.start + by, span.stop + by)
+
+
+@lru_cache(maxsize=64)
+def _weights(cells: int, grid: int, unit_variance: bool) -> FloatImage:
+    """Returns the weight of each cell in each pixel along one side, (cells * grid, cells), by bicubic upsampling."""
+    weights = cv2.resize(np.eye(cells, dtype=np.float32), (cells, cells * grid), interpolation=cv2.INTER_CUBIC)
+    return np.asarray(weights / _deviation(cells, grid)[:, None] if unit_variance else weights, np.float32)
+
+
+@lru_cache(maxsize=64)
+def _deviation(cells: int, grid: int) -> FloatImage:
+    """Returns each pixel's standard deviation along one side after bicubic upsampling of unit normal cells."""
+    return np.asarray(np.sqrt((_weights(cells, grid, False) ** 2).sum(axis=1)), np.float32)

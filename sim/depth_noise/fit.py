@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy.optimize import nnls
 
 from sim.camera import PinholeCamera, overhead_pose
-from sim.depth_noise.measure import NoiseMeasures, measure_frame
+from sim.depth_noise.measure import NoiseMeasures, PlaneMeasures, measure_frame, measure_plane
 from sim.depth_noise.outlines import plane_holes
 from sim.depth_noise.sensor import SensorNoise
 from sim.errors import InputError
@@ -94,12 +94,12 @@ def fit_noise(frames: Sequence[SensorFrame], clutter: dict[str, Scenes]) -> Fitt
     return FittedNoise(noise=noise, measures=measures, scenes=name, drawn=(scatter, tiles, inside, noise.border))
 
 
-def mean_of(measures: Sequence[NoiseMeasures], name: str) -> float:
+def mean_of(measures: Sequence[PlaneMeasures], name: str) -> float:
     """Returns the mean of one of the measures over frames."""
     return float(np.mean([getattr(m, name) for m in measures]))
 
 
-def _plane_frame(noise: SensorNoise, frame: SensorFrame, distance: float, *, seed: int) -> NoiseMeasures:
+def _plane_frame(noise: SensorNoise, frame: SensorFrame, distance: float, *, seed: int) -> PlaneMeasures:
     """Returns what noise measures as on a plane that faces the camera; nothing is missing there.
 
     Args:
@@ -111,7 +111,7 @@ def _plane_frame(noise: SensorNoise, frame: SensorFrame, distance: float, *, see
     calm = replace(noise, hole_share=0.0, border=0.0, baseline=0.0, grazing_low=90.0, grazing_high=90.0)
     flat = np.full(frame.depth.shape, distance, np.float32)
     noisy = calm.with_focal(frame.focal_px)(flat, np.random.default_rng(seed))
-    return measure_frame(noisy, frame.focal_px, name="drawn noise")
+    return measure_plane(noisy, frame.focal_px, name="drawn noise")
 
 
 def frame_camera(shape: tuple[int, ...], focal_px: float, distance: float) -> PinholeCamera:

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.cli import conf_folder
-from sim.depth_noise.model import Noise, noise_for_camera
+from sim.depth_noise.model import Noise, noise_for_camera, noise_on_part
+from sim.depth_noise.part import Part
 from sim.errors import InputError
 
 FloatImage = NDArray[np.float32]
@@ -49,6 +50,11 @@ class MixedNoise:
         """
         chosen = list(self.noises.values())[int(rng.integers(len(self.noises)))]
         return chosen(depth, rng)
+
+    def on_part(self, depth: FloatImage, rng: np.random.Generator, part: Part) -> FloatImage:
+        """Returns a part of the image with the noise of one camera; see ``noise_on_part``."""
+        chosen = list(self.noises.values())[int(rng.integers(len(self.noises)))]
+        return noise_on_part(chosen, depth, rng, part=part)
 
     def with_focal(self, focal_px: float) -> MixedNoise:
         """Returns the noises for a camera of that focal length, pixels."""

@@ -8,6 +8,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.depth_noise.part import Part
+
 FloatImage = NDArray[np.float32]
 
 
@@ -34,6 +36,30 @@ class _ScaledNoise(Protocol):
     def with_focal(self, focal_px: float) -> Noise:
         """Returns the noise for a camera of that focal length, pixels."""
         ...
+
+
+@runtime_checkable
+class _PartNoise(Protocol):
+    """Noise that can be drawn for a part of an image at less cost."""
+
+    def on_part(self, depth: FloatImage, rng: np.random.Generator, part: Part) -> FloatImage:
+        """Returns the noisy part; see ``noise_on_part``."""
+        ...
+
+
+def noise_on_part(noise: Noise, depth: FloatImage, rng: np.random.Generator, *, part: Part) -> FloatImage:
+    """Returns a part of an image with noise: distributed as that part of the whole noisy image is.
+
+    Args:
+        noise: The noise; one that cannot be drawn for a part is drawn for the whole.
+        depth: (H, W) float32, the whole image, metres, 0 = missing.
+        rng: Source of all randomness. Its draws are others than the whole image's.
+        part: Rows and columns that are wanted, within the image.
+
+    Returns:
+        (h, w) float32, metres, 0 = missing.
+    """
+    return noise.on_part(depth, rng, part) if isinstance(noise, _PartNoise) else noise(depth, rng)[part]
 
 
 def noise_for_camera(noise: Noise, focal_px: float) -> Noise:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from scipy.special import ndtri
 
 from sim.depth_noise.fields import smooth_field
+from sim.depth_noise.part import Part, widen, within
 from sim.depth_noise.shadow import disturb, hide_shadow, lose_border, lose_pixels
 from sim.depth_noise.soften import soften_steps
 from sim.errors import COUNT, FINITE, NOT_NEGATIVE, POSITIVE, SHARE, InputError, Limits, check_numbers
@@ -98,23 +99,45 @@ class SensorNoise:
             InputError: The image holds NaN, negative depths or nothing.
         """
         check_depth_image(depth)
-        clean = np.ascontiguousarray(depth, np.float32)
+        return self.on_part(depth, rng, (slice(0, depth.shape[0]), slice(0, depth.shape[1])))
+
+    def on_part(self, depth: FloatImage, rng: np.random.Generator, part: Part) -> FloatImage:
+        """Returns a part of the noisy image; see ``noise_on_part``.
+
+        Shadows come from as far as they are thrown. Slopes and steepness look a little beyond the part.
+
+        Args:
+            depth: (H, W) float32, the whole image, metres, 0 = missing; not checked.
+            rng: Source of all randomness.
+            part: Rows and columns that are wanted.
+
+        Returns:
+            (h, w) float32, metres, 0 = missing.
+        """
+        shape = (depth.shape[0], depth.shape[1])
+        rows, cols = around = widen(part, shape, round((self.soft - 1) / 2) + 2)
+        clean = np.ascontiguousarray(depth[around], np.float32)
         holes, bend, fine = (
-            smooth_field(rng, clean.shape, grid, unit_variance=True)
+            smooth_field(rng, shape, grid, unit_variance=True, part=around)
             for grid in (self.hole_grid, self.bend_grid, self.grid)
         )
         lost = np.zeros(clean.shape, np.bool_)
         if self.border > 0:
             side = 0 if not self.band else 1 if self.baseline >= 0 else -1
-            lose_border(fine, self.border, side, lost)
-        if self.baseline != 0:
-            hide_shadow(clean, float(self.focal_px * self.baseline), lost)
+            lose_border(fine, self.border, (side, rows.start, cols.start), shape, lost)
+        if self.baseline != 0:  # rows whole towards the second eye
+            reach = slice(cols.start, shape[1]) if self.baseline > 0 else slice(0, cols.stop)
+            shadow = np.zeros((len(clean), reach.stop - reach.start), np.bool_)
+            row = np.ascontiguousarray(depth[rows, reach], np.float32)
+            hide_shadow(row, float(self.focal_px * self.baseline), shadow)
+            lost |= shadow[:, cols.start - reach.start : cols.stop - reach.start]
         low, high = np.radians(self.grazing_low), np.radians(self.grazing_high)
         chance = float(ndtri(self.hole_share))
         soft = soften_steps(clean, lost, width=self.soft, most=self.soft_step)
         lose_pixels(soft, holes, np.array([self.focal_px, low, max(high, low + 1e-6), chance]), lost)
         growth = np.array([self.sigma, self.sigma_square, self.bend, self.bend_square], np.float64)
-        return disturb(soft, lost, fine, bend, np.append(growth, [self.inverse_step, self.unit]))
+        noisy = disturb(soft, lost, fine, bend, np.append(growth, [self.inverse_step, self.unit]))
+        return noisy[within(part, around)]
 
     def with_focal(self, focal_px: float) -> SensorNoise:
         """Returns the noise for a camera of that focal length, pixels."""

@@ -43,22 +43,27 @@ def hide_shadow(depth: FloatImage, shift: float, out: NDArray[np.bool_]) -> None
 
 
 @compiled
-def lose_border(field: FloatImage, share: float, side: int, out: NDArray[np.bool_]) -> None:
+def lose_border(
+    field: FloatImage, share: float, place: tuple[int, int, int], frame: tuple[int, int], out: NDArray[np.bool_]
+) -> None:
     """Marks the pixels along the frame's border: those that the second eye does not look at.
 
     Args:
-        field: (H, W) float32, a standard normal field: the border's edge follows it.
+        field: (h, w) float32, a standard normal field: the border's edge follows it.
         share: Share of the frame, [0, 1].
-        side: Where they are: 1 left, -1 right, 0 on all four sides.
-        out: (H, W) bool, set to True where a pixel is lost.
+        place: Where they are: 1 left, -1 right, 0 on all four sides; first row and first column of the part of the
+            frame that is looked at.
+        frame: (H, W) of the frame.
+        out: (h, w) bool, set to True where a pixel is lost.
     """
-    height, width = out.shape
+    height, width = frame
+    side, top, left = place
     margin = share if side != 0 else (1.0 - math.sqrt(1.0 - share)) / 2.0  # of the frame's width and height
     most = margin * (1.0 + 3.0 * _FRAY)
-    for row in range(height):
-        y = (row + 0.5) / height
-        for col in range(width):
-            x = (col + 0.5) / width
+    for row in range(out.shape[0]):
+        y = (top + row + 0.5) / height
+        for col in range(out.shape[1]):
+            x = (left + col + 0.5) / width
             inward = x if side > 0 else 1.0 - x if side < 0 else min(min(x, 1.0 - x), min(y, 1.0 - y))
             if inward < most and inward < margin * (1.0 + _FRAY * min(max(field[row, col], -3.0), 3.0)):
                 out[row, col] = True

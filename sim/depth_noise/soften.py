@@ -52,26 +52,39 @@ def _mark_steps(depth: FloatImage, lost: NDArray[np.bool_], least: float, out: N
                 out[row, col] = 1
 
 
-@compiled
 def _average(
     depth: FloatImage, lost: NDArray[np.bool_], uneven: NDArray[np.uint8], reach: int, most: float
 ) -> FloatImage:
     """Returns the image with the mean of the window's pixels seen where they span no more than a depth, metres."""
-    height, width = depth.shape
+    near, seen = np.empty_like(depth), np.empty(depth.shape, np.float32)
+    far = np.empty_like(depth)
+    _split(depth, lost, near, far, seen)
+    size = (2 * reach + 1, 2 * reach + 1)
+    window = np.ones(size, np.uint8)
+    nearest, farthest = cv2.erode(near, window), cv2.dilate(far, window)
+    total = cv2.boxFilter(far, cv2.CV_64F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
+    count = cv2.boxFilter(seen, cv2.CV_32F, size, normalize=False, borderType=cv2.BORDER_CONSTANT)
     soft = depth.copy()
-    for row in range(height):
-        for col in range(width):
-            if uneven[row, col] == 0 or depth[row, col] <= 0 or lost[row, col]:
-                continue
-            nearest = farthest = depth[row, col]
-            total, count = 0.0, 0
-            for r in range(max(0, row - reach), min(height, row + reach + 1)):
-                for c in range(max(0, col - reach), min(width, col + reach + 1)):
-                    z = depth[r, c]
-                    if z > 0 and not lost[r, c]:
-                        nearest, farthest = min(nearest, z), max(farthest, z)
-                        total += z
-                        count += 1
-            if farthest - nearest <= most:
-                soft[row, col] = total / count
+    chosen = (seen > 0) & (uneven > 0) & (farthest - nearest <= most)
+    _mix(chosen, np.asarray(total, np.float64), np.asarray(count, np.float32), soft)
     return soft
+
+
+@compiled
+def _split(depth: FloatImage, lost: NDArray[np.bool_], near: FloatImage, far: FloatImage, seen: FloatImage) -> None:
+    """Fills in the depth with infinity where it is not seen, with 0 there, and 1 where it is seen."""
+    for row in range(depth.shape[0]):
+        for col in range(depth.shape[1]):
+            here = depth[row, col] > 0 and not lost[row, col]
+            near[row, col] = depth[row, col] if here else np.float32(np.inf)
+            far[row, col] = depth[row, col] if here else np.float32(0)
+            seen[row, col] = np.float32(1) if here else np.float32(0)
+
+
+@compiled
+def _mix(chosen: NDArray[np.bool_], total: NDArray[np.float64], count: FloatImage, out: FloatImage) -> None:
+    """Fills in total over count where a pixel is chosen."""
+    for row in range(out.shape[0]):
+        for col in range(out.shape[1]):
+            if chosen[row, col]:
+                out[row, col] = total[row, col] / count[row, col]

@@ -13,7 +13,7 @@ Colour = tuple[float, float, float]
 ColourRange = tuple[Colour, Colour]
 
 
-def _colour(name: str, value: Sequence[float]) -> Colour:
+def check_colour(name: str, value: Sequence[float]) -> Colour:
     """Returns an RGB colour in [0, 1] as plain floats; raises InputError."""
     numbers = tuple(float(x) for x in value)
     if len(numbers) != 3 or not all(0 <= x <= 1 for x in numbers):
@@ -25,7 +25,7 @@ def _colour_range(name: str, value: Sequence[Sequence[float]]) -> ColourRange:
     """Returns (darkest, brightest) per channel; raises InputError."""
     if len(value) != 2:
         raise InputError(f"appearance.{name} needs two colours, the lower and the upper limit of each channel")
-    low, high = (_colour(name, v) for v in value)
+    low, high = (check_colour(name, v) for v in value)
     if any(a > b for a, b in zip(low, high, strict=True)):
         raise InputError(f"appearance.{name}: the lower limit {list(low)} exceeds the upper {list(high)}")
     return (low, high)
@@ -52,9 +52,9 @@ class Appearance:
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
-        object.__setattr__(self, "tray", _colour("tray", self.tray))
-        object.__setattr__(self, "ground", _colour("ground", self.ground))
-        object.__setattr__(self, "objects", tuple(_colour("objects", c) for c in self.objects))
+        object.__setattr__(self, "tray", check_colour("tray", self.tray))
+        object.__setattr__(self, "ground", check_colour("ground", self.ground))
+        object.__setattr__(self, "objects", tuple(check_colour("objects", c) for c in self.objects))
         light = tuple(float(x) for x in self.light)
         if len(light) != 3 or not np.isfinite(light).all() or not any(light):
             raise InputError(f"appearance.light is {list(light)}; give a direction: three numbers, not all zero")

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from sim.camera import PinholeCamera
 from sim.render.appearance import Appearance
+from sim.render.pattern import PatternedAppearance, lay_pattern
 from sim.render.rasteriser import paint_within_faces
 from sim.render.surface import Surface
 
@@ -19,6 +20,7 @@ def shade(
     camera: PinholeCamera,
     *,
     vertices: FloatArray,
+    depth: NDArray[np.float32],
     appearance: Appearance,
 ) -> NDArray[np.uint8]:
     """Returns the colour picture, shaded face by face; black where nothing is seen.
@@ -28,7 +30,8 @@ def shade(
         face: (H, W) int32 index of the face seen, -1 = none.
         camera: The camera with its pose in the world.
         vertices: (V, 3) float64, the surface's vertices in the camera frame, metres.
-        appearance: The light.
+        depth: (H, W) float32, what the camera sees, metres.
+        appearance: The light, and the pattern of tray and ground.
 
     Returns:
         (H, W, 3) uint8 RGB.
@@ -38,6 +41,9 @@ def shade(
     palette = np.clip(surface.colours * brightness[:, None] * 255, 0, 255).astype(np.uint8)
     palette = np.concatenate([palette, np.zeros((1, 3), np.uint8)])
     rgb: NDArray[np.uint8] = palette[face]
+    if isinstance(appearance, PatternedAppearance) and appearance.pattern is not None:
+        where = np.append(surface.ids == 0, False)[face]
+        lay_pattern(rgb, depth, camera, where=where, pattern=appearance.pattern, brightness=brightness[face[where]])
     for first, mesh in surface.graded:
         paint_within_faces(
             rgb, face, mesh, first=first, camera=camera, vertices=vertices, faces=surface.faces, brightness=brightness

@@ -44,7 +44,7 @@ def render_depth(
     vertices = _to_camera(surface.vertices, camera)
     depth, face = rasterise_pinhole(camera, vertices, surface.faces)
     ids = np.append(surface.ids, np.uint8(0))
-    return depth, ids[face], shade(surface, face, camera, vertices=vertices, appearance=look)
+    return depth, ids[face], shade(surface, face, camera, vertices=vertices, depth=depth, appearance=look)
 
 
 def _to_camera(vertices: FloatArray, camera: PinholeCamera) -> FloatArray:
@@ -94,7 +94,7 @@ def render_view(
         parallel_depth=parallel,
         parallel_mask=parallel_mask,
         parallel_camera=parallel_camera,
-        rgb=shade(surface, face, camera, vertices=vertices, appearance=look) if rgb else None,
+        rgb=shade(surface, face, camera, vertices=vertices, depth=depth, appearance=look) if rgb else None,
         parallel_back_depth=back,
         objects=objects,
     )

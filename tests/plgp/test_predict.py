@@ -371,3 +371,8 @@ def test_a_unit_and_a_lens_in_the_intrinsics_count(camera_folder, tmp_path, caps
     assert "is rectified" in capsys.readouterr().err
     assert (undone.depth != straight.depth).any()
     assert np.isin(undone.depth, np.append(straight.depth, 0)).all()
+
+
+def test_a_word_of_hydras_own_is_no_folder():
+    assert quoted(["--cfg", "job", "view=auto"]) == ["--cfg", "job", "view=auto"]
+    assert quoted(["photos", "-c", "job"]) == ["folder='photos'", "-c", "job"]

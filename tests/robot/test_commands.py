@@ -64,6 +64,14 @@ def test_what_only_a_simulation_can_measure_is_refused_on_hardware(word):
         table5(composed("table5", *words))
 
 
+@pytest.mark.parametrize(
+    ("word", "said"), [("calibration_error_mm=[0,-1]", "different numbers from 0"), ("directions=0", "directions is 0")]
+)
+def test_a_curve_that_cannot_be_is_refused_before_anything_is_loaded(word, said):
+    with pytest.raises(InputError, match=said):
+        table5(composed("table5", word))
+
+
 def test_check_counts_what_is_reached(capsys, tmp_path):
     pytest.importorskip("ruckig", reason="needs plgp[robot]")
     check(composed("check", "grasps=10", f"picture={tmp_path / 'cell.png'}"))

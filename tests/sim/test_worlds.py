@@ -70,6 +70,12 @@ def test_everything_asked_for_is_drawn():
     assert np.histogram(angles, 4, (-np.pi, np.pi))[0].min() > 40, "cameras are rolled every way"
 
 
+def test_what_counts_as_rest_is_the_worlds_own():
+    scene, _ = WORLD.draw_scene(np.random.default_rng(0), BASE, most=5)
+    assert scene.still == 5e-4
+    assert RandomWorld(still=0.0).draw_scene(np.random.default_rng(0), BASE, most=5)[0].still == BASE.still
+
+
 def test_images_have_the_sizes_that_are_asked_for():
     """The same draws, another image: a lens shows as much of the table whatever the size."""
     alike = RandomWorld(sizes=())

@@ -32,8 +32,8 @@ def made(recipe, tmp_path_factory):
 
 def test_former_recipes_keep_their_hash(small_recipe):
     assert "world" not in small_recipe().describe()
-    former = small_recipe(world=RandomWorld(sizes=())).describe()["world"]
-    assert "sizes" not in former, "random worlds of the time when all images were alike"
+    former = small_recipe(world=RandomWorld(sizes=(), still=0.0)).describe()["world"]
+    assert not {"sizes", "still"} & former.keys(), "random worlds of the time when there was none of these"
     assert small_recipe(world=WORLD).hash != small_recipe().hash
     assert small_recipe(world=WORLD).hash != small_recipe(world=RandomWorld()).hash
 
@@ -93,6 +93,16 @@ def test_same_bytes_in_any_order(made, recipe):
         np.testing.assert_array_equal(first["rgb"], second["rgb"])
         np.testing.assert_array_equal(first["pose"], second["pose"])
         assert dict(first["tray"]) == dict(second["tray"])
+
+
+@pytest.mark.parametrize("command", ["generate", "train"])
+def test_a_random_world_has_random_light_unless_another_is_asked_for(command):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
+        looks = {
+            words: compose(command, words.split()).appearance._target_.rsplit(".", 1)[1]
+            for words in ("world=paper", "world=random", "world=random appearance=default")
+        }
+    assert list(looks.values()) == ["Appearance", "RandomPatterns", "Appearance"]
 
 
 @pytest.mark.parametrize(("choice", "expected"), [("paper", type(None)), ("random", RandomWorld)])

@@ -20,7 +20,7 @@ from labeler.settings import LabelSettings
 from labeler.shards.data_set import DataSet
 from labeler.truth.execution import find_objects
 from labeler.truth.recall import measure_recall
-from labeler.truth.verify import describe_tilts, describe_truth, summarise_truth, verify
+from labeler.truth.verify import check_tables, describe_tilts, describe_truth, summarise_truth, verify
 from sim.benchmark.grasp_attempt import AttemptResult
 from sim.errors import InputError
 from sim.judge.agreement import describe_agreement
@@ -54,6 +54,8 @@ def test_labels_lift_and_the_figure_is_kept(data_set, recipe):
     attempts = verify(data_set, attempts=12, friction=0.4, seed=3)
     assert len(attempts) == 12
     assert attempts.success.mean() > 0.7
+    models = {m.name: m for m in recipe.objects.models}
+    assert attempts.mass.tolist() == [models[name].mass_properties()[0] for name in attempts.object]
     after = DataSet(data_set)
     assert after.hash == before.hash == recipe.hash
     truth = after.manifest.truth["0.4"]
@@ -119,6 +121,25 @@ def test_figures():
     assert "20-30: 83 % of 6" in text  # depth 20 mm, as float32 a hair less
     assert "0-5: 83 % of 6" in text
     assert text.count("0: 100 % of 1") == 1  # angle bin 0
+
+
+def test_by_mass_family_and_object():
+    names = ["procedural-0/000017-mug", "procedural-0/000017-mug", "procedural-0/000003-hammer", "pear", "pear"]
+    attempts = rows([1, 1, 0, 1, 0], [0, 1, 1, 0, 1], names).assign(mass=[0.2, 0.2, 0.6, 0.08, 0.08])
+    text = describe_truth(attempts, 0.4, by=("family",))
+    assert "100-250: 100 % of 2" in text
+    assert "500-: 0 % of 1" in text
+    assert "objects under 250 g: 3 of 4 labels lift: 75.0 % (95 % interval over scenes 50.0 to 100.0 %)" in text
+    families = [line.split() for line in text.splitlines()[-3:]]
+    assert families == [
+        ["hammer", "0.0", "%", "of", "1", "600", "g"],
+        ["pear", "50.0", "%", "of", "2", "80", "g"],
+        ["mug", "100.0", "%", "of", "2", "200", "g"],
+    ]
+    assert "procedural-0/000017-mug" in describe_truth(attempts, 0.4, by=("object",))
+    assert "under 250 g" not in describe_truth(attempts[attempts.mass > 0.5], 0.4), "there are none"
+    with pytest.raises(InputError, match="by is 'colour'"):
+        check_tables(("object", "colour"))
 
 
 def test_by_tilt_and_friction():

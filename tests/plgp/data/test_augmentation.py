@@ -122,3 +122,18 @@ def test_colour_jitter_is_of_the_colours_and_of_training_only():
     np.testing.assert_array_equal(*(f.rgb for f in still))
     with pytest.raises(InputError, match="jitter is 2"):
         AugmentationSettings(jitter=2)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(100, 300), st.integers(100, 300))
+@settings(max_examples=200, deadline=None)
+def test_a_crop_depends_on_no_pixel_beyond_those_that_it_names(seed, height, width):
+    augmentation = Augmentation(AugmentationSettings(crop=96), train=True)
+    rng = np.random.default_rng(seed)
+    depth = rng.uniform(0.5, 0.7, (height, width)).astype(np.float32)
+    rows, cols = augmentation.shown((height, width), seed)
+    other = rng.uniform(0.5, 0.7, (height, width)).astype(np.float32)
+    other[rows, cols] = depth[rows, cols]
+    none = GraspArrays(*(np.zeros(0, np.int64) for _ in "123"), np.zeros(0, np.float32))
+    first, second = (augmentation(LabelledImage(None, image, None, none), seed).depth for image in (depth, other))
+    np.testing.assert_array_equal(first, second)
+    assert (rows.stop - rows.start) * (cols.stop - cols.start) <= (96 * 1.366 + 6) ** 2

@@ -180,6 +180,17 @@ def test_crops_show_the_grasp_as_the_policy_would(bars_folder, tmp_path):
     torch.testing.assert_close(unturned.depth, whole.depth)
 
 
+def test_validation_may_have_a_supervision_of_its_own(real, tmp_path):
+    few = ExampleSettings(others=18, positives=6)
+    data = DexNetDataModule(real.folder, examples=few, examples_folder=tmp_path, validated_on="outcomes", val_samples=1)
+    data.prepare_data()
+    assert sorted(p.name.partition("-")[0] for p in tmp_path.iterdir()) == ["all", "outcomes"]
+    trained, validated = data.frames(train=True), data.frames(train=False)
+    assert (trained.settings.supervision, validated.settings.supervision) == ("all", "outcomes")
+    assert len(data.val_dataloader()) == 1
+    assert len(next(iter(data.val_dataloader())).success) > 0
+
+
 def test_an_image_of_nothing_gives_no_crops(bars_folder, tmp_path, monkeypatch):
     data = module_of(bars_folder, tmp_path)
     frames = data.frames(train=True)

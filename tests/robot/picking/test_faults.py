@@ -64,7 +64,7 @@ def half_size(frame):
 
 def look_through(picker, change):
     eye = picker.parts.eye
-    picker.parts = replace(picker.parts, eye=eye._replace(camera=Altered(eye.camera, change)))
+    picker.parts = replace(picker.parts, eye=replace(eye, camera=Altered(eye.camera, change)))
 
 
 @pytest.mark.parametrize(
@@ -90,7 +90,7 @@ def test_a_picture_that_is_none_costs_the_attempt_not_the_loop(at_view, change, 
 
 def test_an_arm_that_does_not_come_to_rest_is_named(at_view):
     cell, picker = at_view
-    picker.parts = replace(picker.parts, eye=picker.parts.eye._replace(arm=Restless(picker.parts.arm)))
+    picker.parts = replace(picker.parts, eye=replace(picker.parts.eye, arm=Restless(picker.parts.arm)))
     picker.settings = replace(picker.settings, rest_timeout=0.05)
     attempt = picker.pick(SimulatedCrew(cell).landed)
     assert (attempt.reason, "does not come to rest" in attempt.message) == ("no picture", True)
@@ -101,9 +101,9 @@ def test_another_camera_than_the_calibrated_one_ends_the_loop(at_view):
     lens = picker.parts.eye.take(picker.settings).camera
     other = PinholeCamera(640, 480, lens.intrinsics * [[1.4], [1.4], [1]])
     large = PinholeCamera(1280, 960, lens.intrinsics * [[2], [2], [1]])
-    picker.parts.eye._replace(calibrated=large).check_camera(lens)
-    picker.parts.eye._replace(calibrated=PinholeCamera(1280, 720, other.intrinsics)).check_camera(lens)
-    picker.parts = replace(picker.parts, eye=picker.parts.eye._replace(calibrated=other))
+    replace(picker.parts.eye, calibrated=large).check_camera(lens)
+    replace(picker.parts.eye, calibrated=PinholeCamera(1280, 720, other.intrinsics)).check_camera(lens)
+    picker.parts = replace(picker.parts, eye=replace(picker.parts.eye, calibrated=other))
     with pytest.raises(InputError, match=r"focal length of 416 px.*calibrated camera has 582 px"):
         picker.pick(SimulatedCrew(cell).landed)
 
@@ -212,7 +212,10 @@ def test_ctrl_c_stops_and_the_next_run_delivers_what_the_hand_holds(cell_and_pic
     cell.wait(0.2)
     assert (cell.q == there).all()
     picker.parts.arm.recover()
-    attempt = Picker(picker.parts, highest()).pick(SimulatedCrew(cell).landed)  # a new process knows nothing
+    blocked = replace(picker.parts, release=np.array([0.0, 3.0, 0.2]))
+    with pytest.raises(DeviceError, match="the hand holds something: take it out"):
+        Picker(blocked, highest()).pick(SimulatedCrew(cell).landed)  # a new process knows no place to put it
+    attempt = Picker(picker.parts, highest()).pick(SimulatedCrew(cell).landed)
     assert (attempt.objects, attempt.reason) == (["box0"], "no grasp")
 
 
@@ -256,8 +259,7 @@ def test_a_hand_that_reports_a_fault_ends_the_loop(cell_and_picker):
     once(cell, picker, "down", lambda: setattr(hand, "fault", "it is too hot"))
     with pytest.raises(DeviceError, match="it is too hot"):
         picker.pick(SimulatedCrew(cell).landed)
-    hand.fault = ""
-    assert picker.pick(SimulatedCrew(cell).landed).success
+    assert not cell.dq.any()
 
 
 def test_a_blocked_receptacle_sends_the_object_back_to_its_place(cell_and_picker):
@@ -271,19 +273,6 @@ def test_a_blocked_receptacle_sends_the_object_back_to_its_place(cell_and_picker
     cell.settle()
     assert np.array(cell.world.poses())[0, :3, 3] == pytest.approx(before, abs=0.01)
     assert cell.q == pytest.approx(free.view, abs=1e-9)
-    picker.parts = free
-    assert picker.pick(SimulatedCrew(cell).landed).success
-
-
-def test_what_is_left_in_the_hand_with_no_place_to_put_it_is_named(cell_and_picker, highest):
-    cell, picker = cell_and_picker
-    once(cell, picker, "to the receptacle", crash)
-    with pytest.raises(KeyboardInterrupt):
-        picker.pick(SimulatedCrew(cell).landed)
-    picker.parts.arm.recover()
-    parts = replace(picker.parts, release=np.array([0.0, 3.0, 0.2]))
-    with pytest.raises(DeviceError, match="the hand holds something: take it out"):
-        Picker(parts, highest()).pick(SimulatedCrew(cell).landed)
 
 
 def test_the_wrong_arm_is_named_before_anything_moves(station, at_view, highest):

@@ -89,6 +89,15 @@ def test_a_run_that_is_killed_goes_on(station, boxes, highest, tmp_path):
         run_table5(station, Deadly(), boxes, settings=rules, out=out)
 
 
+@pytest.mark.slow
+def test_the_oracle_clears_the_tray(station, boxes, tmp_path):
+    from labeler.oracle import LabelOracle
+
+    rules = ProtocolSettings(objects=3, sizes=(3,), rounds=1)
+    (scene,) = run_table5(station, LabelOracle(station.gripper), boxes, settings=rules, out=tmp_path)
+    assert scene["cleared"] == 3, scene
+
+
 def test_an_unknown_kind_of_recording_is_named(station, boxes, highest, tmp_path):
     with pytest.raises(InputError, match="record is 'some'"):
         run_table5(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -119,6 +119,8 @@ class DexNetDataModule(PLGPDataModule):
         recipe: Recipe of the data set, which is generated where it is missing; None takes the folder as it is.
         generate_workers: Number of processes that generate the data set and make the examples.
         examples: Which grasps are learnt from, and who says what comes of them; None is the default.
+        validated_on: Supervision of the validation's examples, so that networks of different ones can be compared;
+            "outcomes" is what really comes of grasps. None is that of the training.
         examples_folder: Folder of the examples; None is ``examples`` in the data set's own.
         aligned: Whether crops are turned as GQ-CNN sees them; FC-GQ-CNN sees them as they are.
         per_image: Number of crops of an image in an epoch, a third of them successes.
@@ -145,6 +147,7 @@ class DexNetDataModule(PLGPDataModule):
         generate_workers: int = 1,
         *,
         examples: ExampleSettings | None = None,
+        validated_on: str | None = None,
         examples_folder: str | Path | None = None,
         aligned: bool = True,
         per_image: int = 32,
@@ -160,6 +163,7 @@ class DexNetDataModule(PLGPDataModule):
     ) -> None:
         """Keeps the settings; nothing is read before ``prepare_data`` and ``setup``."""
         self.examples = examples or ExampleSettings()
+        self.validation = replace(self.examples, supervision=validated_on or self.examples.supervision)
         shared: dict[str, Any] = {"samples_per_epoch": samples_per_epoch, "val_samples": val_samples}
         shared |= {"overfit": overfit, "workers": workers, "splits": splits, "seed": seed, "batch_size": batch_size}
         super().__init__(folder, recipe, generate_workers, depth_key=self.examples.depth_key, **shared)
@@ -173,9 +177,13 @@ class DexNetDataModule(PLGPDataModule):
         """Generates the data set and makes the examples where they are missing; runs in one process."""
         super().prepare_data()
         self.setup()
-        wanted = sorted({*self.indices["train"], *self._validated()})
+        validated = (self.indices["val"] or self.indices["train"])[: self.val_samples]
+        for images, settings in ((self.indices["train"], self.examples), (validated, self.validation)):
+            self._prepare(images, settings)
+
+    def _prepare(self, images: Sequence[int], settings: ExampleSettings) -> None:
         shared: dict[str, Any] = {"place": self.place, "workers": self.generate_workers}
-        prepare_examples(self._data, wanted, self.examples, **shared, progress=sys.stderr.isatty())
+        prepare_examples(self._data, images, settings, **shared, progress=sys.stderr.isatty())
 
     def setup(self, stage: str | None = None) -> None:
         """Opens the data set and splits it by scene.
@@ -197,15 +205,13 @@ class DexNetDataModule(PLGPDataModule):
             raise InputError("GQ-CNN is trained on one data set; leave data.also out")
         return self.source
 
-    def _validated(self) -> list[int]:
-        return (self.indices["val"] or self.indices["train"])[: self.val_samples]
-
     def frames(self, train: bool) -> CropFrames:  # type: ignore[override]
         """Returns the images as training (balanced, mirrored) or evaluation (all examples) sees them."""
-        folder = examples_folder(self._data, self.examples, self.place)
+        settings = self.examples if train or self.overfit is not None else self.validation
+        folder = examples_folder(self._data, settings, self.place)
         per_image = self.per_image if train else None
         shared: dict[str, Any] = {"aligned": self.aligned, "per_image": per_image, "table": self.table}
-        return CropFrames(source=self._data, folder=folder, settings=self.examples, **shared, seed=self.seed)
+        return CropFrames(source=self._data, folder=folder, settings=settings, **shared, seed=self.seed)
 
     def looked_at(self) -> CropBatch:
         """Returns some crops of the training split, from which a training from scratch takes its constants."""
@@ -214,7 +220,7 @@ class DexNetDataModule(PLGPDataModule):
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Returns the loader of the test split; its examples are made where they are missing."""
-        prepare_examples(self._data, self.indices["test"], self.examples, place=self.place)
+        self._prepare(self.indices["test"], self.validation)
         return super().test_dataloader()
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int = 0) -> Any:

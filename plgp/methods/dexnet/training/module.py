@@ -10,7 +10,6 @@ import lightning
 import torch
 import torch.nn.functional as F
 from hydra.utils import instantiate
-from omegaconf import OmegaConf
 from torch import Tensor, nn
 from torchmetrics.classification import BinaryAveragePrecision, MulticlassAccuracy
 
@@ -51,8 +50,8 @@ class DexNetModule(lightning.LightningModule):
     ) -> None:
         """Builds the network and loads its weights; raises InputError."""
         super().__init__()
-        known: dict[str, Any] = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
-        plain: dict[str, Any] = {k: OmegaConf.to_container(OmegaConf.create(v)) if v else v for k, v in known.items()}
+        known = {"network": network, "optimizer": optimizer, "scheduler": scheduler}
+        plain: dict[str, Any] = {name: dict(value) if value else None for name, value in known.items()}
         source = None if weights_file is None else str(weights_file)
         self.save_hyperparameters({**plain, "weights_file": source, "dense_only": dense_only})
         self.scratch, self.dense_only = weights_file is None, dense_only

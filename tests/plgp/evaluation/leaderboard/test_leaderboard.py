@@ -10,6 +10,7 @@ import yaml
 
 from plgp.evaluation.leaderboard import find_entries, write_leaderboard
 from plgp.evaluation.leaderboard.page import markdown
+from plgp.report import pack
 from sim.errors import InputError
 
 ROOT = Path(__file__).parents[4]
@@ -71,6 +72,17 @@ def test_what_an_entry_lacks_is_named(tmp_path, methods, more, message, write_sc
     write_about(tmp_path, methods, **more)
     with pytest.raises(InputError, match=message):
         find_entries(tmp_path)
+
+
+def test_a_row_is_the_same_from_the_run_and_packed(kept, tmp_path):
+    """Attempts and method.yaml go together into the few files that Git keeps."""
+    pack(runs=(kept / "b",), out=tmp_path / "packed")
+    before, after = (find_entries(root) for root in (kept / "b", tmp_path / "packed"))
+    assert len(before) == len(after) == 2
+    for ours, theirs in zip(before, after, strict=True):
+        assert (ours.method, ours.category, ours.command) == (theirs.method, theirs.category, theirs.command)
+        pd.testing.assert_series_equal(ours.means, theirs.means)
+    assert {p.name for p in (tmp_path / "packed").iterdir()} == {"attempts.parquet", "runs.json", "method.yaml"}
 
 
 def test_no_folder_no_entry_and_no_yaml_are_named(tmp_path):

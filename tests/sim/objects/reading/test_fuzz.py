@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from sim.errors import InputError
 from sim.objects.mesh_file import clean_mesh, one_mesh
+from sim.objects.reading import threemf
 from sim.objects.reading.scenes import read_scene
 from sim.objects.urdf_copy import usable_urdf
 
@@ -149,8 +150,9 @@ def nested(count):
     """A COLLADA file of nodes that each place the next ten times: 10 to the power of ``count`` geometries."""
     nodes = "".join(f'<node id="n{i}">{f"""<instance_node url="#n{i + 1}"/>""" * 10}</node>' for i in range(count))
     nodes += f'<node id="n{count}"><instance_geometry url="#g"/></node>'
-    return DAE.replace(
-        b"</library_geometries>", b"</library_geometries><library_nodes>" + nodes.encode() + b"</library_nodes>"
+    many = DAE.replace(b'<instance_geometry url="#g"/></node></visual', b'<instance_node url="#n0"/></node></visual')
+    return many.replace(
+        b"</library_geometries>", f"</library_geometries><library_nodes>{nodes}</library_nodes>".encode()
     )
 
 
@@ -167,12 +169,13 @@ def bomb(megabytes):
         ("a.dae", nested(9), "places more than"),
         ("b.dae", DAE.replace(b"<node>", b'<node id="n"><instance_node url="#n"/>'), "too deep"),
         ("c.dae", b'<!DOCTYPE a [<!ENTITY b "c"><!ENTITY d "&b;&b;">]>' + DAE, "entities"),
-        ("d.3mf", bomb(257), "larger than 256 MB"),
+        ("d.3mf", bomb(2), "larger than 1 MB"),
         ("e.3mf", zipped(MODEL.replace(b'objectid="1"', b'objectid="2"')), "too deep"),
         ("f.obj", b"v 0 0 0\n" + b"#" * 3_000_000 + b"\nf" + b" 1" * 100_000 + b"\n", ""),
     ],
 )  # fmt: skip
-def test_files_that_grow_without_bounds_are_named(tmp_path, name, data, reason):
+def test_files_that_grow_without_bounds_are_named(tmp_path, monkeypatch, name, data, reason):
+    monkeypatch.setattr(threemf, "_LARGEST", 2**20)
     (tmp_path / name).write_bytes(data)
     if not reason:
         assert len(one_mesh(read_scene(tmp_path / name).scene).faces) == 99_998
