@@ -115,7 +115,7 @@ def wandb_logger(
     project: str = "plgp",
     name: str | None = None,
     group: str | None = None,
-    tags: Sequence[str] = (),
+    tags: str | Sequence[str] | None = (),
     offline: bool | None = None,
     summary: Mapping[str, str] | None = None,
 ) -> WandbLogger:
@@ -126,7 +126,7 @@ def wandb_logger(
         project: Name of the W&B project.
         name: Name of the run.
         group: Name that runs which belong together share.
-        tags: Free words.
+        tags: Free words, or a single one; None for none.
         offline: Whether the run stays on this machine until ``wandb sync`` sends it; None goes by the variable
             WANDB_MODE, and without it is yes unless the user is logged in.
         summary: "max" or "min" by metric, which W&B's tables of runs show of it; None shows the last value of all.
@@ -142,7 +142,7 @@ def wandb_logger(
         project=project,
         name=name,
         group=group,
-        tags=list(tags),
+        tags=[tags] if isinstance(tags, str) else list(tags or ()),
         offline=offline,
         log_model=False,
     )

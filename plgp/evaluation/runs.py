@@ -103,7 +103,7 @@ class Run:
     def groups(self) -> set[str]:
         """W&B group and tags of the run."""
         tags = self.config.get("tags") or []
-        return {str(self.config.get("group")), *(str(t) for t in tags)}
+        return {str(self.config.get("group")), *([tags] if isinstance(tags, str) else map(str, tags))}
 
     @property
     def epochs(self) -> int:

@@ -95,6 +95,10 @@ def run_hydra(
             application(HydraTask(function, interrupted))()
         except ConfigCompositionException as error:
             raise _unknown_key(error, arguments, config_name) from None
+        except ValueError as error:
+            if not str(error).startswith("Only one of --run"):
+                raise
+            raise InputError("-m runs the jobs of a sweep, --cfg shows the settings of one; give one of them") from None
         if _FAILURES:
             jobs = "; ".join(f"{folder}: {sentence}" for folder, sentence in _FAILURES.items())
             raise InputError(f"{len(_FAILURES)} of the jobs failed, the others are whole; {jobs}")

@@ -42,6 +42,11 @@ def test_names_and_groups(tmp_path):
     assert name_run(config(name="two"), sweep, own) == ("two network=grcnn seed=1", "two 2026-01-01")
 
 
+@pytest.mark.parametrize(("tags", "words"), [(None, []), ("one", ["one"]), (["a", "b"], ["a", "b"])])
+def test_tags_may_be_left_out_or_a_single_word(tmp_path, tags, words):
+    assert wandb_logger(tmp_path, tags=tags, offline=True)._wandb_init["tags"] == words
+
+
 def test_two_networks_side_by_side_in_wandb(bars_folder, tmp_path, wandb_run, small, one_attempt):
     """Runs named by what differs, one group; costs, scores by category and friction, table and pictures in files."""
     out = tmp_path / "sweep"

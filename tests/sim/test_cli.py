@@ -3,6 +3,7 @@
 import contextlib
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sim.cli import FORMER, Command, call, check_choices, conf_folder, dispatch, drop_null_choices, guarded, run_command
+from sim.cli import (
+    FORMER,
+    Command,
+    call,
+    check_choices,
+    conf_folder,
+    dispatch,
+    drop_null_choices,
+    guarded,
+    run_command,
+    run_hydra,
+)
 from sim.errors import InputError
 
 
@@ -167,6 +179,16 @@ def test_a_missing_launcher_is_named(monkeypatch):
     for launcher in ("cpus", "slurm", "submitit_local"):
         with pytest.raises(InputError, match="pip install"):
             check_choices(["-m", f"hydra/launcher={launcher}"])
+
+
+def test_a_sweep_whose_settings_are_asked_for_is_one_sentence(monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["sim", "-m", "--cfg", "job"])
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # run_hydra sets both
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit) as ended:
+        run_hydra(print, "sim", words=["-m", "--cfg", "job"])
+    assert ended.value.code == 2
+    assert "give one of them" in capsys.readouterr().err
 
 
 def test_null_leaves_a_choice_out():
