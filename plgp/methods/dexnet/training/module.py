@@ -70,7 +70,8 @@ class DexNetModule(lightning.LightningModule):
         if data.aligned != isinstance(self.network, GQCNN):
             wanted = str(not data.aligned).lower()
             raise InputError(f"{type(self.network).__name__} needs crops of the other kind; give data.aligned={wanted}")
-        if any(isinstance(callback, BenchmarkCallback | PictureCallback) for callback in self.trainer.callbacks):
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it from elsewhere
+        if any(isinstance(callback, BenchmarkCallback | PictureCallback) for callback in callbacks):
             raise InputError("GQ-CNN has no maps to draw or to grasp by at epoch ends; give callbacks=none")
         self.trained_view = data.trained_view
         if self.scratch and stage == "fit":
