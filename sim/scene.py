@@ -348,7 +348,7 @@ class Scene:
         return SceneState(tuple(self.models), poses, self.settings.tray, category, seed, self.at_rest, fallen)
 
     def save(self, path: str | Path) -> None:
-        """Writes the scene's state to one small file."""
+        """Writes the scene's state to one small JSON file; raises InputError where it cannot be written."""
         self.state().save(path)
 
     @classmethod

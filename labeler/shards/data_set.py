@@ -49,7 +49,15 @@ class DataSet:
         return self.manifest.hash
 
     def read(self, index: int, keys: Sequence[str] = ("rgb", "depth_noisy")) -> Frame:
-        """Returns image ``index`` with the images named in ``keys``; raises InputError if damaged."""
+        """Returns one image: what ``keys`` name, and grasps, intrinsics, pose, scene and view; see ``Frame``.
+
+        Args:
+            index: Number of the image, 0 ... len - 1, over all shards.
+            keys: Any of "rgb", "depth", "depth_noisy", "instance_mask", "objects".
+
+        Raises:
+            InputError: The shard is damaged, or there is no such image or key.
+        """
         if not 0 <= index < len(self):
             raise InputError(f"data set {self.folder} holds images 0 ... {len(self) - 1}, not {index}")
         shard = int(np.searchsorted(self._ends, index, side="right"))

@@ -99,6 +99,9 @@ def table_ii(found: Gathered, ablation: str = "") -> Section:
         "GFLOPs are thop's (see plgp.costs). The paper: its own objects and gripper, frictions 0.2 to 1.0, "
         "80 scenes a category."
     )
+    if not rows:
+        unmeasured = len([run for run in found.runs if ablation not in run.groups])
+        note = f"No run was measured at its end ({unmeasured} trained): train with final_benchmark=demo or paper."
     return Section("table2", "Networks (the paper's Table II)", note, heads, rows, pd.DataFrame(data))
 
 
@@ -264,8 +267,8 @@ def table_iv(found: Gathered) -> Section:
     note = (
         "SR / PC / AP in percent with the 95 % interval over scenes. The controls (random, constant, untrained) say "
         "what gripper, depth rule and decoder do by themselves; privileged policies see the noiseless scene. "
-        "The paper's rows differ in more than the method: its own novel objects, 80 scenes a category, frictions 0.2 to "
-        "1.0, and no word on how it fed the other methods (opening, table's distance, masks, collision step)."
+        "The paper's rows differ in more than the method: its own novel objects, 80 scenes a category, frictions 0.2 "
+        "to 1.0, and no word on how it fed the other methods (opening, table's distance, masks, collision step)."
     )
     return Section(
         "methods", "Other methods and controls (the paper's Table IV)", note, heads, rows, pd.DataFrame(data)

@@ -58,7 +58,14 @@ class GraspNetwork(nn.Module):
         self.title = type(self).__name__
 
     def features(self, x: Tensor) -> Tensor:
-        """Returns (B, 1 + 2K, H, W) logits of (B, C, H, W) images."""
+        """Returns the logits of all maps.
+
+        Args:
+            x: (B, C, H, W) floating, normalised as in training; H and W are multiples of the stride.
+
+        Returns:
+            (B, 1 + 2K, H, W) floating logits: quality, K angle qualities, K widths.
+        """
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> GraspMaps:
@@ -89,7 +96,15 @@ class GraspNetwork(nn.Module):
         return GraspMaps.split(self.window_features(x, window))
 
     def window_features(self, x: Tensor, window: tuple[slice, slice]) -> Tensor:
-        """Returns ``features`` of some rows and columns; a network that can save work there does."""
+        """Returns ``features`` of some rows and columns; a network that can save work there does.
+
+        Args:
+            x: (B, C, H, W) floating, as for ``features``.
+            window: Rows and columns of the image that are wanted.
+
+        Returns:
+            (B, 1 + 2K, h, w) floating logits.
+        """
         return self.features(x)[..., *window]
 
     def _check(self, x: Tensor) -> None:

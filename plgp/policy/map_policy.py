@@ -30,13 +30,29 @@ class MapPolicy:
         name: str,
         memory: bool = False,
     ) -> None:
-        """Keeps what decoding needs; see ``NetworkPolicy``."""
+        """Keeps what decoding needs.
+
+        Args:
+            gripper: The gripper that the maps are for; its greatest opening is the unit of the width maps.
+            decoder: Settings by which maps become grasps; None is the default.
+            workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
+            name: Name in tables.
+            memory: Whether the policy remembers where it has failed in the same tray; see ``FailureMemory``.
+        """
         self.gripper, self.decoder = gripper, decoder or DecoderSettings()
         self.workspace, self.name = workspace, name
         self.memory = FailureMemory() if memory else None
 
     def predict(self, rgb: NDArray[np.uint8] | None, depth: NDArray[np.floating]) -> GraspMaps:
-        """Returns probability maps (1, 1, H, W), (1, K, H, W), (1, K, H, W) of one image."""
+        """Returns the maps of one image: quality and angle as probabilities, width in units of the greatest opening.
+
+        Args:
+            rgb: (H, W, 3) uint8, or None without colours.
+            depth: (H, W) floating, metres, 0 = missing.
+
+        Returns:
+            Floating (1, 1, H, W), (1, K, H, W) and (1, K, H, W), all in [0, 1].
+        """
         raise NotImplementedError
 
     def _maps(self, observation: Observation, window: Window) -> tuple[GraspMaps, bool]:
@@ -45,7 +61,15 @@ class MapPolicy:
         return GraspMaps(*(m[..., *window] for m in maps)), False
 
     def pixel_grasps(self, observation: Observation, count: int) -> PixelGrasps:
-        """Returns up to ``count`` grasps in the image, best first."""
+        """Returns grasps in the image.
+
+        Args:
+            observation: The image.
+            count: Number of grasps wanted.
+
+        Returns:
+            Up to ``count`` grasps, best first.
+        """
         allowed = allowed_pixels(self.workspace, observation.depth, observation.camera)
         grasps = self.decoded(observation, count, allowed, weight=self.weight(observation))
         self.remember(grasps, observation, count)
@@ -95,7 +119,15 @@ class MapPolicy:
             self.memory.keep(grasps, observation.depth)
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
-        """Returns up to ``count`` grasps in the camera frame, best first."""
+        """Returns grasps in the camera frame.
+
+        Args:
+            observation: The image.
+            count: Number of grasps wanted.
+
+        Returns:
+            Up to ``count`` grasps, best first.
+        """
         grasps = self.pixel_grasps(observation, count)
         return grasps.to_poses(observation.depth, observation.camera)
 

@@ -345,7 +345,15 @@ class NetworkPolicy(MapPolicy):
         return measured_opening(grasps, view, gripper=self.gripper, decoder=self.decoder)
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
-        """Returns up to ``count`` grasps in the camera frame, best first; see ``find``."""
+        """Returns grasps in the camera frame; warns where a view that was wanted could not be had. See ``find``.
+
+        Args:
+            observation: The image.
+            count: Number of grasps wanted.
+
+        Returns:
+            Up to ``count`` grasps, best first.
+        """
         found = self.find(observation, count)
         if found.note:
             warnings.warn(found.note, stacklevel=2)

@@ -146,7 +146,7 @@ class VirtualViews:
     def __post_init__(self) -> None:
         """Checks values; raises InputError."""
         if isinstance(self.count, bool) or not isinstance(self.count, int) or not 1 <= self.count <= MOST_VIEWS:
-            raise InputError(f"views.count is {self.count}; give a whole number from 1 to {MOST_VIEWS}")
+            raise InputError(f"virtual_views.count is {self.count}; give a whole number from 1 to {MOST_VIEWS}")
         limits = {"tilt": STEEPEST, "max_tilt": STEEPEST, "weight": 1.0, "repeat": 1.0, "clearance": np.inf}
         for name, most in (limits | {"apart": np.inf, "angle": np.inf}).items():
             value, least = getattr(self, name), name not in ("weight", "repeat")
@@ -154,5 +154,5 @@ class VirtualViews:
             if not sound or value == np.inf or (value == 0 and not least):
                 most_said = f" up to {most:g}" if most < np.inf else ""
                 raise InputError(
-                    f"views.{name} is {value}; give a number {'from 0 on' if least else 'above 0'}{most_said}"
+                    f"virtual_views.{name} is {value}; give a number {'from 0 on' if least else 'above 0'}{most_said}"
                 )

@@ -108,7 +108,15 @@ class RealSenseCamera(CameraDevice):
             pipeline.stop()
 
     def read(self, after: float = -math.inf, timeout: float = 2.0) -> Frame:
-        """Returns a frame, both pictures undistorted, depth along the optical axis of the stream that they lie on."""
+        """Returns a frame, both pictures undistorted, depth along the optical axis of the stream that they lie on.
+
+        Args:
+            after: Time on the cell's clock, seconds; the frame was exposed later.
+            timeout: Longest wait, seconds.
+
+        Raises:
+            DeviceError: The camera is not connected, or no such frame came in time.
+        """
         if self._pipeline is None:
             raise DeviceError(f"{self.name} is not connected")
         end = time.monotonic() + timeout

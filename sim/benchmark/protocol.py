@@ -35,7 +35,15 @@ class GraspPolicy(Protocol):
         ...
 
     def __call__(self, observation: Any, count: int) -> GraspPoses:
-        """Returns up to ``count`` grasps in the camera frame, best first."""
+        """Returns grasps in the camera frame.
+
+        Args:
+            observation: What the camera sees, an ``Observation``; a ``SceneView`` for a privileged policy.
+            count: Number of grasps that are asked for; those beyond are not tried.
+
+        Returns:
+            Up to ``count`` grasps, best first.
+        """
         ...
 
 

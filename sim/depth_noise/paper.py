@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -137,12 +138,10 @@ def _blur_valid(depth: FloatImage, valid: NDArray[np.bool_], times: int) -> Floa
     size = (depth.shape[1], depth.shape[0])
     half = (-(-size[0] // 2), -(-size[1] // 2))
     weight = valid.astype(np.float32)
-    # Together: OpenCV rounds one channel alone differently.
-    both = np.asarray(cv2.merge([depth * weight, weight]), np.float32)
+    both: Any = cv2.merge([depth * weight, weight])  # together: OpenCV rounds one channel alone differently
     share = None
     for _ in range(times):
-        small = cv2.resize(both, half, interpolation=cv2.INTER_AREA)
-        both = np.asarray(cv2.resize(small, size, interpolation=cv2.INTER_LINEAR), np.float32)
+        both = cv2.resize(cv2.resize(both, half, interpolation=cv2.INTER_AREA), size, interpolation=cv2.INTER_LINEAR)
         if share is None:  # the weights are the same before every pass
             share = np.maximum(both[..., 1], np.float32(1e-6))
         _reopen(both, weight, share)

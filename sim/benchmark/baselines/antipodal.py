@@ -150,7 +150,15 @@ class AntipodalPolicy:
                 raise InputError(f"policy.{name} is 0; give a number above 0")
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
-        """Returns up to ``count`` grasps in the camera frame, best first."""
+        """Returns grasps in the camera frame.
+
+        Args:
+            observation: The image; the same image always gives the same grasps.
+            count: Number of grasps wanted.
+
+        Returns:
+            Up to ``count`` grasps, best first.
+        """
         depth, camera = observation.depth, observation.camera
         if not (depth > 0).any():
             return GraspPoses.empty()

@@ -98,7 +98,15 @@ class RandomPolicy:
         return "random-free" if self.redraw else "random"
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
-        """Returns ``count`` random grasps, or fewer where the scene has no room for them."""
+        """Returns random grasps in the camera frame.
+
+        Args:
+            observation: The image.
+            count: Number of grasps wanted.
+
+        Returns:
+            ``count`` grasps, or fewer where the scene has no room for them.
+        """
         depth, camera = observation.depth, observation.camera
         rows, cols = np.nonzero(depth > 0)
         points = transform(camera.pose, camera.deproject(rows, cols, depth[rows, cols]))

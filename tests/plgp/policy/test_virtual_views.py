@@ -188,12 +188,12 @@ def test_without_a_plane_one_view_is_taken_and_that_is_said():
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
-        ({"count": 0}, "views.count is 0; give a whole number from 1 to 17"),
-        ({"count": 2.5}, "views.count is 2.5"),
-        ({"tilt": 1.3}, "views.tilt is 1.3; give a number from 0 on up to 1.2"),
-        ({"weight": 0}, "views.weight is 0; give a number above 0 up to 1"),
-        ({"clearance": float("nan")}, "views.clearance is nan"),
-        ({"apart": True}, "views.apart is True"),
+        ({"count": 0}, "virtual_views.count is 0; give a whole number from 1 to 17"),
+        ({"count": 2.5}, "virtual_views.count is 2.5"),
+        ({"tilt": 1.3}, "virtual_views.tilt is 1.3; give a number from 0 on up to 1.2"),
+        ({"weight": 0}, "virtual_views.weight is 0; give a number above 0 up to 1"),
+        ({"clearance": float("nan")}, "virtual_views.clearance is nan"),
+        ({"apart": True}, "virtual_views.apart is True"),
     ],
 )
 def test_bad_settings_are_named(wrong, named):
@@ -208,7 +208,7 @@ def test_the_benchmark_s_choice():
 
     with initialize_config_module("plgp_conf", version_base="1.3"):
         config = compose("benchmark", ["policy=network_views", "checkpoint=pretrained"])
-    policy = _policies(config.policies, skip_missing=False)["network_views"][0]
+    policy = _policies(config.policies, skip_missing=False)[0]["network_views"][0]
     assert policy.views == VirtualViews()
     assert policy.describe()["views"] == 5
 
