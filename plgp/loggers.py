@@ -88,6 +88,16 @@ class ResumableCSVLogger(CSVLogger):
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Logs a row; before the first one, the earlier rows of smaller steps."""
+        self._put_back(step)
+        super().log_metrics(dict(metrics), step)
+
+    def finalize(self, status: str) -> None:
+        """Saves; a run that logged nothing, because it had ended before, keeps all its rows."""
+        self._put_back(None)
+        super().finalize(status)
+
+    def _put_back(self, step: int | None) -> None:
+        """Logs the earlier rows of smaller steps, once; all of them where there is no step."""
         earlier, self._earlier = self._earlier, []
         for row in earlier:
             if step is None or int(float(row["step"])) < step:
@@ -97,7 +107,6 @@ class ResumableCSVLogger(CSVLogger):
                     if name != "step" and value
                 }
                 super().log_metrics(known, int(float(row["step"])))
-        super().log_metrics(dict(metrics), step)
 
 
 def wandb_logger(
@@ -187,8 +196,14 @@ def clock_time(seconds: float) -> str:
 
 
 @contextmanager
-def told_when_stopped(trainer: lightning.Trainer, folder: Path) -> Iterator[None]:
-    """Ends a training after Ctrl-C or SIGTERM with a sentence and the status 130 or 143; Lightning says neither."""
+def told_when_stopped(trainer: lightning.Trainer, folder: Path, sweep: Path | None = None) -> Iterator[None]:
+    """Ends a training after Ctrl-C or SIGTERM with a sentence and the status 130 or 143; Lightning says neither.
+
+    Args:
+        trainer: The trainer.
+        folder: Folder of the run.
+        sweep: Folder of the multirun that it belongs to; None of a run alone.
+    """
     try:
         yield
     except SystemExit as stop:
@@ -198,5 +213,7 @@ def told_when_stopped(trainer: lightning.Trainer, folder: Path) -> Iterator[None
         if trainer.is_global_zero:
             goes_on = (folder / "checkpoints" / "last.ckpt").is_file()
             what = f"resume={folder} goes on" if goes_on else "no step was done, there is nothing to resume"
+            if sweep is not None:
+                what = f"the same command with hydra.sweep.dir={sweep} resume=auto goes on"
             print(f"{'ended by SIGTERM' if by_signal else 'interrupted'}; {what}", file=sys.stderr, flush=True)
         raise SystemExit(143 if by_signal else 130) from None

@@ -140,9 +140,7 @@ class GraspModule(lightning.LightningModule):
 
         A schedule over the whole run is that of the run as it is now: with more epochs it is stretched.
         """
-        for schedule in checkpoint.get("lr_schedulers", ()):
-            for name in ("total_steps", "_schedule_phases"):  # OneCycleLR's, which would end where the old run ended
-                schedule.pop(name, None)
+        stretch_schedules(checkpoint)
         if self.trained_view is None:
             return
         before = _stated_view(checkpoint, self.trained_view)
@@ -238,6 +236,13 @@ def scheduled(module: lightning.LightningModule, optimizer: Any, scheduler: Mapp
     return {"optimizer": optimizer, "lr_scheduler": schedule}
 
 
+def stretch_schedules(checkpoint: Mapping[str, Any]) -> None:
+    """Makes the schedules of a run that is resumed end where it ends now, not where the old run would have ended."""
+    for schedule in checkpoint.get("lr_schedulers", ()):
+        for name in ("total_steps", "_schedule_phases"):  # OneCycleLR's
+            schedule.pop(name, None)
+
+
 def build_network(config: Mapping[str, Any], channels: int, bins: int) -> GraspNetwork:
     """Returns the network of a configuration, in channels-last memory.
 
@@ -307,7 +312,11 @@ def _network_settings(checkpoint: Any, path: Path) -> dict[str, Any]:
         raise InputError(f"checkpoint '{path}' was not written by plgp: it has no network configuration")
     if not isinstance(settings["network"], dict) or not isinstance(checkpoint["state_dict"], Mapping):
         raise InputError(f"checkpoint '{path}' is broken: its network or its weights are none; train it again")
-    if not str(settings["network"].get("_target_", "")).startswith("plgp.networks."):
+    target = str(settings["network"].get("_target_", ""))
+    if target.startswith("plgp.methods.dexnet."):
+        name = {"GQCNN": "gqcnn", "FCGQCNN": "fc_gqcnn"}.get(target.rsplit(".", 1)[-1], "gqcnn")
+        raise InputError(f"checkpoint '{path}' rates single grasps; measure it by policy={name} weights.{name}={path}")
+    if not target.startswith("plgp.networks."):
         raise InputError(f"checkpoint '{path}' names a network outside plgp.networks; build it by hand instead")
     return {k: v for k, v in settings.items() if k not in ("loss", "optimizer", "scheduler")}
 

@@ -66,7 +66,7 @@ A method.yaml beside the runs of one folder goes with them: see python -m plgp.r
 """
 
 
-def markdown(sections: Sequence[Section], skipped: Sequence[tuple[Path, str]]) -> str:
+def markdown(sections: Sequence[Section], found: Gathered) -> str:
     """Returns the report as Markdown."""
     parts = ["# Report", ""]
     for section in sections:
@@ -75,8 +75,9 @@ def markdown(sections: Sequence[Section], skipped: Sequence[tuple[Path, str]]) -
             lines = [section.heads, ["---"] * len(section.heads), *section.rows]
             parts += ["| " + " | ".join(c.replace("|", "\\|") for c in line) + " |" for line in lines]
             parts.append("")
-    if skipped:
-        parts += ["## Left out", *(f"- `{path}`: {why}" for path, why in skipped), ""]
+    for title, folders in (("Failed jobs", found.failed), ("Left out", found.skipped)):
+        if folders:
+            parts += [f"## {title}", "", *(f"- `{path}`: {why}" for path, why in folders), ""]
     return "\n".join(parts)
 
 
@@ -110,7 +111,7 @@ def write_report(
     if own.rows:
         sections.insert(-1, own)
     written = [folder / "report.md"]
-    written[0].write_text(markdown(sections, found.skipped))
+    written[0].write_text(markdown(sections, found))
     for section in sections:
         written.append(folder / f"{section.name}.csv")
         section.data.to_csv(written[-1], index=False)
@@ -130,6 +131,8 @@ def report(
     found = gather(runs, incomplete=incomplete)
     written = write_report(found, out, ablation=ablation, category=category, pictures=pictures)
     print(written[0].read_text())
+    for path, why in found.failed:
+        print(f"job failed: {path}: {why}", file=sys.stderr)
     for path, why in found.skipped:
         print(f"left out {path}: {why}", file=sys.stderr)
     print("wrote " + ", ".join(str(p) for p in written))

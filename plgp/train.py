@@ -44,6 +44,7 @@ def fast_precision(accelerator: str) -> str:
 
 
 OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
+AUTO = "auto"  # resume=auto: from the run's own folder
 # Least values of numbers that Lightning and torch would look at late, or not at all.
 _LEAST = {"optimizer.lr": 0.0, "data.workers": 0, "data.generate_workers": 1, "data.batch_size": 1, "seed": 0}
 _LEAST |= {"trainer.max_epochs": -1, "trainer.check_val_every_n_epoch": 1, "trainer.accumulate_grad_batches": 1}
@@ -65,13 +66,12 @@ def train(config: DictConfig) -> dict[str, float]:
     import lightning
     from hydra.utils import instantiate
     from lightning.pytorch.callbacks import ProgressBar
-    from lightning.pytorch.utilities import disable_possible_user_warnings, rank_zero_only
+    from lightning.pytorch.utilities import rank_zero_only
 
     from plgp.loggers import told_when_stopped
+    from plgp.networks.cost import cost_of
 
-    disable_possible_user_warnings()
-    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    _quieten(resumes=config.resume is not None)
     output, first = Path(config.output), getattr(rank_zero_only, "rank", 0) == 0
     check_settings(config)
     resume = resumable(config)
@@ -97,32 +97,46 @@ def train(config: DictConfig) -> dict[str, float]:
         trainers.append(trainer)
         for logger in loggers:
             logger.log_hyperparams({**_plain(config), "cost": cost_of(module)})
-        with told_when_stopped(trainer, output):
+        with told_when_stopped(trainer, output, _sweep_folder()):
             trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
         clock.lap("training")
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         # An experiment may set a value of a final benchmark that the command line leaves out.
         if trainer.is_global_zero and "policies" in (config.get("final_benchmark") or {}):
-            metrics |= _evaluate(config, trainer, output)
+            metrics |= _evaluate(config, trainer, output, anew=trainer.global_step != steps_of(resume))
             clock.lap("final benchmark")
         if trainer.is_global_zero:
             print(f"wall time: {clock}", flush=True)
         return metrics
 
 
-def _name_run(config: DictConfig) -> None:
-    """Puts the run's name and group into W&B's part of the configuration; see ``plgp.run_names``."""
+def _quieten(*, resumes: bool) -> None:
+    """Leaves out what Lightning says that is no concern of the user's."""
+    from lightning.pytorch.utilities import disable_possible_user_warnings
+
+    disable_possible_user_warnings()
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*")  # Lightning's own use of torch
+    if resumes:  # in its old folder its files stay
+        warnings.filterwarnings("ignore", message=".*exists and is not empty.*")
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+def _sweep_folder() -> Path | None:
+    """Returns the folder of the multirun that this run belongs to; None of a run alone."""
     from hydra.types import RunMode
 
+    chosen = HydraConfig.get() if HydraConfig.initialized() else None
+    return Path(chosen.sweep.dir) if chosen is not None and chosen.mode == RunMode.MULTIRUN else None
+
+
+def _name_run(config: DictConfig) -> None:
+    """Puts the run's name and group into W&B's part of the configuration; see ``plgp.run_names``."""
     from plgp.run_names import name_run
 
-    logger = (config.get("logger") or {}).get("wandb")
+    logger, sweep = (config.get("logger") or {}).get("wandb"), _sweep_folder()
     if logger is None:
         return
-    chosen = HydraConfig.get() if HydraConfig.initialized() else None
-    in_sweep = chosen is not None and chosen.mode == RunMode.MULTIRUN
-    sweep = Path(chosen.sweep.dir) if chosen is not None and in_sweep else None
-    name, group = name_run(config, sweep, list(chosen.overrides.task) if chosen is not None and in_sweep else [])
+    name, group = name_run(config, sweep, [] if sweep is None else list(HydraConfig.get().overrides.task))
     OmegaConf.update(config, "logger.wandb.name", name)
     OmegaConf.update(config, "logger.wandb.group", group)
 
@@ -131,45 +145,6 @@ def _plain(config: DictConfig) -> dict[str, Any]:
     """Returns a configuration as plain values, its names as text."""
     content: Any = OmegaConf.to_container(config, resolve=True)
     return {str(key): value for key, value in content.items()}
-
-
-def cost_of(module: Any, size: tuple[int, int] = (480, 640), repeats: int = 3) -> dict[str, Any]:
-    """Returns what a network costs: parameters, multiply-adds at 224x224, and milliseconds an image on this machine.
-
-    Args:
-        module: The GraspModule.
-        size: Height and width of the timed image, pixels.
-        repeats: Number of timed images after one that is not; the shortest time counts.
-
-    Returns:
-        ``parameters``, ``multiply_adds``, ``milliseconds``, ``image`` (width x height), ``device``; of crops none.
-    """
-    import platform
-
-    import torch
-
-    from plgp.networks.cost import measure_cost
-
-    if not hasattr(module.network, "stride"):  # it takes no whole image
-        return {}
-    network, cost = module.network, measure_cost(module.network)
-    training, device = network.training, next(network.parameters()).device
-    stride = network.stride
-    image = torch.zeros(1, network.channels, *(-(-side // stride) * stride for side in size), device=device)
-    seconds = []
-    network.eval()
-    with torch.inference_mode():
-        for _ in range(repeats + 1):
-            start = time.perf_counter()
-            network(image.contiguous(memory_format=torch.channels_last))
-            if device.type == "cuda":
-                torch.cuda.synchronize(device)
-            seconds.append(time.perf_counter() - start)
-    network.train(training)
-    known = {"parameters": cost.parameters, "multiply_adds": cost.macs}
-    machine = f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
-    timed = {"milliseconds": round(1000 * min(seconds[1:]), 2), "image": f"{size[1]}x{size[0]}", "device": machine}
-    return known | timed
 
 
 def _take_gripper(config: DictConfig, data: Any) -> None:
@@ -255,14 +230,21 @@ class _Clock:
         return ", ".join(self.stages)
 
 
-def _evaluate(config: DictConfig, trainer: Any, output: Path) -> dict[str, float]:
-    """Measures the best checkpoint beside the other policies; returns its scores, logged as ``test/AP`` ..."""
+def _evaluate(config: DictConfig, trainer: Any, output: Path, *, anew: bool) -> dict[str, float]:
+    """Measures the best checkpoint beside the other policies; returns its scores, logged as ``test/AP`` ...
+
+    Args:
+        config: The composed conf/train.yaml.
+        trainer: The trainer, when it has ended.
+        output: Folder of the run.
+        anew: Whether the weights are others than those of results in the folder.
+    """
     from plgp.evaluation.evaluate import evaluate
 
     saved = trainer.checkpoint_callback
     best = (saved.best_model_path or saved.last_model_path) if saved is not None else ""
     OmegaConf.update(config, "checkpoint", best or None)
-    for name in config.final_benchmark.policies:  # an earlier training's, of other weights
+    for name in config.final_benchmark.policies if anew else ():  # an earlier training's, of other weights
         shutil.rmtree(output / str(name), ignore_errors=True)
     summary = evaluate(config.final_benchmark, output)
     _log_table(trainer, summary, output)
@@ -325,7 +307,8 @@ def resumable(config: DictConfig) -> str | None:
     """Returns the checkpoint to go on from, looked at before anything is started; None starts a new run.
 
     Args:
-        config: The composed conf/train.yaml; ``resume`` is a checkpoint, or the folder of a run, whose last one counts.
+        config: The composed conf/train.yaml; ``resume`` is a checkpoint, the folder of a run, whose last one counts, or
+            "auto": the run's own folder, if it has one already.
 
     Raises:
         InputError: There is none, it is broken, holds weights only, or is of another network or input.
@@ -334,7 +317,10 @@ def resumable(config: DictConfig) -> str | None:
 
     if config.resume is None:
         return None
-    path = Path(str(config.resume))
+    own = str(config.resume) == AUTO
+    path = Path(str(config.output if own else config.resume))
+    if own and not (path / "checkpoints" / "last.ckpt").is_file():
+        return None
     path = path / "checkpoints" / "last.ckpt" if (path / "checkpoints").is_dir() else path
     if not path.is_file():
         raise InputError(f"no checkpoint at '{path}' to resume from; give another path, or resume=null")
@@ -358,6 +344,15 @@ def resumable(config: DictConfig) -> str | None:
     return str(path)
 
 
+def steps_of(checkpoint: str | None) -> int:
+    """Returns how many steps a checkpoint has behind it; -1 without one."""
+    import torch
+
+    if checkpoint is None:
+        return -1
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+
+
 class ReportAfterMultirun(Callback):
     """Writes the report of a multirun's runs into its folder when the last one has ended; see plgp.report."""
 
@@ -367,15 +362,12 @@ class ReportAfterMultirun(Callback):
         from plgp.report import write_report
 
         folder = Path(config.hydra.sweep.dir)
-        failures = gather_failures(folder)
+        gather_failures(folder)
         try:
             written = write_report(gather([folder]), folder / "report")
         except (InputError, OSError) as error:  # the runs are there; the report can be written again
             print(f"no report of {folder}: {error}", file=sys.stderr)
             return
-        if failures:
-            lines = [f"- job `{job}`: {sentence}" for job, sentence in failures.items()]
-            written[0].write_text(written[0].read_text() + "\n".join(["", "## Failed jobs", "", *lines, ""]))
         print(written[0].read_text() + f"\nwrote {written[0].parent}")
 
 

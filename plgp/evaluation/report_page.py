@@ -50,6 +50,9 @@ _BODY = """
 {% for picture in frictions %}{{ picture }}{% endfor %}{% endif %}
 {% if seen %}<h2>What the networks see</h2>
 {% for picture in seen %}{{ picture }}{% endfor %}{% endif %}
+{% if failed %}
+<h2>Failed jobs</h2><ul>{% for folder, why in failed %}<li><code>{{ folder }}</code>: {{ why }}</li>{% endfor %}</ul>
+{% endif %}
 {% if skipped %}
 <h2>Left out</h2><ul>{% for folder, why in skipped %}<li><code>{{ folder }}</code>: {{ why }}</li>{% endfor %}</ul>
 {% endif %}
@@ -173,6 +176,7 @@ def write_page(found: Gathered, sections: Sequence[Section], path: Path, *, pict
         frictions=frictions,
         seen=seen,
         skipped=found.skipped,
+        failed=found.failed,
     )
     path.write_text(render_page("plgp report", body, style=_STYLE))
     return path

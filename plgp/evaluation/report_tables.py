@@ -99,6 +99,9 @@ def table_ii(found: Gathered, ablation: str = "") -> Section:
         "GFLOPs are thop's (see plgp.costs). The paper: its own objects and gripper, frictions 0.2 to 1.0, "
         "80 scenes a category."
     )
+    if not rows:
+        unmeasured = len([run for run in found.runs if ablation not in run.groups])
+        note = f"No run was measured at its end ({unmeasured} trained): train with final_benchmark=demo or paper."
     return Section("table2", "Networks (the paper's Table II)", note, heads, rows, pd.DataFrame(data))
 
 

@@ -18,6 +18,7 @@ from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_
 from plgp.networks.smp import title
 from sim.benchmark.statistics import summarise
 from sim.benchmark.store import read_attempts
+from sim.cli import failed_jobs
 from sim.errors import InputError
 
 TRAINED = "network"  # what evaluations call the network that was trained
@@ -156,11 +157,13 @@ class Gathered:
         runs: Trainings, in order of their folders.
         results: Benchmark results, including those of the trainings.
         skipped: Folders that were left out, each with the reason.
+        failed: Jobs of multiruns that failed, each with its sentence.
     """
 
     runs: list[Run]
     results: list[Results]
     skipped: list[tuple[Path, str]]
+    failed: list[tuple[Path, str]] = field(default_factory=list)
 
 
 def gather(roots: Iterable[str | Path], *, incomplete: bool = False) -> Gathered:
@@ -175,10 +178,13 @@ def gather(roots: Iterable[str | Path], *, incomplete: bool = False) -> Gathered
     """
     found = Gathered([], [], [])
     for root in dict.fromkeys(Path(r) for r in roots):
+        failed = failed_jobs(root)
         for folder in find_runs(root):
-            _take(folder, incomplete, found)
+            if folder not in failed:
+                _take(folder, incomplete, found)
+        found.failed.extend(failed.items())
     if not found.runs and not found.results:
-        reasons = "; ".join(f"{p}: {why}" for p, why in found.skipped)
+        reasons = "; ".join(f"{p}: {why}" for p, why in (*found.failed, *found.skipped))
         raise InputError("no finished run or benchmark result found" + (f" ({reasons})" if reasons else ""))
     return found
 

@@ -1,9 +1,12 @@
-"""What a network costs, without running it: parameters and multiply-adds."""
+"""What a network costs: parameters and multiply-adds without running it, and milliseconds."""
 
 from __future__ import annotations
 
 import copy
+import platform
+import time
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -46,3 +49,36 @@ def measure_cost(network: GraspNetwork, size: tuple[int, int] = SIZE) -> Cost:
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         outline(torch.empty(1, network.channels, *size, device="meta"))
     return Cost(parameter_count(network), counter.get_total_flops() // 2)
+
+
+def cost_of(module: Any, size: tuple[int, int] = (480, 640), repeats: int = 3) -> dict[str, Any]:
+    """Returns what a network costs: parameters, multiply-adds at 224x224, and milliseconds an image on this machine.
+
+    Args:
+        module: The GraspModule.
+        size: Height and width of the timed image, pixels.
+        repeats: Number of timed images after one that is not; the shortest time counts.
+
+    Returns:
+        ``parameters``, ``multiply_adds``, ``milliseconds``, ``image`` (width x height), ``device``; of crops none.
+    """
+    if not hasattr(module.network, "stride"):  # it takes no whole image
+        return {}
+    network, cost = module.network, measure_cost(module.network)
+    training, device = network.training, next(network.parameters()).device
+    stride = network.stride
+    image = torch.zeros(1, network.channels, *(-(-side // stride) * stride for side in size), device=device)
+    seconds = []
+    network.eval()
+    with torch.inference_mode():
+        for _ in range(repeats + 1):
+            start = time.perf_counter()
+            network(image.contiguous(memory_format=torch.channels_last))
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            seconds.append(time.perf_counter() - start)
+    network.train(training)
+    known = {"parameters": cost.parameters, "multiply_adds": cost.macs}
+    machine = f"{device.type}, {platform.machine()}, {torch.get_num_threads()} threads"
+    timed = {"milliseconds": round(1000 * min(seconds[1:]), 2), "image": f"{size[1]}x{size[0]}", "device": machine}
+    return known | timed

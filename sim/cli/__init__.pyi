@@ -12,5 +12,6 @@ from .command_line import input_error as input_error
 from .command_line import mendable as mendable
 from .command_line import run_command as run_command
 from .hydra_application import HydraTask as HydraTask
+from .hydra_application import failed_jobs as failed_jobs
 from .hydra_application import gather_failures as gather_failures
 from .hydra_application import run_hydra as run_hydra

@@ -53,9 +53,10 @@ class HydraTask:
             return self.function(config)
         except Exception as error:
             sentence = mendable(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
-            print(f"error: {sentence} (job {chosen.job.num}: {chosen.job.override_dirname})", file=sys.stderr)
+            own = " ".join(_own_overrides(Path(chosen.sweep.dir), list(chosen.overrides.task)))
+            print(f"error: {sentence} (job {chosen.job.num}: {own})", file=sys.stderr)
             folder.mkdir(parents=True, exist_ok=True)
-            (folder / FAILED).write_text(sentence + "\n")
+            (folder / FAILED).write_text(f"{sentence} ({own})\n" if own else f"{sentence}\n")
             if mendable(error) is None:
                 traceback.print_exc()
             return None
@@ -99,6 +100,31 @@ def run_hydra(
             raise InputError(f"{len(_FAILURES)} of the jobs failed, the others are whole; {jobs}")
 
 
+def _own_overrides(sweep: Path, task: list[str]) -> list[str]:
+    """Returns those of a job's overrides that its multirun varies; none where the multirun does not say.
+
+    Args:
+        sweep: Folder of the multirun.
+        task: Overrides of the job.
+    """
+    from omegaconf import OmegaConf
+
+    command = sweep / "multirun.yaml"
+    if not command.is_file():
+        return []
+    given = {str(override).lower() for override in OmegaConf.load(command).hydra.overrides.task}
+    return [override for override in task if override.lower() not in given]
+
+
+def failed_jobs(folder: str | Path) -> dict[Path, str]:
+    """Returns the folders of a multirun's jobs that failed, each with its sentence.
+
+    Args:
+        folder: Folder of the multirun, or one above it.
+    """
+    return {path.parent: path.read_text(errors="replace").strip() for path in sorted(Path(folder).rglob(FAILED))}
+
+
 def gather_failures(sweep: str | Path) -> dict[str, str]:
     """Returns the jobs of a multirun that failed, a folder's name and its sentence each; the command ends by them.
 
@@ -106,8 +132,8 @@ def gather_failures(sweep: str | Path) -> dict[str, str]:
         sweep: Folder of the multirun.
     """
     _FAILURES.clear()
-    for path in sorted(Path(sweep).rglob(FAILED)):
-        _FAILURES[path.parent.relative_to(sweep).as_posix()] = path.read_text().strip()
+    for job, sentence in failed_jobs(sweep).items():
+        _FAILURES[job.relative_to(sweep).as_posix()] = sentence
     return dict(_FAILURES)
 
 
@@ -119,10 +145,19 @@ def _unknown_key(error: Exception, arguments: Sequence[str], config_name: str) -
     key, known = match[1], setting_names(arguments, config_name)
     place, _, last = key.rpartition(".")
     beside = [name for name in known if name.rpartition(".")[0] == place]
+    if key in known:
+        choice = " or ".join(f"{place or 'its'}={name}" for name in _choices(arguments, place)) or "some of them"
+        return InputError(f"not every job has the setting '{key}': leave out {choice}, or give ++{key}=...")
     close = difflib.get_close_matches(key, beside, n=1, cutoff=0.7) or difflib.get_close_matches(key, known, n=1)
     close += [name for name in known if name.rpartition(".")[2] == last]
     guess = f" (did you mean {close[0]}=?)" if close else ""
     return InputError(f"there is no setting '{key}'{guess}; --cfg job lists all, and +{key}=... adds it all the same")
+
+
+def _choices(arguments: Sequence[str], group: str) -> list[str]:
+    """Returns the choices of a group between which a multirun varies."""
+    given = [word.partition("=")[2].split(",") for word in arguments if word.startswith(f"{group}=")]
+    return given[-1] if given and len(given[-1]) > 1 else []
 
 
 def _plain_warning(message: Warning | str, *_: Any, **__: Any) -> None:

@@ -34,16 +34,20 @@ def smooth_field(
     Returns:
         (H, W) float32, or (h, w) of a part; no unit.
     """
-    rows, cols = part or (slice(0, shape[0]), slice(0, shape[1]))
+    whole = slice(0, shape[0]), slice(0, shape[1])
+    rows, cols = part or whole
     down, across = _cells(rows, shape[0], grid), _cells(cols, shape[1], grid)
     coarse = rng.standard_normal((len(down), len(across)), dtype=np.float32)
-    if grid >= _COARSE and (len(range(*rows.indices(shape[0]))), len(range(*cols.indices(shape[1])))) != shape:
-        # A part of a few cells would be upsampled to more than the whole: two products of small matrices are quicker.
+    if grid >= _COARSE and (rows, cols) != whole:
+        # A part of a few cells would be upsampled to more than the whole: products of small matrices are quicker.
+        # They are OpenCV's: NumPy's would start threads in every loader worker.
         above, beside = (
             _weights(-(-n // grid), grid, unit_variance)[span, cells.start : cells.stop]
             for n, span, cells in zip(shape, (rows, cols), (down, across), strict=True)
         )
-        return np.asarray(above @ coarse @ beside.T, np.float32)
+        half = cv2.gemm(np.ascontiguousarray(above), coarse, 1.0, None, 0.0)  # type: ignore[call-overload]
+        fine = cv2.gemm(half, np.ascontiguousarray(beside), 1.0, None, 0.0, flags=cv2.GEMM_2_T)  # type: ignore[call-overload]
+        return np.asarray(fine, np.float32)
     here = _shift(rows, -grid * down.start), _shift(cols, -grid * across.start)
     if grid == 1 and unit_variance:
         return coarse[here]

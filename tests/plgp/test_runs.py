@@ -16,8 +16,10 @@ from omegaconf import OmegaConf
 
 import labeler.dataset.generate  # noqa: F401
 from plgp.callbacks import BenchmarkCallback
+from plgp.evaluation.runs import gather
 from plgp.loggers import RunProgress, clock_time
 from plgp.module import load_module
+from plgp.report import write_report
 from plgp.train import resumable, train
 from sim.cli import drop_null_choices, setting_names
 from sim.cli.choices import OPTIONAL, check_choices
@@ -176,8 +178,28 @@ def test_a_sweep_with_a_bad_job_runs_the_others_and_names_it(small_options, tmp_
     assert "batch_size is 0" in result.stderr
     report = (tmp_path / "sweep" / "report" / "report.md").read_text()
     assert "## Failed jobs" in report
-    assert "batch_size is 0" in report
+    assert "batch_size is 0; give a whole number of at least 1 (data.batch_size=0)" in report
+    assert "No run was measured at its end (1 trained): train with final_benchmark=demo" in report
     assert (tmp_path / "sweep" / "0" / "checkpoints" / "last.ckpt").is_file()
+    found = gather([tmp_path / "sweep"])  # as `python -m plgp.report` does, days later
+    assert [job.name for job, _ in found.failed] == ["1"]
+    assert [run.folder.name for run in found.runs] == ["0"]
+    assert "## Failed jobs" in write_report(found, tmp_path / "later")[0].read_text()
+
+
+def test_a_run_goes_on_in_its_own_folder_and_one_that_has_ended_is_not_trained_again(small_options, tmp_path):
+    options = [*small_options, f"output={tmp_path}", "callbacks=none", "logger=csv", "resume=auto"]
+    train(composed(*options, "trainer.max_epochs=1"))
+    first = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    rows = len(curves(tmp_path))
+    train(composed(*options, "trainer.max_epochs=1"))
+    again = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert again["global_step"] == first["global_step"]
+    assert all(torch.equal(again["state_dict"][name], value) for name, value in first["state_dict"].items())
+    assert len(curves(tmp_path)) == rows
+    train(composed(*options, "trainer.max_epochs=2"))
+    more = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    assert more["global_step"] == 2 * first["global_step"]
 
 
 # Where a choice that is left out is used: what takes its place there is nothing.

@@ -51,7 +51,7 @@ def test_the_flange_is_where_the_maker_draws_it(name):
 
 @pytest.mark.parametrize("name", ARMS)
 @given(seed=st.integers(0, 10**6))
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_forward_and_jacobian(name, seed):
     chain, q = CHAINS[name], drawn(name, seed)
     pose = chain.forward(q)
@@ -67,7 +67,7 @@ def test_forward_and_jacobian(name, seed):
 
 @pytest.mark.parametrize("name", ARMS)
 @given(seed=st.integers(0, 10**6), symmetric=st.booleans())
-@settings(max_examples=70, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_every_solution_brings_the_tip_there(name, seed, symmetric):
     """A pose that some joint angles give is found; every solution is within the limits, nearest first."""
     chain, q = CHAINS[name], drawn(name, seed)

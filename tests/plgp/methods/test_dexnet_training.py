@@ -23,6 +23,7 @@ from plgp.methods.dexnet.training import DexNetDataModule, DexNetModule, Example
 from plgp.methods.dexnet.training.examples import observation_of
 from plgp.methods.dexnet.training.pools import label_grasps
 from plgp.methods.dexnet.training.store import examples_folder, prepare_examples, read_examples
+from plgp.module import load_module
 from plgp.train import train
 from sim.camera import ParallelCamera
 from sim.cli import input_error
@@ -219,6 +220,11 @@ def test_a_few_images_are_learnt_by_heart_and_the_policy_reads_it(experiment, ba
     frame = DataSet(bars_folder).read(0, ["depth_noisy"])
     grasps = kind(weights_file=checkpoint)(observation_of(frame, "depth_noisy"), 10)
     assert len(grasps) == 10
+    with pytest.raises(InputError, match=f"measure it by policy={experiment} weights.{experiment}="):
+        load_module(checkpoint)
+    longer = [*few, f"resume={checkpoint.with_name('last.ckpt')}", "trainer.max_epochs=3"]
+    again, _ = run(bars_folder, tmp_path, experiment, *longer, "callbacks.checkpoint.monitor=val/loss")
+    assert math.isfinite(again["val/loss"])
     other = load_fc_gqcnn if experiment == "gqcnn" else load_gqcnn
     with pytest.raises(InputError, match="give the other folder"):
         other(checkpoint)
@@ -279,6 +285,7 @@ def test_the_dense_map_equals_the_head_on_a_crop():
         (["experiment=gqcnn", "data.aligned=false"], "GQCNN needs crops of the other kind; give data.aligned=true"),
         (["experiment=fc_gqcnn", "data.aligned=true"], "give data.aligned=false"),
         (["data=crops"], "choose experiment=gqcnn or experiment=fc_gqcnn"),
+        (["experiment=gqcnn", "callbacks=default"], "give callbacks=none"),
         (["module=dexnet"], "module.network is 'GGCNN2'; choose GQCNN or FCGQCNN"),
         (["experiment=gqcnn", "module.weights_file=nowhere"], "nowhere do not exist"),
         (["experiment=gqcnn", "data.examples.supervision=sure"], "does not say which objects it was made from"),
@@ -287,7 +294,8 @@ def test_the_dense_map_equals_the_head_on_a_crop():
 def test_what_does_not_fit_is_one_sentence(settings, message, bars_folder, tmp_path):
     common = [f"output={tmp_path}", "data.recipe=null", f"data.folder={bars_folder}", "logger=none"]
     common += [f"data.examples_folder={tmp_path / 'e'}"] if any("gqcnn" in s or "crops" in s for s in settings) else []
-    config = composed(*settings, *common, "+trainer.enable_progress_bar=false", "callbacks=none")
+    common += [] if "callbacks=default" in settings else ["callbacks=none"]
+    config = composed(*settings, *common, "+trainer.enable_progress_bar=false")
     with pytest.raises(Exception, match=r".") as caught:  # Hydra wraps what a constructor raises
         train(config)
     assert message in str(input_error(caught.value))

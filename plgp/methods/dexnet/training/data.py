@@ -16,7 +16,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from labeler.shards import DataSet
 from plgp.data.datamodule import PLGPDataModule
-from plgp.data.sampler import Key
+from plgp.data.sampler import REPEATED, Key
 from plgp.methods.dexnet.image import TRAINED_TABLE, aligned_crops, see
 from plgp.methods.dexnet.network import FCGQCNN, GQCNN
 from plgp.methods.dexnet.training.examples import ExampleSettings, observation_of
@@ -69,10 +69,10 @@ class CropFrames(Dataset[CropBatch]):
     seed: int = 0
 
     def __getitem__(self, key: Key) -> CropBatch:
-        """Returns the crops of image ``index`` as epoch ``epoch`` sees them."""
-        epoch, index = max(key[0], 0), key[1]
-        rng = np.random.default_rng([self.seed, epoch, index])
-        rows = read_examples(self.folder, index)
+        """Returns the crops of image ``index`` as epoch ``epoch`` sees them; a repeated one has none."""
+        epoch, index = key
+        rng = np.random.default_rng([self.seed, max(epoch, 0), index])
+        rows = read_examples(self.folder, index)[: None if epoch != REPEATED else 0]
         success = rows.success.to_numpy(bool)
         chosen = np.arange(len(rows)) if self.per_image is None else _balanced(success, self.per_image, rng)
         rows, success = rows.iloc[chosen], success[chosen]

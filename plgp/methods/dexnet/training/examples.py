@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -90,6 +91,7 @@ def make_examples(
     keys = ["depth", "depth_noisy", "instance_mask"] + ["objects"] * (s.supervision != "all")
     frame = data.read(image, keys)
     seen = see(observation_of(frame, s.depth_key), None, min_height=s.min_height)
+    seen = None if seen is None else _on_objects(seen, frame)
     if seen is None:
         return _table(named_pools([("label", _no_grasps())]), np.zeros(0, np.bool_))
     rng = np.random.default_rng([s.seed, image])
@@ -114,6 +116,14 @@ def observation_of(frame: Frame, key: str) -> Observation:
     depth: NDArray[np.float32] = frame[key]  # type: ignore[literal-required]
     height, width = depth.shape
     return Observation(None, depth, PinholeCamera(width, height, frame["intrinsics"], frame["pose"]))
+
+
+def _on_objects(seen: DexNetImage, frame: Frame) -> DexNetImage | None:
+    """Returns the image with centres allowed on objects alone, not on a tray's walls; None where there is no room."""
+    high, wide = seen.depth.shape
+    mask = cv2.resize((frame["instance_mask"] > 0).astype(np.uint8), (wide, high), interpolation=cv2.INTER_NEAREST)
+    allowed = seen.allowed & (mask > 0)
+    return replace(seen, allowed=allowed) if allowed.any() else None
 
 
 def _no_grasps() -> CentreGrasps:

@@ -13,11 +13,12 @@ from hydra.utils import instantiate
 from torch import Tensor, nn
 from torchmetrics.classification import BinaryAveragePrecision, MulticlassAccuracy
 
+from plgp.callbacks import BenchmarkCallback, PictureCallback
 from plgp.data.trained_view import TrainedView
 from plgp.methods.dexnet.network import FCGQCNN, GQCNN
 from plgp.methods.dexnet.training.data import CropBatch, DexNetDataModule
 from plgp.methods.dexnet.weights import load_fc_gqcnn, load_gqcnn
-from plgp.module import scheduled
+from plgp.module import scheduled, stretch_schedules
 from sim.errors import InputError
 
 SGD = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
@@ -69,9 +70,16 @@ class DexNetModule(lightning.LightningModule):
         if data.aligned != isinstance(self.network, GQCNN):
             wanted = str(not data.aligned).lower()
             raise InputError(f"{type(self.network).__name__} needs crops of the other kind; give data.aligned={wanted}")
+        callbacks = self.trainer.callbacks  # type: ignore[attr-defined]  # Lightning sets it from elsewhere
+        if any(isinstance(callback, BenchmarkCallback | PictureCallback) for callback in callbacks):
+            raise InputError("GQ-CNN has no maps to draw or to grasp by at epoch ends; give callbacks=none")
         self.trained_view = data.trained_view
         if self.scratch and stage == "fit":
             _take_constants(self.network, data.looked_at())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Lets the schedule of a run that is resumed end where it ends now."""
+        stretch_schedules(checkpoint)
 
     def forward(self, batch: CropBatch) -> Tensor:
         """Returns the logits of failure and success, (N, 2)."""
