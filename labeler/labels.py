@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from labeler.holding import can_hold
 from labeler.pdg.candidates import Prepared, label_angles, label_width, prepare
-from labeler.pdg.kernels import REASONS, VALID
+from labeler.pdg.reasons import REASONS, VALID
 from labeler.settings import LabelSettings as LabelSettings
 from labeler.settings import check_hand
 from sim.grasp import PixelGrasps, bin_to_angle

@@ -20,10 +20,10 @@ def compiled(function: Kernel) -> Kernel:
 
 
 def uncounted(function: Kernel) -> Kernel:
-    """Compiles a kernel that makes no array and counts no references.
+    """Compiles a kernel that makes no array and counts no references, into each kernel that calls it.
 
     Numba counts each array that a function is handed or cuts out of another, with atomic operations: in short functions
     they take longer than the work. Who calls such a kernel holds its arrays meanwhile.
     """
     options: dict[str, Any] = {"_nrt": False}  # numba's own tests set it, its documentation is silent about it
-    return cast(Kernel, njit(cache=True, nogil=True, boundscheck=False, **options)(function))
+    return cast(Kernel, njit(cache=True, nogil=True, boundscheck=False, forceinline=True, **options)(function))

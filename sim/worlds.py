@@ -71,7 +71,7 @@ class RandomWorld:
     focal: Range = (300.0, 1400.0)
     beside: float = 0.3
     sizes: tuple[Size, ...] = _SIZES
-    still: float = 5e-4
+    still: float = 1e-3
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""

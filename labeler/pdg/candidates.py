@@ -18,7 +18,7 @@ import numba
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler.pdg.images import make_images
+from labeler.pdg.images import find_spans, make_images
 from labeler.pdg.kernels import label_angle
 from labeler.pdg.limits import BLOCK, Images, Limits, Lookup, Results, make_scratch
 from labeler.pdg.relief import Relief, Turn, make_relief
@@ -180,19 +180,24 @@ class Prepared:
     palm: NDArray[np.int64]
     reach: tuple[int, int]
 
-    def images(self, turn: Turn, buffer: NDArray[np.uint16]) -> tuple[Images, Lookup]:
-        """Returns the images of one angle, and their lookup.
+    def images(
+        self, turn: Turn, buffer: NDArray[np.uint16], *, rows: NDArray[np.int64], cols: NDArray[np.int64]
+    ) -> tuple[Images, Lookup]:
+        """Returns the images of one angle, as far as they matter to its candidates, and their lookup.
 
         Args:
             turn: Turn by the angle.
             buffer: (2, at least turn.height * turn.width) uint16, memory that the images are put into.
+            rows: (N,) int64, rows of the candidates in the images.
+            cols: (N,) int64, their columns.
         """
         relief = self.relief
         turned, standing = (p[: turn.height * turn.width].reshape(turn.height, turn.width) for p in buffer)
         geometry = (turn.cosine, turn.sine, turn.pivot_row, turn.pivot_col, turn.left, turn.top)
         images = Images(turned, standing, np.empty((turn.height, -(-turn.width // BLOCK)), np.uint16))
         source = relief.front_quarter if turn.quarter else relief.front
-        make_images(source, geometry, self.limits.half, self.limits.footprint, *images)
+        spans = find_spans(rows, cols, self.reach, turned.shape, self.limits.half)
+        make_images(source, geometry, spans, self.limits.half, self.limits.footprint, *images)
         return images, Lookup(relief.mask, relief.back, turn.quarter, *geometry)
 
 
@@ -236,7 +241,7 @@ class AngleResults(NamedTuple):
         angle_bin: Number k of the angle k pi / K.
         rows: (N,) int64, rows of the camera image, pixels.
         cols: (N,) int64, columns of the camera image, pixels.
-        reason: (N,) uint8, furthest check that a level reached, a number in ``kernels.REASONS``.
+        reason: (N,) uint8, furthest check that a level reached, a number in ``reasons.REASONS``.
         level: (N,) int16, deepest valid level, -1 unless VALID.
         contact: (N,) int32, greater distance of its two contacts, pixels of the parallel image.
         score: (N,) float32 in [0, 1], 0 unless VALID.
@@ -285,8 +290,8 @@ def label_angles(
     def label_turn(turn: Turn) -> Results:
         buffer = memory.get()
         try:
-            images, lookup = prepared.images(turn, buffer)
             v, u = turn.place(relief, crop_rows, crop_cols)
+            images, lookup = prepared.images(turn, buffer, rows=v, cols=u)
             n = len(rows)
             results = np.empty(n, np.uint8), np.empty(n, np.int16), np.empty(n, np.int32), np.empty(n, np.float32)
             steps = prepared.offsets, prepared.palm

@@ -14,8 +14,9 @@ from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
 from labeler.pdg.candidates import Prepared, find_candidates, label_width, prepare
-from labeler.pdg.kernels import PALM, REASONS, VALID, check_clearance, check_surfaces, find_contacts, palm_top
+from labeler.pdg.kernels import check_clearance, check_surfaces, find_contacts, palm_top
 from labeler.pdg.limits import make_scratch
+from labeler.pdg.reasons import PALM, REASONS, VALID
 from labeler.pdg.relief import Turn
 from labeler.settings import LabelSettings
 from sim.drawing.figures import panels
@@ -37,7 +38,7 @@ class Explanation:
         row: Row of the camera pixel.
         col: Column of the camera pixel.
         depths: (L,) float64, depths of the finger tips below the surface at the pixel, metres.
-        reasons: (K, L) text, the check that said no (labeler.pdg.kernels.REASONS), "valid", or "hidden"
+        reasons: (K, L) text, the check that said no (labeler.pdg.reasons.REASONS), "valid", or "hidden"
             where the parallel image shows another object, or nothing, at the pixel's point.
         widths: (K, L) float64, openings, metres; NaN where the fingers find no place.
         view: View that the pixel belongs to.
@@ -266,8 +267,9 @@ def _explain_angle(
     """Returns, per level, the answer (number in REASONS) and the greater contact distance (0: none)."""
     limits, relief = prepared.limits, prepared.relief
     turn = Turn.around(relief, angle, rows=crop_rows, cols=crop_cols, reach=prepared.reach)
-    images, lookup = prepared.images(turn, np.empty((2, turn.height * turn.width), np.uint16))
-    v, u = (int(x[0]) for x in turn.place(relief, crop_rows, crop_cols))
+    rows, cols = turn.place(relief, crop_rows, crop_cols)
+    images, lookup = prepared.images(turn, np.empty((2, turn.height * turn.width), np.uint16), rows=rows, cols=cols)
+    v, u = int(rows[0]), int(cols[0])
     sides = np.zeros((2, limits.levels), np.int32)
     counts = [find_contacts(images, v, u, side, surface, limits, sides[i]) for i, side in enumerate((-1, 1))]
     answers, contacts = np.zeros(limits.levels, np.int64), np.zeros(limits.levels, np.int64)

@@ -53,10 +53,11 @@ def _turn_rows(
     along: tuple[NDArray[np.float64], NDArray[np.float64]],
     first_row: int,
     last_row: int,
+    span: tuple[int, int],
     places: NDArray[np.int32],
     result: NDArray[np.uint16],
 ) -> None:
-    """Fills rows [first_row, last_row) of ``result`` with the nearest pixels of the turned source; 0 outside of it.
+    """Fills a part of ``result`` with the nearest pixels of the turned source; 0 outside of it.
 
     Args:
         source: (H, W) uint16.
@@ -64,14 +65,15 @@ def _turn_rows(
         along: Sine and cosine times the number of each column, (w,) float64 each.
         first_row: First row.
         last_row: Row after the last one.
+        span: First column, and column after the last one.
         places: (_TILE,) int32, scratch.
         result: (h, w) uint16.
     """
     cosine, sine, pivot_row, pivot_col, left, top = geometry
-    pixels, width = source.reshape(-1), result.shape[1]
+    pixels = source.reshape(-1)
     for band in range(first_row, last_row, _TILE):
-        for tile in range(0, width, _TILE):
-            end = min(width, tile + _TILE)
+        for tile in range(span[0], span[1], _TILE):
+            end = min(span[1], tile + _TILE)
             for i in range(band, min(last_row, band + _TILE)):
                 row = pivot_row + (i - top) * cosine + left * sine + 0.5
                 col = pivot_col + (i - top) * sine - left * cosine + 0.5
@@ -136,7 +138,7 @@ def _stand(line: NDArray[np.uint16], length: int, lines: NDArray[np.uint16], res
 
 @uncounted
 def _find_deepest(line: NDArray[np.uint16], result: NDArray[np.uint16]) -> None:
-    """Fills ``result`` (ceil(w / BLOCK),) with the maximum of each block of a line (w,)."""
+    """Fills ``result`` (at least ceil(w / BLOCK),) with the maximum of each block of a line (w,)."""
     whole = len(line) // BLOCK
     for block in range(whole):
         top = line[block * BLOCK]
@@ -152,6 +154,7 @@ def _find_deepest(line: NDArray[np.uint16], result: NDArray[np.uint16]) -> None:
 def _stand_rows(
     turned: NDArray[np.uint16],
     start: int,
+    span: tuple[int, int],
     half: int,
     length: int,
     suffix: NDArray[np.uint16],
@@ -166,6 +169,7 @@ def _stand_rows(
     Args:
         turned: (h, w) uint16.
         start: First row of the first finger.
+        span: First column, a multiple of BLOCK, and column after the last one.
         half: Half of a finger's rows, pixels.
         length: Number of columns that a finger needs.
         suffix: (2 half + 1, w) uint16, scratch.
@@ -174,24 +178,27 @@ def _stand_rows(
         deepest: (h, ceil(w / BLOCK)) uint16.
     """
     window = 2 * half + 1
-    prefix, line = lines[2], lines[3]
-    for j in range(len(line)):
-        suffix[window - 1, j] = turned[start + window - 1, j]
+    first, end = span
+    count = end - first
+    prefix, line = lines[2, :count], lines[3, :count]
+    for j in range(count):
+        suffix[window - 1, j] = turned[start + window - 1, first + j]
         prefix[j] = _FARTHEST
     for k in range(window - 2, -1, -1):
-        _lesser(turned[start + k], suffix[k + 1], suffix[k])
+        _lesser(turned[start + k, first:end], suffix[k + 1, :count], suffix[k, :count])
     for k in range(min(window, len(turned) - window + 1 - start)):
         if k > 0:
-            _extend(turned[start + window + k - 1], suffix[k], prefix, line)
-        row = start + k + half
-        _stand(line if k > 0 else suffix[0], length, lines, standing[row])
-        _find_deepest(standing[row], deepest[row])
+            _extend(turned[start + window + k - 1, first:end], suffix[k, :count], prefix, line)
+        row = standing[start + k + half, first:end]
+        _stand(line if k > 0 else suffix[0, :count], length, lines, row)
+        _find_deepest(row, deepest[start + k + half, first // BLOCK :])
 
 
 @compiled
 def make_images(
     source: NDArray[np.uint16],
     geometry: tuple[float, float, float, float, int, int],
+    spans: NDArray[np.int64],
     half: int,
     length: int,
     turned: NDArray[np.uint16],
@@ -206,6 +213,7 @@ def make_images(
     Args:
         source: (H, W) uint16, the relief or its quarter turn.
         geometry: ``cosine``, ``sine``, ``pivot_row``, ``pivot_col``, ``left``, ``top`` of a ``Turn``.
+        spans: Columns that are needed, of ``find_spans``.
         half: Half of a finger's rows, pixels.
         length: Number of columns that a finger needs.
         turned: (h, w) uint16, filled.
@@ -217,7 +225,43 @@ def make_images(
     suffix, lines = np.empty((window, width), np.uint16), np.empty((4, width), np.uint16)
     steps = np.arange(width).astype(np.float64)
     along, places = (steps * geometry[1], steps * geometry[0]), np.empty(_TILE, np.int32)
-    _turn_rows(source, geometry, along, 0, min(height, window), places, turned)
-    for start in range(0, height - window + 1, window):
-        _turn_rows(source, geometry, along, start + window, min(height, start + 2 * window), places, turned)
-        _stand_rows(turned, start, half, length, suffix, lines, standing, deepest)
+    for number in range(len(spans)):
+        start, span = number * window, (spans[number, 0], spans[number, 1])
+        _turn_rows(source, geometry, along, start, min(height, start + window), span, places, turned)
+        # The rows before have all that their fingers reach now; behind the last ones there is nothing more to wait for.
+        for ready in range(max(0, number - 1), number + (number == len(spans) - 1)):
+            span = spans[ready, 0], spans[ready, 1]
+            if span[0] < span[1]:
+                _stand_rows(turned, ready * window, span, half, length, suffix, lines, standing, deepest)
+
+
+@compiled
+def find_spans(
+    rows: NDArray[np.int64], cols: NDArray[np.int64], reach: tuple[int, int], shape: tuple[int, int], half: int
+) -> NDArray[np.int64]:
+    """Returns which columns of an angle's images can matter, per finger's width of rows.
+
+    Args:
+        rows: (N,) int64, rows of the candidates in the images.
+        cols: (N,) int64, their columns.
+        reach: Pixels needed around a candidate along and across the closing direction.
+        shape: Rows and columns of the images.
+        half: Half of a finger's rows, pixels.
+
+    Returns:
+        (n, 2) int64, first column, a multiple of BLOCK, and column after the last one of each 2 half + 1 rows; the same
+        number twice where none matters.
+    """
+    window = 2 * half + 1
+    spans = np.zeros((-(-shape[0] // window), 2), np.int64)
+    spans[:, 0] = shape[1]
+    for i in range(len(rows)):
+        low, high = cols[i] - reach[0], cols[i] + reach[0] + 1
+        for number in range(
+            max(0, (rows[i] - reach[1]) // window), min(len(spans), (rows[i] + reach[1]) // window + 1)
+        ):
+            spans[number, 0], spans[number, 1] = min(spans[number, 0], low), max(spans[number, 1], high)
+    for number in range(len(spans)):
+        first = max(0, spans[number, 0]) // BLOCK * BLOCK
+        spans[number, 0], spans[number, 1] = first, max(first, min(shape[1], spans[number, 1]))
+    return spans

@@ -10,22 +10,8 @@ from __future__ import annotations
 import numpy as np
 
 from labeler.pdg.limits import ANYWHERE, BLOCK, Image, Images, Levels, Limits, Lookup, Results, Rows, Scratch
+from labeler.pdg.reasons import CONTACT, COVERAGE, FLATNESS, NORMAL, PALM, SWEEP, SYMMETRY, VALID, WALL, WEDGE
 from sim.compiled import uncounted
-
-# The furthest check that any depth of a (pixel, angle) reached; VALID is a label.
-REASONS = (
-    "contact",  # no place for the fingers within the opening
-    "symmetry",  # contacts not equally far from the pixel
-    "sweep",  # the closing finger would meet something
-    "palm",  # the palm would meet something
-    "coverage",  # the edge is found on too few of a finger's rows
-    "normal",  # edge normal too far from the closing direction
-    "flatness",
-    "wall",  # wall too shallow, too low or undercut
-    "wedge",  # the two edges are not parallel enough
-    "valid",
-)
-CONTACT, SYMMETRY, SWEEP, PALM, COVERAGE, NORMAL, FLATNESS, WALL, WEDGE, VALID = range(len(REASONS))
 
 
 @uncounted
@@ -42,32 +28,41 @@ def find_contacts(images: Images, row: int, col: int, side: int, surface: int, l
         side: +1 or -1.
         surface: The candidate's depth, steps.
         limits: Limits.
-        contacts: (levels,) int32, filled: distance of the first free column from ``col``.
+        contacts: (levels,) int32, filled: distance of the first free column from ``col``, of as many levels as it has.
 
     Returns:
         How many levels, from the shallowest, have a contact.
     """
-    level = 0
-    tips = surface
+    level, tips = 0, surface
     start = col if side > 0 else col - limits.footprint + 1
-    distance = 0
-    while distance <= limits.farthest:
-        column = start + side * distance
-        block = column // BLOCK
-        rest = BLOCK - column % BLOCK if side > 0 else column % BLOCK + 1  # columns of the block from here on
-        if images.deepest[row, block] < tips:
-            distance += rest
+    last = start + side * limits.farthest
+    for block in range(start // BLOCK, last // BLOCK + side, side):
+        deepest, left, right = images.deepest[row, block], block * BLOCK, block * BLOCK + BLOCK - 1
+        if deepest < tips:
             continue
-        for beyond in range(distance, min(distance + rest, limits.farthest + 1)):
-            free = images.standing[row, start + side * beyond]
+        first, end = (max(start, left), min(last, right)) if side > 0 else (min(start, right), max(last, left))
+        for column in range(first, end + side, side):
+            free = images.standing[row, column]
             while tips <= free:
-                contacts[level] = beyond
+                contacts[level] = abs(column - start)
                 level += 1
                 tips += limits.level_step
-                if level == limits.levels:
+                if level == len(contacts):
                     return level
-        distance += rest
+            if deepest < tips:
+                break
     return level
+
+
+@uncounted
+def _may_stand(images: Images, row: int, col: int, side: int, surface: int, limits: Limits) -> bool:
+    """Tells whether a finger may have a contact at all, by the blocks of columns alone."""
+    start = col if side > 0 else col - limits.footprint + 1
+    last = start + side * limits.farthest
+    for block in range(start // BLOCK, last // BLOCK + side, side):  # noqa: SIM110 (numba compiles loops)
+        if images.deepest[row, block] >= surface:
+            return True
+    return False
 
 
 @uncounted
@@ -337,10 +332,11 @@ def deepest_label(
         (reason, level, contact, score): the furthest check that a level reached; VALID with the
         level and the greater contact distance, else -1 and 0.
     """
-    near, far = scratch.contacts[0], scratch.contacts[1]
-    found = find_contacts(images, row, col, -1, surface, limits, near)
+    near, far, found = scratch.contacts[0], scratch.contacts[1], 0
+    if _may_stand(images, row, col, -1, surface, limits) and _may_stand(images, row, col, 1, surface, limits):
+        found = find_contacts(images, row, col, -1, surface, limits, near)
     if found > 0:
-        found = min(found, find_contacts(images, row, col, 1, surface, limits, far))
+        found = find_contacts(images, row, col, 1, surface, limits, far[:found])
     reason, top = CONTACT, np.int64(-1)
     scratch.edges[:] = ANYWHERE
     for level in range(found - 1, -1, -1):

@@ -12,7 +12,7 @@ BLOCK = 16  # columns of a block of ``Images.deepest``
 ANYWHERE = 2**31 - 1  # entry of ``Scratch.edges`` where nothing is known yet
 Rows = NDArray[np.int64]  # (m,), pixels
 Levels = NDArray[np.int32]  # (levels,), pixels
-# (N,) each: number in kernels.REASONS, level, greater contact distance in pixels, score in [0, 1]
+# (N,) each: number in reasons.REASONS, level, greater contact distance in pixels, score in [0, 1]
 Results = tuple[NDArray[np.uint8], NDArray[np.int16], NDArray[np.int32], NDArray[np.float32]]
 
 

@@ -112,7 +112,11 @@ class Run:
         return int(validated.epoch.max()) + 1 if len(validated) else 0
 
     def recipe(self) -> str:
-        """Returns how targets and loss differ from the paper's, or "" if they do not."""
+        """Returns how targets and loss differ from the paper's, or "" if they do not; of GQ-CNN who supervised it."""
+        supervision = OmegaConf.select(self.config, "data.examples.supervision")
+        if supervision is not None:
+            start = OmegaConf.select(self.config, "module.weights_file")
+            return f"supervision {supervision}, from {'scratch' if start is None else Path(str(start)).name}"
         bins = OmegaConf.select(self.config, "module.loss.bin_weight", default=0) or 0
         parts = [] if self.enhance else ["no enhancement"]
         parts += [] if self.focal else ["no focal loss"]

@@ -248,16 +248,16 @@ class ParallelJaw:
         start = self._slide_to.copy()
         end = start + self.rotation.T @ shift
         step = self.world.settings.time_step
-        for i in range(1, steps + 1):
-            phase = np.pi * i / steps
-            target = start + (end - start) * (1 - np.cos(phase)) / 2
-            speed = (end - start) * np.sin(phase) * np.pi / (2 * steps * step)
+        phases = (np.pi * np.arange(1, steps + 1) / steps)[:, None]
+        targets = start + (end - start) * (1 - np.cos(phases)) / 2
+        speeds = (end - start) * np.sin(phases) * np.pi / (2 * steps * step)
+        for target, speed in zip(targets.tolist(), speeds.tolist(), strict=True):
             pybullet.setJointMotorControlArray(
                 self.body,
                 _SLIDES,
                 pybullet.POSITION_CONTROL,
-                targetPositions=target.tolist(),
-                targetVelocities=speed.tolist(),
+                targetPositions=target,
+                targetVelocities=speed,
                 forces=[self.settings.arm_force] * 3,
                 positionGains=[self.settings.slide_gain] * 3,
                 velocityGains=[1.0] * 3,

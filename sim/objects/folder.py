@@ -86,7 +86,7 @@ def told_doubts(notes: Mapping[str, Sequence[str]]) -> str:
     """
     names: dict[str, list[str]] = {}
     for name, told in notes.items():
-        for note in told:
+        for note in filter(None, told):
             names.setdefault(note, []).append(name)
     more = {note: f" and {len(who) - _NAMED} more" if len(who) > _NAMED else "" for note, who in names.items()}
     return "; ".join(f"{', '.join(who[:_NAMED])}{more[note]}: {note}" for note, who in names.items())

@@ -47,12 +47,9 @@ def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings
     clean = clean_mesh(one_mesh(read.scene))
     mesh, solid = clean.mesh, clean.solid
     factor = size.factor(np.asarray(solid.vertices))
-    largest = float(np.ptp(solid.vertices, axis=0).max()) * factor
-    if not _SIZES[0] <= largest <= _SIZES[1]:
-        hint = _likely_unit(largest) if factor == 1 else ""
-        raise InputError(
-            f"it is {largest:.3g} m long{hint}; give `scale` if its unit is not the metre, or `length`, or `fit`"
-        )
+    doubt = size_doubt(np.asarray(solid.vertices) * factor, scaled=factor != 1)
+    if doubt:
+        raise InputError(doubt)
     middle = (solid.vertices.min(axis=0) + solid.vertices.max(axis=0)) / 2
     for m in (mesh, solid):
         m.vertices = (np.asarray(m.vertices) - middle) * factor
@@ -110,6 +107,20 @@ def read_notes(entry: Path) -> list[str]:
 def _is_current(entry: Path) -> bool:
     """Returns whether an entry is whole and was made by today's reader of meshes."""
     return is_whole(entry) and json.loads((entry / _MANIFEST).read_text()).get("reader") == _READER
+
+
+def size_doubt(vertices: FloatArray, *, scaled: bool) -> str:
+    """Returns a sentence on an object that is too large or too small for its unit to be the metre; "" for others.
+
+    Args:
+        vertices: (V, 3), as they are read, metres.
+        scaled: Whether a scale was given.
+    """
+    largest = float(np.ptp(vertices, axis=0).max())
+    if _SIZES[0] <= largest <= _SIZES[1]:
+        return ""
+    hint = "" if scaled else _likely_unit(largest)
+    return f"it is {largest:.3g} m long{hint}; give `scale` if its unit is not the metre, or `length`, or `fit`"
 
 
 def _likely_unit(largest: float) -> str:

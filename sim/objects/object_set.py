@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sim.errors import InputError
 from sim.objects import collections
 from sim.objects.folder import OTHER, find_objects, moved, told_doubts
-from sim.objects.meshes import default_cache, prepare_meshes, read_notes
+from sim.objects.meshes import default_cache, prepare_meshes, read_notes, size_doubt
 from sim.objects.procedural.numbered import procedural_set
 from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, ObjectSource, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
@@ -369,7 +369,7 @@ def load_models(
     sizes = {f: replace(size, scale=scale * units[f]) if f in units else size for f in found.values()}
     bare = {f: rule for f, rule in sizes.items() if f.suffix.lower() != ".urdf"}
     made, broken = prepare_meshes(bare, meshes, cache=cache, workers=workers) if bare else ({}, {})
-    models = {}
+    models, notes = {}, {name: read_notes(made[f].parent) for name, f in found.items() if f in made}
     for name, f in found.items():
         if f in made:
             models[name] = ObjectModel(name, made[f], own_inertia=True)
@@ -378,6 +378,7 @@ def load_models(
                 urdf = usable_urdf(f.resolve(), default_cache() if cache is None else Path(cache))
                 original = None if urdf == f.resolve() else f.resolve()
                 models[name] = ObjectModel(name, urdf, _factor(urdf, sizes[f]), original=original)
+                notes[name] = [size_doubt(models[name].mesh().vertices, scaled=models[name].scale != 1)]
             except InputError as error:
                 broken[f] = str(error)
     reasons = {f.relative_to(folder).as_posix() if f.is_relative_to(folder) else str(f): r for f, r in broken.items()}
@@ -387,7 +388,7 @@ def load_models(
     if skipped:
         count, total = len(reasons | dict(lacking)), len(found) + len(lacking)
         warnings.warn(f"skipped {count} of {total} objects in {folder}: {skipped}", stacklevel=3)
-    doubts = told_doubts({name: read_notes(made[f].parent) for name, f in found.items() if f in made})
+    doubts = told_doubts(notes)
     if doubts:
         warnings.warn(f"doubtful objects in {folder}: {doubts}", stacklevel=3)
     return models

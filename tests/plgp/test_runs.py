@@ -187,6 +187,15 @@ def test_a_sweep_with_a_bad_job_runs_the_others_and_names_it(small_options, tmp_
     assert "## Failed jobs" in write_report(found, tmp_path / "later")[0].read_text()
 
 
+def test_a_setting_that_one_network_of_a_sweep_lacks_is_said_before_the_first_job(tmp_path):
+    command = [sys.executable, "-m", "plgp.train", "-m", "network=ggcnn2,grcnn", "network.width=1"]
+    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300)
+    assert result.returncode == 2
+    assert "not every job has the setting 'network.width': leave out network=ggcnn2 or network=grcnn" in result.stderr
+    assert "Traceback" not in result.stderr
+    assert not list(tmp_path.rglob("checkpoints"))
+
+
 def test_a_run_goes_on_in_its_own_folder_and_one_that_has_ended_is_not_trained_again(small_options, tmp_path):
     options = [*small_options, f"output={tmp_path}", "callbacks=none", "logger=csv", "resume=auto"]
     train(composed(*options, "trainer.max_epochs=1"))

@@ -72,7 +72,7 @@ def test_everything_asked_for_is_drawn():
 
 def test_what_counts_as_rest_is_the_worlds_own():
     scene, _ = WORLD.draw_scene(np.random.default_rng(0), BASE, most=5)
-    assert scene.still == 5e-4
+    assert scene.still == 1e-3
     assert RandomWorld(still=0.0).draw_scene(np.random.default_rng(0), BASE, most=5)[0].still == BASE.still
 
 

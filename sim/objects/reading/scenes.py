@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from sim.objects.reading.stl import read_stl
 from sim.objects.reading.threemf import read_3mf
 from sim.objects.reading.wavefront import plain_obj
 
+logging.getLogger("trimesh").addHandler(logging.NullHandler())  # it would print what it does to each file
 _FAR = 1e9  # coordinates beyond are no places, whatever the unit
 MESH_SUFFIXES = (".obj", ".ply", ".stl", ".off", ".glb", ".gltf", ".dae", ".3mf")
 

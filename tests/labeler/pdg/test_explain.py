@@ -5,7 +5,7 @@ import pytest
 
 from labeler import explain_pixel
 from labeler.labels import count_rejections, label_view
-from labeler.pdg.kernels import REASONS
+from labeler.pdg.reasons import REASONS
 from labeler.settings import LabelSettings
 from sim.camera import PinholeCamera
 from sim.errors import InputError

@@ -7,9 +7,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from labeler.pdg import kernels
+from labeler.pdg import kernels, reasons
 from labeler.pdg.candidates import find_candidates, finger_rows, label_width, limits_in_pixels, palm_rows, prepare
-from labeler.pdg.images import make_images
+from labeler.pdg.images import find_spans, make_images
 from labeler.pdg.limits import BLOCK, Images, Limits, Lookup, make_scratch
 from labeler.pdg.relief import Turn, make_relief
 from labeler.settings import LabelSettings
@@ -48,8 +48,13 @@ def images_of(image, half, length):
     images = Images(
         *(np.zeros_like(image) for _ in range(2)), np.zeros((len(image), -(-image.shape[1] // BLOCK)), "u2")
     )
-    make_images(image, (1.0, 0.0, 0, 0, 0, 0), half, length, *images)
+    make_images(image, (1.0, 0.0, 0, 0, 0, 0), whole(image.shape, half), half, length, *images)
     return images
+
+
+def whole(shape, half):
+    """Spans by which every column matters."""
+    return np.tile([0, shape[1]], (-(-shape[0] // (2 * half + 1)), 1))
 
 
 def scene(twins, seed, **changes):
@@ -160,7 +165,7 @@ def test_turned_image_shows_the_nearest_pixels(twins, seed, degrees):
     memory = np.full(turn.height * turn.width + 20_000, 7, np.uint16)
     result = memory[: turn.height * turn.width].reshape(turn.height, turn.width)
     geometry = turn.cosine, turn.sine, turn.pivot_row, turn.pivot_col, turn.left, turn.top
-    make_images(source, geometry, 0, 1, result, np.zeros_like(result), np.zeros_like(result))
+    make_images(source, geometry, whole(result.shape, 0), 0, 1, result, np.zeros_like(result), np.zeros_like(result))
 
     row, col = turn.pivot_row, turn.pivot_col
     pivot = (image.shape[0] - 1 - col, row) if turn.quarter else (row, col)
@@ -186,7 +191,7 @@ def test_turned_image_writes_nowhere_else():
     source, memory = np.full((40, 40), 5, np.uint16), np.full(40_000, 7, np.uint16)
     result, other = memory[:6400].reshape(80, 80), np.full((3, 80, 80), 7, np.uint16)
     geometry = np.cos(0.02), np.sin(0.02), 20, 20, 40, 40
-    make_images(source, geometry, 5, 3, result, other[0], np.full((80, 5), 7, np.uint16))
+    make_images(source, geometry, whole((80, 80), 5), 5, 3, result, other[0], np.full((80, 5), 7, np.uint16))
     assert (memory[6400:] == 7).all()
     assert (other[1] == 7).all()
     assert (other[0, [*range(5), *range(75, 80)]] == 7).all()
@@ -207,6 +212,35 @@ def test_finger_meets_the_nearest_surface_of_its_footprint(seed, half, length):
         np.testing.assert_array_equal(standing[i], wanted)
         blocks = [max(wanted[j : j + BLOCK]) for j in range(0, shape[1], BLOCK)]
         np.testing.assert_array_equal(deepest[i], blocks)
+
+
+@FEW
+@given(seed=SEEDS, half=st.integers(0, 12), length=st.integers(1, 20))
+def test_images_are_whole_wherever_a_candidate_reaches(seed, half, length):
+    """Whatever lies beyond the spans, here full of other values, is never asked for."""
+    rng = np.random.default_rng(seed)
+    reach = length + int(rng.integers(0, 30)), half + int(rng.integers(1, 12))
+    shape = 2 * reach[1] + 1 + int(rng.integers(1, 150)), 2 * reach[0] + 1 + int(rng.integers(1, 200))
+    image = rng.integers(0, 65536, shape).astype(np.uint16)
+    full = images_of(image, half, length)
+    rows = rng.integers(reach[1], shape[0] - reach[1], 4)
+    cols = rng.integers(reach[0], shape[1] - reach[0], 4)
+    spans = find_spans(rows, cols, reach, shape, half)
+    part = Images(*(np.full_like(a, 77) for a in full))
+    make_images(image, (1.0, 0.0, 0, 0, 0, 0), spans, half, length, *part)
+    assert np.diff(spans, axis=1).sum() <= len(spans) * shape[1]
+    palm = reach[1] - half
+    for row, col in zip(rows, cols, strict=True):
+        around = slice(row - reach[1], row + reach[1] + 1), slice(col - reach[0], col + reach[0] + 1)
+        np.testing.assert_array_equal(part.turned[around], full.turned[around])
+        standing = slice(row - palm, row + palm + 1), slice(col - reach[0], col + reach[0] + 2 - length)
+        np.testing.assert_array_equal(part.standing[standing], full.standing[standing])
+        blocks = range((col - reach[0]) // BLOCK, (col + reach[0] + 1 - length) // BLOCK + 1)
+        for block in blocks:
+            inside = full.standing[
+                row, max(col - reach[0], block * BLOCK) : min(col + reach[0] + 2 - length, block * BLOCK + BLOCK)
+            ]
+            assert part.deepest[row, block] >= inside.max(initial=0)
 
 
 # ---- fingers and palm --------------------------------------------------------------------------
@@ -230,16 +264,16 @@ def test_symmetry_approach_and_closing_sweep(twins, seed, near, far, level):
     s = scene(twins, seed)
     tips, widest = s.surface + level * s.n.step, max(near, far)
     answer = kernels.check_clearance(s.images.standing, *MIDDLE, near, far, tips, s.limits)
-    assert (answer != kernels.SYMMETRY) == twins.is_symmetric(near, far, s.n)
+    assert (answer != reasons.SYMMETRY) == twins.is_symmetric(near, far, s.n)
     left = twins.closing_is_free(s.met, MIDDLE[1], -1, near, widest, tips, s.n)
     right = twins.closing_is_free(s.met, MIDDLE[1], 1, far, widest, tips, s.n)
     assert kernels.sweep_is_free(s.images.standing, *MIDDLE, -1, near, widest, tips, s.limits) == left
     assert kernels.sweep_is_free(s.images.standing, *MIDDLE, 1, far, widest, tips, s.limits) == right
-    if answer == kernels.VALID:
+    if answer == reasons.VALID:
         assert left
         assert right
         assert twins.approach_is_free(s.met, MIDDLE[1], widest, tips, s.n)
-    elif answer == kernels.SWEEP:
+    elif answer == reasons.SWEEP:
         assert not (left and right)
 
 
@@ -295,7 +329,7 @@ def test_coverage_normal_flatness_wall_and_undercut(twins, seed, side, level, no
         s.images.turned, s.lookup, s.n.rows, *MIDDLE, side, contact, tips, s.value, s.limits, s.scratch
     )
     wanted, angle = twins.judge_contact(s.patch, side, contact, tips, s.value, s.n)
-    assert kernels.REASONS[answer] == wanted
+    assert reasons.REASONS[answer] == wanted
     if wanted == "valid":
         assert np.arctan(slope) == pytest.approx(angle, abs=1e-9)
         rows = [twins.edge_distance(s.patch, v, side, contact, tips, s.value, s.n) for v in s.n.rows]
@@ -337,7 +371,7 @@ def test_wedge_angle_between_the_two_edges(twins, seed, lean, wedge):
     # The rows' edges lie on whole pixels: a line through 25 of them leans by up to 0.06 rad more or less.
     assert between == pytest.approx(abs(np.arctan(lean[0]) - np.arctan(lean[1])), abs=0.13)
     if abs(between - wedge) > 1e-9:
-        assert (answer == kernels.WEDGE) == (between > wedge)
+        assert (answer == reasons.WEDGE) == (between > wedge)
     assert 0 <= score <= 1
 
 
@@ -369,9 +403,9 @@ def test_deepest_valid_depth_is_kept(twins, seed, length):
     )
     levels = range(s.n.levels)
     answers = [twins.judge_level(s.patch, s.surface + i * s.n.step, s.value, s.n)[0] for i in levels]
-    assert kernels.REASONS[reason] == max(answers, key=kernels.REASONS.index)
+    assert reasons.REASONS[reason] == max(answers, key=reasons.REASONS.index)
     wanted = twins.deepest_label(s.patch, s.surface, s.value, s.n)
-    assert wanted == (None if reason != kernels.VALID else (level, contact))
+    assert wanted == (None if reason != reasons.VALID else (level, contact))
 
 
 def test_random_pixels_hold_several_valid_depths(twins):

@@ -4,10 +4,12 @@ import math
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from labeler.dataset.generate import generate
 from labeler.dataset.recipe import DataSetRecipe
@@ -15,6 +17,7 @@ from labeler.pdg.explain import explain_pixel
 from labeler.settings import LabelSettings
 from labeler.shards import DataSet
 from labeler.truth.execution import find_objects, rebuild_scene
+from plgp.evaluation.runs import Run
 from plgp.methods.dexnet import DexNetSettings, FCGQCNNPolicy, GQCNNPolicy, load_fc_gqcnn, load_gqcnn
 from plgp.methods.dexnet.grasps import surface_pixels
 from plgp.methods.dexnet.image import see
@@ -225,6 +228,8 @@ def test_a_few_images_are_learnt_by_heart_and_the_policy_reads_it(experiment, ba
     longer = [*few, f"resume={checkpoint.with_name('last.ckpt')}", "trainer.max_epochs=3"]
     again, _ = run(bars_folder, tmp_path, experiment, *longer, "callbacks.checkpoint.monitor=val/loss")
     assert math.isfinite(again["val/loss"])
+    config = OmegaConf.load(tmp_path / "config.yaml")
+    assert Run(tmp_path, config, pd.DataFrame(), None).recipe() == "supervision all, from scratch"
     other = load_fc_gqcnn if experiment == "gqcnn" else load_gqcnn
     with pytest.raises(InputError, match="give the other folder"):
         other(checkpoint)

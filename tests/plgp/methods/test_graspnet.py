@@ -18,9 +18,16 @@ from plgp.methods.graspnet.decoding import decode, thin_out, to_poses
 from plgp.methods.graspnet.grouping import ball_neighbours, cylinder_neighbours
 from plgp.methods.graspnet.network import Heads, fibonacci_views, interpolate, view_frames
 from plgp.policy import Workspace
-from sim.benchmark import Observation
+from sim.benchmark import BenchmarkSettings, Observation
+from sim.benchmark.grasp_attempt import attempt
+from sim.benchmark.observation import observe
 from sim.camera import PinholeCamera, offset_pose, overhead_pose
 from sim.errors import InputError
+from sim.geometry import make_pose
+from sim.grasp import GraspPoses
+from sim.objects import ObjectSet
+from sim.physics import World
+from sim.scene import SceneState
 
 WEIGHTS = Path("/work/shared/weights")
 FILE = WEIGHTS / "graspnet_baseline_third_party" / "grasp.pth"
@@ -320,3 +327,65 @@ def test_grasps_turn_and_move_with_the_box(pose, turn, middle):
     assert np.median(np.linalg.norm(offset, axis=1)) < 0.06
     assert np.median(world.translation[:, 2]) == pytest.approx(0.035, abs=0.025)
     assert (world.rotation[:, 2, 2] < -0.8).all()
+    assert np.median(world.width) > 0.04  # the box is 40 mm wide
+
+
+@public
+def test_the_opening_grows_with_the_box():
+    """Half and one and a half times the box: the predicted width follows the object, in metres."""
+    policy = GraspNetPolicy(weights_file=FILE, workspace=TRAY, top_down_max_angle=0.6)
+    narrow, wide = (policy(box_scene(half=(0.06, half)), 5) for half in (0.01, 0.03))
+    assert np.median(narrow.width) + 0.015 < np.median(wide.width)
+    assert np.median(wide.width) >= 0.06
+
+
+# --- in simulation
+
+
+@pytest.fixture(scope="module")
+def box_in_the_tray(tmp_path_factory):
+    """A box of 40 x 90 x 60 mm, turned by 30 degrees, in the tray."""
+    folder = tmp_path_factory.mktemp("box")
+    shape = '<geometry><box size="0.09 0.04 0.06"/></geometry>'
+    mass = '<inertial><mass value="0.1"/><inertia ixx="1e-4" iyy="1e-4" izz="1e-4" ixy="0" ixz="0" iyz="0"/></inertial>'
+    link = f'<link name="l">{mass}<visual>{shape}</visual><collision>{shape}</collision></link>'
+    (folder / "box.urdf").write_text(f'<robot name="box">{link}</robot>')
+    pose = make_pose(Rotation.from_euler("z", 30, degrees=True).as_matrix(), (0.03, -0.05, 0.0305))
+    return SceneState(ObjectSet.from_folder(folder).models, pose[None])
+
+
+def turned(grasps, radians):
+    """The same grasps turned about their approach."""
+    about = Rotation.from_euler("z", radians).as_matrix()
+    return GraspPoses(grasps.translation, grasps.rotation @ about, grasps.width, grasps.quality, grasps.frame)
+
+
+def shifted(grasps, metres):
+    """The same grasps further along their approach."""
+    place = grasps.translation + metres * grasps.rotation[:, :, 2]
+    return GraspPoses(place, grasps.rotation, grasps.width, grasps.quality, grasps.frame)
+
+
+@public
+@pytest.mark.slow
+@pytest.mark.parametrize("cone", [None, np.pi / 6], ids=["from all sides", "from above"])
+def test_grasps_lift_as_they_are_and_not_turned_or_off_in_depth(cone, box_in_the_tray):
+    """Closing axis, tips and opening are read as they were meant: every other reading lifts less, or nothing."""
+    state, rules = box_in_the_tray, BenchmarkSettings(depth_noise=None)
+    seen = observe(state, rules, [0, 0, 0])
+    policy = GraspNetPolicy(weights_file=FILE, workspace=TRAY, top_down_max_angle=cone)
+    grasps = policy(seen, 6).transform(seen.camera.pose, "world")
+    assert len(grasps) == 6
+    world = World(rules.physics, state.tray)
+
+    def lifted(some):
+        return sum(attempt(world, state, some[i], rules.gripper, 0.6).success for i in range(len(some)))
+
+    try:
+        as_told = lifted(grasps)
+        assert as_told >= (3 if cone is None else 4)  # from the side fingers meet the floor
+        assert lifted(turned(grasps, np.pi / 2)) <= 1  # 90 mm do not fit between the fingers
+        assert lifted(shifted(grasps, -0.05)) <= 1  # the tips end above the box
+        assert lifted(turned(grasps, np.pi)) == as_told  # half a turn is the same grasp
+    finally:
+        world.close()

@@ -12,7 +12,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from labeler.pdg.candidates import label_angles, prepare
-from labeler.pdg.kernels import CONTACT, PALM, SWEEP
+from labeler.pdg.reasons import CONTACT, PALM, SWEEP
 from labeler.settings import LabelSettings
 from labeler.shards import DataSet, Frame
 from labeler.truth.execution import execute_all, make_pose_job, rebuild_scene

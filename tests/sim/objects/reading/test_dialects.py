@@ -513,6 +513,18 @@ def test_a_set_tells_once_what_is_doubtful_and_names_files_of_other_formats(tmp_
         assert "sound" not in said[1]
 
 
+def test_a_urdf_in_millimetres_is_told(tmp_path):
+    put(tmp_path, "a.stl", stl(TRIANGLES * 1000))
+    shape = '<geometry><mesh filename="a.stl"/></geometry>'
+    (tmp_path / "a.urdf").write_text(f'<robot name="r"><link name="l"><visual>{shape}</visual></link></robot>')
+    with pytest.warns(UserWarning, match=r"a: it is 70 m long \(objects.scale=0.001 if it is in millimetres"):
+        ObjectSet.from_folder(tmp_path, cache=tmp_path / "cache")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model = ObjectSet.from_folder(tmp_path, cache=tmp_path / "cache", scale=0.001).models[0]
+    np.testing.assert_allclose(np.ptp(model.mesh().vertices, axis=0), (0.07, 0.04, 0.06), atol=1e-6)
+
+
 def test_colours_of_dae_and_3mf_and_off_are_seen(tmp_path):
     faces = dae().replace("<triangles ", '<triangles material="m" ')
     bound = (
