@@ -221,7 +221,7 @@ USED = {
 }
 
 
-@pytest.mark.parametrize("group", sorted(OPTIONAL - {"hydra/launcher", "recipe", "final_benchmark"}))
+@pytest.mark.parametrize("group", sorted(OPTIONAL - {"hydra/launcher", "recipe", "final_benchmark", "comparison"}))
 def test_every_choice_that_may_be_left_out_resolves(group, tmp_path):
     config = composed(f"{group}=null", f"output={tmp_path}")
     assert config.get(group) is None

@@ -106,7 +106,7 @@ MESH = '<geometry><mesh filename="{}"/></geometry>'
         (URDF.format(""), "no visual mesh"),
         (URDF.format("<visual>" + MESH.format("gone.obj") + "</visual>"), "does not exist"),
         (URDF.format("<visual>" + MESH.format("junk.obj") + "</visual>"), "junk.obj"),
-        (URDF.format("<visual>" + MESH.format("nan.obj") + "</visual>"), "no usable triangles"),
+        (URDF.format("<visual>" + MESH.format("nan.obj") + "</visual>"), "not finite"),
     ],
 )
 def test_unreadable_meshes_end_in_one_sentence(tmp_path, urdf, message):

@@ -338,7 +338,7 @@ def test_help_reads_well(tmp_path):
     assert "generate" in run("--help", cwd=tmp_path).stdout
     text = run("generate", "--help", cwd=tmp_path).stdout
     assert "python -m labeler generate name=small" in text
-    assert "labeler: paper, true" in text
+    assert "labeler: held, paper, true" in text
 
 
 @pytest.mark.parametrize("backend", ["threading", pytest.param("multiprocessing", marks=pytest.mark.slow)])

@@ -109,7 +109,7 @@ def test_the_installed_checkpoint_goes_by_its_name_wherever_a_file_does():
     with initialize_config_module("plgp_conf", version_base="1.3"):
         config = compose("benchmark", ["policy=[network,untrained]", "checkpoint=pretrained"])
         asked = compose("benchmark", ["policy=network", f"checkpoint={pretrained_checkpoint()}"])
-    named, by_file = _policies(config.policies, skip_missing=False), _policies(asked.policies, skip_missing=False)
+    (named, _), (by_file, _) = (_policies(c.policies, skip_missing=False) for c in (config, asked))
     weights = {k: next(p.network.parameters()) for k, (p, _) in named.items()}
     assert torch.equal(weights["network"], next(NetworkPolicy.pretrained().network.parameters()))
     assert not torch.equal(weights["network"], weights["untrained"])
