@@ -90,7 +90,7 @@ def _read(path: Path, constants: Sequence[str]) -> Arrays:
     """Returns the parameters in torch's layout and those constants that are there; raises InputError."""
     if path.suffix == ".npz":
         return _read_arrays(path)
-    if path.suffix == ".ckpt" and not path.with_name(f"{path.name}.index").is_file():  # TensorFlow calls them so too
+    if path.suffix == ".ckpt" and not path.with_name(f"{path.name}.index").is_file():  # TensorFlow's is a prefix
         return _read_training(path)
     prefix = _find_checkpoint(path)
     arrays: Arrays = {_own_name(name): _own_layout(name, value) for name, value in read_checkpoint(prefix).items()}
