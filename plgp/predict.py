@@ -144,10 +144,9 @@ def _policy(config: DictConfig) -> NetworkPolicy:
     decoder: DecoderSettings = instantiate(config.decoder)
     view: ViewSettings = instantiate(config.view)
     gripper: GripperGeometry | None = instantiate(config.get("gripper"))
-    chosen = {"decoder": decoder, "view": view, "views": instantiate(config.get("virtual_views"))}
-    policy = NetworkPolicy.from_checkpoint(str(config.checkpoint), gripper, config.device, **chosen)
-    policy.gripper = policy.gripper if gripper is None else gripper  # the same lengths, and the hand's frames
-    return policy
+    chosen: dict[str, Any] = {"decoder": decoder, "view": view, "views": instantiate(config.get("virtual_views"))}
+    chosen["other_gripper"] = bool(config.get("other_gripper", False))
+    return NetworkPolicy.from_checkpoint(str(config.checkpoint), gripper, config.device, **chosen)
 
 
 def _see(frame: Frame, config: DictConfig, policy: NetworkPolicy, pose: NDArray[np.float64] | None) -> Observation:
@@ -258,7 +257,7 @@ def _drawn(
         from plgp.evaluation.map_figures import draw_prediction
 
         shown = seen if found.view is None else found.view.seen
-        maps, opening = policy.predict(shown.rgb, shown.depth), policy.gripper.max_opening
+        maps, opening = policy.predict(shown.rgb, shown.depth), policy.width_unit
         allowed = found.allowed
         if found.view is None:
             allowed = allowed_pixels(policy.workspace, seen.depth, seen.camera)

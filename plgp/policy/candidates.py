@@ -70,9 +70,11 @@ class Candidates:
         usable: NDArray[np.bool_],
         logits: bool,
         corner: tuple[int, int],
+        width_unit: float | None,
     ) -> None:
         """Takes the maps apart; ``usable`` (H, W) bool says where grasps may lie, and is true somewhere."""
         self.depth, self.camera, self.gripper, self.settings = depth, camera, gripper, settings
+        self.width_unit = gripper.max_opening if width_unit is None else width_unit
         self.inner, self.outer = search_windows(usable, depth, camera, gripper=gripper)
         shown = [slice(part.start - at, part.stop - at) for part, at in zip(self.inner, corner, strict=True)]
         quality = maps.quality[:, :, *shown].float()
@@ -105,7 +107,7 @@ class Candidates:
         k = self.angle_bin[row, col]
         predicted = self.width[k, row, col].float()
         predicted = torch.sigmoid(predicted) if self.logits else predicted
-        width = predicted.cpu().numpy().astype(np.float64) * self.gripper.max_opening
+        width = np.minimum(predicted.cpu().numpy().astype(np.float64) * self.width_unit, self.gripper.max_opening)
         return row + self.inner[0].start, col + self.inner[1].start, bin_to_angle(k, self.bins), width
 
     def straightness(self, places: Places) -> NDArray[np.float64]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,6 +32,7 @@ def decode(
     logits: bool = False,
     weight: NDArray[np.float32] | None = None,
     corner: tuple[int, int] = (0, 0),
+    width_unit: float | None = None,
 ) -> PixelGrasps:
     """Returns up to ``count`` executable grasps, best first; a shorter list is the beginning of a longer one.
 
@@ -47,15 +50,15 @@ def decode(
         maps: One image's maps: (1, 1, H, W), (1, K, H, W), (1, K, H, W).
         depth: (H, W) floating, metres, 0 = missing.
         camera: The camera of the depth image.
-        gripper: The gripper, whose L4 is the unit of the width map.
+        gripper: The gripper that will go down.
         count: Number of grasps wanted.
         settings: Settings of the decoding; None is the default.
         allowed: (H, W) bool, where grasps may lie; None is everywhere.
-        logits: Whether the maps are a network's logits, not probabilities: the sigmoid is then taken only of
-            those values that are needed, a few of each pixel's 37.
+        logits: Whether the maps are a network's logits; the sigmoid is taken of those few values that are needed.
         weight: (H, W) float32 in [0, 1], factor on the pixels' scores; None is 1.
         corner: Row and column of the maps' first pixel in the image, where they show only a part of it. Grasps may
             lie only there.
+        width_unit: Opening that the width map calls 1, metres; None is the gripper's L4. No grasp opens wider than L4.
 
     Returns:
         The grasps; their quality is the score by which they were chosen, and falls along the list.
@@ -64,9 +67,8 @@ def decode(
     usable = depth > 0 if allowed is None else (depth > 0) & allowed
     if not usable.any():
         return PixelGrasps(*np.zeros((6, 0)))
-    candidates = Candidates(
-        maps, depth, camera, gripper=gripper, settings=settings, usable=usable, logits=logits, corner=corner
-    )
+    maps_are: Any = {"usable": usable, "logits": logits, "corner": corner, "width_unit": width_unit}
+    candidates = Candidates(maps, depth, camera, gripper=gripper, settings=settings, **maps_are)
     if weight is not None:
         candidates.score *= weight[candidates.inner]
     search = _Search(candidates)

@@ -40,6 +40,7 @@ class MapPolicy:
             memory: Whether the policy remembers where it has failed in the same tray; see ``FailureMemory``.
         """
         self.gripper, self.decoder = gripper, decoder or DecoderSettings()
+        self.width_unit = gripper.max_opening
         self.workspace, self.name = workspace, name
         self.memory = FailureMemory() if memory else None
 
@@ -107,6 +108,7 @@ class MapPolicy:
             logits=logits,
             weight=weight,
             corner=(window[0].start, window[1].start),
+            width_unit=self.width_unit,
         )
 
     def weight(self, observation: Observation) -> NDArray[np.float32] | None:

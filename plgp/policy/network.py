@@ -154,6 +154,7 @@ class NetworkPolicy(MapPolicy):
         untrained: bool = False,
         seed: int = 0,
         memory: bool = False,
+        other_gripper: bool = False,
         precision: str = "float32",
         view: ViewSettings | None = None,
         views: VirtualViews | None = None,
@@ -171,6 +172,7 @@ class NetworkPolicy(MapPolicy):
                 through the same decoder.
             seed: Seed of that random start.
             memory: Whether the policy remembers where it has failed in the same tray; see ``FailureMemory``.
+            other_gripper: Whether a gripper of other lengths than the checkpoint's is taken, which is warned of.
             precision: "float32", or "bfloat16": two to three times as fast on processors that compute in it. One grasp
                 in five is another; how many of them lift was not measured.
             view: Which view of an image the network is shown; None is the default.
@@ -183,16 +185,12 @@ class NetworkPolicy(MapPolicy):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = load_module(path, weights=not untrained)
-        if gripper is not None:
-            for f in fields(GripperGeometry):
-                own, asked = getattr(module.gripper, f.name), getattr(gripper, f.name)
-                if f.compare and abs(own - asked) > 1e-6:  # labels do not depend on its force
-                    raise InputError(
-                        f"checkpoint '{path}' was trained for another gripper: its {f.name} is {own} m, "
-                        f"yours {asked} m; train on labels for your gripper"
-                    )
         kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view, "views": views}
-        return cls.from_module(module, decoder=decoder, workspace=workspace, device=device, **kept)
+        policy = cls.from_module(module, decoder=decoder, workspace=workspace, device=device, **kept)
+        if gripper is not None:
+            _compare(gripper, module.gripper, path, allowed=other_gripper)
+            policy.gripper = gripper  # its force and frames too; the unit of the width maps stays the checkpoint's
+        return policy
 
     @classmethod
     def pretrained(
@@ -205,6 +203,7 @@ class NetworkPolicy(MapPolicy):
         workspace: Area = None,
         name: str = "pretrained",
         memory: bool = False,
+        other_gripper: bool = False,
         precision: str = "float32",
         view: ViewSettings | None = None,
         views: VirtualViews | None = None,
@@ -219,6 +218,7 @@ class NetworkPolicy(MapPolicy):
             workspace: Region where grasps may lie; None for anywhere.
             name: Name in tables.
             memory: Whether the policy remembers where it has failed in the same tray; see ``FailureMemory``.
+            other_gripper: Whether a gripper of other lengths than the checkpoint's is taken, which is warned of.
             precision: "float32", or "bfloat16": two to three times as fast on processors that compute in it. One grasp
                 in five is another; how many of them lift was not measured.
             view: Which view of an image the network is shown; None is the default.
@@ -226,6 +226,7 @@ class NetworkPolicy(MapPolicy):
         """
         path = pretrained_checkpoint(weights)
         kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view, "views": views}
+        kept["other_gripper"] = other_gripper
         return cls.from_checkpoint(path, gripper, device, decoder=decoder, workspace=workspace, **kept)
 
     def describe(self) -> dict[str, Any]:
@@ -361,3 +362,18 @@ class NetworkPolicy(MapPolicy):
 
     def _maps(self, observation: Observation, window: Window) -> tuple[GraspMaps, bool]:
         return self.logits(observation.rgb, observation.depth, window), True
+
+
+def _compare(gripper: GripperGeometry, trained: GripperGeometry, path: str | Path, *, allowed: bool) -> None:
+    """Warns of a gripper whose lengths are not the checkpoint's, or raises InputError where that is not allowed."""
+    for f in fields(GripperGeometry):
+        own, asked = getattr(trained, f.name), getattr(gripper, f.name)
+        if f.compare and abs(own - asked) > 1e-6:  # labels do not depend on its force
+            differs = f"checkpoint '{path}' was trained for another gripper: its {f.name} is {own} m, yours {asked} m"
+            if not allowed:
+                raise InputError(
+                    f"{differs}; train on labels for your gripper, or say other_gripper=true: it then goes as deep and "
+                    "opens as wide as yours can, and how well it grasps has to be measured"
+                )
+            warnings.warn(f"{differs}; measure how well it grasps", stacklevel=3)
+            return

@@ -347,6 +347,14 @@ def test_frames_that_do_not_fit_are_said_before_anything_is_written(camera_folde
     assert not (tmp_path / "o").exists()
 
 
+def test_another_grippers_flange_is_given_where_that_is_said(camera_folder, tmp_path):
+    files = [f"depth={camera_folder}/depth.png", f"intrinsics={camera_folder}/camera.json", f"out={tmp_path}"]
+    asked = ["gripper=franka", "other_gripper=true", "frame=panda_hand", f"checkpoint={camera_folder}/network.ckpt"]
+    with pytest.warns(UserWarning, match="trained for another gripper"):
+        record = predict(settings(*files, *asked))[0]
+    assert max(grasp["width"] for grasp in record["grasps"]) <= GRIPPERS["franka"].max_opening
+
+
 def test_an_empty_mask_gives_an_empty_list(camera_folder, tmp_path, capsys):
     np.save(tmp_path / "nothing.npy", np.zeros((480, 640), bool))
     overrides = [f"depth={camera_folder / 'depth.npy'}", f"intrinsics={camera_folder / 'camera.json'}"]

@@ -232,7 +232,7 @@ def test_markdown_tables_have_as_many_cells_as_heads(outputs):
     sections = [table_ii(found), table_iii(found, "table3", "novel-15"), table_iv(found), table_of_runs(found)]
     for section in sections:
         assert all(len(row) == len(section.heads) for row in section.rows)
-    text = markdown(sections, found.skipped)
+    text = markdown(sections, found)
     assert text.count("\n## ") == 5
     assert "`" + str(outputs / "torn") + "`" in text
 

@@ -1,5 +1,7 @@
 """Policies: the control that knows nothing, any image size, the checkpoint that is installed with the package."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
@@ -173,3 +175,30 @@ def test_half_precision_finds_the_same_places(seen):
 def test_unknown_precisions_are_refused(precision):
     with pytest.raises(InputError, match="float32, bfloat16"):
         NetworkPolicy.from_checkpoint("pretrained", precision=precision)
+
+
+def test_another_hand_is_taken_where_that_is_said_and_goes_as_deep_and_wide_as_it_can():
+    """A network's pixels with a hand that opens 50 mm and is 20 mm long; its width maps keep their unit."""
+    hand = GripperGeometry(finger_width=0.02, finger_length=0.02, max_opening=0.05, force=40)
+    with pytest.raises(InputError, match=r"another gripper: its finger_width is 0.017 m, yours 0.02 m.*other_gripper"):
+        NetworkPolicy.pretrained(gripper=hand)
+    with pytest.warns(UserWarning, match="another gripper: its finger_width.*measure how well"):
+        policy = NetworkPolicy.pretrained(gripper=hand, other_gripper=True, workspace=TRAY)
+    own = NetworkPolicy.pretrained(workspace=TRAY)
+    assert (policy.gripper.force, policy.width_unit, own.width_unit) == (40, 0.1, 0.1)
+    seen = observe(load_scene_set("plgp-320-v2")["novel-5"][0], BenchmarkSettings(), [0, 0, 0])
+    mine, theirs = policy.pixel_grasps(seen, 50), own.pixel_grasps(seen, 50)
+    assert len(mine) == 50
+    assert mine.width.max() <= 0.05 < theirs.width.max()
+    assert mine.depth.max() <= 0.02 < theirs.depth.max()
+    # Narrow things keep their openings: the maps still count in tenths of a metre.
+    theirs_at = dict(zip(zip(theirs.row, theirs.col, strict=True), theirs.width, strict=True))
+    both = [
+        (theirs_at.get(place), w) for place, w in zip(zip(mine.row, mine.col, strict=True), mine.width, strict=True)
+    ]
+    same = [abs(one - other) < 1e-9 for one, other in both if one is not None and one <= 0.05]
+    assert same
+    assert np.mean(same) > 0.8
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        NetworkPolicy.pretrained(gripper=GripperGeometry(force=10))
