@@ -128,7 +128,7 @@ def test_the_command_says_it_without_a_traceback(tmp_path):
 
 def test_a_killed_run_goes_on_and_gives_the_same_rows(tmp_path):
     """Kill -9 once a scene is there: no half file, and the same command ends with an uninterrupted run's rows."""
-    arguments = ["policy=random", "limit=3", "benchmark.count=8", "workers=2"]
+    arguments = ["policy=random", "limit=3", "benchmark.count=4", "workers=2"]
     whole = command(*arguments, f"out={tmp_path / 'whole'}", cwd=tmp_path)
     assert whole.returncode == 0, whole.stderr
     out = tmp_path / "killed"
