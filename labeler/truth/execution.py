@@ -24,7 +24,7 @@ from labeler.labels import GraspLabels
 from labeler.shards.data_set import DataSet
 from labeler.shards.frame import Frame
 from sim.benchmark.grasp_attempt import attempt
-from sim.camera import PinholeCamera
+from sim.camera import ParallelCamera, PinholeCamera
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
@@ -34,7 +34,10 @@ from sim.judge.mujoco_world import MujocoWorld, load_mujoco
 from sim.objects import ObjectSet
 from sim.objects.named import named_set
 from sim.physics import PhysicsSettings, TraySettings, World
+from sim.render import render_view
 from sim.scene import SceneState
+from sim.view import SceneView
+from sim.worlds import parallel_side
 
 PHYSICS = ("bullet", "mujoco")
 FORMER_FORCE = 30.0  # newtons: of every hand, in data sets of the time when a recipe did not name it
@@ -168,6 +171,22 @@ def rebuild_scene(recipe: Mapping[str, Any], objects: ObjectSet, frame: Frame) -
     models = tuple(replace(objects.model(o.name), scale=o.scale) for o in frame["objects"])
     poses = np.array([o.pose_world for o in frame["objects"]])
     return SceneState(models, poses, TraySettings.from_saved(frame.get("tray", recipe["scene"]["tray"])))
+
+
+def rebuild_view(recipe: Mapping[str, Any], objects: ObjectSet, frame: Frame) -> SceneView:
+    """Returns the noiseless view of an image, without RGB, as it was labelled.
+
+    Args:
+        recipe: Recipe in the data set's manifest.
+        objects: Objects of the data set.
+        frame: The image, read with ``instance_mask`` and ``objects``.
+    """
+    state = rebuild_scene(recipe, objects, frame)
+    height, width = frame["instance_mask"].shape
+    camera = PinholeCamera(width, height, frame["intrinsics"], frame["pose"])
+    drawn = recipe.get("world") is not None  # each view has a camera of its own, which decides
+    side = parallel_side(state.models, state.poses, camera) if drawn else recipe["parallel_side"]
+    return render_view(state, camera, ParallelCamera.covering(recipe["pixels_per_metre"], side), rgb=False)
 
 
 def make_job(

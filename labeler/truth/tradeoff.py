@@ -30,15 +30,13 @@ from labeler.truth.execution import (
     execute_all,
     find_objects,
     make_label_job,
-    rebuild_scene,
+    rebuild_view,
 )
 from labeler.truth.recall import execute_random, label_carriers, match_labels, summarise_recall
 from labeler.truth.verify import summarise_truth
-from sim.camera import ParallelCamera, PinholeCamera
 from sim.drawing.figures import panels
 from sim.errors import InputError
 from sim.objects import ObjectSet
-from sim.render import render_view
 
 
 def load_settings(path: str | Path | None = None) -> dict[str, LabelSettings]:
@@ -178,11 +176,7 @@ def _relabel(
     manifest: Manifest, models: ObjectSet, frame: Frame, settings: Sequence[LabelSettings]
 ) -> list[GraspLabels]:
     """Returns one view's labels by each of the settings; runs in a worker."""
-    recipe = manifest.recipe
-    height, width = frame["instance_mask"].shape
-    camera = PinholeCamera(width, height, frame["intrinsics"], frame["pose"])
-    parallel = ParallelCamera.covering(recipe["pixels_per_metre"], recipe["parallel_side"])
-    view = render_view(rebuild_scene(recipe, models, frame), camera, parallel, rgb=False)
+    view = rebuild_view(manifest.recipe, models, frame)
     return [label_view(view, manifest.gripper, chosen) for chosen in settings]
 
 

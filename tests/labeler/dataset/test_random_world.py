@@ -11,8 +11,9 @@ from hydra.utils import instantiate
 from labeler.dataset.generate import generate, make_frames
 from labeler.dataset.preview import draw_preview
 from labeler.dataset.validate import find_problems
+from labeler.labels import label_view
 from labeler.shards.data_set import DataSet
-from labeler.truth.execution import find_objects, rebuild_scene
+from labeler.truth.execution import find_objects, rebuild_scene, rebuild_view
 from sim.errors import InputError
 from sim.physics import TraySettings
 from sim.worlds import RandomWorld
@@ -47,6 +48,17 @@ def test_every_scene_has_its_own_tray_and_every_view_its_own_camera(made, recipe
         rebuilt = rebuild_scene(made.manifest.recipe, find_objects(made), frame)
         assert rebuilt.tray == TraySettings(**trays[frame["scene"]])
         assert rebuilt.names == [o.name for o in frame["objects"]]
+
+
+def test_a_view_is_rebuilt_as_it_was_labelled(made, recipe):
+    """The same labels come from the rebuilt view: its parallel image covers what the first one did."""
+    for index in range(len(made)):
+        frame = made.read(index, ("instance_mask", "objects"))
+        view = rebuild_view(made.manifest.recipe, find_objects(made), frame)
+        again, kept = label_view(view, recipe.gripper, recipe.labels), frame["grasps"]
+        for name in ("row", "col", "angle_bin", "depth", "width"):
+            np.testing.assert_array_equal(getattr(again, name), getattr(kept, name))
+    assert sum(made.grasp_counts()) > 0
 
 
 def test_images_of_several_sizes_share_a_shard_that_plain_h5py_reads(made, tmp_path):

@@ -15,17 +15,16 @@ from labeler.pdg.candidates import label_angles, prepare
 from labeler.pdg.reasons import CONTACT, PALM, SWEEP
 from labeler.settings import LabelSettings
 from labeler.shards import DataSet, Frame
-from labeler.truth.execution import execute_all, make_pose_job, rebuild_scene
+from labeler.truth.execution import execute_all, make_pose_job, rebuild_view
 from plgp.methods.dexnet.grasps import CentreGrasps, DexNetSettings, surface_pixels
 from plgp.methods.dexnet.image import DexNetImage, see
 from plgp.methods.dexnet.sampling import SamplingSettings, sample_antipodal
 from plgp.methods.dexnet.training.pools import LabelledGrasps, grasps_anywhere, label_grasps, named_pools
-from sim.camera import ParallelCamera, PinholeCamera
+from sim.camera import PinholeCamera
 from sim.errors import COUNT, NOT_NEGATIVE, POSITIVE, WHOLE, InputError, check_numbers
 from sim.grasp import angle_to_bin
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
-from sim.render import render_view
 from sim.view import Observation
 
 SUPERVISIONS = ("all", "sure", "outcomes")
@@ -155,18 +154,16 @@ def _surely_fails(
 
     Shards do not keep why a pixel has no label, so the scene is rebuilt and judged again.
     """
-    clean = observation_of(frame, "depth")
-    parallel = ParallelCamera.covering(recipe["pixels_per_metre"], recipe["parallel_side"])
-    view = render_view(rebuild_scene(recipe, objects, frame), clean.camera, parallel, rgb=False)
+    view = rebuild_view(recipe, objects, frame)
     known = {f.name for f in fields(LabelSettings)}
     settings = LabelSettings(**{k: v for k, v in recipe["labels"].items() if k in known})
     gripper = GripperGeometry(**recipe["gripper"])
-    checks = np.full((settings.angles, *clean.depth.shape), _UNKNOWN, np.uint8)
+    checks = np.full((settings.angles, *view.depth.shape), _UNKNOWN, np.uint8)
     prepared = prepare(view, gripper, settings)
     for found in () if prepared is None else label_angles(view, prepared, settings):
         checks[found.angle_bin, found.rows, found.cols] = found.reason
     centre = seen.camera.deproject(grasps.row, grasps.col, grasps.depth)
-    row, col = surface_pixels(centre, view.depth, clean.camera)
+    row, col = surface_pixels(centre, view.depth, view.camera)
     reached = checks[angle_to_bin(grasps.angle, settings.angles), row, col]
     return np.isin(reached, _SURE)
 
