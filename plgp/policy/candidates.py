@@ -57,6 +57,7 @@ class Candidates:
         inner: Rows and columns of the window of the pixels where grasps may lie.
         outer: Window that is wider by what fingers can reach.
         score: (h, w) float32, quality times angle's quality in the inner window; 0 where no grasp may lie.
+        width_unit: Opening that the width map calls 1, metres: the gripper's L4, unless it is set.
     """
 
     def __init__(
@@ -70,11 +71,10 @@ class Candidates:
         usable: NDArray[np.bool_],
         logits: bool,
         corner: tuple[int, int],
-        width_unit: float | None,
     ) -> None:
         """Takes the maps apart; ``usable`` (H, W) bool says where grasps may lie, and is true somewhere."""
         self.depth, self.camera, self.gripper, self.settings = depth, camera, gripper, settings
-        self.width_unit = gripper.max_opening if width_unit is None else width_unit
+        self.width_unit = gripper.max_opening
         self.inner, self.outer = search_windows(usable, depth, camera, gripper=gripper)
         shown = [slice(part.start - at, part.stop - at) for part, at in zip(self.inner, corner, strict=True)]
         quality = maps.quality[:, :, *shown].float()

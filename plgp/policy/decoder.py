@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -67,8 +65,11 @@ def decode(
     usable = depth > 0 if allowed is None else (depth > 0) & allowed
     if not usable.any():
         return PixelGrasps(*np.zeros((6, 0)))
-    maps_are: Any = {"usable": usable, "logits": logits, "corner": corner, "width_unit": width_unit}
-    candidates = Candidates(maps, depth, camera, gripper=gripper, settings=settings, **maps_are)
+    candidates = Candidates(
+        maps, depth, camera, gripper=gripper, settings=settings, usable=usable, logits=logits, corner=corner
+    )
+    if width_unit is not None:
+        candidates.width_unit = width_unit
     if weight is not None:
         candidates.score *= weight[candidates.inner]
     search = _Search(candidates)

@@ -188,7 +188,7 @@ class NetworkPolicy(MapPolicy):
         kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view, "views": views}
         policy = cls.from_module(module, decoder=decoder, workspace=workspace, device=device, **kept)
         if gripper is not None:
-            _compare(gripper, module.gripper, path, allowed=other_gripper)
+            _check_gripper(gripper, module.gripper, path, allowed=other_gripper)
             policy.gripper = gripper  # its force and frames too; the unit of the width maps stays the checkpoint's
         return policy
 
@@ -364,7 +364,7 @@ class NetworkPolicy(MapPolicy):
         return self.logits(observation.rgb, observation.depth, window), True
 
 
-def _compare(gripper: GripperGeometry, trained: GripperGeometry, path: str | Path, *, allowed: bool) -> None:
+def _check_gripper(gripper: GripperGeometry, trained: GripperGeometry, path: str | Path, *, allowed: bool) -> None:
     """Warns of a gripper whose lengths are not the checkpoint's, or raises InputError where that is not allowed."""
     for f in fields(GripperGeometry):
         own, asked = getattr(trained, f.name), getattr(gripper, f.name)
