@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from plgp.data.input_format import COLOURS, InputFormat
 from plgp.module import GraspModule, load_module
 from plgp.networks.base import GraspNetwork
-from plgp.policy.network import pretrained_checkpoint
+from plgp.policy.pretrained import pretrained_checkpoint
 from sim.cli import run_command
 from sim.errors import InputError
 

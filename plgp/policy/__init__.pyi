@@ -2,7 +2,7 @@ from .decoder import decode as decode
 from .map_policy import ConstantPolicy as ConstantPolicy
 from .map_policy import MapPolicy as MapPolicy
 from .network import NetworkPolicy as NetworkPolicy
-from .network import pretrained_checkpoint as pretrained_checkpoint
+from .pretrained import pretrained_checkpoint as pretrained_checkpoint
 from .settings import DecoderSettings as DecoderSettings
 from .settings import ViewSettings as ViewSettings
 from .settings import VirtualViews as VirtualViews
