@@ -26,7 +26,7 @@ from plgp.policy.camera_files.masks import doubt_about_mask, read_workspace
 from plgp.policy.settings import DecoderSettings, ViewSettings
 from plgp.policy.viewed import ViewedGrasps
 from plgp.policy.workspace import Area, allowed_pixels
-from sim.cli import run_hydra
+from sim.cli import FLAGS_WITH_WORD, run_hydra
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import FORMATS, write_grasps
@@ -39,18 +39,6 @@ if TYPE_CHECKING:
 # Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
 _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose", "folder": "folder"}
-_WITH_WORD = {
-    "--cfg",
-    "-c",
-    "--package",
-    "-p",
-    "--config-dir",
-    "-cd",
-    "--config-path",
-    "-cp",
-    "--info",
-    "-i",
-}  # of Hydra
 WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
 
 
@@ -286,7 +274,7 @@ def quoted(arguments: list[str]) -> list[str]:
             argument = f"{_FREE_TEXT[match[1]]}='{value}'"
         elif argument == "workspace=null":
             argument = "region=null"
-        elif "=" not in argument and not argument.startswith("-") and before not in _WITH_WORD:
+        elif "=" not in argument and not argument.startswith("-") and before not in FLAGS_WITH_WORD:
             value = argument.replace("\\", "\\\\").replace("'", "\\'")
             argument = f"folder='{value}'"
         result.append(argument)
