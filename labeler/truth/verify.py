@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from labeler.dataset.manifest import TiltTruth, Truth, check_keeping, keep_figures
 from labeler.shards.data_set import DataSet
+from labeler.truth.conditions import Conditions
 from labeler.truth.execution import (
     Job,
     check_arguments,
@@ -24,6 +25,7 @@ from labeler.truth.execution import (
 )
 from sim.benchmark.bootstrap import share_interval
 from sim.errors import InputError
+from sim.files import atomic_path, write_error
 from sim.objects import ObjectSet
 
 _GROUPS = {  # column of the attempts, its unit's factor, edges of its bins in that unit
@@ -46,10 +48,12 @@ def verify(
     objects: str | Path | None = None,
     progress: bool = False,
     physics: str = "bullet",
+    conditions: Conditions | None = None,
 ) -> pd.DataFrame:
     """Executes random labels of a data set, all labels equally likely, and keeps the figures in dataset.json.
 
-    The figures stand under "truth" and the friction; the recipe and its hash stay as they are.
+    The figures stand under "truth" and the friction; the recipe and its hash stay as they are. Figures of another
+    world than the data set's own are not kept.
 
     Args:
         folder: Folder of a finished data set.
@@ -61,6 +65,7 @@ def verify(
         progress: Whether to show a progress bar.
         physics: "bullet", or "mujoco" to execute every label in MuJoCo as well; the figures that are kept are
             Bullet's.
+        conditions: World in which they are executed; None is the data set's own.
 
     Returns:
         One row per attempt: ``image, scene, row, col, angle_bin, depth, width`` (metres), ``tilt``
@@ -74,14 +79,19 @@ def verify(
     check_physics("verify", physics)
     data = DataSet(folder)
     models = find_objects(data, objects)
-    check_keeping(data.folder)
+    kept = conditions is None or not conditions.describe()
+    if kept:
+        check_keeping(data.folder)
     picked = draw_labels(data.grasp_counts(), attempts, seed)
     if not picked:
         raise InputError(f"{data.folder} holds no labels to verify")
     jobs = _jobs(data, models, picked)
+    if conditions is not None:
+        jobs = map(conditions.apply, jobs)
     rows = execute_all(jobs, friction, workers, count=len(picked), progress=progress, physics=physics)
     rows = rows.sort_values(["image", "row", "col", "angle_bin"], ignore_index=True)
-    keep_figures(data.folder, friction, summarise_truth(rows, seed))
+    if kept:
+        keep_figures(data.folder, friction, summarise_truth(rows, seed))
     return rows
 
 
@@ -143,6 +153,28 @@ def describe_truth(attempts: pd.DataFrame, friction: float, seed: int = 0, *, by
             f"{100 * found.lifted:.1f} % ({_describe_interval(found.interval)}) on {found.objects} objects"
         )
     return "\n".join(lines + [line for name in by for line in _table(attempts, name)])
+
+
+def write_attempts(tables: Sequence[pd.DataFrame], path: str | Path) -> Path:
+    """Writes the rows of ``verify``, of several frictions say, into one CSV file.
+
+    Args:
+        tables: Rows with ``friction``.
+        path: The file.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    target = Path(path)
+    try:
+        with atomic_path(target) as temporary:
+            pd.concat(tables).to_csv(temporary, index=False)
+    except OSError as error:
+        raise write_error(target, error) from error
+    return target
 
 
 def check_tables(by: Sequence[str]) -> None:
