@@ -119,7 +119,6 @@ def verify(
     from labeler.shards.data_set import DataSet
     from labeler.truth.conditions import Conditions
     from labeler.truth.execution import check_arguments
-    from labeler.truth.recall import describe_recall, measure_recall
     from labeler.truth.verify import check_tables, describe_tilts, describe_truth, write_attempts
     from labeler.truth.verify import verify as execute
     from sim.judge.agreement import describe_agreement, write_agreement
@@ -146,13 +145,25 @@ def verify(
             if out is not None:
                 print(f"wrote {write_attempts(rows, out)}")
         if recall:
-            measure_recall(dir, grasps=grasps, friction=mu, **shared, progress=True)
-            kept = DataSet(dir).manifest.recall.get(f"{mu:g}")
-            print(describe_recall(kept, mu) if kept else "")
+            _recall(dir, mu, by, grasps=grasps, **shared)
     if changed := world.describe():
         print(f"executed with {changed}: another world than the data set's, so its dataset.json keeps nothing of it")
     elif len(truth := DataSet(dir).manifest.truth) > 1:
         print(describe_tilts(truth))
+
+
+def _recall(dir: Path, friction: float, by: tuple[str, ...], **options: Any) -> None:
+    """Executes random grasps; prints which of those that lift have a label, and tables of what carries one."""
+    from labeler.shards.data_set import DataSet
+    from labeler.truth.coverage import describe_coverage, seen_objects
+    from labeler.truth.recall import describe_recall, measure_recall
+
+    tried = measure_recall(dir, friction=friction, **options, progress=True)
+    kept = DataSet(dir).manifest.recall.get(f"{friction:g}")
+    print(describe_recall(kept, friction) if kept else "")
+    if by:
+        seen = seen_objects(DataSet(dir))
+        print("\n".join(describe_coverage(seen, tried, table) for table in by))
 
 
 def tradeoff(

@@ -92,7 +92,8 @@ lifts its object? The figure goes into DIR/dataset.json under "truth" and its fr
   objects=FOLDER  the objects that the data set was made from, where they no longer lie where they lay
   by=object       also a table of the objects, by=family of the families of procedural objects, or both: the
                   least true first, with their masses. Tables by mass and of objects under 250 g are always there
-  recall=true     also executes random grasps on objects: which share of those that lift has a label?
+  recall=true     also executes random grasps on objects: which share of those that lift has a label? With by=
+                  it also prints which objects or families carry a label
   grasps=200      so many a scene for the recall
   physics=mujoco  executes every label in MuJoCo as well and prints where the two engines agree; it needs
                   pip install 'plgp[mujoco]'. DIR/agreement-0.4.csv holds every label with both outcomes, those

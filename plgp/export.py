@@ -55,7 +55,7 @@ USAGE = """Writes a trained network as an ONNX file, with everything that anothe
 
   python -m plgp.export checkpoint=best.ckpt out=model.onnx
 
-  checkpoint=FILE  written by train.py, or an installed network: pretrained, ggcnn2_depth_any, ggcnn2_depth
+  checkpoint=FILE  written by train.py, or an installed network: pretrained, ggcnn2_rgbd_any, ggcnn2_depth
   out=FILE         must end in .onnx; input image (batch, channels, height, width), outputs quality, angle,
                    width: probabilities. help(plgp.export) describes the metadata.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from labeler.dataset.manifest import TiltTruth, Truth, check_keeping, keep_figures
 from labeler.shards.data_set import DataSet
 from labeler.truth.conditions import Conditions
+from labeler.truth.coverage import TABLES, group_by
 from labeler.truth.execution import (
     Job,
     check_arguments,
@@ -35,7 +35,6 @@ _GROUPS = {  # column of the attempts, its unit's factor, edges of its bins in t
     "mass": ("g", 1e3, (0, 50, 100, 250, 500, np.inf)),
 }
 _LIGHT = 0.25  # kg: what any hand should hold
-TABLES = ("object", "family")
 
 
 def verify(
@@ -185,8 +184,9 @@ def check_tables(by: Sequence[str]) -> None:
 
 def _table(attempts: pd.DataFrame, name: str) -> list[str]:
     """Returns a table's lines: one for each object or family, the least true first, with its mean mass."""
-    group = attempts.object if name == "object" else attempts.object.map(_family)
-    table = attempts.groupby(group).agg(lifted=("success", "mean"), count=("success", "size"), mass=("mass", "mean"))
+    table = attempts.groupby(group_by(attempts.object, name)).agg(
+        lifted=("success", "mean"), count=("success", "size"), mass=("mass", "mean")
+    )
     table = table.sort_values(["lifted", "count"], ascending=[True, False])
     width = max(map(len, table.index))
     rows = [
@@ -194,12 +194,6 @@ def _table(attempts: pd.DataFrame, name: str) -> list[str]:
         for key, row in table.iterrows()
     ]
     return [f"by {name}, the least true first", *rows]
-
-
-def _family(name: str) -> str:
-    """Returns the family in a procedural object's name; another object is a family of its own."""
-    match = re.fullmatch(r"procedural-\d+/\d+-([a-z]+)", name)
-    return match[1] if match else name
 
 
 def _describe_interval(interval: tuple[float, float] | None) -> str:
