@@ -1,6 +1,9 @@
 """Labels as rectangles: those that are exported, drawn as GG-CNN draws them."""
 
+import dataclasses
+import json
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -11,6 +14,7 @@ from plgp.data import PLGPDataModule
 from plgp.data.rectangles import FewLabels, paint_rectangles
 from plgp.targets import LabelBatch
 from sim.errors import InputError
+from sim.gripper import GripperGeometry
 
 SHAPE, BINS, JAW, OPENING = (2, 40, 50), 18, 0.017, 0.1
 
@@ -64,10 +68,14 @@ def test_no_label_is_no_target_and_a_lost_scale_is_named():
 
 
 def test_the_labels_are_those_that_are_exported(bars_folder, tmp_path):
-    data = PLGPDataModule(bars_folder, enhance=False, rectangles=5)
+    told = shutil.copytree(bars_folder, tmp_path / "told")
+    about = json.loads((told / "dataset.json").read_text())
+    recipe = {"labels": {"angles": BINS}, "gripper": dataclasses.asdict(GripperGeometry())}
+    (told / "dataset.json").write_text(json.dumps(about | {"recipe": recipe}))
+    data = PLGPDataModule(told, enhance=False, rectangles=5)
     data.prepare_data()
     data.setup()
-    export_rectangles(bars_folder, tmp_path / "out", "jacquard", per_image=5)
+    export_rectangles(told, tmp_path / "out", "jacquard", per_image=5)
     files = sorted((tmp_path / "out").rglob("*_grasps.txt"), key=lambda p: (p.parent.name, p.name))
     frames = data.frames(train=True)
     assert len(files) == len(data.source) == 16
