@@ -164,13 +164,13 @@ def _policies(configs: DictConfig, *, skip_missing: bool) -> tuple[dict[str, tup
 
 def _policy(name: str, plain: dict[str, Any]) -> tuple[GraspPolicy, str]:
     """Returns a policy of its plain configuration, and what distinguishes it; raises InputError."""
-    from plgp.policy.pretrained import pretrained_checkpoint
+    from plgp.policy.installed import find_checkpoint, pretrained_checkpoint
 
     missing = [f"policies.{name}.{setting}" for setting, value in plain.items() if value == "???"]
     if missing:
         raise _Lacking(f"{missing[0]} is not given; say {missing[0]}=...")
-    if plain.get("path") == "pretrained":
-        plain["path"] = str(pretrained_checkpoint())
+    if str(plain.get("_target_")).endswith(".NetworkPolicy.from_checkpoint"):
+        plain["path"] = str(find_checkpoint(plain["path"]))
     try:
         policy: GraspPolicy = instantiate(plain, _convert_="all")
     except Exception as error:

@@ -19,8 +19,8 @@ from plgp.networks.base import GraspNetwork
 from plgp.networks.cost import measure_cost
 from plgp.policy.candidates import Window
 from plgp.policy.device import device_of
+from plgp.policy.installed import find_checkpoint, pretrained_checkpoint
 from plgp.policy.map_policy import MapPolicy
-from plgp.policy.pretrained import pretrained_checkpoint
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
 from plgp.policy.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane, measured_opening
 from plgp.policy.virtual_views import leaning_grasps, leaning_views, merged
@@ -136,7 +136,7 @@ class NetworkPolicy(MapPolicy):
         """Returns the policy of a checkpoint.
 
         Args:
-            path: The checkpoint; "pretrained" is the one that is installed with the package.
+            path: The checkpoint, or an installed network's name; see ``find_checkpoint``.
             gripper: The gripper that will be used; None takes the checkpoint's.
             device: Device that the network runs on: "cpu", "cuda" ..., or "auto", the GPU if there is one.
             decoder: Settings by which maps become grasps; None is the default.
@@ -155,7 +155,7 @@ class NetworkPolicy(MapPolicy):
         Raises:
             InputError: The checkpoint is missing, broken, or made for another gripper.
         """
-        path = pretrained_checkpoint() if str(path) == "pretrained" else path
+        path = find_checkpoint(path)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = load_module(path, weights=not untrained)
