@@ -179,7 +179,7 @@ def _stated(names: dict[str, Any], source: str) -> Intrinsics:
     """Returns everything but the matrix; raises InputError where a value is no number."""
     try:
         size = next(((int(names[h]), int(names[w])) for w, h in _SIZE_KEYS if w in names and h in names), None)
-        both = next((names[key] for key in _BOTH_SIZES if key in names), ())
+        both: Any = next((names[key] for key in _BOTH_SIZES if key in names), ())
         both = re.findall(r"\d+", both) if isinstance(both, str) else both
         if size is None and np.size(both) == 2:
             width, height = both
