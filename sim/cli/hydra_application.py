@@ -87,6 +87,7 @@ def run_hydra(
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a wrong choice over many lines, and exits itself
     warnings.showwarning = _plain_warning
+    _FAILURES.clear()  # another command's, where one process runs several
     with guarded(interrupted=interrupted):
         arguments = list(sys.argv[1:] if words is None else words)
         check_choices(arguments, config_name)
