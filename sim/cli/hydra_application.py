@@ -9,6 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ class HydraTask:
             sentence = mendable(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
             own = " ".join(_own_overrides(Path(chosen.sweep.dir), list(chosen.overrides.task)))
             print(f"error: {sentence} (job {chosen.job.num}: {own})", file=sys.stderr)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / FAILED).write_text(f"{sentence} ({own})\n" if own else f"{sentence}\n")
+            with suppress(OSError):  # a full disk, which the sentence may be about
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / FAILED).write_text(f"{sentence} ({own})\n" if own else f"{sentence}\n")
             if mendable(error) is None:
                 traceback.print_exc()
             return None
