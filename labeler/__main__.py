@@ -75,11 +75,16 @@ def stats(dir: Path, *, out: Path | None = None) -> None:
 def _picture(path: Path | None, default: Path) -> Path:
     """Returns where a picture goes. Raises InputError where it cannot."""
     path = path or default
-    if not path.parent.is_dir():
-        raise InputError(f"the folder of {path} does not exist; make it or give another out=FILE")
+    _check_folder(path, "FILE")
     if path.suffix.lower() != ".png":
         raise InputError(f"out is '{path}'; give a file name that ends in .png")
     return path
+
+
+def _check_folder(path: Path, kind: str) -> None:
+    """Raises InputError where the folder of an output is missing, before the work begins."""
+    if not path.parent.is_dir():
+        raise InputError(f"the folder of {path} does not exist; make it or give another out={kind}")
 
 
 def validate(dir: Path) -> int:
@@ -105,33 +110,60 @@ def verify(
     grasps: int = 200,
     physics: str = "bullet",
     by: tuple[str, ...] = (),
+    tray_friction: float | None = None,
+    force: float | None = None,
+    mass: float = 1.0,
+    out: Path | None = None,
 ) -> None:
     """Executes random labels, and random grasps, in physics; prints what lifts and keeps the figures."""
     from labeler.shards.data_set import DataSet
+    from labeler.truth.conditions import Conditions
     from labeler.truth.execution import check_arguments
-    from labeler.truth.recall import describe_recall, measure_recall
-    from labeler.truth.verify import check_tables, describe_tilts, describe_truth
+    from labeler.truth.verify import check_tables, describe_tilts, describe_truth, write_attempts
     from labeler.truth.verify import verify as execute
     from sim.judge.agreement import describe_agreement, write_agreement
 
     check_tables(by)
+    world = Conditions(tray_friction=tray_friction, force=force, mass=mass)
+    if recall and world.describe():
+        raise InputError(f"verify: recall is measured in the data set's own world; leave {world.describe()} out")
+    if out is not None:
+        _check_folder(out, "FILE.csv")
     shared: dict[str, Any] = {"seed": seed, "workers": workers, "objects": objects}
     for mu in friction:  # what is wrong shows before the first long run
         check_arguments("verify", {"grasps": grasps, "workers": workers}, seed=seed, friction=mu)
+    rows = []
     for mu in friction:
         if attempts or not recall:
-            done = execute(dir, attempts=attempts, friction=mu, **shared, progress=True, physics=physics)
+            kinds: dict[str, Any] = {"physics": physics, "conditions": world}
+            done = execute(dir, attempts=attempts, friction=mu, **shared, progress=True, **kinds)
+            rows.append(done.assign(friction=mu))
             print(describe_truth(done, mu, seed, by=by))
             if physics == "mujoco":
                 print(describe_agreement(done, f"labels at friction {mu:g}"))
                 print(f"wrote {write_agreement(done, dir / f'agreement-{mu:g}.csv')}")
+            if out is not None:
+                print(f"wrote {write_attempts(rows, out)}")
         if recall:
-            measure_recall(dir, grasps=grasps, friction=mu, **shared, progress=True)
-            kept = DataSet(dir).manifest.recall.get(f"{mu:g}")
-            print(describe_recall(kept, mu) if kept else "")
-    truth = DataSet(dir).manifest.truth
-    if len(truth) > 1:
+            _recall(dir, mu, by, grasps=grasps, **shared)
+    if changed := world.describe():
+        print(f"executed with {changed}: another world than the data set's, so its dataset.json keeps nothing of it")
+    elif len(truth := DataSet(dir).manifest.truth) > 1:
         print(describe_tilts(truth))
+
+
+def _recall(dir: Path, friction: float, by: tuple[str, ...], **options: Any) -> None:
+    """Executes random grasps; prints which of those that lift have a label, and tables of what carries one."""
+    from labeler.shards.data_set import DataSet
+    from labeler.truth.coverage import describe_coverage, seen_objects
+    from labeler.truth.recall import describe_recall, measure_recall
+
+    tried = measure_recall(dir, friction=friction, **options, progress=True)
+    kept = DataSet(dir).manifest.recall.get(f"{friction:g}")
+    print(describe_recall(kept, friction) if kept else "")
+    if by:
+        seen = seen_objects(DataSet(dir))
+        print("\n".join(describe_coverage(seen, tried, table) for table in by))
 
 
 def tradeoff(
@@ -150,8 +182,7 @@ def tradeoff(
     from labeler.truth.tradeoff import describe_tradeoff, draw_tradeoff, load_settings, measure_tradeoff
 
     place = out or dir / "tradeoff"
-    if not place.parent.is_dir():
-        raise InputError(f"the folder of {place} does not exist; make it or give another out=NAME")
+    _check_folder(place, "NAME")
     chosen = load_settings(settings)
     options: dict[str, Any] = {"attempts": attempts, "grasps": grasps, "seed": seed, "workers": workers}
     table = measure_tradeoff(dir, chosen, frictions=friction, objects=objects, **options, progress=True)

@@ -80,6 +80,7 @@ objects. Prints one line for each problem; exit status 1 if there is any.
 """,
     "verify": """python -m labeler verify DIR [attempts=500] [friction=0.4,0.2] [seed=0] [workers=2] [objects=FOLDER]
                                 [recall=true] [grasps=200] [by=object,family] [physics=mujoco]
+                                [tray_friction=1] [force=30] [mass=3] [out=FILE.csv]
 
 Rebuilds scenes from the shards and executes random labels, all equally likely, in physics: which share
 lifts its object? The figure goes into DIR/dataset.json under "truth" and its friction.
@@ -91,11 +92,19 @@ lifts its object? The figure goes into DIR/dataset.json under "truth" and its fr
   objects=FOLDER  the objects that the data set was made from, where they no longer lie where they lay
   by=object       also a table of the objects, by=family of the families of procedural objects, or both: the
                   least true first, with their masses. Tables by mass and of objects under 250 g are always there
-  recall=true     also executes random grasps on objects: which share of those that lift has a label?
+  recall=true     also executes random grasps on objects: which share of those that lift has a label? With by=
+                  it also prints which objects or families carry a label
   grasps=200      so many a scene for the recall
   physics=mujoco  executes every label in MuJoCo as well and prints where the two engines agree; it needs
                   pip install 'plgp[mujoco]'. DIR/agreement-0.4.csv holds every label with both outcomes, those
                   on which the engines differ first. The figure in dataset.json stays Bullet's
+  out=FILE.csv    keeps every label with its object, mass, outcome and reason
+
+What one cause is worth: the same labels in another world, whose figures dataset.json does not keep.
+
+  tray_friction=1  floor and walls hold objects so much
+  force=30         so many newtons a finger instead of the gripper's own
+  mass=3           objects weigh three times as much
 """,
     "tradeoff": """python -m labeler tradeoff DIR [settings=conf/tradeoff.yaml] [attempts=120] [friction=0.4,0.2]
                                   [grasps=100] [seed=0] [workers=2] [objects=FOLDER] [out=DIR/tradeoff]

@@ -44,7 +44,7 @@ from torch import Tensor, nn
 from plgp.data.input_format import COLOURS, InputFormat
 from plgp.module import GraspModule, load_module
 from plgp.networks.base import GraspNetwork
-from plgp.policy.network import pretrained_checkpoint
+from plgp.policy.installed import find_checkpoint
 from sim.cli import run_command
 from sim.errors import InputError
 
@@ -55,7 +55,7 @@ USAGE = """Writes a trained network as an ONNX file, with everything that anothe
 
   python -m plgp.export checkpoint=best.ckpt out=model.onnx
 
-  checkpoint=FILE  written by train.py; pretrained is the network that is installed with plgp
+  checkpoint=FILE  written by train.py, or an installed network: pretrained, ggcnn2_rgbd_any, ggcnn2_depth
   out=FILE         must end in .onnx; input image (batch, channels, height, width), outputs quality, angle,
                    width: probabilities. help(plgp.export) describes the metadata.
 
@@ -197,7 +197,7 @@ def _session(path: str | Path) -> Any:
 
 def export(*, checkpoint: str, out: Path) -> int:
     """Exports a checkpoint and runs the file beside it; the exit status is 1 where their maps differ."""
-    module = load_module(pretrained_checkpoint() if checkpoint == "pretrained" else checkpoint)
+    module = load_module(find_checkpoint(checkpoint))
     metadata = export_onnx(module, out)
     size = out.stat().st_size / 1e6
     print(f"wrote {out}: {size:.1f} MB, {metadata['modality']}, {metadata['bins']} bins, opset {OPSET}")

@@ -316,6 +316,11 @@ class World:
                 physicsClientId=self.client,
             )
         info = pybullet.getDynamicsInfo(body, -1, physicsClientId=self.client)
+        if model.weight != 1:
+            inertia = [model.weight * moment for moment in info[2]]
+            pybullet.changeDynamics(
+                body, -1, mass=model.weight * info[0], localInertiaDiagonal=inertia, physicsClientId=self.client
+            )
         self._inertial[body] = np.asarray(np.linalg.inv(pose_to_matrix(info[3], info[4])), np.float64)
         self.objects.append(body)
         return len(self.objects) - 1

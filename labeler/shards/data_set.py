@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,10 +17,14 @@ from sim.errors import InputError
 from sim.files import checksum
 
 _MOST = 10**6  # images of a scene in a sound description
+_MOST_OPEN = 256  # shards open at a time, some 1 MB each; opening one again costs a fifth of an image's time
 
 
 class DataSet:
-    """A folder of shards as one list of images; cheap to pickle."""
+    """A folder of shards as one list of images; cheap to pickle.
+
+    Of many shards only those that were read last stay open, at most a quarter of the files that the process may open.
+    """
 
     def __init__(self, folder: str | Path) -> None:
         """Reads dataset.json; raises InputError if the folder holds no finished data set."""
@@ -34,6 +39,7 @@ class DataSet:
                 raise InputError(f"{self.folder / MANIFEST}: the line of {line.file!r:.60} is damaged; {CURE}")
         scenes = [np.repeat(*np.array(line.scenes, np.int64).reshape(-1, 2).T) for line in lines]
         self._readers = [ShardReader(self.folder / line.file) for line in lines]
+        self._last_read: dict[int, None] = {}  # numbers of open shards, in the order of their last use
         self._ends = np.cumsum([len(s) for s in scenes], dtype=np.int64)
         known = "angles" in parse(dict, self.manifest.recipe.get("labels", {}), f"{folder}: recipe.labels")
         self._bins = self.manifest.angles if known else None
@@ -62,7 +68,7 @@ class DataSet:
             raise InputError(f"data set {self.folder} holds images 0 ... {len(self) - 1}, not {index}")
         shard = int(np.searchsorted(self._ends, index, side="right"))
         local = index - int(self._ends[shard - 1] if shard else 0)
-        frame = self._readers[shard].read(local, keys)
+        frame = self._reader(shard).read(local, keys)
         fault = find_fault(frame, self._bins)
         if fault:
             raise InputError(f"shard {self._readers[shard].path} is damaged at image {local} ({fault}); {CURE}")
@@ -70,7 +76,8 @@ class DataSet:
 
     def grasp_counts(self) -> NDArray[np.int64]:
         """Returns the number of grasps of each image."""
-        return np.concatenate([np.diff(reader.file["grasps/offsets"][...]) for reader in self._readers])
+        offsets = (self._reader(shard).file["grasps/offsets"][...] for shard in range(len(self._readers)))
+        return np.concatenate([np.diff(ends) for ends in offsets])
 
     def splits(self, train: float = 0.8, val: float = 0.1, test: float = 0.1) -> tuple[list[int], list[int], list[int]]:
         """Returns the image indices of three parts; a scene's views stay together.
@@ -94,6 +101,18 @@ class DataSet:
         parts = (scenes[: cuts[0]], scenes[cuts[0] : cuts[1]], scenes[cuts[1] : cuts[2]])
         result = [np.flatnonzero(np.isin(self.scenes, part)).tolist() for part in parts]
         return result[0], result[1], result[2]
+
+    def _reader(self, shard: int) -> ShardReader:
+        """Returns a shard's reader, and closes the one that was not read for longest where too many are open."""
+        self._last_read.pop(shard, None)
+        self._last_read[shard] = None
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        most = _MOST_OPEN if limit == resource.RLIM_INFINITY else max(1, min(_MOST_OPEN, limit // 4))
+        while len(self._last_read) > most:
+            oldest = next(iter(self._last_read))
+            del self._last_read[oldest]
+            self._readers[oldest].close()
+        return self._readers[shard]
 
     def verify_checksums(self) -> list[str]:
         """Returns the names of the shards whose bytes are not those that were written."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +12,8 @@ from numpy.typing import NDArray
 
 from labeler.dataset.manifest import TiltTruth, Truth, check_keeping, keep_figures
 from labeler.shards.data_set import DataSet
+from labeler.truth.conditions import Conditions
+from labeler.truth.coverage import TABLES, group_by
 from labeler.truth.execution import (
     Job,
     check_arguments,
@@ -24,6 +25,7 @@ from labeler.truth.execution import (
 )
 from sim.benchmark.bootstrap import share_interval
 from sim.errors import InputError
+from sim.files import atomic_path, write_error
 from sim.objects import ObjectSet
 
 _GROUPS = {  # column of the attempts, its unit's factor, edges of its bins in that unit
@@ -33,7 +35,6 @@ _GROUPS = {  # column of the attempts, its unit's factor, edges of its bins in t
     "mass": ("g", 1e3, (0, 50, 100, 250, 500, np.inf)),
 }
 _LIGHT = 0.25  # kg: what any hand should hold
-TABLES = ("object", "family")
 
 
 def verify(
@@ -46,10 +47,12 @@ def verify(
     objects: str | Path | None = None,
     progress: bool = False,
     physics: str = "bullet",
+    conditions: Conditions | None = None,
 ) -> pd.DataFrame:
     """Executes random labels of a data set, all labels equally likely, and keeps the figures in dataset.json.
 
-    The figures stand under "truth" and the friction; the recipe and its hash stay as they are.
+    The figures stand under "truth" and the friction; the recipe and its hash stay as they are. Figures of another
+    world than the data set's own are not kept.
 
     Args:
         folder: Folder of a finished data set.
@@ -61,6 +64,7 @@ def verify(
         progress: Whether to show a progress bar.
         physics: "bullet", or "mujoco" to execute every label in MuJoCo as well; the figures that are kept are
             Bullet's.
+        conditions: World in which they are executed; None is the data set's own.
 
     Returns:
         One row per attempt: ``image, scene, row, col, angle_bin, depth, width`` (metres), ``tilt``
@@ -74,14 +78,19 @@ def verify(
     check_physics("verify", physics)
     data = DataSet(folder)
     models = find_objects(data, objects)
-    check_keeping(data.folder)
+    kept = conditions is None or not conditions.describe()
+    if kept:
+        check_keeping(data.folder)
     picked = draw_labels(data.grasp_counts(), attempts, seed)
     if not picked:
         raise InputError(f"{data.folder} holds no labels to verify")
     jobs = _jobs(data, models, picked)
+    if conditions is not None:
+        jobs = map(conditions.apply, jobs)
     rows = execute_all(jobs, friction, workers, count=len(picked), progress=progress, physics=physics)
     rows = rows.sort_values(["image", "row", "col", "angle_bin"], ignore_index=True)
-    keep_figures(data.folder, friction, summarise_truth(rows, seed))
+    if kept:
+        keep_figures(data.folder, friction, summarise_truth(rows, seed))
     return rows
 
 
@@ -145,6 +154,28 @@ def describe_truth(attempts: pd.DataFrame, friction: float, seed: int = 0, *, by
     return "\n".join(lines + [line for name in by for line in _table(attempts, name)])
 
 
+def write_attempts(tables: Sequence[pd.DataFrame], path: str | Path) -> Path:
+    """Writes the rows of ``verify``, of several frictions say, into one CSV file.
+
+    Args:
+        tables: Rows with ``friction``.
+        path: The file.
+
+    Returns:
+        The path.
+
+    Raises:
+        InputError: The file cannot be written.
+    """
+    target = Path(path)
+    try:
+        with atomic_path(target) as temporary:
+            pd.concat(tables).to_csv(temporary, index=False)
+    except OSError as error:
+        raise write_error(target, error) from error
+    return target
+
+
 def check_tables(by: Sequence[str]) -> None:
     """Raises InputError for a table that there is none of."""
     if unknown := [name for name in by if name not in TABLES]:
@@ -153,8 +184,9 @@ def check_tables(by: Sequence[str]) -> None:
 
 def _table(attempts: pd.DataFrame, name: str) -> list[str]:
     """Returns a table's lines: one for each object or family, the least true first, with its mean mass."""
-    group = attempts.object if name == "object" else attempts.object.map(_family)
-    table = attempts.groupby(group).agg(lifted=("success", "mean"), count=("success", "size"), mass=("mass", "mean"))
+    table = attempts.groupby(group_by(attempts.object, name)).agg(
+        lifted=("success", "mean"), count=("success", "size"), mass=("mass", "mean")
+    )
     table = table.sort_values(["lifted", "count"], ascending=[True, False])
     width = max(map(len, table.index))
     rows = [
@@ -162,12 +194,6 @@ def _table(attempts: pd.DataFrame, name: str) -> list[str]:
         for key, row in table.iterrows()
     ]
     return [f"by {name}, the least true first", *rows]
-
-
-def _family(name: str) -> str:
-    """Returns the family in a procedural object's name; another object is a family of its own."""
-    match = re.fullmatch(r"procedural-\d+/\d+-([a-z]+)", name)
-    return match[1] if match else name
 
 
 def _describe_interval(interval: tuple[float, float] | None) -> str:

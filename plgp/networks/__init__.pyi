@@ -4,6 +4,7 @@ from .danet import DANet as DANet
 from .deeplabv3plus import DeepLabV3Plus as DeepLabV3Plus
 from .ggcnn2 import GGCNN2 as GGCNN2
 from .grcnn import GRCNN as GRCNN
+from .rotated_filters import RotatedFilterNetwork as RotatedFilterNetwork
 from .segnet import SegNet as SegNet
 from .smp import SMPNetwork as SMPNetwork
 from .stdc import STDC as STDC

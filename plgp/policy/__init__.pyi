@@ -1,8 +1,9 @@
 from .decoder import decode as decode
+from .installed import find_checkpoint as find_checkpoint
+from .installed import pretrained_checkpoint as pretrained_checkpoint
 from .map_policy import ConstantPolicy as ConstantPolicy
 from .map_policy import MapPolicy as MapPolicy
 from .network import NetworkPolicy as NetworkPolicy
-from .network import pretrained_checkpoint as pretrained_checkpoint
 from .settings import DecoderSettings as DecoderSettings
 from .settings import ViewSettings as ViewSettings
 from .settings import VirtualViews as VirtualViews

@@ -18,6 +18,7 @@ from plgp.module import GraspModule, load_module
 from plgp.networks.base import GraspNetwork
 from plgp.networks.cost import measure_cost
 from plgp.policy.candidates import Window
+from plgp.policy.installed import find_checkpoint, pretrained_checkpoint
 from plgp.policy.map_policy import MapPolicy
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
 from plgp.policy.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane, measured_opening
@@ -33,30 +34,6 @@ from sim.view import Observation, check_depth_image
 _NO_PLANE = "no main plane is seen for views to lean against"
 _REFUSED = 20  # grasps that are found beyond those wanted, since a leaning hand cannot reach all
 PRECISIONS = ("float32", "bfloat16")
-PRETRAINED = Path(__file__).parents[1] / "pretrained"  # checkpoints that are installed with the package
-_BEST = "ggcnn2_depth_any"  # the one that holds best over all worlds; its card lies beside it
-
-
-def pretrained_checkpoint(name: str | None = None, folder: str | Path = PRETRAINED) -> Path:
-    """Returns a checkpoint that is installed with the package.
-
-    Args:
-        name: Name of the file without ".ckpt"; None takes the only one, or of several the one that holds best over all
-            worlds, "ggcnn2_depth_any".
-        folder: Folder of the checkpoints.
-
-    Raises:
-        InputError: There is none, none of that name, or several and no name.
-    """
-    found = {p.stem: p for p in sorted(Path(folder).glob("*.ckpt"))}
-    if not found:
-        raise InputError("this installation of plgp carries no trained network; give checkpoint=FILE, or train one")
-    if name is None and len(found) == 1:
-        return next(iter(found.values()))
-    if (name or _BEST) in found:
-        return found[name or _BEST]
-    wanted = f"no trained network '{name}' in" if name else "several trained networks are in"
-    raise InputError(f"{wanted} this installation of plgp; choose one of {', '.join(found)}")
 
 
 class NetworkPolicy(MapPolicy):
@@ -162,7 +139,7 @@ class NetworkPolicy(MapPolicy):
         """Returns the policy of a checkpoint.
 
         Args:
-            path: The checkpoint; "pretrained" is the one that is installed with the package.
+            path: The checkpoint, or an installed network's name; see ``find_checkpoint``.
             gripper: The gripper that will be used; None takes the checkpoint's.
             device: Device that the network runs on.
             decoder: Settings by which maps become grasps; None is the default.
@@ -181,7 +158,7 @@ class NetworkPolicy(MapPolicy):
         Raises:
             InputError: The checkpoint is missing, broken, or made for another gripper.
         """
-        path = pretrained_checkpoint() if str(path) == "pretrained" else path
+        path = find_checkpoint(path)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = load_module(path, weights=not untrained)

@@ -23,8 +23,7 @@ from sim.objects.urdf import read_mass
 from sim.objects.urdf_copy import usable_urdf
 
 PYBULLET_OBJECTS = 1000
-# Number 168 is a broken file: a flat speck of half a millimetre.
-_BROKEN_PYBULLET_OBJECTS = frozenset({168})
+_BROKEN_PYBULLET_OBJECTS = frozenset({168})  # a flat speck of half a millimetre
 
 _LOADERS = ("pybullet", "from_folder", "ycb", "egad", "shapenetsem", "from_list", "procedural")
 
@@ -40,6 +39,7 @@ class ObjectModel:
         own_inertia: Whether the URDF's inertia is right, as it is for objects made here of bare meshes. Files in
             the wild hold nonsense; for them Bullet takes the inertia of the bounding box.
         original: The author's URDF, where ``urdf`` is a copy of it made for Bullet; None where it is the author's.
+        weight: Factor on the file's mass and inertia.
     """
 
     name: str
@@ -47,6 +47,7 @@ class ObjectModel:
     scale: float = 1.0
     own_inertia: bool = False
     original: Path | None = field(default=None, compare=False)
+    weight: float = 1.0
 
     @property
     def described(self) -> bytes:
@@ -60,7 +61,7 @@ class ObjectModel:
     def mass_properties(self) -> tuple[float, NDArray[np.float64]]:
         """Returns the mass, kg, and the centre of mass in the object's frame, (3,) metres; raises InputError."""
         mass, centre = read_mass(self.urdf)
-        return mass, centre * self.scale
+        return mass * self.weight, centre * self.scale
 
 
 @dataclass(frozen=True)
@@ -122,8 +123,7 @@ class ObjectSet:
     def pybullet(cls, first: int = 0, last: int = 899) -> ObjectSet:
         """Returns objects ``first`` ... ``last`` of the 1,000 that come with PyBullet.
 
-        By convention 0-899 are seen (training) and 900-999 novel objects. Number 168 is left out:
-        its file is a flat speck of half a millimetre.
+        By convention 0-899 are seen (training) and 900-999 novel objects. Number 168 is left out: its file is broken.
         """
         if not 0 <= first <= last < PYBULLET_OBJECTS:
             raise InputError(f"PyBullet's objects are numbered 0-{PYBULLET_OBJECTS - 1}, not {first}-{last}")

@@ -17,6 +17,7 @@ from plgp.train import train
 
 NETWORKS = ["ggcnn2", "grcnn", "unet", "segnet", "deeplabv3plus", "stdc", "danet", "affga"]
 TABLE2 = [f"table2/{network}_{modality}" for network in NETWORKS for modality in ("depth", "rgb", "rgbd")]
+BACKBONES = [row.replace("table2", "backbones") for row in TABLE2]
 EXPERIMENTS = Path(str(files("plgp_conf"))) / "experiment"
 ROWS = ["baseline", "enhance", "bfl", "enhance_bfl"]
 
@@ -64,15 +65,15 @@ def test_rectangles_are_trained_on(bars_folder, tmp_path, small, one_attempt):
 
 def test_the_experiments_are_the_papers():
     present = sorted(p.relative_to(EXPERIMENTS).with_suffix("").as_posix() for p in EXPERIMENTS.rglob("*.yaml"))
-    ours = [
-        name for name in present if not name.startswith(("any", "small", "demo", "gqcnn", "fc_gqcnn", "rectangles"))
-    ]
-    assert ours == sorted([*TABLE2, *(f"table3/{row}" for row in ROWS), "table2", "table3"])
-    for experiment in TABLE2:
-        network, _, modality = experiment[7:].rpartition("_")
+    others = ("any", "small", "demo", "gqcnn", "fc_gqcnn", "rectangles")
+    ours = [name for name in present if not name.startswith(others)]
+    assert ours == sorted([*TABLE2, *BACKBONES, *(f"table3/{row}" for row in ROWS), "table2", "table3", "backbones"])
+    for experiment in [*TABLE2, *BACKBONES]:
+        table, _, row = experiment.partition("/")
+        network, _, modality = row.rpartition("_")
         text = OmegaConf.load(EXPERIMENTS / f"{experiment}.yaml")
-        assert text.defaults == ["/experiment/table2", {"override /network": network}]
-        assert (text.modality, text.name) == (modality, f"table2-{network}-{modality}")
+        assert text.defaults == [f"/experiment/{table}", {"override /network": network}]
+        assert (text.modality, text.name) == (modality, f"{table}-{network}-{modality}")
     config, standard = composed("experiment=table2/unet_rgb"), composed("network=unet")
     assert (config.network, config.loss, config.optimizer) == (standard.network, standard.loss, standard.optimizer)
     assert config.optimizer == {"_target_": "torch.optim.Adam", "_partial_": True, "lr": 1e-3}
@@ -95,6 +96,17 @@ def test_a_budget_leaves_an_experiment_its_question():
     for row in rows:
         assert (row.trainer.max_epochs, row.data.samples_per_epoch, row.final_benchmark.limit) == (8, 500, 10)
         row.data.enhance, row.loss, row.name = None, None, None
+    assert all(row == rows[0] for row in rows)
+
+
+def test_backbones_differ_in_their_network_and_input_alone():
+    rows = [composed(f"experiment={experiment}") for experiment in BACKBONES]
+    assert len({(row.network._target_, row.modality) for row in rows}) == 24
+    assert {(row.group, row.crop, row.network.prior, row.trainer.max_epochs) for row in rows} == {
+        ("backbones", 160, 0.05, 8)
+    }
+    for row in rows:
+        row.network, row.modality, row.name = None, None, None
     assert all(row == rows[0] for row in rows)
 
 

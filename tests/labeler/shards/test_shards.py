@@ -2,9 +2,11 @@
 
 import json
 import pickle
+import resource
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from multiprocessing import get_context
+from pathlib import Path
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers Blosc)
@@ -62,10 +64,10 @@ def write_shard(path, frames):
             writer.add(frame)
 
 
-def make_data_set(folder, scenes=6, views=2):
+def make_data_set(folder, scenes=6, views=2, shards=2):
     lines = []
-    for shard in range(2):
-        members = range(shard * scenes // 2, (shard + 1) * scenes // 2)
+    for shard in range(shards):
+        members = range(shard * scenes // shards, (shard + 1) * scenes // shards)
         path = folder / f"shard-{shard:05d}.h5"
         write_shard(path, [make_frame(s, v, labels=3 * s) for s in members for v in range(views)])
         lines.append({"file": path.name, "sha256": checksum(path), "scenes": [[s, views] for s in members]})
@@ -191,6 +193,25 @@ def test_data_set_lists_reads_and_splits_by_scene(tmp_path):
     assert not seen[0] & seen[2]
     assert data.splits(0.6, 0.2, 0.2) == parts
     assert data.verify_checksums() == []
+
+
+def test_more_shards_than_files_may_be_open(tmp_path):
+    """A quarter of the process's files is open at most, whatever the order; every image is still its own."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    before = {int(entry.name) for entry in Path("/proc/self/fd").iterdir()}
+    limit = max(before) + 24
+    shards = limit // 4 + 12
+    data = make_data_set(tmp_path, scenes=shards, views=1, shards=shards)
+    order = np.random.default_rng(0).permutation(np.tile(np.arange(shards), 3))
+    try:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+        seen = [data.read(int(index), ("depth",))["scene"] for index in order]
+        opened = len(list(Path("/proc/self/fd").iterdir())) - len(before)
+        assert len(data.grasp_counts()) == shards
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert seen == data.scenes[order].tolist()
+    assert opened <= limit // 4 < shards
 
 
 def read_scene(data, index):

@@ -3,6 +3,7 @@
 import importlib
 from typing import Any, NamedTuple
 
+import numpy as np
 import pytest
 import torch
 from hydra import compose, initialize_config_module
@@ -11,10 +12,23 @@ from torch import nn
 from plgp.costs import unallocated
 from plgp.data.input_format import InputFormat
 from plgp.module import GraspModule, build_network, load_module
-from plgp.networks import GGCNN2, GRCNN, STDC, AFFGANet, DANet, DeepLabV3Plus, SegNet, SMPNetwork, UNet
+from plgp.networks import (
+    GGCNN2,
+    GRCNN,
+    STDC,
+    AFFGANet,
+    DANet,
+    DeepLabV3Plus,
+    RotatedFilterNetwork,
+    SegNet,
+    SMPNetwork,
+    UNet,
+)
 from plgp.networks.base import select_memory
 from plgp.networks.cost import parameter_count
 from plgp.networks.danet import ChannelAttention, PositionAttention
+from plgp.networks.rotated_filters import turning_weights
+from plgp.targets import GraspMaps
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 
@@ -22,14 +36,16 @@ TABLE2 = (GGCNN2, GRCNN, UNet, SegNet, DeepLabV3Plus, STDC, DANet, AFFGANet)
 LIGHT = (GGCNN2, GRCNN, STDC)
 TABLE2_MARKED = [pytest.param(kind, marks=[] if kind in LIGHT else [pytest.mark.slow]) for kind in TABLE2]
 LITE0 = {"encoder": "timm-tf_efficientnet_lite0"}
-# Under the tester, by name: every network of Table II, and of the ninth family one of each kind.
+ROTATED = {"base": {"_target_": "plgp.networks.GGCNN2"}}
+# Under the tester, by name: every network of Table II, of the ninth family one of each kind, and rotated filters.
 NETWORKS: dict[str, tuple[type, dict[str, Any]]] = {
     **{kind.__name__: (kind, {}) for kind in TABLE2},
     "SMP Unet resnet18": (SMPNetwork, {}),
     "SMP Unet lite0": (SMPNetwork, LITE0),
     "SMP FPN mobilenet": (SMPNetwork, {"architecture": "FPN", "encoder": "mobilenet_v2"}),
+    "rotated filters": (RotatedFilterNetwork, ROTATED),
 }
-QUICK = ("GGCNN2", "GRCNN", "SMP Unet lite0")
+QUICK = ("GGCNN2", "GRCNN", "SMP Unet lite0", "rotated filters")
 QUICK_MARKED = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NETWORKS]
 # Behind the tests that take seconds a network: the others' turn comes in `make test-slow`.
 quick_by_default = pytest.mark.parametrize("subject", QUICK_MARKED, indirect=True)
@@ -98,7 +114,7 @@ def test_training_uses_batch_statistics(subject):
     network, image = subject
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d) and m.weight.requires_grad]
     if not norms:
-        assert isinstance(network, GGCNN2)
+        assert isinstance(network, (GGCNN2, RotatedFilterNetwork))
         return
     kept = {name: value.clone() for name, value in network.state_dict().items()}
     network.train()
@@ -381,3 +397,58 @@ def test_prior_sets_the_start():
     assert torch.sigmoid(network(torch.zeros(1, 1, 16, 16)).quality).mean().item() == pytest.approx(0.01, rel=0.01)
     with pytest.raises(InputError, match="prior"):
         GGCNN2(prior=1.5)
+
+
+def rotated(**settings):
+    """A network of rotated filters over GGCNN2 in evaluation mode."""
+    return RotatedFilterNetwork(**{**ROTATED, **settings}).eval()
+
+
+def test_rotated_filters_see_a_turned_picture_at_the_turned_angle():
+    """A quarter turn of the features turns the maps, and moves them by half of the bins."""
+    network = rotated(channels=5, bins=6, features=2, side=5)
+    network.base.features = lambda x: x  # the pictures below are the features
+    picture = torch.randn(1, 5, 12, 12)
+    with torch.no_grad():
+        upright, turned = network(picture), network(torch.rot90(picture, 1, (-2, -1)))
+    for before, after in zip(upright[1:], turned[1:], strict=True):
+        assert_close([torch.rot90(before, 1, (-2, -1)).roll(3, dims=1)], [after], 1e-5)
+
+
+@pytest.mark.parametrize("k", range(6))
+def test_a_turned_filter_lies_along_the_closing_axis_of_its_bin(k):
+    """A bar along the rows, the closing axis at angle 0, lies along (sin, cos) in columns and rows at bin k."""
+    side, theta = 15, k * np.pi / 6
+    bar = np.zeros((side, side))
+    bar[:, side // 2] = 1
+    turned = (turning_weights(6, side)[k] @ bar.ravel()).reshape(side, side)
+    row, col = np.mgrid[:side, :side] - side // 2
+    off = np.abs(np.cos(theta) * col - np.sin(theta) * row)  # pixels beside the axis
+    assert turned[off > 1].max(initial=0) < 1e-6
+    assert turned[(off < 0.3) & (np.hypot(row, col) < 6)].min() > 0.6
+
+
+def test_rotated_filters_start_at_their_prior_and_say_what_does_not_fit():
+    network = rotated(bins=4, prior=0.05)
+    with torch.no_grad():
+        network.filters.zero_()
+        _, angle, width = network(torch.zeros(1, 1, 32, 32))
+    assert torch.allclose(torch.sigmoid(torch.cat([angle, width])), torch.tensor(0.05))
+    for wrong, said in (
+        ({"side": 4}, "odd side"),
+        ({"features": 0}, "features"),
+        ({"prior": 1.0}, "network.prior"),
+        ({"base": {"_target_": "os.system"}}, "network.base is 'os.system'"),
+    ):
+        with pytest.raises(InputError, match=said):
+            rotated(**wrong)
+
+
+def test_rotated_filters_read_a_window_as_the_whole():
+    network = rotated(bins=4)
+    picture = torch.randn(1, 1, 48, 64)
+    window = (slice(3, 40), slice(0, 30))
+    with torch.no_grad():
+        whole, part = network(picture), network.forward_window(picture, window)
+    assert_close([m[..., *window] for m in whole], part, 1e-5)
+    assert isinstance(part, GraspMaps)

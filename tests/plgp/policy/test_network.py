@@ -1,6 +1,7 @@
 """Policies: the control that knows nothing, any image size, the checkpoint that is installed with the package."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from labeler.labels import label_view
 from plgp.data.input_format import InputFormat
 from plgp.module import GraspModule
 from plgp.networks import GGCNN2, UNet
-from plgp.policy import ConstantPolicy, NetworkPolicy, pretrained_checkpoint
+from plgp.policy import ConstantPolicy, NetworkPolicy, find_checkpoint, pretrained_checkpoint
 from plgp.policy.decoder import decode
+from plgp.policy.installed import PRETRAINED
 from plgp.policy.workspace import Workspace
 from sim.benchmark import BenchmarkSettings, observe
 from sim.benchmark.scene_sets import load_scene_set
@@ -79,6 +81,37 @@ def test_the_installed_checkpoint_is_found_or_named_as_missing(tmp_path):
     (tmp_path / "ggcnn2_depth_any.ckpt").rename(tmp_path / "other.ckpt")
     with pytest.raises(InputError, match="several"):
         pretrained_checkpoint(folder=tmp_path)
+
+
+def test_a_checkpoint_is_a_file_or_an_installed_networks_name(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    installed = tmp_path / "installed"
+    installed.mkdir()
+    for name in ("ggcnn2_depth_any", "rgbd"):
+        (installed / f"{name}.ckpt").touch()
+    assert find_checkpoint("pretrained", installed) == installed / "ggcnn2_depth_any.ckpt"
+    assert find_checkpoint("rgbd", installed) == installed / "rgbd.ckpt"
+    for file in ("best.ckpt", "runs/best", tmp_path / "rgbd"):  # missing files are named by who reads them
+        assert find_checkpoint(file, installed) == Path(file)
+    with pytest.raises(InputError, match=r"no checkpoint at 'unet'; .*: pretrained, ggcnn2_depth_any, rgbd$"):
+        find_checkpoint("unet", installed)
+    (tmp_path / "rgbd").touch()
+    assert find_checkpoint("rgbd", installed) == Path("rgbd")  # a file goes first
+
+
+@pytest.mark.parametrize("path", sorted(PRETRAINED.glob("*.ckpt")), ids=lambda p: p.stem)
+def test_every_installed_network_has_a_card_and_grasps(path, seen):
+    card = path.with_suffix(".md").read_text()
+    for row in ("data", "noise", "recipe", "gripper", "licence"):
+        assert f"| {row} |" in card
+    policy = NetworkPolicy.from_checkpoint(path.stem, workspace=TRAY)
+    assert f"{sum(p.numel() for p in policy.network.parameters()):,} parameters" in card
+    assert policy.trained_view is not None
+    assert len(policy.pixel_grasps(seen, 10)) == 10
+
+
+def test_the_installed_networks_are_small():
+    assert sum(path.stat().st_size for path in PRETRAINED.glob("*.ckpt")) < 6e6
 
 
 def test_the_shipped_network_grasps_and_is_small():
