@@ -183,8 +183,8 @@ class PLGPDataModule(lightning.LightningDataModule):
             raise InputError(
                 f"data.rectangles is {rectangles}; give at least 1, and data.enhance=false with it, or null"
             )
-        self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
-        self.quality_floor, self.rectangles = float(quality_floor), rectangles
+        self.enhance, self.guard, self.rectangles = enhance, guard, rectangles
+        self.neighbour_quality, self.quality_floor = float(neighbour_quality), float(quality_floor)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.samples_per_epoch, self.val_samples = samples_per_epoch, val_samples
         self.also = tuple(Path(folder) for folder in also)
