@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shutil
 import sys
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from labeler.__main__ import main
 from labeler.dataset.validate import find_problems
+from labeler.formats import rectangle_data
 from labeler.formats.rectangle_data import RectangleSource, import_rectangles, labels_of, read_image
 from labeler.formats.rectangles import GraspRectangles, export_rectangles, jacquard_text
 from labeler.shards.data_set import DataSet
@@ -120,6 +122,25 @@ def test_broken_images_are_skipped_and_named(tmp_path):
     assert len(DataSet(tmp_path / "out")) == 1
 
 
+def test_an_interrupted_import_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(rectangle_data, "SCENES_PER_SHARD", 1)
+    for scene in range(3):
+        write_image(tmp_path / "a" / f"s{scene}")
+    out = tmp_path / "out"
+    import_rectangles(source(tmp_path / "a"), out)
+    whole = {p.name: p.read_bytes() for p in out.iterdir()}
+    (out / "dataset.json").unlink()
+    (out / "shard-00002.h5").unlink()
+    kept = (out / "shard-00000.h5").stat().st_mtime_ns
+    import_rectangles(source(tmp_path / "a"), out)
+    assert (out / "shard-00000.h5").stat().st_mtime_ns == kept
+    assert find_problems(out) == []
+    assert len(DataSet(out)) == 3
+    assert {p.name for p in out.iterdir()} == set(whole)
+    with pytest.raises(InputError, match="holds another data set"):
+        import_rectangles(source(tmp_path / "a", focal=90.0), out)
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
@@ -154,11 +175,11 @@ def test_nothing_to_import_is_named(tmp_path):
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(text=st.text(st.characters(codec="utf-8"), max_size=60) | st.from_regex(r"([-0-9.;einfa \n]{0,12}){0,12}"))
 def test_any_text_gives_labels_or_one_sentence(tmp_path, format, text):
-    file = write_image(tmp_path / "a") if not (tmp_path / "a").exists() else tmp_path / "a" / "0_a_grasps.txt"
-    if format == "cornell":
+    file = tmp_path / "a" / ("0_a_grasps.txt" if format == "jacquard" else "pcd0100cpos.txt")
+    if not file.exists():
+        write_image(tmp_path / "a")
         for end, ours in (("r.png", "RGB.png"), ("d.tiff", "perfect_depth.tiff")):
-            (tmp_path / "a" / f"pcd0100{end}").write_bytes((tmp_path / "a" / f"0_a_{ours}").read_bytes())
-        file = tmp_path / "a" / "pcd0100cpos.txt"
+            shutil.copyfile(tmp_path / "a" / f"0_a_{ours}", tmp_path / "a" / f"pcd0100{end}")
     file.write_text(text, encoding="utf-8")
     try:
         frame, _ = read_image(file, source(tmp_path, format=format))
