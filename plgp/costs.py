@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import re
 import sys
-from dataclasses import dataclass
 
 import torch
 from rich.console import Console
 from rich.table import Table
 
 import plgp.networks
+from plgp.evaluation.paper_tables import COSTS, INPUTS
 from plgp.networks.base import GraspNetwork
 from plgp.networks.cost import SIZE, Cost, measure_cost
 from sim.cli import run_command
 from sim.errors import InputError
 
-INPUTS = {"depth": 1, "RGB": 3, "RGB-D": 4}
 USAGE = """Parameters and multiply-adds of Table II's networks, the paper's figures beside them.
 
   python -m plgp.costs                  images of 224x224, as in the paper
@@ -26,33 +25,6 @@ NOTES = """GMAC: multiply-adds of one image, matrix products and transposed conv
 GFLOPs are multiply-adds too, at 224x224, as thop 0.0.31 counts them: transposed convolutions at output size.
 * The paper prints STDC's and DANet's figures in each other's rows; here they stand in their own. Its 26.18 M counts
 STDC's trunk twice."""
-
-
-@dataclass(frozen=True)
-class Published:
-    """What Table II prints for one network.
-
-    Attributes:
-        title: Name in the table.
-        parameters: Parameters in millions, for depth, RGB, RGB-D.
-        flops: What the table calls GFLOPs, for depth, RGB, RGB-D.
-    """
-
-    title: str
-    parameters: tuple[str, str, str]
-    flops: tuple[str, str, str]
-
-
-PAPER = {
-    "GGCNN2": Published("GGCNN2", ("0.079", "0.083", "0.085"), ("1.36", "1.56", "1.66")),
-    "GRCNN": Published("GRCNN", ("1.90", "1.90", "1.91"), ("13.38", "13.64", "13.77")),
-    "UNet": Published("UNet", ("34.53", "34.53", "34.53"), ("50.18", "50.24", "50.27")),
-    "SegNet": Published("SegNet", ("29.54", "29.54", "29.54"), ("35.41", "35.46", "35.49")),
-    "DeepLabV3Plus": Published("DeepLabv3+", ("62.02", "62.02", "62.03"), ("83.45", "83.53", "83.57")),
-    "STDC": Published("STDC", ("26.18*", "26.19*", "26.19*"), ("25.33*", "25.36*", "25.37*")),
-    "DANet": Published("DANet", ("47.58*", "47.58*", "47.58*"), ("39.25*", "39.26*", "39.27*")),
-    "AFFGANet": Published("AFFGA-Net", ("67.59", "67.60", "67.60"), ("29.58", "29.67", "29.70")),
-}
 
 
 def unallocated(name: str, channels: int) -> GraspNetwork:
@@ -92,7 +64,7 @@ def cost_table(size: tuple[int, int] = SIZE) -> Table:
         table.add_column(head, no_wrap=True)
     for head in ("parameters", "paper, M", "GMAC", "paper, GFLOPs"):
         table.add_column(head, justify="right", no_wrap=True)
-    for name, paper in PAPER.items():
+    for name, paper in COSTS.items():
         for index, (modality, channels) in enumerate(INPUTS.items()):
             cost = measure(name, channels, size)
             ours = f"{cost.parameters:,}", f"{cost.macs / 1e9:.2f}"

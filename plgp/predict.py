@@ -8,7 +8,7 @@ import sys
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hydra.utils import instantiate
@@ -23,32 +23,22 @@ from plgp.policy.camera_files.arrays import read_array, without_single_axis
 from plgp.policy.camera_files.calibration import Calibration, read_calibration
 from plgp.policy.camera_files.images import read_depth, read_rgb
 from plgp.policy.camera_files.masks import doubt_about_mask, read_workspace
-from plgp.policy.network import NetworkPolicy
 from plgp.policy.settings import DecoderSettings, ViewSettings
 from plgp.policy.viewed import ViewedGrasps
 from plgp.policy.workspace import Area, allowed_pixels
-from sim.cli import run_hydra
+from sim.cli import FLAGS_WITH_WORD, run_hydra
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import FORMATS, write_grasps
 from sim.interchange.hand_frames import frame_of_grasp, read_pose
 from sim.view import Observation, check_depth_image
 
+if TYPE_CHECKING:
+    from plgp.policy.network import NetworkPolicy
+
 # Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
 _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose", "folder": "folder"}
-_WITH_WORD = {
-    "--cfg",
-    "-c",
-    "--package",
-    "-p",
-    "--config-dir",
-    "-cd",
-    "--config-path",
-    "-cp",
-    "--info",
-    "-i",
-}  # of Hydra
 WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
 
 
@@ -141,6 +131,8 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
 
 def _policy(config: DictConfig) -> NetworkPolicy:
     """Returns the policy that a configuration asks for."""
+    from plgp.policy.network import NetworkPolicy  # imports torch, which takes seconds
+
     decoder: DecoderSettings = instantiate(config.decoder)
     view: ViewSettings = instantiate(config.view)
     gripper: GripperGeometry | None = instantiate(config.get("gripper"))
@@ -282,7 +274,7 @@ def quoted(arguments: list[str]) -> list[str]:
             argument = f"{_FREE_TEXT[match[1]]}='{value}'"
         elif argument == "workspace=null":
             argument = "region=null"
-        elif "=" not in argument and not argument.startswith("-") and before not in _WITH_WORD:
+        elif "=" not in argument and not argument.startswith("-") and before not in FLAGS_WITH_WORD:
             value = argument.replace("\\", "\\\\").replace("'", "\\'")
             argument = f"folder='{value}'"
         result.append(argument)

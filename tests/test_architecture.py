@@ -221,6 +221,15 @@ def test_importing_a_package_stays_cheap(package):
     assert out.stdout.strip() == "[]"
 
 
+def test_commands_start_without_what_they_may_not_need():
+    """A wrong word, a help or a benchmark of baselines waits for neither torch nor the networks' libraries."""
+    doors = ["plgp.benchmark", "plgp.predict", "plgp.report", "plgp.failures", "plgp.train", "robot.commands"]
+    heavy = ["torch", "lightning", "segmentation_models_pytorch", "wandb", "albumentations"]
+    code = f"import sys, {', '.join(doors)}; print([m for m in {heavy!r} if m in sys.modules])"
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)
+    assert out.stdout.strip() == "[]"
+
+
 def test_tests_mirror_the_packages():
     assert not list((ROOT / "tests").rglob("__init__.py"))
     rooms = {p.parent.relative_to(ROOT) for p in FILES}

@@ -131,12 +131,12 @@ def test_python_examples_parse_and_import_what_exists(page):
 
 def composed(config_name, words):
     """Composes a Hydra application as a command line asks; of each sweep the first value."""
-    check_choices(words, config_name)
     if config_name == "predict":
         from plgp.predict import quoted
 
         words = quoted(words)
-    elif "-m" in words:
+    check_choices(words, config_name)
+    if config_name != "predict" and "-m" in words:
         words = [re.sub(r"=([^\[,'\"]+),.*", r"=\1", w) for w in words if w != "-m"]
     words = [w for w in drop_null_choices(words) if not w.startswith(("hydra", "--"))]
     GlobalHydra.instance().clear()

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass
+from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
@@ -17,6 +17,7 @@ from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 from sim.errors import InputError
 from sim.files import check_writable, locked, write_error, write_json
 from sim.gripper import GripperGeometry
+from sim.objects.folder import kept_source
 from sim.objects.settings import ObjectSource
 
 SCHEMA_VERSION = 1
@@ -208,7 +209,8 @@ class Manifest:
         truth: Figures of executed labels, by friction ("0.4").
         recall: Figures of executed random grasps, by friction.
         imported: Where the data come from; None if they were generated.
-        objects: How the objects were loaded; None for a set put together by hand, and in older data sets.
+        objects: How the objects were loaded, places near the data set relative to its folder; None for a set put
+            together by hand, and in older data sets.
     """
 
     name: str
@@ -269,7 +271,8 @@ def read_manifest(folder: str | Path) -> Manifest:
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes ``dataset.json``, whole or not at all: from here on the data set is finished."""
     optional = ("versions", "truth", "recall", "imported", "objects")
-    content = _plain(manifest)
+    source = manifest.objects and kept_source(manifest.objects, folder)
+    content = _plain(replace(manifest, objects=source))
     write_json(folder / MANIFEST, {k: v for k, v in content.items() if v or k not in optional})
 
 

@@ -32,6 +32,7 @@ from sim.identity.objects import digest_meshes
 from sim.judge.agreement import REASON, SUCCESS
 from sim.judge.mujoco_world import MujocoWorld, load_mujoco
 from sim.objects import ObjectSet
+from sim.objects.folder import found_source
 from sim.objects.named import named_set
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.render import render_view
@@ -40,6 +41,7 @@ from sim.view import SceneView
 from sim.worlds import parallel_side
 
 PHYSICS = ("bullet", "mujoco")
+_NAMED = 5  # objects that a sentence names
 FORMER_FORCE = 30.0  # newtons: of every hand, in data sets of the time when a recipe did not name it
 
 
@@ -95,17 +97,27 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
     found = named or _load_objects(data, str(recipe["name"]), folder)
     meshes = str(recipe.get("meshes", ""))  # not noted in data sets of an older plgp
     if digest_objects(found) != recipe["sha256"] or (meshes and digest_meshes(found.models) != meshes):
+        gone = _missing(data, found)
+        what = f"{gone} is not among them" if gone else "files, names or scale differ"
         raise InputError(
             f"the {len(found)} objects of '{found.name}' are not the {recipe['count']} that {data.folder} was made "
-            f"from ('{recipe['name']}'): files, names or scale differ; give the folder that it was made from: "
-            "objects=FOLDER"
+            f"from ('{recipe['name']}'): {what}; give the folder that it was made from: objects=FOLDER"
         )
     return found
 
 
+def _missing(data: DataSet, found: ObjectSet) -> str:
+    """Returns the names of objects in a data set's scenes that a set has not, the first few; "" if it has all."""
+    firsts = np.unique(data.scenes, return_index=True)[1]
+    used = {str(o.name) for image in firsts for o in data.read(int(image), ("objects",))["objects"]}
+    gone = sorted(used - set(found.names))
+    more = f" and {len(gone) - _NAMED} more" if len(gone) > _NAMED else ""
+    return ", ".join(f"'{name}'" for name in gone[:_NAMED]) + more
+
+
 def _load_objects(data: DataSet, name: str, folder: str | Path | None) -> ObjectSet:
     """Returns the objects of a data set whose name does not say how they are made; raises InputError."""
-    source = data.manifest.objects
+    source = data.manifest.objects and found_source(data.manifest.objects, data.folder)
     if source is not None and (folder is None or "path" in source.arguments):
         place = source.arguments.get("path")
         if folder is None and place is not None and not Path(str(place)).exists():

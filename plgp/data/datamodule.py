@@ -24,6 +24,7 @@ from plgp.data.batch import Batch, collate
 from plgp.data.frames import GraspFrames
 from plgp.data.input_format import InputFormat
 from plgp.data.joined import JoinedDataSets
+from plgp.data.rectangles import FewLabels, paint_rectangles
 from plgp.data.sampler import EpochSampler
 from plgp.data.trained_view import TrainedView
 from plgp.targets import LabelBatch, rasterise
@@ -109,6 +110,8 @@ class PLGPDataModule(lightning.LightningDataModule):
             fingers and more contact have more, up to 1. It wants a data set made with ``recipe.scores=true``; 1 is
             the paper's, 1 for every label.
         guard: Whether the copies stay on the label's own object; the paper's enhancement has no guard.
+        rectangles: Number of labels of an image that are kept, drawn as GG-CNN draws rectangles
+            (``plgp.data.rectangles``); it wants ``enhance=False``. None takes all labels, each at its pixel.
         batch_size: Number of images in a batch.
         samples_per_epoch: Number of images in a training epoch; None takes all of the training split.
         val_samples: Number of images in a validation run; None takes all of the validation split.
@@ -150,6 +153,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         neighbour_quality: float = 0.9,
         quality_floor: float = 1.0,
         guard: bool = True,
+        rectangles: int | None = None,
         batch_size: int = 8,
         samples_per_epoch: int | None = None,
         val_samples: int | None = None,
@@ -175,8 +179,12 @@ class PLGPDataModule(lightning.LightningDataModule):
         self.depth_key, self.bins, self.max_opening = depth_key, bins, max_opening
         if not 0 < quality_floor <= 1:
             raise InputError(f"data.quality_floor is {quality_floor}; give more than 0 and at most 1")
-        self.enhance, self.neighbour_quality, self.guard = enhance, float(neighbour_quality), guard
-        self.quality_floor = float(quality_floor)
+        if rectangles is not None and (rectangles < 1 or enhance):
+            raise InputError(
+                f"data.rectangles is {rectangles}; give at least 1, and data.enhance=false with it, or null"
+            )
+        self.enhance, self.guard, self.rectangles = enhance, guard, rectangles
+        self.neighbour_quality, self.quality_floor = float(neighbour_quality), float(quality_floor)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.samples_per_epoch, self.val_samples = samples_per_epoch, val_samples
         self.also = tuple(Path(folder) for folder in also)
@@ -242,7 +250,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         """Returns the images as training (augmented) or evaluation (centre crop) sees them."""
         assert self.source is not None, "setup() comes first"
         return GraspFrames(
-            source=self.source,
+            source=self.source if self.rectangles is None else FewLabels(self.source, self.rectangles),
             augmentation=Augmentation(self.settings, self.bins, train),
             input_format=self.input_format,
             seed=self.seed,
@@ -285,16 +293,21 @@ class PLGPDataModule(lightning.LightningDataModule):
     def on_after_batch_transfer(self, batch: Batch, dataloader_idx: int = 0) -> Batch:
         """Writes the dense targets on the device that the batch is on."""
         shape = (batch.image.shape[0], batch.image.shape[2], batch.image.shape[3])
+        image = batch.image.contiguous(memory_format=torch.channels_last)
+        gripper, labels = self.trained_view.gripper, LabelBatch(*batch.labels)
+        units: dict[str, Any] = {"bins": self.bins, "max_opening": gripper.max_opening}
+        if self.rectangles is not None:
+            scale = batch.pixels_per_metre
+            target = paint_rectangles(labels, shape, scale, jaw=gripper.finger_width, **units)
+            return batch._replace(image=image, target=target)
         target = rasterise(
-            LabelBatch(*batch.labels),
+            labels,
             shape,
-            bins=self.bins,
-            max_opening=self.trained_view.gripper.max_opening,
+            **units,
             enhance=self.enhance,
             neighbour_quality=self.neighbour_quality,
             instance_mask=batch.instance_mask if self.guard else None,
         )
-        image = batch.image.contiguous(memory_format=torch.channels_last)
         return batch._replace(image=image, target=target)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 from hydra.utils import instantiate
@@ -23,12 +23,17 @@ from sim.drawing.replay import write_replays
 from sim.drawing.scene_page import write_policy_page
 from sim.errors import InputError
 from sim.files import checksum
+from sim.grasp import PixelGrasps
 from sim.identity.code import SHIPPED
 from sim.interchange.observation_files import write_observation
 from sim.judge.agreement import describe_agreement
 from sim.judge.mujoco_world import load_mujoco
 from sim.judge.second_attempts import judge_attempts
 from sim.scene import SceneState
+from sim.view import Observation
+
+if TYPE_CHECKING:
+    from plgp.policy.workspace import Workspace
 
 PHYSICS = ("bullet", "mujoco")
 DESCRIPTIONS = "policies.yaml"  # beside the results: what each policy was
@@ -159,7 +164,7 @@ def _policies(configs: DictConfig, *, skip_missing: bool) -> tuple[dict[str, tup
 
 def _policy(name: str, plain: dict[str, Any]) -> tuple[GraspPolicy, str]:
     """Returns a policy of its plain configuration, and what distinguishes it; raises InputError."""
-    from plgp.policy import find_checkpoint, pretrained_checkpoint
+    from plgp.policy.installed import find_checkpoint, pretrained_checkpoint
 
     missing = [f"policies.{name}.{setting}" for setting, value in plain.items() if value == "???"]
     if missing:
@@ -299,9 +304,8 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
     """Draws one scene with its labels, and beside its picture what each network (or constant maps) makes of it."""
     from labeler.labels import LabelSettings, label_view
     from labeler.oracle import LabelOracle
-    from plgp.evaluation.map_figures import draw_prediction, draw_view
-    from plgp.policy import MapPolicy, NetworkPolicy, Workspace
-    from plgp.policy.workspace import allowed_pixels
+    from plgp.evaluation.map_figures import draw_view
+    from plgp.policy import Workspace
 
     half = scene.tray.floor / 2
     floor = Workspace((-half, -half, -0.1), (half, half, 0.4))
@@ -311,6 +315,24 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
     labels = label_view(view, rules.gripper, settings).to_pixel_grasps(settings.angles)
     allowed = floor.mask(view.depth, view.camera)
     draw_view(view, folder / "scene.png", labels, depth_noisy=seen.depth, allowed=allowed)
+    if "plgp.policy.map_policy" in sys.modules:  # else no policy makes maps, and torch, which takes seconds, stays out
+        _draw_maps(policies, seen, labels, floor=floor, opening=rules.gripper.max_opening, folder=folder)
+
+
+def _draw_maps(
+    policies: dict[str, GraspPolicy],
+    seen: Observation,
+    labels: PixelGrasps,
+    *,
+    floor: Workspace,
+    opening: float,
+    folder: Path,
+) -> None:
+    """Draws what each policy that makes maps makes of an image."""
+    from plgp.evaluation.map_figures import draw_prediction
+    from plgp.policy import MapPolicy, NetworkPolicy
+    from plgp.policy.workspace import allowed_pixels
+
     for name, policy in policies.items():
         if isinstance(policy, MapPolicy):
             maps = policy.predict(seen.rgb, seen.depth)
@@ -319,5 +341,4 @@ def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSe
             )
             path = folder / f"{name}.png"
             area = allowed_pixels(floor if policy.workspace is None else policy.workspace, seen.depth, seen.camera)
-            opening = rules.gripper.max_opening
             draw_prediction(seen, maps, grasps, path=path, labels=labels, max_opening=opening, allowed=area)

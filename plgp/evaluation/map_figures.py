@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import binary_closing, binary_fill_holes
 
-from plgp.targets import GraspMaps
 from sim.camera import PinholeCamera
 from sim.drawing.figures import hide_ticks, panels, save_figure
 from sim.drawing.number_boxes import number_points
@@ -23,6 +22,8 @@ from sim.view import Observation, SceneView
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+    from plgp.targets import GraspMaps
 
 _DPI = 100
 _DEPTH_COLOURS = "viridis_r"  # near is bright

@@ -1,4 +1,4 @@
-"""Scores that the paper prints in Tables II, III and IV. The costs of Table II are in ``plgp.costs``."""
+"""What the paper prints in Tables II, III and IV."""
 
 from __future__ import annotations
 
@@ -72,4 +72,32 @@ TABLE_IV = {
     ("FC-GQCNN", "depth"): {"novel-5": Scores(35.08, 83.45, 69.92), "novel-15": Scores(48.98, 79.92, 72.24)},
     ("GraspNet", "point cloud"): {"novel-5": Scores(45.48, 83.90, 54.08), "novel-15": Scores(39.53, 49.38, 48.07)},
     ("AFFGA-Net", "rgbd"): {"novel-5": Scores(84.48, 96.80, 94.07), "novel-15": Scores(70.86, 84.87, 85.49)},
+}
+
+
+@dataclass(frozen=True)
+class PublishedCost:
+    """What Table II prints for one network.
+
+    Attributes:
+        title: Name in the table.
+        parameters: Parameters in millions, for depth, RGB, RGB-D.
+        flops: What the table calls GFLOPs, for depth, RGB, RGB-D.
+    """
+
+    title: str
+    parameters: tuple[str, str, str]
+    flops: tuple[str, str, str]
+
+
+INPUTS = {"depth": 1, "RGB": 3, "RGB-D": 4}  # channels of Table II's inputs
+COSTS = {
+    "GGCNN2": PublishedCost("GGCNN2", ("0.079", "0.083", "0.085"), ("1.36", "1.56", "1.66")),
+    "GRCNN": PublishedCost("GRCNN", ("1.90", "1.90", "1.91"), ("13.38", "13.64", "13.77")),
+    "UNet": PublishedCost("UNet", ("34.53", "34.53", "34.53"), ("50.18", "50.24", "50.27")),
+    "SegNet": PublishedCost("SegNet", ("29.54", "29.54", "29.54"), ("35.41", "35.46", "35.49")),
+    "DeepLabV3Plus": PublishedCost("DeepLabv3+", ("62.02", "62.02", "62.03"), ("83.45", "83.53", "83.57")),
+    "STDC": PublishedCost("STDC", ("26.18*", "26.19*", "26.19*"), ("25.33*", "25.36*", "25.37*")),
+    "DANet": PublishedCost("DANet", ("47.58*", "47.58*", "47.58*"), ("39.25*", "39.26*", "39.27*")),
+    "AFFGANet": PublishedCost("AFFGA-Net", ("67.59", "67.60", "67.60"), ("29.58", "29.67", "29.70")),
 }

@@ -13,8 +13,7 @@ from dataclasses import dataclass
 import pandas as pd
 from omegaconf import OmegaConf
 
-from plgp import costs
-from plgp.evaluation.paper_tables import CATEGORIES, METRICS, TABLE_II, TABLE_IV, Scores
+from plgp.evaluation.paper_tables import CATEGORIES, COSTS, INPUTS, METRICS, TABLE_II, TABLE_IV, Scores
 from plgp.evaluation.runs import TRAINED, Gathered, Results, Run
 
 MODALITIES = {"depth": "depth", "rgb": "RGB", "rgbd": "RGB-D"}
@@ -81,7 +80,7 @@ def table_ii(found: Gathered, ablation: str = "") -> Section:
         ablation: W&B group or tag of the runs that are left to Table III.
     """
     groups = _grouped(_entries(found, ablation))
-    order = {name: i for i, name in enumerate(costs.PAPER)}
+    order = {name: i for i, name in enumerate(COSTS)}
     rows: list[list[str]] = []
     data: list[dict[str, object]] = []
     keys = sorted(groups, key=lambda k: (order.get(k[0], len(order)), list(MODALITIES).index(k[1]), k[2]))
@@ -150,8 +149,10 @@ def _is_trained(policy: str, results: Results) -> bool:
 
 def _cost(network: str, modality: str, results: Results, policy: str = TRAINED) -> tuple[int | None, int | None]:
     """Returns the numbers of parameters and of multiply-adds at 224x224, None where they are unknown."""
-    if network in costs.PAPER:
-        cost = costs.measure(network, list(costs.INPUTS.values())[list(MODALITIES).index(modality)])
+    if network in COSTS:
+        from plgp.costs import measure  # imports torch, which takes seconds
+
+        cost = measure(network, list(INPUTS.values())[list(MODALITIES).index(modality)])
         return cost.parameters, cost.macs
     about = results.policies.get(policy) or {}
     return about.get("parameters"), about.get("macs")
@@ -192,7 +193,7 @@ def _network_row(key: tuple[str, str, str], entries: Sequence[_Entry], records: 
     measured = [r for r in records if r["runs"]]
     scenes = {str(r["category"]): int(str(r["scenes"])) for r in measured}
     about = f"{first.frictions}; {_scene_counts(scenes)}" if measured else "-"
-    title = costs.PAPER[key[0]].title if key[0] in costs.PAPER else key[0]
+    title = COSTS[key[0]].title if key[0] in COSTS else key[0]
     return [title, MODALITIES[key[1]], key[2] + seeds, *cost, *(_cell(r) for r in records), about]
 
 
@@ -205,7 +206,7 @@ def _scene_counts(scenes: dict[str, int]) -> str:
 
 def _paper_row(network: str, modality: str) -> list[str]:
     index = list(MODALITIES).index(modality)
-    printed, scores = costs.PAPER[network], TABLE_II[network, modality]
+    printed, scores = COSTS[network], TABLE_II[network, modality]
     cost = [f"{printed.parameters[index]} M", printed.flops[index]]
     return [
         "paper",
@@ -321,7 +322,7 @@ def table_of_runs(found: Gathered) -> Section:
         best = run.validation()
         row = [
             run.name,
-            costs.PAPER[run.network].title if run.network in costs.PAPER else run.network,
+            COSTS[run.network].title if run.network in COSTS else run.network,
             MODALITIES[run.modality],
             run.recipe() or "the paper's",
             str(run.seed),

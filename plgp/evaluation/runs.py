@@ -15,7 +15,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from plgp.evaluation.paper_tables import METRICS, Scores
 from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_curves, read_settings
-from plgp.networks.smp import title
+from plgp.networks.titles import smp_title
 from sim.benchmark.statistics import summarise
 from sim.benchmark.store import read_attempts
 from sim.cli import failed_jobs
@@ -81,7 +81,7 @@ class Run:
         chosen = self.config.module.network
         name = str(chosen["_target_"]).rsplit(".", 1)[-1]
         parts = {k: str(chosen[k]) for k in ("architecture", "encoder") if k in chosen}
-        return title(**parts) if name == "SMPNetwork" else name
+        return smp_title(**parts) if name == "SMPNetwork" else name
 
     @property
     def modality(self) -> str:

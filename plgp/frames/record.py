@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from rich.table import Table
 from scipy.spatial.transform import Rotation
 
-from plgp.policy.network import NetworkPolicy
 from sim.depth_image.overhead_view import OverheadView
 from sim.grasp import GraspPoses, PixelGrasps
 from sim.interchange.hand_frames import to_frame
 from sim.view import Observation
+
+if TYPE_CHECKING:
+    from plgp.policy.network import NetworkPolicy
 
 FRAMES = {
     "camera": "optical frame: x right, y down, z forward",

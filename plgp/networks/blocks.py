@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import segmentation_models_pytorch as smp
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -68,6 +67,8 @@ def resnet101(channels: int, output_stride: int, dilations: tuple[int, int, int]
         A module (B, C, H, W) -> list of six features; [2] has 256 channels at stride 4, [5] has 2048 at the
         output stride.
     """
+    import segmentation_models_pytorch as smp  # takes seconds
+
     trunk: nn.Module = smp.encoders.get_encoder("resnet101", channels, 5, None, output_stride)
     stage: Any = trunk.layer4
     for block, dilation in zip(stage, dilations, strict=True):

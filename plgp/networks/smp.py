@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from plgp.networks.base import GraspNetwork, set_prior
+from plgp.networks.titles import smp_title
 from sim.errors import InputError
 
 LITE0 = "timm-tf_efficientnet_lite0"
@@ -19,11 +20,6 @@ _TENSORFLOW_EPSILON = 1e-3  # batch norm's, in the networks whose weights timm's
 def _architectures() -> dict[str, type[nn.Module]]:
     found = {name: getattr(smp, name) for name in dir(smp) if isinstance(getattr(smp, name), type)}
     return {name: kind for name, kind in found.items() if issubclass(kind, smp.base.SegmentationModel)}
-
-
-def title(architecture: str = "Unet", encoder: str = "resnet18") -> str:
-    """Returns what tables call a network of the family: "Unet/efficientnet_lite0"."""
-    return f"{architecture}/{encoder.removeprefix('tu-').removeprefix('timm-').removeprefix('tf_')}"
 
 
 class SMPNetwork(GraspNetwork):
@@ -63,7 +59,7 @@ class SMPNetwork(GraspNetwork):
             InputError: The architecture, the encoder or its weights are unknown or not installed.
         """
         super().__init__(channels, bins, stride)
-        self.title, self.colours = title(architecture, encoder), colours
+        self.title, self.colours = smp_title(architecture, encoder), colours
         architectures = _architectures()
         if architecture not in architectures:
             known = ", ".join(sorted(architectures))

@@ -1,8 +1,10 @@
 from .choices import CONF as CONF
+from .choices import FLAGS_WITH_WORD as FLAGS_WITH_WORD
 from .choices import FORMER as FORMER
 from .choices import check_choices as check_choices
 from .choices import conf_folder as conf_folder
 from .choices import drop_null_choices as drop_null_choices
+from .choices import own_groups as own_groups
 from .choices import setting_names as setting_names
 from .command_line import Command as Command
 from .command_line import call as call
@@ -11,6 +13,7 @@ from .command_line import guarded as guarded
 from .command_line import input_error as input_error
 from .command_line import mendable as mendable
 from .command_line import run_command as run_command
+from .help_page import help_text as help_text
 from .hydra_application import HydraTask as HydraTask
 from .hydra_application import failed_jobs as failed_jobs
 from .hydra_application import gather_failures as gather_failures

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from importlib.util import find_spec
+from itertools import pairwise
 from pathlib import Path
 
 from sim.errors import InputError
@@ -16,6 +17,20 @@ CONF = "plgp_conf"  # the package of the Hydra tree: in the repository it is con
 FORMER = {"dataset": "recipe", "evaluation": "final_benchmark", "scenes": "scene_set"}
 _LAUNCHERS = {"joblib": "joblib", "cpus": "joblib", "slurm": "submitit"}
 _LAUNCHERS |= {"submitit_local": "submitit", "submitit_slurm": "submitit"}
+# Flags of Hydra that a word follows.
+FLAGS_WITH_WORD = {
+    "--cfg",
+    "-c",
+    "--package",
+    "-p",
+    "--config-dir",
+    "-cd",
+    "--config-path",
+    "-cp",
+    "--config-name",
+    "-cn",
+}
+FLAGS_WITH_WORD |= {"--info", "-i"}
 # Choices that may be left out; of the others something must be there.
 OPTIONAL = {
     *("loss", "optimizer", "scheduler", "decoder", "workspace", "recipe", "logger", "callbacks", "hydra/launcher"),
@@ -29,11 +44,43 @@ def conf_folder() -> Path:
     return Path(next(iter(import_module(CONF).__path__)))
 
 
+def own_groups(config_name: str) -> dict[str, list[str]]:
+    """Returns the choices that an application takes: groups of conf/, each with its options, nested ones as paths.
+
+    Args:
+        config_name: The application's YAML.
+    """
+    groups = sorted(set(_groups_in(f"{config_name}.yaml")))
+    return {group: _options(conf_folder() / group) for group in groups}
+
+
+def _options(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.yaml"))
+
+
+def _groups_in(file: str) -> Iterator[str]:
+    """Yields the groups in the defaults of a YAML, of the YAMLs that it extends, and of its groups' options."""
+    from yaml import safe_load
+
+    root = conf_folder()
+    for entry in (safe_load((root / file).read_text()) or {}).get("defaults", []):
+        if isinstance(entry, str):
+            yield from _groups_in(f"{entry}.yaml") if (root / f"{entry}.yaml").is_file() else ()
+            continue
+        group = str(next(iter(entry))).removeprefix("/")
+        if " " in group or "@" in group:  # an override; a group that has another place than its own
+            continue
+        yield group
+        for option in (root / group).rglob("*.yaml"):
+            yield from _groups_in(option.relative_to(root).as_posix())
+
+
 def check_choices(arguments: Sequence[str], config_name: str = "train") -> None:
     """Raises InputError for a choice that conf/ does not have, before Hydra sees it.
 
     A choice is ``network=ggcnn2``, nested ones ``experiment=table2/unet_rgb``. Folders given by ``--config-dir``
-    count as well; a launcher whose plugin is not installed is named.
+    count as well; a launcher whose plugin is not installed is named. So is a word that is no choice and no setting, and
+    a group of another command.
 
     Args:
         arguments: The command line without the program.
@@ -45,8 +92,11 @@ def check_choices(arguments: Sequence[str], config_name: str = "train") -> None:
     root = conf_folder()
     roots = [root, *map(Path, re.findall(r"(?:--config-dir|-cd)[= ](\S+)", line))]
     own = set(re.findall(r"^(\w+):", (root / f"{config_name}.yaml").read_text(), re.MULTILINE))
-    for argument in arguments:
+    taken = own_groups(config_name)
+    for before, argument in pairwise(["", *arguments]):
         _check_former(argument, own)
+        if re.fullmatch(r"[\w/.-]+", argument) and argument[0] != "-" and before not in FLAGS_WITH_WORD:
+            raise InputError(_not_said(argument, taken))
         match = re.fullmatch(r"\+{0,2}([\w/]+)=\[?([\w,/\-]+)\]?", argument)
         if not match:
             continue
@@ -55,15 +105,31 @@ def check_choices(arguments: Sequence[str], config_name: str = "train") -> None:
             _check_plugin(group, names)
             continue
         folders = [place / group for place in roots if (place / group).is_dir()]
+        if folders and len(roots) == 1 and not argument.startswith("+") and group not in own | set(taken):
+            raise InputError(_not_taken(group, names, taken))
+        known = sorted({name for folder in folders for name in _options(folder)})
         if names == ["null"] and folders and group not in {*OPTIONAL, *_NULL_MEANS}:
-            known = sorted(p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml"))
             raise InputError(f"{group}=null leaves nothing to work with; choose one of {', '.join(known)}")
-        known = sorted({p.relative_to(f).with_suffix("").as_posix() for f in folders for p in f.rglob("*.yaml")})
         for name in names if folders else ():
             if name not in (*known, "null"):
                 close = difflib.get_close_matches(name, known, n=1)
                 guess = f" (did you mean {group}={close[0]}?)" if close else ""
                 raise InputError(f"unknown {group} '{name}'; choose one of {', '.join(known)}{guess}")
+
+
+def _not_said(word: str, taken: Mapping[str, Sequence[str]]) -> str:
+    """Returns the sentence on a word without "="."""
+    meant = [f"{group}={word}" for group, options in taken.items() if word in options]
+    guess = f" (did you mean {meant[0]}?)" if meant else ""
+    return f"'{word}' is neither a choice nor a setting; write group=option or key=value{guess}"
+
+
+def _not_taken(group: str, names: Sequence[str], taken: Mapping[str, Sequence[str]]) -> str:
+    """Returns the sentence on a group that the application does not take."""
+    first, _, rest = group.partition("/")
+    if first in taken and rest:
+        return f"'{group}=' is no choice; write {first}={rest}/{','.join(names)}"
+    return f"there is no choice of {group} here; choose of {', '.join(taken)}"
 
 
 def _check_former(argument: str, own: set[str]) -> None:

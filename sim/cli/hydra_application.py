@@ -15,6 +15,7 @@ from typing import Any
 
 from sim.cli.choices import CONF, check_choices, drop_null_choices, setting_names
 from sim.cli.command_line import guarded, mendable
+from sim.cli.help_page import asks_for_help, help_text
 from sim.errors import InputError
 
 FAILED = "failed.txt"  # in the folder of a multirun's job: why it failed
@@ -92,6 +93,9 @@ def run_hydra(
         sys.argv[:] = [program or sys.argv[0], *drop_null_choices(arguments)]
         application = hydra.main(version_base="1.3", config_path=f"pkg://{CONF}", config_name=config_name)
         try:
+            if asks_for_help(arguments):
+                print(help_text(config_name, arguments))
+                return
             application(HydraTask(function, interrupted))()
         except ConfigCompositionException as error:
             raise _unknown_key(error, arguments, config_name) from None

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import os
+import sysconfig
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from sim.errors import InputError
@@ -11,6 +15,9 @@ from sim.objects.reading.scenes import MESH_SUFFIXES
 from sim.objects.settings import ObjectSource
 from sim.objects.urdf import mesh_files
 
+_PLACES = ("path", "root")  # arguments of a loader that are places
+_PACKAGE = "package:"  # before the path of files that come with an installed package
+_NEAR = 2  # folders that objects and data set may lie below the one that holds both
 _NAMED = 8  # objects that are named with what is doubtful about them
 _EXPORT = "it is not read; export it as GLB, OBJ or STL"
 # Files of objects that are not read, with what to do about them.
@@ -76,6 +83,62 @@ def moved(source: ObjectSource, folder: Path) -> dict[str, str]:
     lists = [folder / name.name, name]
     path = next((p for p in lists if p.is_file()), lists[0])
     return {"path": str(path), "root": str(folder)}
+
+
+def kept_source(source: ObjectSource, folder: Path) -> ObjectSource:
+    """Returns how a set was made as a folder keeps it, so that it opens where both have moved together.
+
+    Places near the folder become relative to it, those in an installed package "package:NAME/..."; foreign ones stay.
+
+    Args:
+        source: How the set was made.
+        folder: Folder that keeps it, a data set's.
+    """
+    places = {name: _kept(str(place), folder) for name, place in _places(source).items()}
+    return replace(source, arguments={**source.arguments, **places})
+
+
+def _places(source: ObjectSource) -> dict[str, str]:
+    return {n: str(source.arguments[n]) for n in _PLACES if isinstance(source.arguments.get(n), str)}
+
+
+def _kept(place: str, folder: Path) -> str:
+    if not os.path.isabs(place):
+        return place
+    place, folder = os.path.abspath(place), Path(os.path.abspath(folder))
+    for packages in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
+        if Path(place).is_relative_to(packages):
+            return _PACKAGE + Path(place).relative_to(packages).as_posix()
+    both = os.path.commonpath([place, folder])
+    near = both != os.sep and len(folder.relative_to(both).parts) <= _NEAR
+    return Path(os.path.relpath(place, folder)).as_posix() if near else place
+
+
+def found_source(source: ObjectSource, folder: Path) -> ObjectSource:
+    """Returns how a set was made, its places absolute, as they are found today.
+
+    A place that is gone is looked for by its last names beside the folder and those above it, and where the program
+    runs.
+
+    Args:
+        source: How the set was made, as ``folder`` keeps it.
+        folder: Folder that keeps it.
+    """
+    places = {name: str(_found(place, Path(os.path.abspath(folder)))) for name, place in _places(source).items()}
+    return replace(source, arguments={**source.arguments, **places})
+
+
+def _found(place: str, folder: Path) -> Path:
+    if place.startswith(_PACKAGE):
+        name, _, rest = place.removeprefix(_PACKAGE).partition("/")
+        spec = importlib.util.find_spec(name) if name.isidentifier() else None
+        homes = list(spec.submodule_search_locations or ()) if spec is not None else []
+        return Path(homes[0], rest) if homes else Path(place)
+    first = Path(os.path.normpath(folder / place))
+    names = [part for part in Path(place).parts if part not in ("..", os.sep)]
+    above = [folder, *list(folder.parents)[:_NEAR], Path.cwd()]
+    guesses = [home.joinpath(*names[start:]) for start in range(len(names)) for home in above]
+    return next((guess for guess in (first, *guesses) if guess.exists()), first)
 
 
 def told_doubts(notes: Mapping[str, Sequence[str]]) -> str:

@@ -3,7 +3,8 @@
 import pytest
 
 import plgp.costs
-from plgp.costs import PAPER, costs, measure, unallocated
+from plgp.costs import costs, measure, unallocated
+from plgp.evaluation.paper_tables import COSTS
 from plgp.networks.cost import parameter_count
 from sim.errors import InputError
 
@@ -67,9 +68,9 @@ def test_multiply_adds(name):
         assert round(macs / 1e9, 2) == expected
 
 
-@pytest.mark.parametrize("name", sorted(set(PAPER) - {"STDC"}))
+@pytest.mark.parametrize("name", sorted(set(COSTS) - {"STDC"}))
 def test_the_paper_agrees_on_parameters(name):
-    for ours, printed in zip(PARAMETERS[name], PAPER[name].parameters, strict=True):
+    for ours, printed in zip(PARAMETERS[name], COSTS[name].parameters, strict=True):
         if printed:
             digits = len(printed.strip("*").partition(".")[2])
             assert round(ours / 1e6, digits) == float(printed.strip("*"))
@@ -89,7 +90,7 @@ def test_sizes():
 
 
 def test_command_prints_the_table(monkeypatch, capsys):
-    monkeypatch.setattr(plgp.costs, "PAPER", {name: PAPER[name] for name in ("GGCNN2", "STDC")})
+    monkeypatch.setattr(plgp.costs, "COSTS", {name: COSTS[name] for name in ("GGCNN2", "STDC")})
     monkeypatch.setattr("sys.argv", ["costs"])
     plgp.costs.main()
     rows = {line.split()[1]: line.split()[3::2] for line in capsys.readouterr().out.splitlines() if " depth " in line}

@@ -58,9 +58,15 @@ def test_experiment_of_a_large_network(experiment, bars_folder, tmp_path, small,
     check(experiment, options, tmp_path, "logger=csv")
 
 
+def test_rectangles_are_trained_on(bars_folder, tmp_path, small, one_attempt):
+    config = check("rectangles", [*small, *one_attempt, f"data.folder={bars_folder}"], tmp_path, "logger=csv")
+    assert (config.data.rectangles, config.data.enhance) == (100, False)
+
+
 def test_the_experiments_are_the_papers():
     present = sorted(p.relative_to(EXPERIMENTS).with_suffix("").as_posix() for p in EXPERIMENTS.rglob("*.yaml"))
-    ours = [name for name in present if not name.startswith(("any", "small", "demo", "gqcnn", "fc_gqcnn"))]
+    others = ("any", "small", "demo", "gqcnn", "fc_gqcnn", "rectangles")
+    ours = [name for name in present if not name.startswith(others)]
     assert ours == sorted([*TABLE2, *BACKBONES, *(f"table3/{row}" for row in ROWS), "table2", "table3", "backbones"])
     for experiment in [*TABLE2, *BACKBONES]:
         table, _, row = experiment.partition("/")

@@ -1,8 +1,11 @@
 """Objects of a data set, loaded again as they were: by every loader of conf/objects, also from a moved folder."""
 
 import shutil
+import sysconfig
+from pathlib import Path
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import trimesh
 
@@ -11,6 +14,7 @@ from labeler.dataset.recipe import describe_objects
 from labeler.truth.execution import find_objects
 from sim.errors import InputError
 from sim.objects import ObjectSet
+from sim.objects.folder import found_source, kept_source
 from sim.objects.settings import MeshSettings, ObjectSource
 from sim.scene import SceneState
 
@@ -121,8 +125,8 @@ def data_of(folder, objects, source=True):
     )
     folder.mkdir(exist_ok=True)
     write_manifest(folder, content)
-    seen = SimpleNamespace(scale=objects.models[0].scale)
-    return SimpleNamespace(folder=folder, manifest=read_manifest(folder), read=lambda *_: {"objects": [seen]})
+    seen = {"objects": [SimpleNamespace(name=m.name, scale=m.scale) for m in objects.models]}
+    return SimpleNamespace(folder=folder, manifest=read_manifest(folder), read=lambda *_: seen, scenes=np.zeros(1, int))
 
 
 def weight(objects):
@@ -148,6 +152,46 @@ def test_objects_are_loaded_again_as_they_were_also_from_elsewhere(make, tmp_pat
     assert weight(found) == known
     back = SceneState.load(tmp_path / "scene.json", found)
     assert [m.mesh().vertices.tobytes() for m in back.models] == [known[0][2]]
+
+
+@pytest.mark.parametrize("make", KINDS)
+@pytest.mark.parametrize("home", ["data", "sets/data"])
+def test_a_data_set_that_moves_with_its_objects_finds_them(make, home, tmp_path):
+    """Whatever lies near it is named relative to it, so that the project may go to another machine."""
+    root = tmp_path / "project" / "my things"
+    root.mkdir(parents=True)
+    objects, folder = make(root), tmp_path / "project" / home
+    folder.parent.mkdir(exist_ok=True)
+    data, known = data_of(folder, objects), weight(objects)
+    assert str(tmp_path) not in (folder / "dataset.json").read_text()
+    (tmp_path / "cluster").mkdir()
+    shutil.move(tmp_path / "project", tmp_path / "cluster" / "project")
+    data.folder = tmp_path / "cluster" / "project" / home
+    assert weight(find_objects(data)) == known
+
+
+def test_places_of_objects_near_far_and_in_a_package(tmp_path, monkeypatch):
+    packages = sysconfig.get_path("purelib")
+    source = ObjectSource(loader="from_list", arguments={"path": f"{packages}/numpy/a.txt", "root": "/usr/share/x"})
+    kept = kept_source(source, tmp_path / "a" / "b" / "data")
+    assert dict(kept.arguments) == {"path": "package:numpy/a.txt", "root": "/usr/share/x"}
+    assert dict(found_source(kept, tmp_path).arguments) == dict(source.arguments)
+    # An older plgp's data set names the folder that its objects had on another machine; a data set alone may move, too.
+    old = ObjectSource(loader="from_folder", arguments={"path": "/home/someone/project/meshes/mugs"})
+    (tmp_path / "meshes" / "mugs").mkdir(parents=True)
+    assert found_source(old, tmp_path / "data").arguments["path"] == str(tmp_path / "meshes" / "mugs")
+    monkeypatch.chdir(tmp_path)
+    moved = ObjectSource(loader="from_folder", arguments={"path": "../../meshes/mugs"})
+    assert found_source(moved, Path("/elsewhere/data")).arguments["path"] == str(tmp_path / "meshes" / "mugs")
+
+
+def test_an_object_that_is_gone_is_named(tmp_path):
+    box(tmp_path / "things" / "cup.stl", 1)
+    box(tmp_path / "things" / "jug.stl", 2)
+    data = data_of(tmp_path / "data", ObjectSet.from_folder(tmp_path / "things", scale=0.001))
+    (tmp_path / "things" / "jug.stl").unlink()
+    with pytest.raises(InputError, match=r"'jug' is not among them; give the folder .* objects=FOLDER"):
+        find_objects(data)
 
 
 @pytest.mark.parametrize("make", [egad, ycb])
