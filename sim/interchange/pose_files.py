@@ -15,8 +15,8 @@ from sim.geometry import FloatArray
 from sim.interchange.hand_frames import read_pose
 
 # Names of T_world_camera, whose capitals do not count.
-_POSES: tuple[str, ...] = ("t_world_camera", "pose", "camera_pose", "camera_to_world", "cam2world", "cam_to_world", "c2w")
-_POSES += ("transform_matrix", "transform", "matrix")
+_POSES: tuple[str, ...] = ("t_world_camera", "pose", "camera_pose", "camera_to_world", "cam2world", "cam_to_world")
+_POSES += ("c2w", "transform_matrix", "transform", "matrix")
 _PLACES = ("translation", "position", "t", "xyz")
 _TURNS: tuple[str, ...] = ("rotation", "orientation", "quaternion", "r", "rotation_matrix")
 _WANTED = "give npy, npz, JSON, YAML, or numbers as text: 16 row by row, or x,y,z,qx,qy,qz,qw in metres"
