@@ -22,8 +22,9 @@ from plgp.policy.device import device_of
 from plgp.policy.installed import find_checkpoint, pretrained_checkpoint
 from plgp.policy.map_policy import MapPolicy
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
-from plgp.policy.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane, measured_opening
-from plgp.policy.virtual_views import leaning_grasps, leaning_views, merged
+from plgp.policy.views.measured import measured_grasps, narrow_side_first
+from plgp.policy.views.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane
+from plgp.policy.views.virtual_views import leaning_grasps, leaning_views, merged
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
 from sim.depth_image.overhead_view import OverheadView
@@ -317,7 +318,8 @@ class NetworkPolicy(MapPolicy):
         """Returns up to ``count`` grasps of a view's image at allowed pixels; ``weight`` is the first image's."""
         weight = None if weight is None else weight.ravel()[view.source]
         grasps = self.decoded(view.seen, count, allowed, weight=weight, relief=view.ceiling)
-        return measured_opening(grasps, view, gripper=self.gripper, decoder=self.decoder)
+        grasps = measured_grasps(grasps, view, gripper=self.gripper, decoder=self.decoder, allowed=allowed)
+        return narrow_side_first(grasps, view, decoder=self.decoder)
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
         """Returns grasps in the camera frame; warns where a view that was wanted could not be had. See ``find``.
