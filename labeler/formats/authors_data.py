@@ -50,8 +50,7 @@ def import_plgp(
     Args:
         source: Folder with raw folders or packed files in it, at any depth.
         folder: Folder that the shards go into; made if it does not exist.
-        noise: Noise of ``depth_noisy`` (the authors store clean depth and add noise while training); None
-            copies the depth.
+        noise: Noise of ``depth_noisy`` (the authors store clean depth and add noise in training); None copies it.
         seed: Seed of the noise; image i of scene s draws from ``default_rng([seed, s, i])``.
         progress: Whether to show a progress bar.
 
