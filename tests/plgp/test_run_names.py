@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 from omegaconf import OmegaConf
 
 from plgp.loggers import logged_in, wandb_logger
 from plgp.run_names import name_run, varied
+from plgp.train import main
 
 
 @pytest.mark.parametrize(
@@ -68,24 +67,17 @@ def test_a_run_that_goes_on_keeps_its_id(tmp_path):
     assert wandb_logger(tmp_path / "new", offline=True, keep="auto")._wandb_init["id"] is None
 
 
-def test_two_networks_side_by_side_in_wandb(bars_folder, tmp_path, wandb_run, small, one_attempt):
+def test_two_networks_side_by_side_in_wandb(bars_folder, tmp_path, wandb_run, small, one_attempt, command, monkeypatch):
     """Runs named by what differs, one group; costs, scores by category and friction, table and pictures in files."""
     out = tmp_path / "sweep"
-    command = [sys.executable, "-m", "plgp.train", "-m", "network=ggcnn2,smp_unet", "name=two", *small]
-    command += [f"data.folder={bars_folder}", "callbacks=none", f"hydra.sweep.dir={out}", *one_attempt[:5]]
-    command += ["final_benchmark=demo", "final_benchmark.limit=1", "final_benchmark.frictions=[1.0]"]
-    command += ["final_benchmark.workers=1", "final_benchmark.compare=null"]
-    command += [f"~final_benchmark.policies.{name}" for name in ("random", "random-free", "antipodal", "constant")]
-    command += [f"~final_benchmark.policies.{name}" for name in ("untrained", "oracle")]
-    result = subprocess.run(
-        command,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env=os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"},
-    )
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    words = ["-m", "network=ggcnn2,smp_unet", "name=two", *small]
+    words += [f"data.folder={bars_folder}", "callbacks=none", f"hydra.sweep.dir={out}", *one_attempt[:5]]
+    words += ["final_benchmark=demo", "final_benchmark.limit=1", "final_benchmark.frictions=[1.0]"]
+    words += ["final_benchmark.workers=1", "final_benchmark.compare=null"]
+    words += [f"~final_benchmark.policies.{name}" for name in ("random", "random-free", "antipodal", "constant")]
+    words += [f"~final_benchmark.policies.{name}" for name in ("untrained", "oracle")]
+    result = command(main, *words)
     assert result.returncode == 0, result.stdout + result.stderr
     folders = sorted(p for p in out.iterdir() if (p / "config.yaml").is_file())
     moved = tmp_path / "elsewhere"

@@ -20,7 +20,7 @@ from plgp.evaluation.runs import gather
 from plgp.loggers import RunProgress, clock_time
 from plgp.module import load_module
 from plgp.report import write_report
-from plgp.train import resumable, train
+from plgp.train import main, resumable, train
 from sim.cli import drop_null_choices, setting_names
 from sim.cli.choices import OPTIONAL, check_choices
 from sim.errors import InputError
@@ -152,26 +152,10 @@ def test_what_cannot_be_resumed_is_one_sentence_before_anything_starts(half_run,
     assert not out.exists()
 
 
-def test_a_sweep_with_a_bad_job_runs_the_others_and_names_it(small_options, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "plgp.train",
-        "-m",
-        "data.batch_size=2,0",
-        "seed=0",
-        "callbacks=none",
-        "logger=csv",
-    ]
+def test_a_sweep_with_a_bad_job_runs_the_others_and_names_it(small_options, tmp_path, command):
+    words = ["-m", "data.batch_size=2,0", "seed=0", "callbacks=none", "logger=csv"]
     options = [o for o in small_options if not o.startswith("data.batch_size")]
-    result = subprocess.run(
-        [*command, *options, f"hydra.sweep.dir={tmp_path / 'sweep'}"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-        timeout=300,
-    )
+    result = command(main, *words, *options, f"hydra.sweep.dir={tmp_path / 'sweep'}")
     assert result.returncode == 2, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     assert "1 of the jobs failed" in result.stderr
@@ -187,9 +171,8 @@ def test_a_sweep_with_a_bad_job_runs_the_others_and_names_it(small_options, tmp_
     assert "## Failed jobs" in write_report(found, tmp_path / "later")[0].read_text()
 
 
-def test_a_setting_that_one_network_of_a_sweep_lacks_is_said_before_the_first_job(tmp_path):
-    command = [sys.executable, "-m", "plgp.train", "-m", "network=ggcnn2,grcnn", "network.width=1"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300)
+def test_a_setting_that_one_network_of_a_sweep_lacks_is_said_before_the_first_job(tmp_path, command):
+    result = command(main, "-m", "network=ggcnn2,grcnn", "network.width=1")
     assert result.returncode == 2
     assert "not every job has the setting 'network.width': leave out network=ggcnn2 or network=grcnn" in result.stderr
     assert "Traceback" not in result.stderr
