@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from plgp.data.trained_view import TrainedView
 from plgp.policy.settings import DecoderSettings, ViewSettings
-from sim.depth_image.free_depth import FreeDepth
 from sim.depth_image.main_plane import MainPlane, find_main_plane
 from sim.depth_image.overhead_view import OverheadView
 from sim.geometry import transform
@@ -21,8 +20,6 @@ from sim.view import Observation
 _AS_IS = "the network is shown the image as it is"
 _PLANE = 0.006  # metres from the main plane within which a pixel shows it
 _PATCH = 0.03  # of the plane's largest patch: what smaller ones show is the side of a thing that crosses the plane
-_STEP = 0.0025  # metres by which openings are tried
-_SHALLOWER = 0.001  # metres that a grasp at another opening may be less deep
 _BESIDE = 0.02  # metres beyond what is seen of the plane that still count as over it
 
 
@@ -183,41 +180,6 @@ def _fingers_seen(poses: GraspPoses, seen: Observation) -> NDArray[np.bool_]:
         rows, cols, depth = seen.camera.project(tips)
         inside &= (depth > 0) & (rows >= 0) & (rows < seen.camera.height) & (cols >= 0) & (cols < seen.camera.width)
     return inside
-
-
-def measured_opening(
-    grasps: PixelGrasps, view: OverheadView, *, gripper: GripperGeometry, decoder: DecoderSettings
-) -> PixelGrasps:
-    """Returns a view's grasps, none opened wider than what lies between the fingers asks for.
-
-    The narrowest opening at which the fingers still go as deep is what they must span; ``extra_opening`` beyond that is
-    enough. A predicted width, and the steps in which wider ones are tried, differ by up to 20 mm between two images of
-    one thing. No grasp is opened wider than it was, and one with fingers that pass closer stays as it is.
-
-    Args:
-        grasps: The grasps in the view's image.
-        view: The view.
-        gripper: The gripper.
-        decoder: The decoder's settings; its margins and ``extra_opening`` count.
-    """
-    if not len(grasps):
-        return grasps
-    rule = FreeDepth(view.ceiling, view.seen.camera, gripper)
-    wanted = grasps.depth - _SHALLOWER
-
-    def free(some: NDArray[np.int64], width: NDArray[np.float64]) -> NDArray[np.bool_]:
-        g = grasps[some]
-        deep = rule(g.row, g.col, g.angle, width, margin=decoder.margin, depth_margin=decoder.depth_margin)
-        return np.asarray(np.nan_to_num(deep, nan=-1.0) >= wanted[some], np.bool_)
-
-    spanned = grasps.width.copy()
-    going = np.flatnonzero(free(np.arange(len(grasps)), spanned))
-    while len(going):
-        narrower = spanned[going] - _STEP
-        passes = (narrower > 0) & free(going, np.maximum(narrower, 0.0))
-        spanned[going[passes]] = narrower[passes]
-        going = going[passes]
-    return replace(grasps, width=np.minimum(grasps.width, spanned + decoder.extra_opening))
 
 
 def bring_back(

@@ -19,6 +19,12 @@ _MOST = 1.5  # times that distance up to which the noise is followed
 _REFINED = 4  # rounds of least squares
 _STEEPEST = np.deg2rad(75)  # a plane that leans more is seen as a line: a wall, or a table from its edge
 _WITHIN = np.deg2rad(12)  # of gravity, that a plane may lean where gravity is known
+_ALONE = 0.45  # share from which on a plane is the main one without a look at others
+_APART = np.deg2rad(20)  # between the normals of two sides of a bin
+_RIVAL = 0.5  # least share of a bin's other side, of the largest side's
+_SIDES = 5  # of a bin, its floor among them
+_UNDER = (0.02, 0.15), 0.05  # metres below a side, and the most of what is seen that may lie there
+_NEARER = np.deg2rad(5)  # by which the floor's normal is nearer to the others' than a wall's is
 
 
 @dataclass(frozen=True)
@@ -71,7 +77,8 @@ def find_main_plane(
 
     Planes through three random points compete for the points within 6 mm (at 0.6 m, more in proportion to the
     squared distance beyond); the winner is fitted to its points. Planes steeper than 75 degrees against the image do
-    not compete, nor do those that lean by more than 12 degrees against gravity, where gravity is known.
+    not compete, nor do those that lean by more than 12 degrees against gravity, where gravity is known. Where it is
+    unknown and the winner is one side of a bin, whose walls may show more than its floor, the floor is taken.
 
     Args:
         depth: (H, W) floating, metres, 0 = missing.
@@ -103,8 +110,48 @@ def find_main_plane(
         return None
     offsets = np.einsum("ij,ij->i", normals, a)
     support = np.abs(points.astype(np.float32) @ normals.T.astype(np.float32) - offsets.astype(np.float32))
-    best = int((support < near[:, None]).sum(axis=0).argmax())
-    return _refined(points, near, normals[best], float(-offsets[best]))
+    votes = (support < near[:, None]).sum(axis=0)
+    best = int(votes.argmax())
+    largest = _refined(points, near, normals[best], float(-offsets[best]))
+    if up is not None or largest.share >= _ALONE:
+        return largest
+    return _floor(_sides(largest, points, near, drawn=(normals, offsets, votes)), points)
+
+
+def _sides(
+    largest: MainPlane, points: FloatArray, near: FloatArray, *, drawn: tuple[FloatArray, FloatArray, NDArray[np.int64]]
+) -> list[MainPlane]:
+    """Returns the largest plane and those that lean against it and each other, and hold half as much or more.
+
+    ``drawn`` are the normals, offsets and numbers of supporting points of the planes that competed.
+    """
+    normals, offsets, votes = drawn
+    sides, votes = [largest], np.where(normals @ largest.normal < np.cos(_APART), votes, 0)
+    while len(sides) < _SIDES and votes.max() >= _RIVAL * largest.share * len(points) / 2:  # fitting adds points
+        best = int(votes.argmax())
+        side = _refined(points, near, normals[best], float(-offsets[best]))
+        votes = np.where((normals @ side.normal < np.cos(_APART)) & (np.arange(len(votes)) != best), votes, 0)
+        own = all(side.normal @ other.normal < np.cos(_APART) for other in sides)
+        if own and side.share >= _RIVAL * largest.share:
+            sides.append(side)
+    return sides
+
+
+def _floor(sides: list[MainPlane], points: FloatArray) -> MainPlane:
+    """Returns a bin's floor among its sides, the largest first; or the largest, if they are no bin's.
+
+    Nothing lies below a side of a bin. Walls lean against each other by more than each leans against the floor.
+    """
+    (least, most), share = _UNDER
+    under = [points @ side.normal + side.distance for side in sides]
+    bare = [bool(np.mean((-height > least) & (-height < most)) < share) for height in under]
+    if not bare[0] or sum(bare) < 3:
+        return sides[0]
+    sides = [side for side, alone in zip(sides, bare, strict=True) if alone]
+    normals = np.array([side.normal for side in sides])
+    angles = np.arccos(np.clip(normals @ normals.T, -1, 1)).sum(axis=1) / (len(sides) - 1)
+    best = int(angles.argmin())
+    return sides[best] if angles[best] < angles[0] - _NEARER else sides[0]
 
 
 def _refined(points: FloatArray, near: FloatArray, normal: FloatArray, distance: float) -> MainPlane:

@@ -42,9 +42,30 @@ def test_names_and_groups(tmp_path):
     assert name_run(config(name="two"), sweep, own) == ("two network=grcnn seed=1", "two 2026-01-01")
 
 
-@pytest.mark.parametrize(("tags", "words"), [(None, []), ("one", ["one"]), (["a", "b"], ["a", "b"])])
+@pytest.mark.parametrize(("tags", "words"), [(None, None), ([], None), ("one", ["one"]), (["a", "b"], ["a", "b"])])
 def test_tags_may_be_left_out_or_a_single_word(tmp_path, tags, words):
     assert wandb_logger(tmp_path, tags=tags, offline=True)._wandb_init["tags"] == words
+
+
+def test_wandbs_variables_stand_in_for_what_is_left_open(tmp_path, monkeypatch, capsys):
+    for name, value in {"PROJECT": "mine", "RUN_GROUP": "g", "NAME": "n", "DIR": str(tmp_path / "else")}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    logger = wandb_logger(tmp_path / "run", offline=True)
+    assert logger._wandb_init["project"] == "mine"
+    assert f"its own folder, {tmp_path / 'run' / 'wandb'}" in capsys.readouterr().err
+    assert wandb_logger(tmp_path, project="other", offline=True)._wandb_init["project"] == "other"
+    assert name_run(config(), None) == ("n", "g")
+    assert name_run(config(name="two", group="ours"), None) == ("two", "ours")
+
+
+def test_a_run_that_goes_on_keeps_its_id(tmp_path):
+    for name in ("run-20260101_000000-older111", "offline-run-20260102_000000-newer222", "latest-run"):
+        (tmp_path / "wandb" / name).mkdir(parents=True)
+    assert wandb_logger(tmp_path, offline=True, keep="auto")._wandb_init["id"] == "newer222"
+    online = wandb_logger(tmp_path, offline=False, keep="auto")._wandb_init
+    assert (online["id"], online["resume"]) == ("newer222", "allow")
+    assert wandb_logger(tmp_path, offline=True)._wandb_init["id"] is None
+    assert wandb_logger(tmp_path / "new", offline=True, keep="auto")._wandb_init["id"] is None
 
 
 def test_two_networks_side_by_side_in_wandb(bars_folder, tmp_path, wandb_run, small, one_attempt):

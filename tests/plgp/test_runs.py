@@ -211,6 +211,33 @@ def test_a_run_goes_on_in_its_own_folder_and_one_that_has_ended_is_not_trained_a
     assert more["global_step"] == 2 * first["global_step"]
 
 
+@pytest.mark.slow
+def test_a_multirun_killed_in_its_second_job_goes_on_by_its_command(small_options, tmp_path):
+    """SIGKILL: the job that had ended is left as it is, the second goes on from its last epoch, the third starts."""
+    sweep = tmp_path / "sweep"
+    options = [o for o in small_options if not o.startswith(("data.samples_per_epoch", "trainer.max_epochs"))]
+    options += ["callbacks=none", "logger=csv", "data.samples_per_epoch=40", "trainer.max_epochs=3", "resume=auto"]
+    command = [sys.executable, "-m", "plgp.train", "-m", "seed=0,1,2", *options, f"hydra.sweep.dir={sweep}"]
+    saved = sweep / "1" / "checkpoints" / "last.ckpt"
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        while not saved.is_file() and process.poll() is None:
+            time.sleep(0.1)
+        process.kill()
+    epochs = torch.load(saved, weights_only=True)["epoch"]
+    assert epochs < 2, "it was killed in the second job"
+    ended = {path: path.read_bytes() for path in (sweep / "0").rglob("*") if path.suffix in (".ckpt", ".csv")}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert all(path.read_bytes() == content for path, content in ended.items())
+    assert [done.stdout.count(f"epoch {n}/3: ") for n in (1, 2, 3)] == [1, 2 - epochs, 2]
+    for job in ("0", "1", "2"):
+        assert torch.load(sweep / job / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
+        steps = [row["step"] for row in curves(sweep / job) if row.get("train/loss")]
+        assert sorted(steps, key=int) == steps
+        assert len(set(steps)) == len(steps) == 60
+    assert "| 3 |" in (sweep / "report" / "report.md").read_text()
+
+
 # Where a choice that is left out is used: what takes its place there is nothing.
 USED = {
     "loss": ["module.loss"],
