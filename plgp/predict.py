@@ -24,7 +24,7 @@ from plgp.policy.camera_files.calibration import Calibration, read_calibration
 from plgp.policy.camera_files.images import read_depth, read_rgb
 from plgp.policy.camera_files.masks import doubt_about_mask, read_workspace
 from plgp.policy.settings import DecoderSettings, ViewSettings
-from plgp.policy.viewed import ViewedGrasps
+from plgp.policy.views.viewed import ViewedGrasps
 from plgp.policy.workspace import Area, allowed_pixels
 from sim.cli import FLAGS_WITH_WORD, run_hydra
 from sim.errors import InputError

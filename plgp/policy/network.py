@@ -21,10 +21,10 @@ from plgp.policy.candidates import Window
 from plgp.policy.device import device_of
 from plgp.policy.installed import find_checkpoint, pretrained_checkpoint
 from plgp.policy.map_policy import MapPolicy
-from plgp.policy.measured import measured_grasps, narrow_side_first
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
-from plgp.policy.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane
-from plgp.policy.virtual_views import leaning_grasps, leaning_views, merged
+from plgp.policy.views.measured import measured_grasps, narrow_side_first
+from plgp.policy.views.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane
+from plgp.policy.views.virtual_views import leaning_grasps, leaning_views, merged
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
 from sim.depth_image.overhead_view import OverheadView
