@@ -15,8 +15,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest, write_manifest
 from labeler.formats.authors_data import SCENES_PER_SHARD, begin_import, read_notes
@@ -24,6 +22,7 @@ from labeler.formats.rectangles import FORMATS, GraspRectangles, parse_cornell, 
 from labeler.labels import GraspLabels
 from labeler.shards.frame import Frame
 from labeler.shards.writer import ShardWriter
+from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.grasp import angle_to_bin
 from sim.gripper import GripperGeometry
@@ -98,9 +97,10 @@ def import_rectangles(source: RectangleSource, folder: str | Path, *, progress: 
     recipe = _recipe(source, scenes, first)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     begin_import(folder, recipe, digest)
-    console, shards = Console(stderr=True, quiet=not progress), []
+    shards = []
     starts = range(0, len(scenes), SCENES_PER_SHARD)
-    for number, start in enumerate(track(starts, f"shards of {SCENES_PER_SHARD} scenes", console=console)):
+    shown = followed(starts, f"shards of {SCENES_PER_SHARD} scenes", len(starts), quiet=not progress)
+    for number, start in enumerate(shown):
         path = folder / f"shard-{number:05d}.h5"
         if not path.is_file():
             _write_shard(path, source, scenes[start : start + SCENES_PER_SHARD], first=start, shape=first.shape)
