@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -21,7 +22,7 @@ from plgp.frames.gallery import Gallery, Shown
 from plgp.frames.record import grasp_record, grasp_table, modality
 from plgp.policy.camera_files.arrays import read_array, without_single_axis
 from plgp.policy.camera_files.calibration import Calibration, read_calibration
-from plgp.policy.camera_files.images import read_depth, read_rgb
+from plgp.policy.camera_files.images import colours_to_draw, read_colours, read_depth
 from plgp.policy.camera_files.masks import doubt_about_mask, read_workspace
 from plgp.policy.settings import DecoderSettings, ViewSettings
 from plgp.policy.views.viewed import ViewedGrasps
@@ -40,6 +41,8 @@ if TYPE_CHECKING:
 # Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
 _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose", "folder": "folder"}
+_NO_GRASP = "no grasp: nothing in the workspace lets the fingers in; see the picture, or give another workspace="
+_INTRINSICS = "give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file"
 WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
 
 
@@ -64,29 +67,35 @@ def read_image(
 
 
 def _read_frame(
-    depth: str | Path, intrinsics: str | Path, rgb: str | Path | None, *, depth_scale: float | None
-) -> tuple[Observation, Calibration]:
-    """Returns what a camera's files show, rectified, and the calibration that did it."""
+    depth: str | Path,
+    intrinsics: str | Path,
+    rgb: str | Path | None,
+    *,
+    depth_scale: float | None,
+    colours: str = "registered",
+) -> tuple[Observation, Calibration, str]:
+    """Returns what a camera's files show, rectified, the calibration that did it, and a note on the colours, or "".
+
+    ``colours`` must be "registered"; or they are only "drawn", and resized in proportion; or "dispensable" besides.
+    """
     size = read_array(Path(depth), "depth").shape
     size = without_single_axis(np.empty(size, dtype=bool)).shape
     calibration = None if len(size) != 2 or 0 in size else read_calibration(intrinsics, size, Path(depth).name)
     image = read_depth(depth, depth_scale, None if calibration is None else calibration.unit)
     assert calibration is not None  # read_depth has refused every other shape
-    colours = None if rgb is None else read_rgb(rgb, image.shape)
-    if colours is not None and colours.shape[:2] != image.shape:
-        turned = ", which is transposed" if colours.shape[1::-1] == image.shape else ""
-        raise InputError(
-            f"rgb '{rgb}' is {colours.shape[1]}x{colours.shape[0]}, depth {image.shape[1]}x{image.shape[0]} pixels"
-            f"{turned}; give colour and depth registered to each other"
-        )
+    picture, note = None, ""
+    if rgb is not None and colours == "registered":
+        picture = read_colours(rgb, image.shape)
+    elif rgb is not None:
+        picture, note = colours_to_draw(rgb, image.shape, needed=colours == "drawn")
     if calibration.distortion:
         print(
             f"'{depth}' is rectified by the distortion in '{intrinsics}'; pixels are the new image's", file=sys.stderr
         )
         image = calibration.rectify(image)
         check_depth_image(image, f"depth '{depth}', rectified by '{intrinsics}',")
-        colours = None if colours is None else calibration.rectify(colours, order=1)
-    return Observation(colours, image, calibration.camera), calibration
+        picture = None if picture is None else calibration.rectify(picture, order=1)
+    return Observation(picture, image, calibration.camera), calibration, note
 
 
 def predict(config: DictConfig) -> list[dict[str, Any]]:
@@ -101,8 +110,8 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
         if not isinstance(config[name], int) or config[name] < (name == "count"):
             raise InputError(f"{name} is {config[name]}; give a whole number" + " from 1 on" * (name == "count"))
     asked = frames_asked(config)
-    if config.intrinsics is None and any(frame.intrinsics is None for frame in asked):
-        raise InputError("intrinsics are missing; give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file")
+    if config.intrinsics is None and all(frame.intrinsics is None for frame in asked):
+        raise InputError(f"intrinsics are missing; {_INTRINSICS}")
     policy = _policy(config)
     if modality(policy) != "depth" and all(frame.rgb is None for frame in asked):
         raise InputError(
@@ -114,12 +123,13 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
     gallery, failed = Gallery(Path(config.out), policy.gripper, drawn=config.drawn), []
     for frame in asked:
         try:
-            seen = _see(frame, config, policy, camera_pose)
-            gallery.add(_predict_one(policy, seen, config, frame=frame, hand_frame=hand_frame))
+            seen, notes = _see(frame, config, policy, camera_pose)
+            gallery.add(_predict_one(policy, seen, config, frame=frame, hand_frame=hand_frame, notes=notes))
         except InputError as error:
             if len(asked) == 1:
                 raise
             failed.append(frame.depth.name)
+            gallery.leave_out(frame.name, str(error))
             print(f"{frame.depth.name} is left out: {error}", file=sys.stderr)
     written = gallery.finish(sheet=config.sheet, check=config.check)
     if written:
@@ -142,32 +152,39 @@ def _policy(config: DictConfig) -> NetworkPolicy:
     return NetworkPolicy.from_checkpoint(str(config.checkpoint), gripper, config.device, **chosen)
 
 
-def _see(frame: Frame, config: DictConfig, policy: NetworkPolicy, pose: NDArray[np.float64] | None) -> Observation:
-    """Returns what a frame shows, and hands the policy its workspace."""
+def _see(
+    frame: Frame, config: DictConfig, policy: NetworkPolicy, pose: NDArray[np.float64] | None
+) -> tuple[Observation, list[str]]:
+    """Returns what a frame shows, and sentences about what is doubtful in it; hands the policy its workspace."""
     intrinsics, region = frame.intrinsics or config.intrinsics, frame.region or config.region
+    if intrinsics is None:
+        raise InputError(f"it has no intrinsics; {_INTRINSICS}")
     scale = frame.depth_scale if config.depth_scale is None else config.depth_scale
-    seen, calibration = _read_frame(frame.depth, intrinsics, frame.rgb, depth_scale=scale)
     sort = modality(policy)
+    colours = "registered" if sort != "depth" else "drawn" if config.rgb is not None else "dispensable"
+    seen, calibration, note = _read_frame(frame.depth, intrinsics, frame.rgb, depth_scale=scale, colours=colours)
     if frame.rgb is not None and sort != "depth" and frame.rgb.suffix.lower() in (".npy", ".npz"):
         print(f"rgb '{frame.rgb}' is taken as red first; arrays of cv2 and ROS's bgr8 are blue first", file=sys.stderr)
     if seen.rgb is None and sort != "depth":
         raise InputError(f"checkpoint '{config.checkpoint}' looks at {sort}; give rgb=FILE besides the depth")
     if pose is not None:
         seen = Observation(seen.rgb, seen.depth, replace(seen.camera, pose=pose))
-    area = _area(region, seen, frame.depth)
+    area, doubt = _area(region, seen, frame.depth)
     policy.workspace = calibration.rectify(area) if isinstance(area, np.ndarray) else area
-    return seen
+    notes = [sentence for sentence in (note, doubt) if sentence]
+    for sentence in notes:
+        print(sentence, file=sys.stderr)
+    return seen, notes
 
 
-def _area(region: Any, seen: Observation, depth: Path) -> Area:
-    """Returns where grasps may lie in one image; a doubtful mask is named on stderr."""
+def _area(region: Any, seen: Observation, depth: Path) -> tuple[Area, str]:
+    """Returns where grasps may lie in one image, and a sentence about a doubtful mask, or ""."""
     area = read_workspace(region, seen.depth.shape, depth.name)
     if isinstance(area, np.ndarray):
         doubt = doubt_about_mask(area, seen.depth) if Path(str(region)).is_file() else ""
         doubt = doubt if area.any() else "forbids every pixel: there is nowhere to grasp"
-        if doubt:
-            print(f"workspace mask '{region}' {doubt}", file=sys.stderr)
-    return area
+        return area, f"workspace mask '{region}' {doubt}" if doubt else ""
+    return area, ""
 
 
 def _frames(config: DictConfig, gripper: GripperGeometry) -> tuple[str, NDArray[np.float64] | None]:
@@ -189,14 +206,15 @@ def _frames(config: DictConfig, gripper: GripperGeometry) -> tuple[str, NDArray[
 
 
 def _predict_one(
-    policy: NetworkPolicy, seen: Observation, config: DictConfig, *, frame: Frame, hand_frame: str
+    policy: NetworkPolicy, seen: Observation, config: DictConfig, *, frame: Frame, hand_frame: str, notes: list[str]
 ) -> Shown:
-    """Returns one image's grasps after they were printed, saved and drawn."""
+    """Returns one image's grasps after they were printed, saved and drawn; ``notes`` are kept with them."""
     found = policy.find(seen, config.count)
     unlike = "" if policy.trained_view is None or found.view is not None else policy.trained_view.unlike(seen)
     for note in (found.note, unlike):
         if note:
             print(f"{frame.depth}: {note}", file=sys.stderr)
+    notes = [*notes, *(note for note in (found.note, unlike, "" if len(found.poses) else _NO_GRASP) if note)]
     poses = found.poses
     if config.camera_pose is not None and config.frame != "camera":
         poses = poses.transform(seen.camera.pose, "world")
@@ -208,6 +226,7 @@ def _predict_one(
     record = grasp_record(
         policy, seen, found.pixels, poses=poses, sources=sources, hand_frame=hand_frame, view=found.view
     )
+    record["notes"] = notes
     target = Path(config.out) / frame.name
     target.parent.mkdir(parents=True, exist_ok=True)
     written = [target.with_name(target.name + ".json")]
@@ -215,17 +234,23 @@ def _predict_one(
     for name in config.write:
         path = target.with_name(target.name + FORMATS[name])
         written.append(write_grasps(poses, path, policy.gripper, format=name, hand_frame=hand_frame))
-    written += _drawn(policy, seen, found, config=config, target=target)
+    written += _drawn(policy, seen, found, config=config, target=target, notes=notes)
     Console(width=None if sys.stdout.isatty() else 120).print(grasp_table(record, config.shown))
     if not len(found.poses):
-        print("no grasp: nothing in the workspace lets the fingers in; see the picture, or give another workspace=")
+        print(_NO_GRASP)
     print("wrote " + ", ".join(str(p) for p in written))
     mask = allowed_pixels(policy.workspace, seen.depth, seen.camera)
-    return Shown(frame.name, seen, found, record, mask)
+    return Shown(frame.name, seen, found, record, mask, notes)
 
 
 def _drawn(
-    policy: NetworkPolicy, seen: Observation, found: ViewedGrasps, *, config: DictConfig, target: Path
+    policy: NetworkPolicy,
+    seen: Observation,
+    found: ViewedGrasps,
+    *,
+    config: DictConfig,
+    target: Path,
+    notes: Sequence[str] = (),
 ) -> list[Path]:
     """Returns the picture and the page of one image that are asked for, after they were drawn."""
     written = []
@@ -243,7 +268,10 @@ def _drawn(
     if config.page:
         from sim.drawing.turning_page import write_cloud_page
 
-        page, title = target.with_name(target.name + ".html"), f"{target.name}: {len(found.poses)} grasps"
+        page, title = (
+            target.with_name(target.name + ".html"),
+            ". ".join([f"{target.name}: {len(found.poses)} grasps", *notes]),
+        )
         written.append(write_cloud_page(seen, found.poses, page, gripper=policy.gripper, title=title))
     return written
 

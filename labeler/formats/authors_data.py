@@ -65,7 +65,7 @@ def import_plgp(
     recipe = _recipe(source, scenes, noise, seed)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     begin_import(folder, recipe, digest)
-    shards = list[ImportedShard]()
+    shards: list[ImportedShard] = []
     starts = range(0, len(scenes), SCENES_PER_SHARD)
     shown = followed(starts, f"shards of {SCENES_PER_SHARD} scenes", len(starts), quiet=not progress)
     for number, start in enumerate(shown):
@@ -73,8 +73,7 @@ def import_plgp(
         if not path.is_file():
             _write_shard(path, scenes[start : start + SCENES_PER_SHARD], start, noise=noise, seed=seed)
         shards.append(read_notes(path))
-    lines = tuple(shard.line for shard in shards)
-    skipped = tuple(view for shard in shards for view in shard.skipped)
+    lines, skipped = tuple(shard.line for shard in shards), tuple(view for shard in shards for view in shard.skipped)
     sentences = [f"{s.view}: {s.reason}" for s in skipped]
     if not any(line.images for line in lines):
         for line in lines:  # nothing worth keeping: the next import starts afresh

@@ -1,13 +1,17 @@
 """Views of data sets with posed objects, whatever their format; BOP's and GraspNet's files are read here.
 
 BOP: ``SPLIT/000001/scene_camera.json`` and ``scene_gt.json`` with ``rgb/`` (or ``gray/``) and ``depth/`` beside them,
-``models/obj_000001.ply`` in millimetres (bop.felk.cvut.cz/datasets). GraspNet: ``scenes/scene_0000/CAMERA/`` with
+``models/obj_000001.ply`` in millimetres (bop.felk.cvut.cz/datasets). The industrial sets have several sensors in one
+scene: ``scene_gt_SENSOR.json``, ``scene_camera_SENSOR.json``, ``rgb_SENSOR/`` and ``depth_SENSOR/``.
+
+GraspNet: ``scenes/scene_0000/CAMERA/`` with
 ``rgb/``, ``depth/`` and ``meta/0000.mat``, ``models/000/nontextured.ply`` in metres (graspnet.net).
 """
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,6 +25,7 @@ from sim.geometry import FloatArray, make_pose
 
 FORMATS = ("bop", "graspnet")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+_GT = re.compile(r"scene_gt(_(?!info|coco)\w+)?\.json")
 _MM = 1e-3
 _SENSOR = 1_000_000  # added to the numbers of each further sensor's views of a scene
 _DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
@@ -58,7 +63,12 @@ class PosedView:
 
     def read_rgb(self) -> NDArray[np.uint8]:
         """Returns the picture, (H, W, 3) uint8; raises InputError if it cannot be read."""
-        return np.asarray(_open(self.rgb).convert("RGB"))
+        image = _open(self.rgb)
+        if image.mode.startswith("I"):  # 16 bits: PIL would cut them off at 255
+            grey = np.asarray(image).astype(np.int64)
+            grey = (grey if grey.max(initial=0) < 256 else grey // 257).clip(0, 255).astype(np.uint8)
+            return np.repeat(grey[..., None], 3, axis=2)
+        return np.asarray(image.convert("RGB"))
 
     def read_depth(self) -> NDArray[np.float32]:
         """Returns the depth image, (H, W) float32 metres, 0 = missing; raises InputError if it cannot be read."""
@@ -93,16 +103,20 @@ def find_views(source: Path, format: str) -> Iterator[PosedView | tuple[str, str
     if format not in FORMATS:
         raise InputError(f"import-posed: format is '{format}'; choose {' or '.join(FORMATS)}")
     if format == "bop":
-        scenes = sorted({path.parent for p in ("", "*/", "*/*/") for path in source.glob(f"{p}scene_gt.json")})
+        files = {path for p in ("", "*/", "*/*/") for path in source.glob(f"{p}scene_gt*.json")}
+        scenes = sorted(path for path in files if _GT.fullmatch(path.name))
         wanted = "SPLIT/000001/scene_gt.json"
     else:
         scenes = sorted(path for path in source.glob("scenes/scene_*/*") if (path / "meta").is_dir())
         wanted = "scenes/scene_0000/CAMERA/meta"
+    if not scenes and format == "bop" and any(source.glob("**/scene_camera*.json")):
+        raise InputError(f"{source} has cameras, but no poses (scene_gt.json): BOP keeps some back; take val or train")
     if not scenes:
         raise InputError(f"{source} holds no scene of the format {format} ({wanted}); give the data set's own folder")
     before: dict[str, int] = {}
     for folder in scenes:
-        place = _place(folder.relative_to(source), format)
+        scene = folder.parent if format == "bop" else folder
+        place = _place(scene.relative_to(source), format)
         sensor = before[place] = before.get(place, -1) + 1
         for found in (_bop_views if format == "bop" else _graspnet_views)(source, folder):
             if isinstance(found, PosedView):
@@ -121,20 +135,22 @@ def _place(folder: Path, format: str) -> str:
     return f"{split.partition('_')[0]}/{rest}"
 
 
-def _bop_views(source: Path, folder: Path) -> Iterator[PosedView | tuple[str, str]]:
-    cameras, poses = (_read_json(folder / f"scene_{name}.json") for name in ("camera", "gt"))
-    scene = folder.relative_to(source).as_posix()
+def _bop_views(source: Path, file: Path) -> Iterator[PosedView | tuple[str, str]]:
+    """Yields the views of a file of poses, ``scene_gt.json`` or a sensor's ``scene_gt_SENSOR.json``."""
+    folder, sensor = file.parent, file.stem.removeprefix("scene_gt")
+    cameras, poses = _read_json(folder / f"scene_camera{sensor}.json"), _read_json(file)
+    scene = (folder.relative_to(source) / sensor.removeprefix("_")).as_posix()
     for key in sorted(poses, key=lambda k: (len(k), k)):
         name = f"{scene}/{key}"
         try:
             camera, number = cameras[key], int(key)
-            rgb = _picture(folder, ("rgb", "gray"), f"{number:06d}")
+            rgb = _picture(folder, (f"rgb{sensor}", f"gray{sensor}"), f"{number:06d}")
             yield PosedView(
                 name=name,
                 scene=scene,
                 number=number,
                 rgb=rgb,
-                depth=_picture(folder, ("depth",), f"{number:06d}"),
+                depth=_picture(folder, (f"depth{sensor}",), f"{number:06d}"),
                 depth_unit=float(camera.get("depth_scale", 1.0)) * _MM,
                 intrinsics=np.array(camera["cam_K"], np.float64).reshape(3, 3),
                 models=tuple(f"obj_{int(entry['obj_id']):06d}" for entry in poses[key]),

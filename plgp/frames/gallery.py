@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from rich.console import Console
 
@@ -27,6 +30,7 @@ class Shown(NamedTuple):
         found: Its grasps.
         record: What its JSON file holds.
         mask: (H, W) bool, where grasps may lie; None is everywhere.
+        notes: Sentences about what was doubtful, or why there is no grasp.
     """
 
     name: str
@@ -34,6 +38,7 @@ class Shown(NamedTuple):
     found: ViewedGrasps
     record: dict[str, Any]
     mask: NDArray[np.bool_] | None
+    notes: Sequence[str] = ()
 
 
 class Gallery:
@@ -55,6 +60,7 @@ class Gallery:
         self.records: list[dict[str, Any]] = []
         self._tiles: list[tuple[NDArray[np.uint8], str]] = []
         self._counts: list[OnObjects] = []
+        self._told: list[dict[str, Any]] = []
 
     def add(self, shown: Shown) -> None:
         """Takes one frame; only its small picture and its counts are kept."""
@@ -63,10 +69,20 @@ class Gallery:
         self._counts.append(count)
         picture = depth_picture(shown.seen.depth) if shown.seen.rgb is None else shown.seen.rgb
         hands = draw_hands(picture, shown.found.poses[: self._drawn], self._gripper, camera=shown.seen.camera)
-        self._tiles.append((hands, f"{shown.name}: {len(shown.found.poses)} grasps, view {count.shown}"))
+        number = len(shown.found.poses)
+        self._tiles.append(
+            (hands, f"{shown.name}: {number} grasps, view {count.shown}" + ", see notes" * bool(shown.notes))
+        )
+        told = {"frame": shown.name, "outcome": "grasps" if number else "no grasp", "grasps": number}
+        self._told.append({**told, "view": count.shown, "notes": ". ".join(shown.notes)})
+
+    def leave_out(self, name: str, reason: str) -> None:
+        """Takes a frame that cannot be predicted, with the sentence that says why."""
+        self._tiles.append((_card(reason), f"{name}: left out"))
+        self._told.append({"frame": name, "outcome": "left out", "grasps": 0, "view": None, "notes": reason})
 
     def finish(self, *, sheet: bool, check: bool) -> list[Path]:
-        """Returns the files that were written; the sheet needs two frames or more.
+        """Returns the files that were written; the sheet and ``frames.csv`` need two frames or more.
 
         Args:
             sheet: Whether the contact sheet is drawn, ``sheet.png``.
@@ -75,6 +91,10 @@ class Gallery:
         from PIL import Image
 
         written = []
+        if len(self._told) > 1:
+            written.append(self._folder / "frames.csv")
+            self._folder.mkdir(parents=True, exist_ok=True)
+            pd.DataFrame(self._told).to_csv(written[-1], index=False)
         if sheet and len(self._tiles) > 1:
             written.append(self._folder / "sheet.png")
             Image.fromarray(contact_sheet(self._tiles)).save(written[-1])
@@ -83,3 +103,13 @@ class Gallery:
             written.append(self._folder / "on_objects.csv")
             counts_frame(self._counts).to_csv(written[-1], index=False, float_format="%.3f")
         return written
+
+
+def _card(reason: str) -> NDArray[np.uint8]:
+    """Returns a grey picture (360, 640, 3) with a sentence, in place of a frame that is left out."""
+    from PIL import Image, ImageDraw, ImageFont
+
+    card = Image.new("RGB", (640, 360), (225, 225, 225))
+    text = "\n".join(textwrap.wrap(reason, 58)[:12])
+    ImageDraw.Draw(card).multiline_text((20, 20), text, fill="black", font=ImageFont.load_default(size=20))
+    return np.asarray(card)

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +16,7 @@ from sim.view import check_depth_image
 
 _NEAREST, _FARTHEST = 0.15, 2.0  # metres; medians of the images that this job has
 _DOUBTFUL = 1.0  # metres; whole numbers beyond, taken as millimetres, are often an L515's quarters
+_ALIKE = 0.01  # by which the proportions of colour and depth may differ
 _KINECT_MISSING = 2047  # 11 bits
 _Z_BUFFER = "near * far / (far - (far - near) * d) with the renderer's near and far"
 # Metres of one unit, and who writes them.
@@ -55,6 +57,52 @@ def read_rgb(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[n
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise InputError(f"rgb '{path}' is {found.dtype} {found.shape}; give (height, width, 3) uint8, red first")
     return image
+
+
+def read_colours(path: str | Path, size: tuple[int, ...]) -> NDArray[np.uint8]:
+    """Returns a colour image (H, W, 3) uint8 that is registered to a depth image of ``size`` (H, W).
+
+    Args:
+        path: The file; see ``read_rgb``.
+        size: Height and width of the depth image.
+
+    Raises:
+        InputError: The file cannot be read, or its size is another.
+    """
+    colours = read_rgb(path, (size[0], size[1]))
+    if colours.shape[:2] != size:
+        turned = ", which is transposed" if colours.shape[1::-1] == size else ""
+        raise InputError(
+            f"rgb '{path}' is {colours.shape[1]}x{colours.shape[0]}, depth {size[1]}x{size[0]} pixels"
+            f"{turned}; give colour and depth registered to each other"
+        )
+    return colours
+
+
+def colours_to_draw(path: str | Path, size: tuple[int, ...], *, needed: bool) -> tuple[NDArray[np.uint8] | None, str]:
+    """Returns colours that only pictures show, (H, W, 3) uint8 or None, and a sentence where they are not as given.
+
+    Phones and many cameras give colours of more pixels than the depth has: in the same proportion, they are resized.
+
+    Args:
+        path: The file; see ``read_rgb``.
+        size: Height and width of the depth image.
+        needed: Whether colours that cannot be had are an error; else the sentence says so.
+
+    Raises:
+        InputError: Needed colours cannot be read, or have another proportion than the depth.
+    """
+    try:
+        colours = read_rgb(path, (size[0], size[1]))
+        if colours.shape[:2] != size and abs(colours.shape[1] * size[0] / (colours.shape[0] * size[1]) - 1) < _ALIKE:
+            there = f"rgb '{path}' is {colours.shape[1]}x{colours.shape[0]}, depth {size[1]}x{size[0]} pixels"
+            resized = cv2.resize(colours, (size[1], size[0]), interpolation=cv2.INTER_AREA)
+            return np.asarray(resized, np.uint8), f"{there}: it is resized, and taken as registered to the depth"
+        return read_colours(path, size), ""
+    except InputError as error:
+        if needed:
+            raise
+        return None, f"{error}; the grasps come from the depth alone, so they are made without colours"
 
 
 def read_depth(

@@ -6,6 +6,7 @@ import shutil
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 from scipy.io import savemat
 
 from labeler.dataset.generate import generate
@@ -223,3 +224,61 @@ def test_folders_as_bop_s_data_sets_have_them(exported, tmp_path):
     assert kinect.rgb.parent.name == "gray"
     assert kinect.depth_unit == pytest.approx(2 * sound[-1].depth_unit)
     assert kinect.read_rgb().shape == (480, 640, 3)
+
+
+def as_industrial(exported, folder, sensors=("cam1", "photoneo")):
+    """Writes BOP's industrial layout: every sensor's files in one scene folder, 16-bit grey pictures, no world pose."""
+    place = folder / "val" / "000000"
+    given = exported / "test/000000"
+    for sensor in sensors:
+        for kind, name in (("depth", "depth"), ("rgb", "rgb" if sensor == "cam1" else "gray")):
+            shutil.copytree(given / kind, place / f"{name}_{sensor}")
+        for name in ("gt", "camera"):
+            content = json.loads((given / f"scene_{name}.json").read_text())
+            for entry in content.values():
+                if name == "camera":
+                    entry.pop("cam_R_w2c", None)
+                    entry.pop("cam_t_w2c", None)
+            (place / f"scene_{name}_{sensor}.json").write_text(json.dumps(content))
+        (place / f"scene_gt_info_{sensor}.json").write_text("[]")
+        (place / f"scene_gt_coco_{sensor}.json").write_text("{}")
+    for path in place.glob("gray_*/*.png"):
+        grey = np.asarray(Image.open(path).convert("L")).astype(np.uint16) * 257
+        Image.fromarray(grey).save(path)
+    shutil.copytree(exported / "models", folder / "models")
+    (folder / "models" / "models_info.json").write_text('{"1": {"diameter": 9.0, "symmetries_discrete": [[1, 0]]}}')
+    (folder / "test_targets_bop19.json").write_text("[]")
+
+
+def test_several_sensors_in_one_scene_folder(exported, tmp_path):
+    as_industrial(exported, tmp_path / "ipd")
+    views = list(find_views(tmp_path / "ipd", "bop"))
+    assert [v.name for v in views] == [f"val/000000/{s}/{k}" for s in ("cam1", "photoneo") for k in (0, 1)]
+    assert {v.place for v in views} == {"val/000000"}
+    assert len({v.number for v in views}) == 4
+    assert [v.rgb.parent.name for v in views] == ["rgb_cam1"] * 2 + ["gray_photoneo"] * 2
+    assert [v.depth.parent.name for v in views] == ["depth_cam1"] * 2 + ["depth_photoneo"] * 2
+    colours, grey = views[0].read_rgb(), views[2].read_rgb()
+    assert grey.shape == colours.shape
+    assert abs(float(grey.mean()) - float(colours.mean())) < 15  # 16 bits are scaled, not cut off
+    assert views[0].world is None
+
+
+def test_odd_views_are_named_and_the_others_taken(exported, tmp_path):
+    """An object without a mesh, a picture without annotations, and poses that BOP keeps back."""
+    folder = tmp_path / "odd"
+    as_industrial(exported, folder, sensors=("photoneo",))
+    path = folder / "val/000000/scene_gt_photoneo.json"
+    content = json.loads(path.read_text())
+    content["1"] = []
+    path.write_text(json.dumps(content))
+    done = import_posed(folder, tmp_path / "one", check=None)
+    print(done.skipped)
+    assert [sentence.split(":")[0] for sentence in done.skipped] == ["val/000000/photoneo/1"]
+    content["0"][0]["obj_id"] = 99
+    path.write_text(json.dumps(content))
+    with pytest.raises(InputError, match="obj_000099"):
+        import_posed(folder, tmp_path / "two", check=None)
+    path.unlink()
+    with pytest.raises(InputError, match="take val or train"):
+        import_posed(folder, tmp_path / "three", check=None)

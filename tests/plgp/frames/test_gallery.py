@@ -68,6 +68,47 @@ def test_one_bad_frame_is_named_and_the_others_are_finished(folder, tmp_path, ca
     assert {p.name for p in (tmp_path / "out").glob("*.json")} == {"a_depth.json", "b_depth.json"}
 
 
+def test_a_folder_says_what_became_of_each_frame(folder, tmp_path, capsys):
+    mixed = tmp_path / "frames"
+    shutil.copytree(folder, mixed)
+    lens = json.dumps({"width": 320, "height": 240, "fx": 300, "fy": 300, "cx": 160, "cy": 120})
+    for name in ("empty", "phone", "torn"):
+        np.save(mixed / f"{name}_depth.npy", image(0.6) if name != "empty" else np.full((240, 320), 0.6, np.float32))
+        (mixed / f"{name}_intrinsics.json").write_text(lens)
+    np.save(mixed / "alone_depth.npy", image(0.6))  # without intrinsics
+    Image.fromarray(np.full((960, 1280, 3), 200, np.uint8)).save(mixed / "phone_color.png")
+    (mixed / "torn_color.png").write_bytes(b"no")
+    with pytest.raises(InputError, match=r"1 of 6 images are left out \(alone_depth.npy\)"):
+        run(str(mixed), f"out={tmp_path / 'out'}", "count=3", "picture=false", "sheet=true", "page=true")
+    told = pd.read_csv(tmp_path / "out/frames.csv").set_index("frame")
+    assert told.outcome["alone_depth"] == "left out"
+    assert "it has no intrinsics" in told.notes["alone_depth"]
+    assert told.outcome["empty_depth"] == "no grasp"
+    assert "1280x960, depth 320x240 pixels: it is resized" in told.notes["phone_depth"]
+    assert "made without colours" in told.notes["torn_depth"]
+    assert told.notes.isna()["a_depth"]
+    record = json.loads((tmp_path / "out/torn_depth.json").read_text())
+    assert len(record["notes"]) == 1
+    assert "made without colours" in (tmp_path / "out/torn_depth.html").read_text()
+    assert capsys.readouterr().err.count("resized") == 1
+    assert (tmp_path / "out/sheet.png").is_file()
+
+
+def test_one_images_colours_must_be_sound_and_in_proportion(folder, tmp_path):
+    for name, size in (("large", (960, 1280, 3)), ("square", (320, 320, 3))):
+        Image.fromarray(np.zeros(size, np.uint8)).save(tmp_path / f"{name}.png")
+    words = [
+        f"depth={folder / 'a_depth.npy'}",
+        "intrinsics=300,300,160,120",
+        f"out={tmp_path}",
+        "count=2",
+        "picture=false",
+    ]
+    assert "resized" in run(*words, f"rgb={tmp_path / 'large.png'}")[0]["notes"][0]
+    with pytest.raises(InputError, match="registered"):
+        run(*words, f"rgb={tmp_path / 'square.png'}")
+
+
 def test_grasps_on_the_table_do_not_count():
     place = PinholeCamera(320, 240, np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]]))
     seen = Observation(None, image(0.95), place)
