@@ -22,10 +22,10 @@ $(INSTALLED): pyproject.toml constraints.txt
 demo: $(INSTALLED) ## Data set, training, benchmark on built-in objects; results in outputs/demo
 	$(BIN)/plgp-train experiment=demo
 
-# A file's tests share what it sets up, so files, not tests, are shared out. Torch's threads would only wait for
+# A file's tests share what it sets up, so files, not tests, are shared out, in the order of tests/conftest.py. Torch's threads would only wait for
 # each other.
 TEST_PROCESSES ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
 
 test: $(INSTALLED) ## Run the tests
 	$(PYTEST)

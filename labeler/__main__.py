@@ -20,6 +20,7 @@ def main() -> None:
         "generate": generate,
         "import-plgp": import_plgp,
         "import-posed": import_posed,
+        "import-rectangles": import_rectangles,
         "stats": stats,
         "preview": preview,
         "validate": validate,
@@ -212,6 +213,18 @@ def import_plgp(source: Path, dir: Path, *, noise: Literal["paper", "none"] = "p
         raise InputError(f"seed is {seed}; give at least 0")
     model = DepthNoise() if noise == "paper" else None
     for sentence in import_plgp(source, dir, model, seed=seed, progress=True):
+        print(f"skipped {sentence}", file=sys.stderr)
+    print(_summary(dir))
+
+
+def import_rectangles(
+    source: Path, dir: Path, *, focal: float, format: Literal["jacquard", "cornell"] = "jacquard"
+) -> None:
+    """Makes a data set of rectangles and their images; names what was skipped."""
+    from labeler.formats.rectangle_data import RectangleSource, import_rectangles
+
+    files = RectangleSource(folder=source, format=format, focal=focal)
+    for sentence in import_rectangles(files, dir, progress=True):
         print(f"skipped {sentence}", file=sys.stderr)
     print(_summary(dir))
 

@@ -7,6 +7,7 @@ USAGE = """Labels and data sets. A data set is a folder: dataset.json and shards
   python -m labeler generate [key=value ...]    make one: drop objects, render, label
   python -m labeler import-plgp SOURCE DIR      make one from the files of the PLGP-Dataset's authors
   python -m labeler import-posed SOURCE DIR     make one of real pictures with posed meshes: BOP, GraspNet
+  python -m labeler import-rectangles SOURCE DIR  make one of Cornell's or Jacquard's rectangles
 
   python -m labeler stats DIR                   its figures beside the paper's, histograms as a picture
   python -m labeler preview DIR                 a contact sheet: images with some of their labels
@@ -35,6 +36,22 @@ DIR/dataset.json under "imported". An interrupted import goes on when the same c
   seed=0        of the noise
 
 Train on it with `python train.py data.folder=DIR data.recipe=null`.
+""",
+    "import-rectangles": """python -m labeler import-rectangles SOURCE DIR focal=PIXELS [format=jacquard]
+
+Makes a data set in the new folder DIR of images with grasp rectangles, wherever below SOURCE. A rectangle's
+centre becomes the label's pixel, its angle the nearest of 18, its opening the width in metres at the depth of
+that pixel; of equal pixels and angles the widest stays. How deep a grasp goes, rectangles do not say.
+Images that cannot be read are named and skipped. What the files do not say is filled in and noted in
+DIR/dataset.json under "imported". An interrupted import goes on when the same command is given again.
+
+  focal=PIXELS      focal length of the camera at the size of the images: no file says it. Images that
+                    export-rectangles wrote have 415.69 of the paper's camera, 886.81 with side=1024
+  format=jacquard   SCENE/NAME_grasps.txt, beside it NAME_RGB.png, NAME_perfect_depth.tiff and, if they are
+                    there, NAME_stereo_depth.tiff and NAME_mask.png; images of one folder stay in one split
+  format=cornell    pcdNNNNcpos.txt, beside it pcdNNNNr.png and pcdNNNNd.tiff; each image is a scene
+
+Train on it with `python train.py experiment=rectangles data.folder=DIR data.recipe=null`.
 """,
     "import-posed": """python -m labeler import-posed SOURCE DIR [format=bop] [models=SOURCE/models] [every=1]
                                       [tolerance=0.003] [check=true]

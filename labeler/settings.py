@@ -33,6 +33,8 @@ class LabelSettings:
         width_tolerance: Width added to the opening at first contact.
         max_width: Greatest label width, tolerance included; the gripper's opening limits it too.
         finger_margin: Free space that is kept on every side of a finger.
+        palm_margin: Free space that is kept under the palm. With none, a palm whose finger tips are at the deepest
+            presses on the object: a heavy one then cannot slide between the fingers.
         max_asymmetry: Greatest difference of the two contacts' distances from the pixel.
         friction: Coefficient mu of the friction cone down the wall: the wall rises by ``engagement`` within
             ``friction * engagement`` behind the contact edge.
@@ -60,6 +62,7 @@ class LabelSettings:
     width_tolerance: float = 0.005
     max_width: float = 0.090
     finger_margin: float = 0.0025
+    palm_margin: float = 0.0
     max_asymmetry: float = 0.004
     friction: float = 0.2
     engagement: float = 0.006
@@ -107,7 +110,8 @@ class LabelSettings:
 
     def describe(self) -> dict[str, Any]:
         """Returns the thresholds for a recipe; those of a check that is not made are left out, as in former recipes."""
-        off = () if self.hold_friction > 0 else ("hold_friction", "pad_radius")
+        off = [] if self.hold_friction > 0 else ["hold_friction", "pad_radius"]
+        off += [] if self.palm_margin > 0 else ["palm_margin"]
         return {name: value for name, value in asdict(self).items() if name not in off}
 
     def second_pass(self) -> LabelSettings:
@@ -136,6 +140,11 @@ def check_hand(settings: LabelSettings, gripper: GripperGeometry) -> None:
         raise InputError(
             f"labeler.depth_step is {settings.depth_step} m and a finger {gripper.finger_length} m long, which leaves "
             "no depth to try; lower labeler.depth_step"
+        )
+    if settings.palm_margin >= gripper.finger_length - settings.depth_step:
+        raise InputError(
+            f"labeler.palm_margin is {settings.palm_margin} m and a finger {gripper.finger_length} m long, which "
+            "leaves no depth to try; lower labeler.palm_margin"
         )
     if settings.engagement > gripper.finger_length:
         raise InputError(

@@ -6,6 +6,7 @@ import csv
 import math
 import netrc
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -112,40 +113,55 @@ class ResumableCSVLogger(CSVLogger):
 def wandb_logger(
     save_dir: str | Path,
     *,
-    project: str = "plgp",
+    project: str | None = None,
     name: str | None = None,
     group: str | None = None,
     tags: str | Sequence[str] | None = (),
     offline: bool | None = None,
     summary: Mapping[str, str] | None = None,
+    keep: Any = None,
 ) -> WandbLogger:
     """Returns a W&B logger whose files lie under ``save_dir``.
 
     Args:
         save_dir: The run's output folder; W&B makes ``wandb/`` in it.
-        project: Name of the W&B project.
-        name: Name of the run.
-        group: Name that runs which belong together share.
-        tags: Free words, or a single one; None for none.
+        project: Name of the W&B project; None goes by the variable WANDB_PROJECT, and without it is "plgp".
+        name: Name of the run; None goes by the variable WANDB_NAME.
+        group: Name that runs which belong together share; None goes by the variable WANDB_RUN_GROUP.
+        tags: Free words, or a single one; None or none go by the variable WANDB_TAGS.
         offline: Whether the run stays on this machine until ``wandb sync`` sends it; None goes by the variable
             WANDB_MODE, and without it is yes unless the user is logged in.
         summary: "max" or "min" by metric, which W&B's tables of runs show of it; None shows the last value of all.
+        keep: Whether the run goes on that the folder holds already, under its id; anything that counts as true.
     """
     folder = Path(save_dir)
     folder.mkdir(parents=True, exist_ok=True)
     if offline is None:
         mode = os.environ.get("WANDB_MODE")  # its user's word counts: online, offline, disabled
         offline = mode in ("offline", "dryrun") if mode else not logged_in()
+    elsewhere = os.environ.get("WANDB_DIR")
+    if elsewhere and Path(elsewhere).absolute() != folder.absolute():
+        print(f"WANDB_DIR is not used: a run's W&B files lie in its own folder, {folder / 'wandb'}", file=sys.stderr)
+    earlier = _last_run(folder) if keep else None
+    going_on = {} if earlier is None else {"id": earlier} | ({} if offline else {"resume": "allow"})
     return SummaryWandbLogger(
         summary or {},
         save_dir=str(folder),
-        project=project,
+        project=project or os.environ.get("WANDB_PROJECT") or "plgp",
         name=name,
         group=group,
-        tags=[tags] if isinstance(tags, str) else list(tags or ()),
+        tags=[tags] if isinstance(tags, str) else list(tags or ()) or None,
         offline=offline,
         log_model=False,
+        **going_on,
     )
+
+
+def _last_run(folder: Path) -> str | None:
+    """Returns the id of the last W&B run in a run's folder, None where there is none: ``run-<time>-<id>``."""
+    runs = [re.fullmatch(r"(?:offline-)?run-(\d+_\d+)-(\w+)", path.name) for path in folder.glob("wandb/*run-*")]
+    found = sorted((run[1], run[2]) for run in runs if run)
+    return found[-1][1] if found else None
 
 
 def _is_nan(value: Any) -> bool:

@@ -26,13 +26,14 @@ from plgp.policy.camera_files.calibration import Calibration, read_calibration
 from plgp.policy.camera_files.images import colours_to_draw, read_colours, read_depth
 from plgp.policy.camera_files.masks import doubt_about_mask, read_workspace
 from plgp.policy.settings import DecoderSettings, ViewSettings
-from plgp.policy.viewed import ViewedGrasps
+from plgp.policy.views.viewed import ViewedGrasps
 from plgp.policy.workspace import Area, allowed_pixels
 from sim.cli import FLAGS_WITH_WORD, run_hydra
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import FORMATS, write_grasps
-from sim.interchange.hand_frames import frame_of_grasp, read_pose
+from sim.interchange.hand_frames import frame_of_grasp
+from sim.interchange.pose_files import pose_of
 from sim.view import Observation, check_depth_image
 
 if TYPE_CHECKING:
@@ -194,7 +195,7 @@ def _frames(config: DictConfig, gripper: GripperGeometry) -> tuple[str, NDArray[
     ``frame`` names the hand's frame; "camera" and "world" name the frame of reference instead.
     """
     text = None if config.camera_pose is None else str(config.camera_pose)
-    pose = None if text is None else read_pose(_numbers_of(text), "camera_pose")
+    pose = None if text is None else pose_of(text, "camera_pose")
     frame = str(config.frame)
     if frame == "world" and pose is None:
         raise InputError("frame=world needs camera_pose=, T_world_camera: 16 numbers, x,y,z,qx,qy,qz,qw, or a file")
@@ -204,23 +205,6 @@ def _frames(config: DictConfig, gripper: GripperGeometry) -> tuple[str, NDArray[
         if name not in FORMATS:
             raise InputError(f"write has '{name}'; choose of {', '.join(FORMATS)}")
     return hand_frame, pose
-
-
-def _numbers_of(text: str) -> str | NDArray[np.float64]:
-    """Returns the numbers of a pose: of its file, if it is one (npy, JSON, or numbers as text), or the text."""
-    path = Path(text)
-    if not path.is_file():
-        return text
-    try:
-        if path.suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False), np.float64)
-        if path.suffix == ".json":
-            content = json.loads(path.read_text())
-            content = content.get("pose", content.get("T_world_camera")) if isinstance(content, dict) else content
-            return np.asarray(content, np.float64)
-        return path.read_text()
-    except (OSError, ValueError, TypeError, EOFError) as error:
-        raise InputError(f"camera_pose '{path}' cannot be read ({error}); give npy, JSON, or numbers as text") from None
 
 
 def _predict_one(

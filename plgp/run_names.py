@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -37,9 +38,12 @@ def name_run(config: DictConfig, sweep: Path | None, own: Sequence[str] = ()) ->
     Returns:
         The configuration's name, with what this run has of the keys that the sweep varies. Without a name it is the
         network and its input. The group is the configuration's; without one, a sweep's folder, and of a run alone none.
+        W&B's variables WANDB_NAME and WANDB_RUN_GROUP stand in for what the configuration leaves open.
     """
-    name, group = str(config.name), config.get("group")
-    if name == DEFAULT:
+    name, group = str(config.name), config.get("group") or os.environ.get("WANDB_RUN_GROUP")
+    if name == DEFAULT and os.environ.get("WANDB_NAME"):
+        name = os.environ["WANDB_NAME"]
+    elif name == DEFAULT:
         name = f"{str(config.network.get('_target_', '')).rpartition('.')[2].lower()} {config.data.get('modality')}"
     if sweep is None:
         return name, group

@@ -184,7 +184,8 @@ def _print_report(scenes: Sequence[dict[str, Any]], out: Path) -> None:
             f"{row['size']} objects: {row['plan_ms']:.0f} ms of planning a grasp, {row['seconds']:.1f} s an attempt on "
             f"the cell's clock; joints at {100 * row['speed_share']:.0f} % of their speeds and "
             f"{100 * row['acceleration_share']:.0f} % of their accelerations at most; "
-            f"{row['touches']} contacts that were not planned"
+            f"{row['touches']} attempts with a contact that was not planned, {row['pressed']} in which the hand's body "
+            "met what the fingers held"
         )
     summary.to_csv(out / "summary.csv", index=False, float_format="%.6g")
     print(f"wrote {out / 'summary.csv'}")

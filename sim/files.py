@@ -82,6 +82,28 @@ def write_error(path: str | Path, error: OSError, *, cure: str = "give another f
     return InputError(f"{path} cannot be written ({error.strerror}); {cure}")
 
 
+def unwritable(error: BaseException) -> str | None:
+    """Returns the sentence for an exception behind which a disk is full or a place cannot be written, or None.
+
+    HDF5 and torch wrap what the system says into errors of their own.
+
+    Args:
+        error: The exception; those that it follows from are looked at as well.
+    """
+    found: BaseException | None = error
+    while found is not None:
+        path = (found.filename2 or found.filename) if isinstance(found, OSError) else None
+        place = "what is written" if path is None or isinstance(path, int) else os.fsdecode(path)
+        if isinstance(found, OSError) and found.errno in (*FULL, errno.EROFS, errno.EFBIG):
+            return str(write_error(place, found))
+        if isinstance(found, PermissionError) and path is not None:
+            return f"{place} cannot be read or written ({found.strerror}); give another place, or the right to it"
+        if "No space left on device" in str(found) or "PytorchStreamWriter failed" in str(found):
+            return f"no space left for {place}; make room and run the same command again"
+        found = found.__cause__ or found.__context__
+    return None
+
+
 @contextlib.contextmanager
 def locked(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterator[None]:
     """Holds the lock of a file while the block runs; another process that asks for it waits.

@@ -31,6 +31,7 @@ PRESETS = {
     "policy/contact_graspnet_topdown.yaml": {"top_down_max_angle"},
     "policy/graspnet_topdown.yaml": {"top_down_max_angle", "name"},
     "policy/random-free.yaml": {"redraw"},
+    "policy/specialist.yaml": {"weights"},
     "policy/untrained.yaml": {"untrained"},
     "scene_set/drop.yaml": {"workers"},
     "view/as_is.yaml": {"mode"},

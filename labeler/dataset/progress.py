@@ -7,6 +7,8 @@ import time
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
+from sim.cli.progress import format_seconds
+
 _LINE_SECONDS = 30  # seconds between progress lines where there is no terminal
 
 
@@ -70,9 +72,3 @@ class SceneProgress:
         if self.made and left:
             parts.append(f"{format_seconds(seconds * left / self.made)} left")
         return ", ".join(parts)
-
-
-def format_seconds(seconds: float) -> str:
-    """Returns a duration as h:mm:ss."""
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
-from rich.progress import track
 
 from labeler.labels import GraspLabels
 from labeler.shards.data_set import DataSet
 from labeler.shards.frame import Frame
+from sim.cli.progress import followed
 from sim.drawing.figures import panels
 from sim.errors import InputError
 
@@ -181,8 +181,7 @@ def measure(folder: str | Path, progress: bool = False) -> DataSetStats:
         raise InputError(f"{data.folder} holds no images; there is nothing to count")
     bins = data.manifest.angles
     tally = _Tally(bins)
-    console = Console(stderr=True, quiet=not progress)
-    for index in track(range(len(data)), "images", console=console, transient=True):
+    for index in followed(range(len(data)), "images", len(data), quiet=not progress):
         tally.add(data.read(index, ("instance_mask", "objects")))
     declared = data.manifest.imported.objects_per_image if data.manifest.imported else ()
     per_image = np.array(tally.of_images)

@@ -10,8 +10,6 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-from rich.console import Console
-from rich.progress import track
 
 from labeler.dataset.manifest import (
     SCHEMA_VERSION,
@@ -30,6 +28,7 @@ from labeler.formats.authors_files import ANGLES, VIEW_NAME, ViewFiles, find_vie
 from labeler.shards.reader import ShardReader
 from labeler.shards.writer import ShardWriter
 from sim.camera import PinholeCamera
+from sim.cli.progress import followed
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
 from sim.files import write_error
@@ -67,15 +66,15 @@ def import_plgp(
     recipe = _recipe(source, scenes, noise, seed)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     begin_import(folder, recipe, digest)
-    console, shards = Console(stderr=True, quiet=not progress), list[ImportedShard]()
+    shards: list[ImportedShard] = []
     starts = range(0, len(scenes), SCENES_PER_SHARD)
-    for number, start in enumerate(track(starts, f"shards of {SCENES_PER_SHARD} scenes", console=console)):
+    shown = followed(starts, f"shards of {SCENES_PER_SHARD} scenes", len(starts), quiet=not progress)
+    for number, start in enumerate(shown):
         path = folder / f"shard-{number:05d}.h5"
         if not path.is_file():
             _write_shard(path, scenes[start : start + SCENES_PER_SHARD], start, noise=noise, seed=seed)
         shards.append(read_notes(path))
-    lines = tuple(shard.line for shard in shards)
-    skipped = tuple(view for shard in shards for view in shard.skipped)
+    lines, skipped = tuple(shard.line for shard in shards), tuple(view for shard in shards for view in shard.skipped)
     sentences = [f"{s.view}: {s.reason}" for s in skipped]
     if not any(line.images for line in lines):
         for line in lines:  # nothing worth keeping: the next import starts afresh

@@ -23,12 +23,11 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from labeler.labels import GraspLabels
 from labeler.shards.data_set import DataSet
 from labeler.shards.frame import Frame
+from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.files import atomic_path
 from sim.grasp import bin_to_angle
@@ -181,8 +180,7 @@ def export_rectangles(
     angles, finger = data.manifest.angles, data.manifest.gripper.finger_width
     counts = dict.fromkeys(("images", "grasps", "unseen", "outside"), 0)
     write = _write_cornell if format == "cornell" else _write_jacquard
-    console = Console(stderr=True, quiet=not progress)
-    for index in track(range(len(data)), "images", console=console, transient=True):
+    for index in followed(range(len(data)), "images", len(data), quiet=not progress):
         frame = data.read(index, ("rgb", "depth", "depth_noisy", "instance_mask"))
         rectangles, seen = rectangles_of(
             frame["grasps"], frame["depth"], frame["intrinsics"], angles=angles, finger_width=finger

@@ -229,7 +229,7 @@ def prepare(
     limits = limits._replace(
         level_step=round(settings.depth_step / relief.unit),
         engagement=round(settings.engagement / relief.unit),
-        finger_length=round(gripper.finger_length / relief.unit),
+        finger_length=round((gripper.finger_length - settings.palm_margin) / relief.unit),
     )
     return Prepared(relief, limits, offsets, palm, (along, across))
 

@@ -64,7 +64,7 @@ class Limits(NamedTuple):
         band: Greatest distance of a row's edge behind the first contact, pixels.
         wall: Distance behind a row's edge at which the wall is measured, pixels.
         engagement: Least height of the wall above the tips, steps.
-        finger_length: Length of a finger, L3, steps.
+        finger_length: Length of a finger, L3, less the palm's margin, steps.
         palm_half: Half of the palm's extent along the closing direction, pixels.
         normal: Greatest slope (tangent) of a contact edge.
         wedge: Greatest angle between the two contact edges, radians.

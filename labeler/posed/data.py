@@ -11,8 +11,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.progress import track
 
 from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest, write_manifest
 from labeler.dataset.recipe import describe_objects
@@ -25,6 +23,7 @@ from labeler.posed.views import PosedView, find_views
 from labeler.settings import LabelSettings
 from labeler.shards.reader import ShardReader
 from labeler.shards.writer import ShardWriter
+from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.files import atomic_path
 from sim.gripper import GripperGeometry
@@ -116,9 +115,9 @@ def _make_shards(
     """Writes the shards that are not there yet; returns what all say of themselves, and the rows of their poses."""
     numbers = {place: i for i, place in enumerate(dict.fromkeys(v.place for v in views if isinstance(v, PosedView)))}
     shards, rows = list[ImportedShard](), list[list[Any]]()
-    console = Console(stderr=True, quiet=not progress)
     starts = range(0, len(views), VIEWS_PER_SHARD)
-    for number, start in enumerate(track(starts, f"shards of {VIEWS_PER_SHARD} views", console=console)):
+    shown = followed(starts, f"shards of {VIEWS_PER_SHARD} views", len(starts), quiet=not progress)
+    for number, start in enumerate(shown):
         path = folder / f"shard-{number:05d}.h5"
         if not path.is_file():
             _write_shard(path, views[start : start + VIEWS_PER_SHARD], numbers, models=models, settings=settings)

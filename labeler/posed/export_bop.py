@@ -12,14 +12,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from scipy.spatial import ConvexHull, QhullError
 from scipy.spatial.distance import pdist
 
 from labeler.shards.data_set import DataSet
 from labeler.shards.frame import Frame, encode_depth
 from labeler.truth.execution import find_objects
+from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.files import atomic_path, write_error, write_json
 from sim.geometry import FloatArray
@@ -65,8 +64,7 @@ def export_bop(
         trays: dict[str, Any] = {}
         files: dict[str, dict[str, Any]] = {}
         scene = -1
-        console = Console(stderr=True, quiet=not progress)
-        for index in track(range(len(data)), "images", console=console):
+        for index in followed(range(len(data)), "images", len(data), quiet=not progress):
             frame = data.read(index, ("rgb", _DEPTHS[depth], "instance_mask", "objects"))
             if frame["scene"] != scene:
                 _write_scene(out, scene, files)

@@ -16,8 +16,6 @@ import joblib
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 
 from labeler.dataset.recipe import digest_objects
 from labeler.labels import GraspLabels
@@ -25,6 +23,7 @@ from labeler.shards.data_set import DataSet
 from labeler.shards.frame import Frame
 from sim.benchmark.grasp_attempt import attempt
 from sim.camera import ParallelCamera, PinholeCamera
+from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
 from sim.gripper import GripperGeometry
@@ -296,8 +295,8 @@ def execute_all(
     """
     calls = (joblib.delayed(_execute)(job, friction, physics) for job in jobs)
     parts = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
-    console = Console(stderr=True, quiet=not progress)
-    rows: pd.DataFrame = pd.concat(list(track(parts, "attempts by image", count, console=console)), ignore_index=True)
+    shown = followed(parts, "images with attempts", count, quiet=not progress)
+    rows: pd.DataFrame = pd.concat(list(shown), ignore_index=True)
     return rows
 
 

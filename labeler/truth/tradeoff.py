@@ -14,8 +14,6 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
-from rich.console import Console
-from rich.progress import track
 from yaml import YAMLError
 
 from labeler.dataset.manifest import Manifest
@@ -34,6 +32,7 @@ from labeler.truth.execution import (
 )
 from labeler.truth.recall import execute_random, label_carriers, match_labels, summarise_recall
 from labeler.truth.verify import summarise_truth
+from sim.cli.progress import followed
 from sim.drawing.figures import panels
 from sim.errors import InputError
 from sim.objects import ObjectSet
@@ -112,8 +111,7 @@ def measure_tradeoff(
     frames = [data.read(i, ("depth", "instance_mask", "objects")) for i in range(len(data))]
     calls = (joblib.delayed(_relabel)(data.manifest, models, frame, list(settings.values())) for frame in frames)
     parts = joblib.Parallel(n_jobs=workers, return_as="generator")(calls)
-    console = Console(stderr=True, quiet=not progress)
-    labels = list(track(parts, "views labelled", len(frames), console=console))
+    labels = list(followed(parts, "views labelled", len(frames), quiet=not progress))
     shared: dict[str, Any] = {"workers": workers, "progress": progress}
     random = execute_random(data, models, grasps, friction=frictions[0], seed=seed, **shared)
     rows = []

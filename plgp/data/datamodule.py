@@ -179,10 +179,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         self.depth_key, self.bins, self.max_opening = depth_key, bins, max_opening
         if not 0 < quality_floor <= 1:
             raise InputError(f"data.quality_floor is {quality_floor}; give more than 0 and at most 1")
-        if rectangles is not None and (rectangles < 1 or enhance):
-            raise InputError(
-                f"data.rectangles is {rectangles}; give at least 1, and data.enhance=false with it, or null"
-            )
+        _check_rectangles(rectangles, enhance)
         self.enhance, self.guard, self.rectangles = enhance, guard, rectangles
         self.neighbour_quality, self.quality_floor = float(neighbour_quality), float(quality_floor)
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
@@ -309,6 +306,13 @@ class PLGPDataModule(lightning.LightningDataModule):
             instance_mask=batch.instance_mask if self.guard else None,
         )
         return batch._replace(image=image, target=target)
+
+
+def _check_rectangles(count: Any, enhance: bool) -> None:
+    """Raises InputError for a number of rectangles that is none, or labels that are both drawn and enhanced."""
+    whole = isinstance(count, int) and not isinstance(count, bool) and count >= 1
+    if count is not None and (enhance or not whole):
+        raise InputError(f"data.rectangles is {count}; give at least 1 and data.enhance=false, or null")
 
 
 def _check_scores(data: DataSet) -> None:

@@ -178,7 +178,8 @@ def _policy(name: str, plain: dict[str, Any]) -> tuple[GraspPolicy, str]:
         if known is not None and plain.get("weights_file", "") is None:  # what is not named is not installed
             raise _Lacking(str(known)) from error
         raise
-    about = OmegaConf.to_yaml(_identify(plain))
+    ours = "NetworkPolicy" in str(plain.get("_target_"))  # where its network runs makes no other policy
+    about = OmegaConf.to_yaml(_identify({k: v for k, v in plain.items() if k != "device" or not ours}))
     if "weights" in plain:  # what is installed may change under its name
         about += checksum(pretrained_checkpoint(plain["weights"]))
     return policy, about

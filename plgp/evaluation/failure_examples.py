@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from rich.console import Console
-from rich.progress import track
 
 from plgp.evaluation.failure_causes import Tolerances, compare_with_labels, find_obstacle, label_state
 from plgp.evaluation.failure_figures import caption, draw_example, film_ending
@@ -20,6 +18,7 @@ from sim.benchmark.observation import observe
 from sim.benchmark.protocol import BenchmarkSettings
 from sim.benchmark.runner import scene_after
 from sim.benchmark.store import SceneKey, read_scene, scene_identity
+from sim.cli.progress import followed
 from sim.drawing.figures import to_jpeg
 from sim.errors import InputError
 from sim.physics import World
@@ -100,9 +99,7 @@ def examine(
     causes: dict[Any, dict[str, Any]] = {}
     examples = {}
     groups: Any = executed.groupby(["category", "scene"], sort=False)
-    console = Console(stderr=True)
-    shown = track(groups, "scenes", console=console, total=len(groups), transient=True, disable=not console.is_terminal)
-    for key, rows in shown:
+    for key, rows in followed(groups, "scenes", len(groups)):
         category, number = str(key[0]), int(key[1])
         for here, state in scenes_before(rows, scenes[category][number], settings):
             place = label_state(state, settings)

@@ -247,29 +247,36 @@ def spread(values: Sequence[float]) -> float:
 
 
 def table_iv(found: Gathered) -> Section:
-    """Returns the methods that were not trained here, controls included, in the shape of Table IV."""
+    """Returns all methods that were not trained here, controls included, in the shape of Table IV.
+
+    A trained network that was measured beside others, in one folder, has its row there, too.
+    """
     rows: list[list[str]] = []
     data: list[dict[str, object]] = []
     trainings = {run.folder for run in found.runs}
     for results in found.results:
-        for policy in dict.fromkeys(results.summary.policy):
+        measured = list(dict.fromkeys(results.summary.policy))
+        alone = all(_is_trained(policy, results) for policy in measured)
+        for policy in measured:
             means = results.of(policy)
-            if _is_trained(policy, results) or (results.folder in trainings and policy == TRAINED):
+            if alone or (results.folder in trainings and policy == TRAINED):
                 continue
             if not means.index.isin(CATEGORIES).any():  # measured on other scenes alone
                 continue
             rows.append(_method_row(policy, results, means))
             kept = means.reset_index().assign(source=str(results.folder), frictions=results.frictions(policy))
+            kept["seconds"] = results.seconds.get(policy, math.nan)
             data += [{str(k): v for k, v in r.items()} for r in kept.drop(columns="friction").to_dict("records")]
     for (method, modality), scores in TABLE_IV.items():
         cells = [scores_text(scores.get(c), 2) for c in CATEGORIES]
-        rows.append([f"paper: {method}", MODALITIES.get(modality, modality), *cells, "0.2-1.0; 80"])
-    heads = ["method", "measured in, or input", *CATEGORIES, "frictions; scenes"]
+        rows.append([f"paper: {method}", MODALITIES.get(modality, modality), *cells, "0.2-1.0; 80", "-"])
+    heads = ["method", "measured in, or input", *CATEGORIES, "frictions; scenes", "s a frame"]
     note = (
         "SR / PC / AP in percent with the 95 % interval over scenes. The controls (random, constant, untrained) say "
         "what gripper, depth rule and decoder do by themselves; privileged policies see the noiseless scene. "
         "The paper's rows differ in more than the method: its own novel objects, 80 scenes a category, frictions 0.2 "
-        "to 1.0, and no word on how it fed the other methods (opening, table's distance, masks, collision step)."
+        "to 1.0, and no word on how it fed the other methods (opening, table's distance, masks, collision step). "
+        "Seconds a frame: median wall time of planning, on the machine of the measurement and whatever else ran there."
     )
     return Section(
         "methods", "Other methods and controls (the paper's Table IV)", note, heads, rows, pd.DataFrame(data)
@@ -284,7 +291,8 @@ def _method_row(policy: str, results: Results, means: pd.DataFrame) -> list[str]
         for c in CATEGORIES
     ]
     about = f"{results.frictions(policy)}; {_scene_counts({str(c): int(n) for c, n in means.scenes.items()})}"
-    return [f"{policy}{star}", results.folder.name, *cells, about]
+    seconds = results.seconds.get(policy, math.nan)
+    return [f"{policy}{star}", results.folder.name, *cells, about, "-" if math.isnan(seconds) else f"{seconds:.2f}"]
 
 
 def table_of_other_scenes(found: Gathered) -> Section:

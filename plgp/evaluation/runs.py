@@ -32,11 +32,13 @@ class Results:
         folder: Folder of the results.
         summary: Rows of ``sim.benchmark.statistics.summarise`` for all policies, categories and frictions.
         policies: What ``plgp.benchmark`` wrote of each policy: network, modality, parameters, macs.
+        seconds: Median time in which each policy planned an observation, wall seconds of its machine.
     """
 
     folder: Path
     summary: pd.DataFrame
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
 
     def of(self, policy: str) -> pd.DataFrame:
         """Returns a policy's means over the frictions, a row a category, indexed by category."""
@@ -118,7 +120,9 @@ class Run:
             start = OmegaConf.select(self.config, "module.weights_file")
             return f"supervision {supervision}, from {'scratch' if start is None else Path(str(start)).name}"
         bins = OmegaConf.select(self.config, "module.loss.bin_weight", default=0) or 0
-        parts = [] if self.enhance else ["no enhancement"]
+        rectangles = OmegaConf.select(self.config, "data.rectangles")
+        parts = [] if rectangles is None else [f"{rectangles} rectangles an image"]
+        parts += [] if self.enhance or rectangles is not None else ["no enhancement"]
         parts += [] if self.focal else ["no focal loss"]
         return ", ".join([*parts, f"angle term {bins:g}"] if bins else parts)
 
@@ -130,7 +134,8 @@ class Run:
         """
         module: Any = OmegaConf.to_container(self.config.module)
         data: Any = OmegaConf.to_container(self.config.data) if self.config.get("data") else {}
-        data = {k: v for k, v in data.items() if k not in ("seed", "workers", "generate_workers")}
+        # What is null says nothing: runs that were trained before a setting was there are seeds of one row, too.
+        data = {k: v for k, v in data.items() if v is not None and k not in ("seed", "workers", "generate_workers")}
         if ablated:
             data.pop("enhance", None)
             module["loss"] = {k: v for k, v in (module.get("loss") or {}).items() if k != "element"}
@@ -215,7 +220,11 @@ def read_results(folder: Path) -> Results:
     Raises:
         InputError: There are none, or a file is broken.
     """
-    return Results(folder, summarise(read_attempts(folder)), read_settings(folder, "policies") or {})
+    attempts = read_attempts(folder)
+    # The 50 ranked attempts of a scene share one plan; each of those that clear it has its own.
+    planned = attempts[attempts.protocol == "clear"].groupby("policy").plan_seconds.median()
+    seconds = {str(policy): float(value) for policy, value in planned.items()}
+    return Results(folder, summarise(attempts), read_settings(folder, "policies") or {}, seconds)
 
 
 def read_run(folder: Path, results: Results | None = None, *, incomplete: bool = False) -> Run:

@@ -15,7 +15,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -54,13 +54,26 @@ class OfflineRun:
 def read_offline_runs(folder: str | Path) -> list[OfflineRun]:
     """Returns the runs of all offline files below a folder, in order of their paths.
 
+    The files of a run that was stopped and went on are one run.
+
     Raises:
         InputError: There is none, or a file is none of W&B's.
     """
     paths = sorted(Path(folder).rglob("run-*.wandb"))
     if not paths:
         raise InputError(f"no offline run of W&B (run-*.wandb) below {folder}; train with logger=csv_wandb")
-    return [read_offline_run(path) for path in paths]
+    parts: dict[tuple[Path, str], list[OfflineRun]] = {}
+    for path in paths:
+        parts.setdefault((path.parent.parent, path.stem), []).append(read_offline_run(path))
+    return [_joined(run) for run in parts.values()]
+
+
+def _joined(parts: list[OfflineRun]) -> OfflineRun:
+    """Returns a run whose files are several, the latest last; its media are those of the last file with metrics."""
+    told = [part for part in parts if len(part.history)] or parts[-1:]
+    config = {name: value for part in parts for name, value in part.config.items()}
+    history = pd.concat([part.history for part in told], ignore_index=True)
+    return replace(told[-1], config=config, history=history)
 
 
 def read_runs(source: str | Path) -> list[OfflineRun]:

@@ -15,7 +15,7 @@ from rich.console import Console
 
 from plgp.evaluation.map_figures import depth_picture
 from plgp.frames.on_objects import OnObjects, counts_frame, counts_table
-from plgp.policy.viewed import ViewedGrasps
+from plgp.policy.views.viewed import ViewedGrasps
 from sim.drawing.hands import contact_sheet, draw_hands
 from sim.gripper import GripperGeometry
 from sim.view import Observation

@@ -8,5 +8,5 @@ from .settings import DecoderSettings as DecoderSettings
 from .settings import ViewSettings as ViewSettings
 from .settings import VirtualViews as VirtualViews
 from .trained_view import TrainedView as TrainedView
-from .viewed import ViewedGrasps as ViewedGrasps
+from .views.viewed import ViewedGrasps as ViewedGrasps
 from .workspace import Workspace as Workspace

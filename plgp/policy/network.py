@@ -18,12 +18,13 @@ from plgp.module import GraspModule, load_module
 from plgp.networks.base import GraspNetwork
 from plgp.networks.cost import measure_cost
 from plgp.policy.candidates import Window
+from plgp.policy.device import device_of
 from plgp.policy.installed import find_checkpoint, pretrained_checkpoint
 from plgp.policy.map_policy import MapPolicy
-from plgp.policy.measured import measured_grasps, narrow_side_first
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
-from plgp.policy.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane
-from plgp.policy.virtual_views import leaning_grasps, leaning_views, merged
+from plgp.policy.views.measured import measured_grasps, narrow_side_first
+from plgp.policy.views.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane
+from plgp.policy.views.virtual_views import leaning_grasps, leaning_views, merged
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
 from sim.depth_image.overhead_view import OverheadView
@@ -64,7 +65,7 @@ class NetworkPolicy(MapPolicy):
             gripper: The gripper that the network's labels were made for.
             decoder: Settings by which maps become grasps; None is the default.
             workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
-            device: Device that the network runs on.
+            device: Device that the network runs on: "cpu", "cuda" ..., or "auto", the GPU if there is one.
             name: Name in tables.
             trained_view: The network's world in training, where it is known.
             memory: Whether the policy remembers where it has failed in the same tray; see ``FailureMemory``.
@@ -79,12 +80,8 @@ class NetworkPolicy(MapPolicy):
         if precision not in PRECISIONS:
             raise InputError(f"policy.precision is '{precision}'; choose one of {', '.join(PRECISIONS)}")
         super().__init__(gripper, decoder=decoder, workspace=workspace, name=name, memory=memory)
-        try:
-            self.device = torch.device(device)
-            self.network = network.to(self.device)
-        except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-            first = str(error).splitlines()[0]
-            raise InputError(f"device '{device}' cannot be used ({first}); give device=cpu") from error
+        self.device = device_of(device)
+        self.network = network.to(self.device)
         self.input_format, self.trained_view, self.precision = input_format, trained_view, precision
         self.view, self.views = view or ViewSettings(), views
 
@@ -142,7 +139,7 @@ class NetworkPolicy(MapPolicy):
         Args:
             path: The checkpoint, or an installed network's name; see ``find_checkpoint``.
             gripper: The gripper that will be used; None takes the checkpoint's.
-            device: Device that the network runs on.
+            device: Device that the network runs on: "cpu", "cuda" ..., or "auto", the GPU if there is one.
             decoder: Settings by which maps become grasps; None is the default.
             workspace: Region where grasps may lie: a box, an (H, W) bool mask, or None for anywhere.
             name: Name in tables.
@@ -191,7 +188,7 @@ class NetworkPolicy(MapPolicy):
         Args:
             weights: Name of the checkpoint; see ``pretrained_checkpoint``.
             gripper: The gripper that will be used; None takes the checkpoint's.
-            device: Device that the network runs on.
+            device: Device that the network runs on: "cpu", "cuda" ..., or "auto", the GPU if there is one.
             decoder: Settings by which maps become grasps; None is the default.
             workspace: Region where grasps may lie; None for anywhere.
             name: Name in tables.

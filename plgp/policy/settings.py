@@ -74,7 +74,7 @@ class ViewSettings:
     """Which view of a camera's image the network is shown, and where and how it then grasps.
 
     The trained view is the image as a camera would have seen it that looks straight down at the main plane from the
-    height of the training (``plgp.policy.viewed``). What follows ``mode`` counts in that view only.
+    height of the training (``plgp.policy.views.viewed``). What follows ``mode`` counts in that view only.
 
     Attributes:
         mode: "auto" shows the trained view where the camera's own differs from it enough to matter, "trained" always,

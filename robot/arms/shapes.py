@@ -42,26 +42,75 @@ def box_part(size: FloatArray, pose: FloatArray, colour: tuple[int, int, int]) -
     return Part(transform(pose, np.asarray(mesh.vertices)), np.asarray(mesh.faces, np.int32), colour)
 
 
-def body_parts(body: Assembly, *, camera: bool = True) -> list[Part]:
+class LinkShape(NamedTuple):
+    """A box, sphere or capsule of a link, where the joints put it.
+
+    Attributes:
+        link: PyBullet's number of the link; the base is -1.
+        kind: PyBullet's number of the kind of shape.
+        size: Metres: the sides of a box; the radius of a sphere; a capsule's length between its caps, and radius.
+        pose: (4, 4) T_world_shape, metres.
+        colour: Red, green and blue, 0 to 255.
+    """
+
+    link: int
+    kind: int
+    size: tuple[float, ...]
+    pose: FloatArray
+    colour: tuple[int, int, int]
+
+    @property
+    def thickness(self) -> float:
+        """Least extent, metres."""
+        if self.kind == pybullet.GEOM_BOX:
+            return min(self.size)
+        return 2 * (self.size[0] if self.kind == pybullet.GEOM_SPHERE else self.size[1])
+
+    def depth_inside(self, points: FloatArray) -> FloatArray:
+        """Returns how far points (N, 3), world frame, lie inside the shape, (N,) metres; negative outside."""
+        local = transform(np.linalg.inv(self.pose), points)
+        depth: FloatArray
+        if self.kind == pybullet.GEOM_BOX:
+            depth = (np.array(self.size) / 2 - np.abs(local)).min(axis=1)
+        elif self.kind == pybullet.GEOM_SPHERE:
+            depth = self.size[0] - np.linalg.norm(local, axis=1)
+        else:
+            local[:, 2] -= np.clip(local[:, 2], -self.size[0] / 2, self.size[0] / 2)  # to the axis's nearest place
+            depth = self.size[1] - np.linalg.norm(local, axis=1)
+        return depth
+
+
+def link_shapes(body: Assembly) -> list[LinkShape]:
     """Returns the links' shapes where they are, asked of PyBullet, so that no measure stands twice.
+
+    Args:
+        body: The arm with its hand.
+    """
+    shapes = []
+    for shape in pybullet.getVisualShapeData(body.body, physicsClientId=body.client):
+        link = shape[1]
+        if link < 0:
+            where = pybullet.getBasePositionAndOrientation(body.body, physicsClientId=body.client)
+        else:
+            where = pybullet.getLinkState(body.body, link, 0, 1, physicsClientId=body.client)[4:6]
+        pose = pose_to_matrix(*where) @ pose_to_matrix(shape[5], shape[6])
+        red, green, blue = (int(255 * c) for c in shape[7][:3])
+        shapes.append(LinkShape(link, shape[2], tuple(shape[3]), pose, (red, green, blue)))
+    return shapes
+
+
+def body_parts(body: Assembly, *, camera: bool = True) -> list[Part]:
+    """Returns the links' shapes where they are, as meshes.
 
     Args:
         body: The arm with its hand.
         camera: Whether the camera's own body is among them.
     """
     parts = []
-    for shape in pybullet.getVisualShapeData(body.body, physicsClientId=body.client):
-        link, kind, size, colour = shape[1], shape[2], shape[3], shape[7]
-        if not camera and link == body.links.get("camera"):
-            continue
-        if link < 0:
-            where = pybullet.getBasePositionAndOrientation(body.body, physicsClientId=body.client)
-        else:
-            where = pybullet.getLinkState(body.body, link, 0, 1, physicsClientId=body.client)[4:6]
-        pose = pose_to_matrix(*where) @ pose_to_matrix(shape[5], shape[6])
-        vertices, faces = _shape(kind, tuple(size))
-        red, green, blue = (int(255 * c) for c in colour[:3])
-        parts.append(Part(transform(pose, vertices), faces, (red, green, blue)))
+    for shape in link_shapes(body):
+        if camera or shape.link != body.links.get("camera"):
+            vertices, faces = _shape(shape.kind, shape.size)
+            parts.append(Part(transform(shape.pose, vertices), faces, shape.colour))
     return parts
 
 

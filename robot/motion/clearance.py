@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from robot.arms.assembly import FINGERS, HAND_LINKS, assemble
 from robot.arms.model import ArmModel
-from robot.arms.shapes import body_parts, outline
+from robot.arms.shapes import body_parts, link_shapes, outline
 from robot.motion.obstacles import Obstacle
 from sim.camera import PinholeCamera
 from sim.gripper import GripperGeometry
@@ -19,6 +19,8 @@ FloatArray = NDArray[np.float64]
 
 _APART = 3  # links that are nearer to each other in the chain may always touch
 _SELF = 0.005  # metres between links of the arm
+_DEEP = 0.005  # metres inside a shape at which a seen point counts: depth is noisy
+_FEW = 3  # points inside a shape that may be noise
 
 
 class Clearance:
@@ -97,6 +99,26 @@ class Clearance:
         for pair in self._pairs:
             if self._near(pair):
                 return f"{self._name(pair[0])} and {self._name(pair[1])} would touch"
+        return ""
+
+    def pierced(self, seen: FloatArray, q: FloatArray, opening: float | None = None, *, grasping: bool = False) -> str:
+        """Returns which part would be where the camera saw something at joint angles, "" where none would.
+
+        Args:
+            seen: (N, 3) points that the camera saw, world frame, metres.
+            q: (N,) joint angles, radians.
+            opening: Distance between the inner finger faces, metres; None leaves the fingers where they are.
+            grasping: Whether palm and fingers may be there: among the objects they have their own rule of depth.
+        """
+        if not len(seen):
+            return ""
+        self._arm.place(q, opening)
+        for shape in link_shapes(self._arm):
+            if grasping and shape.link in self._fingers:
+                continue
+            inside = shape.depth_inside(seen)
+            if np.count_nonzero(inside > min(_DEEP, shape.thickness / 4)) > _FEW:
+                return f"{self._name(shape.link)} would be {1000 * inside.max():.0f} mm deep in what the camera saw"
         return ""
 
     def outline(self, camera: PinholeCamera, q: FloatArray, opening: float) -> NDArray[np.bool_]:

@@ -28,6 +28,7 @@ FloatArray = NDArray[np.float64]
 _SAMPLE = 0.08  # radians: largest move of a joint between two looks for obstacles
 _FINER = 4  # places on a straight path that are checked for each point of its trajectory
 _JUMP = 0.5  # radians: a joint that moves farther between two points of a straight path has left its branch
+_NOTHING = np.zeros((0, 3))
 _TURNS = np.radians([0.0, 45.0, -45.0, 90.0])  # of the hand about the vertical, where any will do
 
 
@@ -137,7 +138,13 @@ class MotionPlanner:
         return self.chain.forward(q)[:, :3, 3]
 
     def to(
-        self, start: FloatArray, goal: FloatArray, opening: float | None = None, *, via: Sequence[FloatArray] = ()
+        self,
+        start: FloatArray,
+        goal: FloatArray,
+        opening: float | None = None,
+        *,
+        via: Sequence[FloatArray] = (),
+        seen: FloatArray = _NOTHING,
     ) -> Trajectory | Unreachable:
         """Returns a motion of the joints from rest to rest: direct, or where that is blocked through other places.
 
@@ -146,6 +153,7 @@ class MotionPlanner:
             goal: (N,) joint angles, radians.
             opening: Distance between the inner finger faces, metres; None leaves the fingers where they are.
             via: Joint angles (N,) that are tried in turn as a place in between; the arm's ready ones come last.
+            seen: (M, 3) points of things that the camera saw, world frame, metres; the arm keeps out of them.
         """
         if np.abs(goal - start).max() < 1e-6:
             return Trajectory(
@@ -161,14 +169,14 @@ class MotionPlanner:
             else:
                 points = np.array([start, between, goal])
                 motion = time_through(points, self.limits, tip=self._places, speed=speed)
-            found = self._blocked(motion, opening)
+            found = self._blocked(motion, opening, seen)
             if found is None:
                 return motion
             problem = problem or found
         assert problem is not None
         return problem
 
-    def _blocked(self, motion: Trajectory, opening: float | None) -> Unreachable | None:
+    def _blocked(self, motion: Trajectory, opening: float | None, seen: FloatArray) -> Unreachable | None:
         """Returns what is in the way of a motion, or None."""
         moved = np.abs(np.diff(motion.positions, axis=0)).max(axis=1).sum()
         times = np.linspace(0.0, motion.duration, 2 + int(moved / _SAMPLE))
@@ -177,7 +185,7 @@ class MotionPlanner:
         if outside is not None:
             return outside
         for q in angles:
-            found = self._space.blocked(q, opening)
+            found = self._space.blocked(q, opening) or self._space.pierced(seen, q, opening)
             if found:
                 return Unreachable("collision", f"on the way {found}")
         return None
@@ -208,7 +216,7 @@ class MotionPlanner:
         paths, ways = self._track(start[None], self.tip(start), pose)
         if not len(paths):
             return Unreachable("branch", "the straight path would need a jump of the joints or leave their limits")
-        return self._line(paths[0], ways, opening, contact=contact)
+        return self._line(paths[0], ways, opening, contact=contact, seen=_NOTHING)
 
     def _track(self, starts: FloatArray, first: FloatArray, last: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Follows a straight line from many joint angles at its start; the turn goes evenly with the way.
@@ -237,14 +245,18 @@ class MotionPlanner:
         return np.stack(paths, axis=1)[alive], ways
 
     def _line(
-        self, points: FloatArray, ways: FloatArray, opening: float | None, *, contact: bool
+        self, points: FloatArray, ways: FloatArray, opening: float | None, *, contact: bool, seen: FloatArray
     ) -> Trajectory | Unreachable:
-        """Returns the timed motion along joint angles (K, N) at ways (K,), m, of the tip, if nothing is in the way."""
+        """Returns the timed motion along joint angles (K, N) at ways (K,), m, of the tip, if nothing is in the way.
+
+        Palm and fingers may come among the ``seen`` points (M, 3), m; arm, camera and the hand's body may not.
+        """
         outside = self._outside(points)
         if outside is not None:
             return outside
         for q in points:
             found = self._space.blocked(q, opening, grasping=True)
+            found = found or self._space.pierced(seen, q, opening, grasping=True)
             if found:
                 return Unreachable("collision", f"at the grasp {found}")
         s = self.settings
@@ -261,13 +273,17 @@ class MotionPlanner:
         between = np.linspace(0.0, motion.duration, _FINER * len(motion.times))
         return self._outside(motion.at(between)[0]) or motion
 
-    def grasp(self, start: FloatArray, pose: FloatArray, opening: float) -> GraspPlan | Unreachable:
+    def grasp(
+        self, start: FloatArray, pose: FloatArray, opening: float, *, seen: FloatArray = _NOTHING
+    ) -> GraspPlan | Unreachable:
         """Returns the motions of a grasp: to the place above it, down, and up.
 
         Args:
             start: (N,) joint angles now, radians.
             pose: (4, 4) T_world_grasp, metres.
             opening: Opening between the inner finger faces on the way down, metres.
+            seen: (M, 3) points of things that the camera saw, world frame, metres. On the way to the grasp the arm
+                keeps out of them; palm and fingers go down among them.
         """
         s = self.settings
         into_base = np.linalg.inv(self.base)
@@ -280,7 +296,7 @@ class MotionPlanner:
         problem = Unreachable("branch", "on the way down a joint would leave its limits or its branch")
         down, ways = self._track(found, above, pose)
         for path in down:
-            going_down = self._line(path, ways, opening, contact=True)
+            going_down = self._line(path, ways, opening, contact=True, seen=seen)
             if isinstance(going_down, Unreachable):
                 problem = going_down
                 continue
@@ -290,7 +306,7 @@ class MotionPlanner:
             if isinstance(up, Unreachable):
                 problem = up
                 continue
-            to_start = self.to(start, path[0], opening)
+            to_start = self.to(start, path[0], opening, seen=seen)
             if isinstance(to_start, Unreachable):
                 problem = to_start
                 continue

@@ -15,7 +15,7 @@ from robot.motion.planner import GraspPlan, MotionPlanner
 from robot.motion.settings import Unreachable
 from robot.picking.attempt import PickAttempt
 from robot.picking.failed_places import FailedPlaces
-from robot.picking.picture import Photographer
+from robot.picking.picture import Photographer, things_seen
 from robot.picking.settings import PickSettings
 from robot.safety import Guard
 from robot.values import Trajectory
@@ -202,9 +202,10 @@ class Picker:
         if not len(grasps):
             attempt.fail("no grasp", problem)
             return None
-        return self._best_reachable(grasps, attempt)
+        return self._best_reachable(grasps, things_seen(seen, parts.floor), attempt)
 
-    def _best_reachable(self, grasps: GraspPoses, attempt: PickAttempt) -> GraspPlan | None:
+    def _best_reachable(self, grasps: GraspPoses, things: FloatArray, attempt: PickAttempt) -> GraspPlan | None:
+        """Returns the plan of the first grasp that can be reached, clear of ``things`` (N, 3), world frame, metres."""
         parts, started = self.parts, time.perf_counter()
         start = parts.arm.state().q
         last = ""
@@ -213,7 +214,7 @@ class Picker:
                 make_pose(grasps.rotation[index], grasps.translation[index]), grasps.width[index]
             )
             opening = float(min(grasps.width[index], parts.hand.max_opening))
-            found = parts.planner.grasp(start, pose, opening)
+            found = parts.planner.grasp(start, pose, opening, seen=things)
             attempt.planned += 1
             if isinstance(found, GraspPlan):
                 self.record.verdicts.append((index, "taken"))

@@ -16,11 +16,17 @@ from robot.picking.settings import PickSettings
 from robot.values import FloatArray, Frame
 from sim.camera import PinholeCamera
 from sim.errors import InputError
+from sim.geometry import transform
 from sim.view import Observation
 
 LEAST_DEPTH = 0.01  # share of the pixels that must have depth
 TIMES = 4.0  # times that the picture's median depth may be nearer or farther than the tray's floor
 OTHER = 0.03  # share by which focal length and principal point may differ from those of the calibration
+LOW, TALL = (
+    0.03,
+    0.06,
+)  # metres over the floor: what lies lower is left to the fingers; what stands higher counts whole,
+EVERY = 3  # of what lies between, every third pixel of every third row
 MARGIN = 0.02  # share of the picture's width by which the hand's outline is widened: depth is blurred there
 
 
@@ -100,6 +106,21 @@ class Photographer:
                 f"{here[1, 2]:.0f}; the calibrated camera has {there[0, 0]:.0f} px and {there[0, 2]:.0f}, "
                 f"{there[1, 2]:.0f} in pictures of this size: give calibration.file= of this camera"
             )
+
+
+def things_seen(seen: Observation, floor: float) -> FloatArray:
+    """Returns points of what stands on the tray's floor, (N, 3) float64, world frame, metres.
+
+    Args:
+        seen: The picture, with the camera's pose in the world.
+        floor: Height of the tray's floor, world frame, metres.
+    """
+    rows, cols = np.nonzero(seen.depth > 0)
+    points = transform(seen.camera.pose, seen.camera.deproject(rows, cols, seen.depth[rows, cols]))
+    height = points[:, 2] - floor
+    thin = (rows % EVERY == 0) & (cols % EVERY == 0)
+    things: FloatArray = points[(height > TALL) | thin & (height > LOW)]
+    return things
 
 
 def _checked_depth(frame: Frame, height: float, name: str) -> NDArray[np.float32]:

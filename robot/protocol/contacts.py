@@ -10,6 +10,7 @@ from robot.arms.assembly import FINGERS, assemble
 from robot.cell.simulated_cell import SimulatedCell
 from sim.physics import pybullet
 
+GRASPED = "what the fingers hold"  # an object that they touch: it may turn against the hand's body
 _EVERY = 12  # time steps between two looks: 20 a second
 _LIGHT = 0.5  # newtons: a finger that brushes the tray's floor less than this has not touched it
 
@@ -45,8 +46,9 @@ class ContactWatch:
         """Looks, when it is time for it."""
         if cell.steps % _EVERY:
             return
-        world = cell.world
+        world, grasped = cell.world, set()
         for point in pybullet.getContactPoints(bodyA=self._hand, physicsClientId=world.client):
+            grasped.add(point[2])
             if point[2] != self._hand and point[2] not in world.objects and point[9] > _LIGHT:
                 self._found["hand and tray or receptacle"] += 1
                 break
@@ -55,7 +57,7 @@ class ContactWatch:
             copy = self._objects[body]
             pose = pybullet.getBasePositionAndOrientation(body, physicsClientId=world.client)
             pybullet.resetBasePositionAndOrientation(copy, *pose, physicsClientId=self._client)
-            self._look(copy, "an object")
+            self._look(copy, GRASPED if body in grasped else "an object")
         for name, body in self._around.items():
             self._look(body, name)
 

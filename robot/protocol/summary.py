@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from robot.protocol.contacts import GRASPED
 from sim.benchmark.bootstrap import share_interval
 
 # Table V of the paper: SR %, PC %, attempts, failures by objects in the tray.
@@ -25,7 +26,8 @@ def summarise_picks(scenes: Sequence[dict[str, Any]]) -> pd.DataFrame:
     Returns:
         Columns size, scenes, attempts, failures, sr, sr_low, sr_high, pc, pc_low, pc_high (percent; 95 % bounds, NaN
         with fewer than two scenes), reasons (text), plan_ms (mean per grasp planned for), policy_ms, seconds
-        (mean of the cell's clock an attempt), speed_share, acceleration_share (greatest), touches.
+        (mean of the cell's clock an attempt), speed_share, acceleration_share (greatest), touches (attempts in which
+        something touched what was not to be touched), pressed (those in which what the fingers held met the hand).
     """
     rows = []
     for size in sorted({s["size"] for s in scenes}):
@@ -54,7 +56,8 @@ def summarise_picks(scenes: Sequence[dict[str, Any]]) -> pd.DataFrame:
                 "seconds": sum(a["duration"] for _, a in tries) / max(attempts, 1),
                 "speed_share": max((a["speed_share"] for _, a in tries), default=0.0),
                 "acceleration_share": max((a["acceleration_share"] for _, a in tries), default=0.0),
-                "touches": sum(sum(a["touches"].values()) for _, a in tries),
+                "touches": sum(any(GRASPED not in t for t in a["touches"]) for _, a in tries),
+                "pressed": sum(any(GRASPED in t for t in a["touches"]) for _, a in tries),
             }
         )
     return pd.DataFrame(rows)

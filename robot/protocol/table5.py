@@ -7,9 +7,6 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.progress import track
-
 from robot.picking.picker import Picker
 from robot.protocol.contacts import ContactWatch
 from robot.protocol.crew import Crew, SimulatedCrew
@@ -17,6 +14,7 @@ from robot.protocol.scenes import ProtocolSettings, SceneTask, drop_scene, scene
 from robot.recording import Recorder, check_recorded
 from robot.station import Station
 from sim.benchmark.protocol import GraspPolicy
+from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.files import check_writable, write_json
 from sim.identity.content import digest
@@ -88,16 +86,7 @@ def run_table5(
     kept = {(t.size, t.number): kept_scene(folder, t, identity) for t in tasks}
     open_tasks = [t for t in tasks if kept[t.size, t.number] is None]
     jobs = [(Table5Job(t, station, policy, rules, falling, record, folder),) for t in open_tasks]
-    console = Console(stderr=True)
-    done = track(
-        run_jobs(_run_scene, jobs, workers),
-        "scenes",
-        total=len(jobs),
-        console=console,
-        transient=True,
-        disable=not console.is_terminal,
-    )
-    for finished in done:
+    for finished in followed(run_jobs(_run_scene, jobs, workers), "scenes", len(jobs)):
         kept[finished["size"], finished["number"]] = finished
         write_json(scene_file(folder, finished["size"], finished["number"]), {**finished, "identity": identity})
     return [kept[key] for key in sorted(kept)]  # type: ignore[misc]

@@ -14,10 +14,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.console import Console
-from rich.progress import track
 from scipy.spatial.transform import Rotation
 
+from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.files import atomic_path, write_error
 from sim.geometry import make_pose
@@ -76,10 +75,7 @@ def make_scenes(
         InputError: A scene did not come to rest with all its objects in ten tries.
     """
     jobs = [(objects, category, index, count, seed, settings) for index in range(scenes)]
-    description = f"scenes {category}"
-    console = Console(stderr=True)
-    made = run_jobs(_make_scene, jobs, workers)
-    shown = track(made, description, total=scenes, console=console, transient=True, disable=not console.is_terminal)
+    shown = followed(run_jobs(_make_scene, jobs, workers), f"scenes {category}", scenes)
     return [scene for _, scene in sorted(shown, key=lambda pair: pair[0])]
 
 

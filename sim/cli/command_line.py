@@ -23,6 +23,7 @@ from typing import Any, Literal
 
 from sim.cli.choices import FORMER
 from sim.errors import InputError
+from sim.files import unwritable
 
 _HELP = ("-h", "--help", "help")
 
@@ -135,10 +136,13 @@ def input_error(error: BaseException | None) -> InputError | None:
 
 
 def mendable(error: BaseException) -> str | None:
-    """Returns the sentence of an exception that a user can mend, or None: an InputError, a wrong choice or setting."""
+    """Returns the sentence of an exception that a user can mend, or None: bad input, a wrong choice, a full disk."""
     found = input_error(error)
     if found is not None:
         return str(found)
+    told = unwritable(error)
+    if told is not None:
+        return told
     if "omegaconf" not in sys.modules:
         return None
     from hydra.errors import HydraException, InstantiationException

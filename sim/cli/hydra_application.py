@@ -9,6 +9,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,9 @@ class HydraTask:
             sentence = mendable(error) or f"{type(error).__name__}: {' '.join(str(error).split())}"
             own = " ".join(_own_overrides(Path(chosen.sweep.dir), list(chosen.overrides.task)))
             print(f"error: {sentence} (job {chosen.job.num}: {own})", file=sys.stderr)
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / FAILED).write_text(f"{sentence} ({own})\n" if own else f"{sentence}\n")
+            with suppress(OSError):  # a full disk, which the sentence may be about
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / FAILED).write_text(f"{sentence} ({own})\n" if own else f"{sentence}\n")
             if mendable(error) is None:
                 traceback.print_exc()
             return None
@@ -87,6 +89,7 @@ def run_hydra(
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a wrong choice over many lines, and exits itself
     warnings.showwarning = _plain_warning
+    _FAILURES.clear()  # another command's, where one process runs several
     with guarded(interrupted=interrupted):
         arguments = list(sys.argv[1:] if words is None else words)
         check_choices(arguments, config_name)

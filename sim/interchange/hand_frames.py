@@ -23,6 +23,7 @@ FloatArray = NDArray[np.float64]
 CONTACT_GRASPNET_TIP = 0.112204
 ALIASES = {"tool0": "flange", "tcp": "grasp"}
 # Frames that need nothing of the gripper but its finger length.
+_FARTHEST = 50.0  # metres: a pose that is farther from the origin is in millimetres
 _EVERY_HAND = ("grasp", "palm", "graspnet", "contact_graspnet")
 
 
@@ -130,12 +131,20 @@ def read_pose(text: str | FloatArray, name: str = "camera_pose") -> FloatArray:
     try:
         values = np.asarray(text.replace(",", " ").split() if isinstance(text, str) else text, np.float64).ravel()
     except ValueError:
-        raise InputError(f"{name}={text}: give 16 numbers row by row, x,y,z,qx,qy,qz,qw in metres, or a file") from None
-    if len(values) == 7 and np.isfinite(values).all() and abs(np.linalg.norm(values[3:]) - 1) < 1e-2:
+        given = " ".join(str(text).split())[:60]
+        raise InputError(
+            f"{name}={given}: give 16 numbers row by row, x,y,z,qx,qy,qz,qw in metres, or a file"
+        ) from None
+    if len(values) in (7, 16) and not np.isfinite(values).all():
+        raise InputError(f"{name} has NaN or infinite numbers; give finite ones")
+    place = values[:3] if len(values) == 7 else values[3::4][:3]
+    if len(values) in (7, 16) and np.linalg.norm(place) > _FARTHEST:
+        raise InputError(f"{name} lies {np.linalg.norm(place):g} m from the origin, as if in millimetres; give metres")
+    if len(values) == 7 and abs(np.linalg.norm(values[3:]) - 1) < 1e-2:
         return make_pose(Rotation.from_quat(values[3:]).as_matrix(), values[:3])
     if len(values) == 7:
         raise InputError(f"{name}: the quaternion {values[3:].tolist()} has not length 1; give x,y,z,qx,qy,qz,qw")
-    if len(values) != 16 or not np.isfinite(values).all():
+    if len(values) != 16:
         raise InputError(f"{name} has {len(values)} numbers; give 16 row by row, or x,y,z,qx,qy,qz,qw in metres")
     pose = values.reshape(4, 4)
     if not np.allclose(pose[3], (0, 0, 0, 1), atol=1e-6):

@@ -50,7 +50,7 @@ def find_objects(folder: Path, pattern: str) -> list[Path]:
     try:
         if ".." in Path(pattern).parts:
             raise ValueError("it leads out of it")
-        found = sorted(f for f in folder.glob(pattern) if f.is_file() and not f.name.startswith("."))
+        found = sorted(f for f in _matches(folder, pattern) if not f.name.startswith("."))
     except (ValueError, NotImplementedError) as error:
         raise InputError(f"objects.pattern '{pattern}' is no glob within the folder: {error}") from error
     urdfs = [f for f in found if f.suffix.lower() == ".urdf"]
@@ -66,6 +66,27 @@ def find_objects(folder: Path, pattern: str) -> list[Path]:
         what = ", ".join(MESH_SUFFIXES[:-1])
         raise InputError(f"object folder {folder} holds no .urdf, {what} or {MESH_SUFFIXES[-1]} file ('{pattern}')")
     return result
+
+
+def _matches(folder: Path, pattern: str) -> set[Path]:
+    """Returns the files of a glob, those in linked folders among them, which a glob's "**" leaves out; no loops."""
+    seen, places, found = set[Path](), [folder], set[Path]()
+    while places:
+        place = places.pop()
+        if place.resolve() in seen:
+            continue
+        seen.add(place.resolve())
+        hits = list(place.glob(pattern))
+        found |= {hit for hit in hits if hit.is_file()}
+        if pattern.startswith("**/"):
+            places += [link for link in place.rglob("*") if link.is_symlink() and link.is_dir()]
+    return found
+
+
+def broken_links(folder: Path, pattern: str) -> list[Path]:
+    """Returns the meshes and URDFs of a glob in a folder that are links to files that are not there."""
+    kinds = (".urdf", *MESH_SUFFIXES)
+    return sorted(f for f in folder.glob(pattern) if f.suffix.lower() in kinds and f.is_symlink() and not f.exists())
 
 
 def moved(source: ObjectSource, folder: Path) -> dict[str, str]:

@@ -45,7 +45,7 @@ def numbers(eta, gripper, s, has_back, unit=UNIT):
         band=int(np.ceil((gripper.finger_width * slope + 0.0005) * eta)),
         wall=round(s.friction * s.engagement * eta),
         engagement=round(s.engagement / unit),
-        length=round(gripper.finger_length / unit),
+        length=round((gripper.finger_length - s.palm_margin) / unit),
         step=round(s.depth_step / unit),
         levels=len(np.arange(0, gripper.finger_length - 1e-9, s.depth_step)),  # D: 0 <= k g < L3
         slope=slope,

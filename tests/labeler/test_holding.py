@@ -127,5 +127,7 @@ def test_labels_of_a_heavy_handle_stay_near_its_head(hammer):
 def test_recipes_without_the_check_keep_their_hashes():
     plain = DataSetRecipe()
     assert "hold_friction" not in plain.describe()["labels"]
+    assert "palm_margin" not in plain.describe()["labels"]
     assert replace(plain, labels=HELD).hash != plain.hash
+    assert replace(plain, labels=LabelSettings(palm_margin=0.002)).hash != plain.hash
     assert replace(plain, labels=replace(HELD, hold_friction=0.2)).hash != replace(plain, labels=HELD).hash

@@ -3,9 +3,11 @@
 import json
 import os
 import struct
+import sys
 import time
 import zlib
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,6 +112,24 @@ def perfect():
         return maps
 
     return maps_of
+
+
+@pytest.fixture
+def command(monkeypatch, tmp_path, capsys):
+    """A caller of a command in this process, which has its libraries at hand: (main, words) -> status and output."""
+
+    def run(main, *words):
+        monkeypatch.chdir(tmp_path)
+        monkeypatch.setattr(sys, "argv", [main.__module__, *words])
+        capsys.readouterr()
+        try:
+            status = main()
+        except SystemExit as end:
+            status = end.code
+        said = capsys.readouterr()
+        return SimpleNamespace(returncode=status or 0, stdout=said.out, stderr=said.err)
+
+    return run
 
 
 @pytest.fixture

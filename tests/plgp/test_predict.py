@@ -18,7 +18,7 @@ from plgp.module import GraspModule
 from plgp.policy import NetworkPolicy
 from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
 from plgp.policy.camera_files.pairing import find_files
-from plgp.predict import predict, quoted, read_image
+from plgp.predict import main, predict, quoted, read_image
 from sim.cli import conf_folder
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
@@ -253,8 +253,8 @@ def test_hydra_takes_any_path_as_text(tmp_path):
 
 RUN = """
 import sys
-sys.argv[1:] = {arguments}
 from plgp.predict import main
+sys.argv[1:] = {arguments}
 main()
 found = [m for m in sys.modules if m.startswith("pybullet")]
 found += [m for m in ("sim.physics", "sim.scene", "labeler.dataset.generate") if m in sys.modules]
@@ -355,13 +355,11 @@ def test_another_grippers_flange_is_given_where_that_is_said(camera_folder, tmp_
     assert max(grasp["width"] for grasp in record["grasps"]) <= GRIPPERS["franka"].max_opening
 
 
-def test_an_empty_mask_gives_an_empty_list(camera_folder, tmp_path, capsys):
+def test_an_empty_mask_gives_an_empty_list(camera_folder, tmp_path, command):
     np.save(tmp_path / "nothing.npy", np.zeros((480, 640), bool))
     overrides = [f"depth={camera_folder / 'depth.npy'}", f"intrinsics={camera_folder / 'camera.json'}"]
     overrides += [f"checkpoint={camera_folder / 'network.ckpt'}", f"workspace={tmp_path / 'nothing.npy'}"]
-    code = "from plgp.predict import main; main()"
-    line = [sys.executable, "-c", code, *overrides, f"out={tmp_path / 'out'}", "picture=false"]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+    done = command(main, *overrides, f"out={tmp_path / 'out'}", "picture=false")
     assert done.returncode == 0, done.stderr
     assert "no grasp: nothing in the workspace" in done.stdout
     assert json.loads((tmp_path / "out" / "depth.json").read_text())["grasps"] == []

@@ -3,14 +3,13 @@
 import json
 import os
 import shutil
-import subprocess
-import sys
 
 import pytest
 from omegaconf import OmegaConf
 
 from plgp.loggers import logged_in, wandb_logger
 from plgp.run_names import name_run, varied
+from plgp.train import main
 
 
 @pytest.mark.parametrize(
@@ -42,29 +41,43 @@ def test_names_and_groups(tmp_path):
     assert name_run(config(name="two"), sweep, own) == ("two network=grcnn seed=1", "two 2026-01-01")
 
 
-@pytest.mark.parametrize(("tags", "words"), [(None, []), ("one", ["one"]), (["a", "b"], ["a", "b"])])
+@pytest.mark.parametrize(("tags", "words"), [(None, None), ([], None), ("one", ["one"]), (["a", "b"], ["a", "b"])])
 def test_tags_may_be_left_out_or_a_single_word(tmp_path, tags, words):
     assert wandb_logger(tmp_path, tags=tags, offline=True)._wandb_init["tags"] == words
 
 
-def test_two_networks_side_by_side_in_wandb(bars_folder, tmp_path, wandb_run, small, one_attempt):
+def test_wandbs_variables_stand_in_for_what_is_left_open(tmp_path, monkeypatch, capsys):
+    for name, value in {"PROJECT": "mine", "RUN_GROUP": "g", "NAME": "n", "DIR": str(tmp_path / "else")}.items():
+        monkeypatch.setenv(f"WANDB_{name}", value)
+    logger = wandb_logger(tmp_path / "run", offline=True)
+    assert logger._wandb_init["project"] == "mine"
+    assert f"its own folder, {tmp_path / 'run' / 'wandb'}" in capsys.readouterr().err
+    assert wandb_logger(tmp_path, project="other", offline=True)._wandb_init["project"] == "other"
+    assert name_run(config(), None) == ("n", "g")
+    assert name_run(config(name="two", group="ours"), None) == ("two", "ours")
+
+
+def test_a_run_that_goes_on_keeps_its_id(tmp_path):
+    for name in ("run-20260101_000000-older111", "offline-run-20260102_000000-newer222", "latest-run"):
+        (tmp_path / "wandb" / name).mkdir(parents=True)
+    assert wandb_logger(tmp_path, offline=True, keep="auto")._wandb_init["id"] == "newer222"
+    online = wandb_logger(tmp_path, offline=False, keep="auto")._wandb_init
+    assert (online["id"], online["resume"]) == ("newer222", "allow")
+    assert wandb_logger(tmp_path, offline=True)._wandb_init["id"] is None
+    assert wandb_logger(tmp_path / "new", offline=True, keep="auto")._wandb_init["id"] is None
+
+
+def test_two_networks_side_by_side_in_wandb(bars_folder, tmp_path, wandb_run, small, one_attempt, command, monkeypatch):
     """Runs named by what differs, one group; costs, scores by category and friction, table and pictures in files."""
     out = tmp_path / "sweep"
-    command = [sys.executable, "-m", "plgp.train", "-m", "network=ggcnn2,smp_unet", "name=two", *small]
-    command += [f"data.folder={bars_folder}", "callbacks=none", f"hydra.sweep.dir={out}", *one_attempt[:5]]
-    command += ["final_benchmark=demo", "final_benchmark.limit=1", "final_benchmark.frictions=[1.0]"]
-    command += ["final_benchmark.workers=1", "final_benchmark.compare=null"]
-    command += [f"~final_benchmark.policies.{name}" for name in ("random", "random-free", "antipodal", "constant")]
-    command += [f"~final_benchmark.policies.{name}" for name in ("untrained", "oracle")]
-    result = subprocess.run(
-        command,
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        env=os.environ | {"WANDB_MODE": "offline", "OMP_NUM_THREADS": "1"},
-    )
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    words = ["-m", "network=ggcnn2,smp_unet", "name=two", *small]
+    words += [f"data.folder={bars_folder}", "callbacks=none", f"hydra.sweep.dir={out}", *one_attempt[:5]]
+    words += ["final_benchmark=demo", "final_benchmark.limit=1", "final_benchmark.frictions=[1.0]"]
+    words += ["final_benchmark.workers=1", "final_benchmark.compare=null"]
+    words += [f"~final_benchmark.policies.{name}" for name in ("random", "random-free", "antipodal", "constant")]
+    words += [f"~final_benchmark.policies.{name}" for name in ("untrained", "oracle")]
+    result = command(main, *words)
     assert result.returncode == 0, result.stdout + result.stderr
     folders = sorted(p for p in out.iterdir() if (p / "config.yaml").is_file())
     moved = tmp_path / "elsewhere"

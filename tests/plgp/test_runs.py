@@ -20,7 +20,7 @@ from plgp.evaluation.runs import gather
 from plgp.loggers import RunProgress, clock_time
 from plgp.module import load_module
 from plgp.report import write_report
-from plgp.train import resumable, train
+from plgp.train import main, resumable, train
 from sim.cli import drop_null_choices, setting_names
 from sim.cli.choices import OPTIONAL, check_choices
 from sim.errors import InputError
@@ -152,26 +152,10 @@ def test_what_cannot_be_resumed_is_one_sentence_before_anything_starts(half_run,
     assert not out.exists()
 
 
-def test_a_sweep_with_a_bad_job_runs_the_others_and_names_it(small_options, tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "plgp.train",
-        "-m",
-        "data.batch_size=2,0",
-        "seed=0",
-        "callbacks=none",
-        "logger=csv",
-    ]
+def test_a_sweep_with_a_bad_job_runs_the_others_and_names_it(small_options, tmp_path, command):
+    words = ["-m", "data.batch_size=2,0", "seed=0", "callbacks=none", "logger=csv"]
     options = [o for o in small_options if not o.startswith("data.batch_size")]
-    result = subprocess.run(
-        [*command, *options, f"hydra.sweep.dir={tmp_path / 'sweep'}"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        check=False,
-        timeout=300,
-    )
+    result = command(main, *words, *options, f"hydra.sweep.dir={tmp_path / 'sweep'}")
     assert result.returncode == 2, result.stdout + result.stderr
     assert "Traceback" not in result.stderr
     assert "1 of the jobs failed" in result.stderr
@@ -187,9 +171,8 @@ def test_a_sweep_with_a_bad_job_runs_the_others_and_names_it(small_options, tmp_
     assert "## Failed jobs" in write_report(found, tmp_path / "later")[0].read_text()
 
 
-def test_a_setting_that_one_network_of_a_sweep_lacks_is_said_before_the_first_job(tmp_path):
-    command = [sys.executable, "-m", "plgp.train", "-m", "network=ggcnn2,grcnn", "network.width=1"]
-    result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, check=False, timeout=300)
+def test_a_setting_that_one_network_of_a_sweep_lacks_is_said_before_the_first_job(tmp_path, command):
+    result = command(main, "-m", "network=ggcnn2,grcnn", "network.width=1")
     assert result.returncode == 2
     assert "not every job has the setting 'network.width': leave out network=ggcnn2 or network=grcnn" in result.stderr
     assert "Traceback" not in result.stderr
@@ -209,6 +192,33 @@ def test_a_run_goes_on_in_its_own_folder_and_one_that_has_ended_is_not_trained_a
     train(composed(*options, "trainer.max_epochs=2"))
     more = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert more["global_step"] == 2 * first["global_step"]
+
+
+@pytest.mark.slow
+def test_a_multirun_killed_in_its_second_job_goes_on_by_its_command(small_options, tmp_path):
+    """SIGKILL: the job that had ended is left as it is, the second goes on from its last epoch, the third starts."""
+    sweep = tmp_path / "sweep"
+    options = [o for o in small_options if not o.startswith(("data.samples_per_epoch", "trainer.max_epochs"))]
+    options += ["callbacks=none", "logger=csv", "data.samples_per_epoch=40", "trainer.max_epochs=3", "resume=auto"]
+    command = [sys.executable, "-m", "plgp.train", "-m", "seed=0,1,2", *options, f"hydra.sweep.dir={sweep}"]
+    saved = sweep / "1" / "checkpoints" / "last.ckpt"
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL) as process:
+        while not saved.is_file() and process.poll() is None:
+            time.sleep(0.1)
+        process.kill()
+    epochs = torch.load(saved, weights_only=True)["epoch"]
+    assert epochs < 2, "it was killed in the second job"
+    ended = {path: path.read_bytes() for path in (sweep / "0").rglob("*") if path.suffix in (".ckpt", ".csv")}
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=400)
+    assert done.returncode == 0, done.stderr
+    assert all(path.read_bytes() == content for path, content in ended.items())
+    assert [done.stdout.count(f"epoch {n}/3: ") for n in (1, 2, 3)] == [1, 2 - epochs, 2]
+    for job in ("0", "1", "2"):
+        assert torch.load(sweep / job / "checkpoints" / "last.ckpt", weights_only=True)["epoch"] == 2
+        steps = [row["step"] for row in curves(sweep / job) if row.get("train/loss")]
+        assert sorted(steps, key=int) == steps
+        assert len(set(steps)) == len(steps) == 60
+    assert "| 3 |" in (sweep / "report" / "report.md").read_text()
 
 
 # Where a choice that is left out is used: what takes its place there is nothing.

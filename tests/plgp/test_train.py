@@ -21,7 +21,7 @@ import labeler.dataset.generate  # noqa: F401
 from plgp.callbacks import BenchmarkCallback, PictureCallback
 from plgp.methods.dexnet.training import DexNetModule
 from plgp.module import GraspModule, build_network, load_module
-from plgp.train import train
+from plgp.train import main, train
 from sim.cli import drop_null_choices
 from sim.errors import InputError
 
@@ -244,15 +244,15 @@ def test_two_processes(multirun, bars_folder, probe, wandb_run, small, one_attem
         assert sorted(p.name for p in (probe / "outputs").rglob("*")) == []
 
 
-def test_multirun_keeps_runs_apart(bars_folder, tmp_path, wandb_run, small):
-    result = run(
+def test_multirun_keeps_runs_apart(bars_folder, tmp_path, wandb_run, small, command):
+    result = command(
+        main,
         "-m",
         "seed=0,1",
         *small,
         f"data.folder={bars_folder}",
         "callbacks=none",
         f"hydra.sweep.dir={tmp_path}",
-        cwd=tmp_path,
     )
     assert result.returncode == 0, result.stderr
     losses = [wandb_run(tmp_path / n)["history"]["train/loss"] for n in ("0", "1")]
@@ -266,18 +266,18 @@ def test_multirun_keeps_runs_apart(bars_folder, tmp_path, wandb_run, small):
         (["data.recipe=null", "data.folder=nowhere"], "no data set in 'nowhere'"),
     ],
 )
-def test_errors_are_one_line(arguments, message, tmp_path):
-    result = run(*arguments, "logger=none", "callbacks=none", f"hydra.run.dir={tmp_path}", cwd=tmp_path)
+def test_errors_are_one_line(arguments, message, tmp_path, command):
+    result = command(main, *arguments, "logger=none", "callbacks=none", f"hydra.run.dir={tmp_path}")
     assert result.returncode == 2
     assert "Traceback" not in result.stderr
     (line,) = [text for text in result.stderr.splitlines() if text.startswith("error:")]
     assert message in line
 
 
-def test_the_demo_without_its_callbacks_and_evaluation(bars_folder, tmp_path, small):
+def test_the_demo_without_its_callbacks_and_evaluation(bars_folder, tmp_path, small, command):
     """Values that an experiment sets for a callback that is left out do no harm."""
     options = ["experiment=demo", "final_benchmark=null", "callbacks=null", "logger=null", f"data.folder={bars_folder}"]
-    result = run(*options, *small, f"hydra.run.dir={tmp_path}", cwd=tmp_path)
+    result = command(main, *options, *small, f"hydra.run.dir={tmp_path}")
     assert result.returncode == 0, result.stderr
     assert f"wrote {tmp_path}" in result.stdout
     assert "final_benchmark" not in OmegaConf.load(tmp_path / "config.yaml")

@@ -23,6 +23,7 @@ from sim.cli import (
     run_command,
     run_hydra,
 )
+from sim.cli.progress import followed, format_seconds
 from sim.errors import InputError
 
 
@@ -220,3 +221,24 @@ def test_former_names_answer_with_todays(words, application, says):
 
 def test_todays_names_exist():
     assert all((conf_folder() / new).is_dir() and not (conf_folder() / old).exists() for old, new in FORMER.items())
+
+
+def test_without_a_terminal_long_work_says_now_and_then_how_far_it_is(monkeypatch, capsys):
+    """Five scenes of 20 s each: after the second and the fourth more than 30 s have passed."""
+    clock = iter([0.0, 20.0, 40.0, 60.0, 80.0, 100.0])
+    monkeypatch.setattr("sim.cli.progress.time.monotonic", lambda: next(clock))
+    assert list(followed(iter("abcde"), "scenes", 5)) == list("abcde")
+    said = capsys.readouterr()
+    assert said.out == ""
+    assert said.err.splitlines() == ["2/5 scenes, 3 a minute, 0:01:00 left", "4/5 scenes, 3 a minute, 0:00:20 left"]
+
+
+def test_quiet_work_says_nothing_and_nothing_ends_at_once(monkeypatch, capsys):
+    monkeypatch.setattr("sim.cli.progress.time.monotonic", iter(range(0, 1000, 40)).__next__)
+    assert list(followed(range(3), "scenes", 3, quiet=True)) == [0, 1, 2]
+    assert list(followed([], "scenes", 0)) == []
+    assert capsys.readouterr().err == ""
+
+
+def test_durations_carry_over():
+    assert [format_seconds(s) for s in (0.4, 59.6, 3599.6)] == ["0:00:00", "0:01:00", "1:00:00"]

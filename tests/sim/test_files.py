@@ -4,11 +4,12 @@ import errno
 import hashlib
 import json
 import os
+import re
 import threading
 
 import pytest
 
-from sim.files import atomic_path, checksum, locked, write_error, write_json
+from sim.files import atomic_path, checksum, locked, unwritable, write_error, write_json
 
 
 def test_the_checksum_is_sha_256_of_all_bytes(tmp_path):
@@ -91,3 +92,26 @@ def test_a_lock_ends_with_an_error_in_its_block(tmp_path):
         raise RuntimeError
     with locked(tmp_path / "lock", waiting=lambda: pytest.fail("nobody holds the lock")):
         pass
+
+
+FULL, QUOTA = (errno.ENOSPC, "No space left on device"), (errno.EDQUOT, "Disk quota exceeded")
+
+
+@pytest.mark.parametrize(
+    ("error", "sentence"),
+    [
+        (OSError(*FULL, "/tmp/a", None, "/out/b"), "no space left for /out/b; make room"),
+        (OSError(*QUOTA), "no space left for what is written; make room"),
+        (OSError("Can't write data (errno = 28, error message = 'No space left on device')"), "no space left for what"),
+        (RuntimeError("[enforce fail at inline_container.cc:827] . PytorchStreamWriter failed"), "no space left for"),
+        (OSError(errno.EROFS, "Read-only file system", "out"), r"out cannot be written \(Read-only file system\); "),
+        (PermissionError(errno.EACCES, "Permission denied", b"out"), "out cannot be read or written"),
+    ],
+)
+def test_a_full_or_closed_place_is_one_sentence_whoever_says_it(error, sentence):
+    assert re.match(sentence, unwritable(error))
+    wrapped = ValueError("a library's own")
+    wrapped.__cause__ = error
+    assert re.match(sentence, unwritable(wrapped))
+    assert unwritable(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None
+    assert unwritable(ValueError("anything")) is None

@@ -70,6 +70,7 @@ def test_nothing_of_what_must_be_something_is_named(kind, names):
         (lambda: DataSetRecipe(camera_height=0.05), "camera_height is 0.05 m and a finger 0.05 m"),
         (lambda: DataSetRecipe(labels=LabelSettings(row_step=0.02)), r"labeler\.row_step is 0.02 m .* no rows"),
         (lambda: DataSetRecipe(labels=LabelSettings(depth_step=0.06)), r"labeler\.depth_step"),
+        (lambda: DataSetRecipe(labels=LabelSettings(palm_margin=0.048)), r"labeler\.palm_margin"),
         (lambda: DataSetRecipe(labels=LabelSettings(width_tolerance=0.1)), r"labeler\.width_tolerance"),
         (lambda: DataSetRecipe(gripper=GripperGeometry(finger_length=0.001)), r"labeler\.depth_step .* 0.001 m long"),
         (lambda: DataSetRecipe(gripper=GripperGeometry(finger_width=0.001)), r"labeler\.row_step .* 0.001 m wide"),

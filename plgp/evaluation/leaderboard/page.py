@@ -14,8 +14,9 @@ from sim.files import atomic_path, write_error
 _INTRODUCTION = """# Leaderboard
 
 SR (successes per attempt), PC (objects cleared) and AP (successes among the 50 best-ranked grasps), in percent. Means
-over the frictions, with the 95 % interval over scenes. Rows of one table met the same scenes. A star marks a method
-that saw the noiseless scene. [Your own row](../how-to/policy.md#a-row-on-the-leaderboard) is one pull request away.
+over the frictions, with the 95 % interval over scenes. Rows of one table met the first scenes of one set, as many as
+their column says; scenes differ, so compare rows of equal counts. A star marks a method that saw the noiseless scene.
+[Your own row](../how-to/policy.md#a-row-on-the-leaderboard) is one pull request away.
 """
 _HEADS = ("method", "trained on", "SR", "PC", "AP", "scenes", "measured by", "machine")
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from plgp.methods.contact_graspnet.grasps import BASE_TO_TIP, TRAINED_OPENING, ContactGrasps, read_heads
 from plgp.methods.contact_graspnet.network import CENTRES, load_network
+from plgp.policy.device import device_of
 from plgp.policy.workspace import Workspace
 from sim.errors import InputError
 from sim.geometry import transform
@@ -60,7 +61,7 @@ class ContactGraspNetPolicy:
         if samples < CENTRES[-1]:
             raise InputError(f"contact_graspnet.samples is {samples}; give at least {CENTRES[-1]}")
         self.gripper, self.workspace = gripper or GripperGeometry(), workspace
-        self.network = load_network(weights_file).to(device)
+        self.network = load_network(weights_file).to(device_of(device))
         self.seed, self.samples, self.min_height = seed, samples, min_height
         self.extra_opening, self.base_to_tip = extra_opening, base_to_tip
         self.top_down_max_angle = top_down_max_angle

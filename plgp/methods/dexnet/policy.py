@@ -18,6 +18,7 @@ from plgp.methods.dexnet.network import CROP, FCGQCNN, GQCNN, STRIDE
 from plgp.methods.dexnet.sampling import SamplingSettings, sample_antipodal
 from plgp.methods.dexnet.weights import load_fc_gqcnn, load_gqcnn
 from plgp.policy.candidates import window_of
+from plgp.policy.device import device_of
 from sim.errors import COUNT, POSITIVE, WHOLE, check_numbers
 from sim.grasp import GraspPoses
 from sim.view import Observation
@@ -54,6 +55,7 @@ class GQCNNPolicy(DexNetSettings):
         """Checks ranges and loads the network; raises InputError."""
         self.check("policies.gqcnn")
         check_numbers("policies.gqcnn", self, {"table": POSITIVE, "seed": WHOLE})
+        object.__setattr__(self, "device", str(device_of(self.device)))
         object.__setattr__(self, "network", load_gqcnn(self.weights_file).to(self.device))
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
@@ -101,6 +103,7 @@ class FCGQCNNPolicy(DexNetSettings):
         """Checks ranges and loads the network; raises InputError."""
         self.check("policies.fc_gqcnn")
         check_numbers("policies.fc_gqcnn", self, dict.fromkeys(("planes", "pool"), COUNT))
+        object.__setattr__(self, "device", str(device_of(self.device)))
         object.__setattr__(self, "network", load_fc_gqcnn(self.weights_file).to(self.device))
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from plgp.methods.graspnet.collision import free_of_cloud, thin_cloud
 from plgp.methods.graspnet.decoding import Answers, decode, thin_out, to_poses
 from plgp.methods.graspnet.network import LEAST, VIEWS, GraspNet, fibonacci_views, load_network
+from plgp.policy.device import device_of
 from plgp.policy.workspace import Workspace
 from sim.errors import FINITE, NOT_NEGATIVE, POSITIVE, WHOLE, InputError, check_numbers
 from sim.geometry import transform
@@ -75,6 +76,7 @@ class GraspNetPolicy:
             raise InputError(f"policies.graspnet.top_down_max_angle is {angle}; give at least {_LEAST_CONE}, or null")
         if not isinstance(self.samples, int) or self.samples < LEAST:
             raise InputError(f"policies.graspnet.samples is {self.samples}; give at least {LEAST}")
+        object.__setattr__(self, "device", str(device_of(self.device)))
         object.__setattr__(self, "network", load_network(self.weights_file).to(self.device))
 
     def cloud(self, observation: Observation) -> FloatArray:

@@ -25,6 +25,7 @@ _BROKEN: tuple[type[Exception], ...] = (
     RuntimeError,
 )
 _BROKEN += (zipfile.BadZipFile, zlib.error, struct.error, MemoryError)
+_WORDS = {"rgb": ("color", "colour"), "workspace": ("mask", "segment")}  # in names of arrays
 _ORIENTATION = 0x0112  # the tag of EXIF
 _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB")
 
@@ -57,10 +58,7 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
             return np.asarray(np.load(path, allow_pickle=False))
         if suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
-                names = list(arrays)
-                if name not in names and len(names) != 1:
-                    raise InputError(f"'{path}' holds {', '.join(names)}; name the array that is meant '{name}'")
-                return np.asarray(arrays[name if name in names else names[0]])
+                return np.asarray(arrays[_array_name(path, list(arrays), name)])
         with Image.open(path) as image:
             return _pixels(image, name, size)
     except _BROKEN + (Image.DecompressionBombError,) as error:  # noqa: RUF005
@@ -69,6 +67,17 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
         raise InputError(
             f"{name} file '{path}' cannot be read ({type(error).__name__}); give PNG, JPEG, npy or npz"
         ) from error
+
+
+def _array_name(path: Path, names: list[str], name: str) -> str:
+    """Returns the array that is meant: the only one, the one of that name, or the only one whose name holds a word."""
+    words = (name, *_WORDS.get(name, ()))
+    if name in names or len(names) == 1:
+        return name if name in names else names[0]
+    found = [other for other in names if any(word in other.lower() for word in words)]
+    if len(found) != 1:
+        raise InputError(f"'{path}' holds {', '.join(names)}; name the array that is meant '{name}'")
+    return found[0]
 
 
 def _pixels(image: Any, name: str, size: tuple[int, int] | None) -> NDArray[Any]:

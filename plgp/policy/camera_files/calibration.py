@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -124,7 +124,7 @@ def read_calibration(text: str | Path, size: tuple[int, int], frame: str = "") -
     """
     found, source = parse_intrinsics(text, frame), f"'{text}'"
     height, width = size
-    matrix = _at_size(found, size, source)
+    matrix = _at_size(_windowed(found, size, source), size, source)
     _check_focal_length(matrix, size, source)
     _check_centre(matrix, size, source, stated=found.size is not None)
     lens, fisheye = _lens_of(found, source)
@@ -148,6 +148,20 @@ def read_intrinsics(text: str | Path, size: tuple[int, int]) -> PinholeCamera:
     if found.distortion:
         raise InputError(f"intrinsics '{text}' have distortion; rectify the image, or read it with plgp.predict")
     return found.camera
+
+
+def _windowed(found: Intrinsics, size: tuple[int, int], source: str) -> Intrinsics:
+    """Returns the intrinsics of the part of the sensor that a camera delivers (ROS's roi), where that is the image."""
+    if found.window is None or found.size == size:
+        return found
+    left, top, width, height = found.window
+    if size != (height, width):
+        raise InputError(
+            f"intrinsics {source} are for {width}x{height} pixels from ({left}, {top}) on, which is not the "
+            f"{size[1]}x{size[0]} image; give the intrinsics of this image"
+        )
+    moved = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]]) @ found.matrix
+    return replace(found, matrix=moved, size=size)
 
 
 def _at_size(found: Intrinsics, size: tuple[int, int], source: str) -> NDArray[np.float64]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,43 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plgp.policy.camera_files.arrays import read_array
+from plgp.policy.camera_files.intrinsics_text import decoded, parse_text
 from sim.errors import InputError
 
-_MATRIX_KEYS: tuple[str, ...] = (
-    "intrinsics",
-    "intrinsic_matrix",
-    "camera_matrix",
-    "cam_K",
-    "camK",
-    "K",
-    "k",
-    "intrinsic",
-    "M",
-)
-_MATRIX_KEYS += ("cameraMatrix", "Camera_Matrix", "projection_matrix", "P", "p")
+# Keys of other tools, whose capitals do not count.
+_MATRIX_KEYS: tuple[str, ...] = ("intrinsics", "intrinsic_matrix", "camera_matrix", "cam_k", "camk", "k", "intrinsic")
+_MATRIX_KEYS += ("m", "cameramatrix", "projection_matrix", "p")
 _FOUR_KEYS: tuple[tuple[str, ...], ...] = (
     ("fx", "fy", "cx", "cy"),
     ("fx", "fy", "ppx", "ppy"),
     ("fl_x", "fl_y", "cx", "cy"),
+    ("f", "f", "cx", "cy"),
 )
 _FOUR_KEYS += (("fx_depth", "fy_depth", "mx_depth", "my_depth"), ("fx_color", "fy_color", "mx_color", "my_color"))
-_SIZE_KEYS: tuple[tuple[str, str], ...] = (
-    ("width", "height"),
-    ("image_width", "image_height"),
-    ("image_Width", "image_Height"),
-    ("w", "h"),
-)
-_SIZE_KEYS += (("depthWidth", "depthHeight"), ("colorWidth", "colorHeight"))
-_LENS_KEYS: tuple[str, ...] = (
-    "distortion_coefficients",
-    "distortion_coeffs",
-    "Distortion_Coefficients",
-    "dist_coeffs",
-    "distCoeffs",
-)
-_LENS_KEYS += ("coeffs", "D", "d", "distortion", "dist")
+# A focal length, one number or two, and a point.
+_PAIR_KEYS = (("focal_length", "principal_point"), ("focal", "center"), ("f", "c"), ("focallength", "principalpoint"))
+_SIZE_KEYS: tuple[tuple[str, str], ...] = (("width", "height"), ("image_width", "image_height"), ("w", "h"))
+_SIZE_KEYS += (("depthwidth", "depthheight"), ("colorwidth", "colorheight"))
+_BOTH_SIZES = ("resolution", "image_size", "imagesize", "img_size", "size")  # width, height; also "640x480"
+_LENS_KEYS: tuple[str, ...] = ("distortion_coefficients", "distortion_coeffs", "dist_coeffs", "distcoeffs", "coeffs")
+_LENS_KEYS += ("d", "distortion", "dist")
 _MODEL_KEYS = ("distortion_model", "model", "camera_model")
-_UNIT_KEYS = ("depth_scale", "depth_units", "factor_depth", "DepthMapFactor", "depth_factor")
+_UNIT_KEYS = ("depth_scale", "depth_units", "factor_depth", "depthmapfactor", "depth_factor")
 _WANTED = "give fx, fy, cx, cy (pixels), or a 3x3 matrix 'intrinsics'"
 
 
@@ -63,6 +47,7 @@ class Intrinsics:
         distortion: Coefficients of the lens, in the model's order; none for a rectified image.
         model: Name of the lens's model as the file spells it, or "".
         unit: Metres of one unit of the depth image that the file states, or None.
+        window: Left, top, width and height of the part of that size which the camera delivers (ROS's roi), or None.
     """
 
     matrix: NDArray[np.float64]
@@ -70,6 +55,7 @@ class Intrinsics:
     distortion: tuple[float, ...] = ()
     model: str = ""
     unit: float | None = None
+    window: tuple[int, int, int, int] | None = None
 
 
 def parse_intrinsics(text: str | Path, frame: str = "") -> Intrinsics:
@@ -114,6 +100,8 @@ def _matrix(values: Any, source: str) -> NDArray[np.float64]:
         matrix = matrix.T
     if not np.isfinite(matrix).all():
         raise InputError(f"intrinsics in {source} hold NaN or infinite numbers; {_WANTED}")
+    if not matrix.any():
+        raise InputError(f"intrinsics in {source} are all 0: the camera is not calibrated; {_WANTED}")
     if not np.array_equal(matrix[2], (0, 0, 1)):
         raise InputError(f"intrinsics in {source} are no camera matrix: its last row is not 0, 0, 1")
     return matrix
@@ -128,9 +116,9 @@ def _left_part(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _plain(found: Mapping[Any, Any]) -> dict[str, Any]:
-    """Returns a mapping with "Camera.fx", "_fx" called "fx"; comments of MATLAB are left out."""
+    """Returns a mapping with "Camera.Fx", "_fx" called "fx"; comments of MATLAB are left out."""
     names = {str(key): value for key, value in found.items() if not str(key).startswith("__")}
-    return {re.sub(r"^(Camera\d*\.|RGBD\.|_)", "", key): value for key, value in names.items()}
+    return {re.sub(r"^(camera\d*\.|rgbd\.|_)", "", key.lower()): value for key, value in names.items()}
 
 
 def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
@@ -142,6 +130,8 @@ def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
 
 
 def _from_document(found: Any, source: str, frame: str, depth: int = 0) -> Intrinsics:
+    if isinstance(found, list) and found and all(isinstance(camera, Mapping) for camera in found):
+        found = found[0] if len(found) == 1 else {str(number): camera for number, camera in enumerate(found)}
     if not isinstance(found, Mapping):
         return Intrinsics(matrix=_matrix(found, source))
     names = _plain(found)
@@ -149,11 +139,15 @@ def _from_document(found: Any, source: str, frame: str, depth: int = 0) -> Intri
     for four in _FOUR_KEYS:
         if set(four) <= set(names):
             return replace(stated, matrix=_matrix([names[key] for key in four], source))
+    for focal, centre in _PAIR_KEYS:
+        if np.size(names.get(focal, ())) in (1, 2) and np.size(names.get(centre, ())) == 2:
+            lengths = np.resize(np.asarray(names[focal]), 2)
+            return replace(stated, matrix=_matrix([*lengths, *np.ravel(names[centre])], source))
     value = _first(names, _MATRIX_KEYS)
     if value is not None and isinstance(value, Mapping):
         inner = _from_document(value, source, frame, depth + 1)
-        parts = {key: getattr(inner, key) or getattr(stated, key) for key in ("size", "distortion", "model", "unit")}
-        return Intrinsics(matrix=inner.matrix, **parts)
+        told = ("size", "distortion", "model", "unit", "window")
+        return Intrinsics(matrix=inner.matrix, **{key: getattr(inner, key) or getattr(stated, key) for key in told})
     if value is not None:
         return replace(stated, matrix=_matrix(value, source))
     return _from_parts(names, source, frame, depth)
@@ -185,9 +179,14 @@ def _stated(names: dict[str, Any], source: str) -> Intrinsics:
     """Returns everything but the matrix; raises InputError where a value is no number."""
     try:
         size = next(((int(names[h]), int(names[w])) for w, h in _SIZE_KEYS if w in names and h in names), None)
-        if size is None and np.size(names.get("resolution", ())) == 2:
-            width, height = names["resolution"]
+        both: Any = next((names[key] for key in _BOTH_SIZES if key in names), ())
+        both = re.findall(r"\d+", both) if isinstance(both, str) else both
+        if size is None and np.size(both) == 2:
+            width, height = both
             size = int(height), int(width)
+        roi = names.get("roi")
+        sides = ("x_offset", "y_offset", "width", "height")
+        part = [int(roi[side]) for side in sides] if isinstance(roi, Mapping) and set(sides) <= set(roi) else [0]
         lens = np.asarray(_lens(names), np.float64).ravel()
         unit = _first(names, _UNIT_KEYS)
         metres = None if unit is None else _unit(float(np.asarray(unit, np.float64).item()))
@@ -195,12 +194,13 @@ def _stated(names: dict[str, Any], source: str) -> Intrinsics:
         raise InputError(f"{source} has a size, distortion or depth scale that is no number; correct it") from error
     if size is not None and min(size) < 1:
         size = None  # ROS leaves them 0 where they are not known
+    window = (part[0], part[1], part[2], part[3]) if len(part) == 4 and min(part[2:]) > 0 else None
     if not np.isfinite(lens).all():
         raise InputError(f"{source} has distortion coefficients that are not finite; correct them")
     model = _first(names, _MODEL_KEYS)
     return Intrinsics(
         matrix=np.eye(3), size=size, distortion=tuple(lens.tolist()), model="" if model is None else str(model),
-        unit=metres,
+        unit=metres, window=window,
     )  # fmt: skip
 
 
@@ -231,37 +231,9 @@ def _read_document(path: Path) -> Any:
     import yaml
 
     try:
-        text = path.read_text(encoding="utf-8-sig")
-        if suffix in (".json", ".intr"):
-            return json.loads(text)
-        if suffix == ".xml" or text.lstrip().startswith("<?xml"):
-            return _read_xml(text)
-        numbers = _numbers(text)
-        if numbers is not None:
-            return numbers
-        if suffix == ".txt":
-            return dict(re.findall(r"^\s*([\w.]+)\s*[:=]\s*(\S+)\s*$", text, re.MULTILINE))
-        # OpenCV's own tags and head line are no plain YAML.
-        text = re.sub(r"\A%YAML:?[ \d.]*", "", text).replace("!!opencv-matrix", "")
-        return yaml.safe_load(text)
+        return parse_text(decoded(path.read_bytes()))
     except (OSError, UnicodeDecodeError, ValueError, RecursionError, LookupError, yaml.YAMLError) as error:
         raise InputError(f"intrinsics file '{path}' is neither JSON nor YAML, nor 9 numbers as text") from error
-
-
-def _numbers(text: str) -> list[float] | None:
-    """Returns the numbers of a text of nothing else, or None."""
-    words = re.split(r"[\s,;]+", re.sub(r"#.*", "", text).strip().replace("[", " ").replace("]", " ").strip())
-    try:
-        return [float(word) for word in words]
-    except ValueError:
-        return None
-
-
-def _read_xml(text: str) -> dict[str, Any]:
-    """Returns the numbers and matrices of OpenCV's FileStorage."""
-    matrices = re.findall(r"<(\w+)[^>]*opencv-matrix[^>]*>.*?<data>(.*?)</data>", text, re.DOTALL)
-    found: dict[str, Any] = {name: [float(word) for word in data.split()] for name, data in matrices}
-    return dict(re.findall(r"<(\w+)>\s*([^<>\s]+)\s*</\1>", text)) | found
 
 
 def _read_numpy(path: Path) -> Any:

@@ -12,15 +12,15 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 
-_KINDS = "labelme's shapes, COCO's annotations, or VIA's regions"
+_KINDS = "labelme's shapes, COCO's annotations or run lengths, or VIA's regions"
 
 
 def read_polygons(path: Path, size: tuple[int, int], frame: str = "") -> NDArray[np.bool_]:
     """Returns the pixels inside the polygons of an image, (H, W) bool.
 
     Args:
-        path: A JSON file: labelme's ``shapes``, COCO's ``annotations`` (polygons, or run lengths as numbers) or VIA's
-            ``regions``.
+        path: A JSON file: labelme's ``shapes``, COCO's ``annotations`` (polygons or run lengths), a list of
+            masks with a ``segmentation`` each as SAM writes them, run lengths alone, or VIA's ``regions``.
         size: Height and width of the image, pixels.
         frame: Name of the depth image, which chooses in a file of several images: by name, then by its last number.
 
@@ -66,6 +66,14 @@ def _parts(document: Any, frame: str) -> tuple[tuple[int, int] | None, list[Any]
             regions = images[chosen]["regions"]
             regions = list(regions.values()) if isinstance(regions, Mapping) else regions
             return None, [_of_via(region["shape_attributes"]) for region in regions]
+    if isinstance(document, Mapping) and {"counts", "size"} <= set(document):
+        return None, list(_of_coco(document))
+    if (
+        isinstance(document, list)
+        and document
+        and all(isinstance(m, Mapping) and "segmentation" in m for m in document)
+    ):
+        return None, [part for mask in document for part in _of_coco(mask["segmentation"])]
     raise InputError(f"THE FILE holds no polygons; give {_KINDS}")
 
 
@@ -107,11 +115,25 @@ def _of_labelme(shape: Mapping[str, Any]) -> Any:
 
 def _of_coco(found: Any) -> Iterator[Any]:
     if isinstance(found, Mapping):
-        if not isinstance(found["counts"], list):
-            raise InputError("THE FILE has compressed run lengths; convert them to polygons or to a PNG mask")
-        yield found
+        counts = found["counts"]
+        yield {**found, "counts": counts if isinstance(counts, list) else _decompressed(str(counts))}
         return
     yield from (np.array(polygon, np.float64).reshape(-1, 2) for polygon in found)
+
+
+def _decompressed(text: str) -> list[int]:
+    """Returns COCO's compressed run lengths: 5 bits a character, from the fourth on differences to the last but one."""
+    counts: list[int] = []
+    value = place = 0
+    for character in text:
+        bits = ord(character) - 48
+        value |= (bits & 0x1F) << place
+        place += 5
+        if not bits & 0x20:
+            value -= (1 << place) if bits & 0x10 else 0
+            counts.append(value + (counts[-2] if len(counts) > 2 else 0))
+            value = place = 0
+    return counts
 
 
 def _of_via(region: Mapping[str, Any]) -> Any:

@@ -347,7 +347,7 @@ def test_commands(data_set, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    "command", ["import-plgp", "stats", "preview", "validate", "export-rectangles", "push", "pull"]
+    "command", ["import-plgp", "import-rectangles", "stats", "preview", "validate", "export-rectangles", "push", "pull"]
 )
 def test_every_command_explains_itself(command, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["labeler", command, "--help"])

@@ -233,6 +233,20 @@ def test_long_fingers_reach_over_a_ledge_that_stops_short_ones(synthetic):
     assert depths == pytest.approx([0.010, 0.020, 0.030], abs=1e-6)
 
 
+def test_a_palm_keeps_its_margin_from_what_stands_higher_than_the_pixel(synthetic):
+    """A ridge of 1.4 mm beside the pixels: the tips go to 48 mm without a margin, and 2 mm less with one of 2 mm."""
+    x, y = synthetic.grid()
+    box = synthetic.turned_box(x, y, (0, 0), (0.03, 0.05), 0)
+    ridge = box & (np.abs(x) < 0.003)
+    view = synthetic.make_view(np.where(ridge, 0.0914, np.where(box, 0.09, 0)), box.astype(int))
+    deepest = []
+    for margin in (0.0, 0.002, 0.004):
+        labels = label_view(view, None, LabelSettings(palm_margin=margin, relaxed={}))
+        beside = view.depth[labels.row, labels.col] > view.depth.min() + 0.001
+        deepest.append(float(labels.depth[beside].max()))
+    assert deepest == pytest.approx([0.048, 0.046, 0.044], abs=1e-6)
+
+
 # ---- single checks -----------------------------------------------------------------------------
 
 

@@ -298,6 +298,7 @@ def test_thresholds_are_the_twins(synthetic, twins):
     for settings_, gripper in (
         (LabelSettings(), GripperGeometry()),
         (LabelSettings(max_width=0.1, undercut=False, engagement=0.004), GripperGeometry(0.022, 0.008, 0.0375, 0.085)),
+        (LabelSettings(palm_margin=0.002), GripperGeometry()),
     ):
         limits = limits_in_pixels(view, gripper, settings_)
         n = twins.numbers(2500, gripper, settings_, True)

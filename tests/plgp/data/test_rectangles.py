@@ -100,7 +100,9 @@ def test_batches_carry_painted_targets(bars_folder):
     assert batch.target.width.max() == pytest.approx(0.29, abs=1e-5)
 
 
-@pytest.mark.parametrize("bad", [{"rectangles": 0, "enhance": False}, {"rectangles": 100}])
+@pytest.mark.parametrize(
+    "bad", [{"rectangles": 100}, *({"rectangles": count, "enhance": False} for count in (0, 1.5, "many", True))]
+)
 def test_bad_settings_are_named(bars_folder, bad):
     with pytest.raises(InputError, match="rectangles is"):
         PLGPDataModule(bars_folder, **bad)

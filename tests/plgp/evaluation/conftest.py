@@ -20,6 +20,7 @@ def _write_scenes(folder, policy, category, successes, scenes=2, privileged=Fals
                 held = attempt < successes
                 row |= {"policy": policy, "privileged": privileged, "category": category, "scene": scene, "objects": 5}
                 row |= {"friction": 0.4, "protocol": protocol, "attempt": attempt, "success": held, "object": ""}
+                row |= {"plan_seconds": 3.0 if protocol == "rank" else 0.5}
                 rows.append(row | {"reason": "" if held else "slipped", "lifted": int(held)})
         write_scene(pd.DataFrame(rows, columns=COLUMNS), folder, SceneKey(policy, category, scene), known={})
 

@@ -59,7 +59,7 @@ def test_table_iv_leaves_out_what_has_no_weights_and_measures_the_rest(tmp_path,
     config = composed("comparison=table4", *few)
     assert {"gqcnn", "fc_gqcnn", "graspnet", "contact_graspnet", "pretrained", "oracle"} < set(config.policies)
     OmegaConf.set_struct(config, False)
-    for name in ("random", "random-free", "antipodal", "pretrained", "oracle"):  # constant is enough
+    for name in ("random", "random-free", "antipodal", "pretrained", "specialist", "oracle"):  # constant is enough
         del config.policies[name]
     benchmark(config)
     said = capsys.readouterr().out

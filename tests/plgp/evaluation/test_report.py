@@ -138,6 +138,20 @@ def test_other_settings_are_no_other_seeds(tmp_path, write_run):
     assert section.data.AP.tolist() == [25, 62.5]
 
 
+def test_runs_on_rectangles_say_so_and_a_new_setting_splits_no_row(tmp_path, write_run):
+    for name, seed, rectangles in (("a", 0, "none"), ("b", 1, None), ("c", 0, 100)):
+        folder = write_run(tmp_path / name, "train", seed, enhance=rectangles != 100, successes=2)
+        config = OmegaConf.load(folder / "config.yaml")
+        if rectangles != "none":  # the first was trained before the setting was there
+            config.data.rectangles = rectangles
+        OmegaConf.save(config, folder / "config.yaml")
+    section = table_ii(gather([tmp_path]))
+    assert [row[2] for row in section.rows if row[0] == "GGCNN2"] == [
+        "train (2 runs)",
+        "train, 100 rectangles an image",
+    ]
+
+
 def test_table_iii_never_averages_over_networks(tmp_path, write_run):
     for name, successes in (("GGCNN2", 1), ("AFFGANet", 3)):
         network = {"_target_": f"plgp.networks.{name}"}
@@ -152,6 +166,20 @@ def test_table_iv_names_privileged_methods(outputs):
     assert names[:2] == ["oracle (privileged)", "random"]
     assert sum(name.startswith("paper") for name in names) == len(TABLE_IV)
     assert section.data.set_index("policy").AP.to_dict() == {"oracle": 100.0, "random": 25.0}
+
+
+def test_table_iv_has_a_trained_network_that_was_measured_beside_others(tmp_path, write_scenes):
+    about = {"pretrained": {"policy": "NetworkPolicy", "network": "GGCNN2", "modality": "depth"}}
+    for name in ("alone", "together"):
+        write_scenes(tmp_path / name, "pretrained", "novel-5", 3)
+        OmegaConf.save(OmegaConf.create(about), tmp_path / name / "policies.yaml")
+    write_scenes(tmp_path / "together", "random", "novel-5", 1)
+    section = table_iv(gather([tmp_path]))
+    assert [row[:2] for row in section.rows[:2]] == [["pretrained", "together"], ["random", "together"]]
+    assert len(section.rows) == 2 + len(TABLE_IV)
+    assert {len(row) for row in section.rows} == {len(section.heads)}
+    assert [row[-1] for row in section.rows[:2]] == ["0.50", "0.50"]
+    assert section.data.seconds.tolist() == [0.5, 0.5]
 
 
 def test_own_categories_have_rows_of_their_own(tmp_path, write_scenes):

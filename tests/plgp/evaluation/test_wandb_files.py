@@ -1,6 +1,7 @@
 """W&B's offline files, read back: the kept runs of Table III say the same as the curves kept beside them."""
 
 import tarfile
+import time
 from pathlib import Path
 
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 
 from plgp.evaluation.run_folders import read_curves
 from plgp.evaluation.wandb_files import read_offline_run, read_offline_runs
+from plgp.loggers import wandb_logger
 from sim.errors import InputError
 
 KEPT = Path(__file__).parents[3] / "results" / "table3"
@@ -57,3 +59,16 @@ def test_other_files_are_refused(tmp_path):
         read_offline_runs(tmp_path)
     with pytest.raises(InputError, match="cannot be read"):
         read_offline_run(tmp_path / "run-none.wandb")
+
+
+def test_a_run_that_was_stopped_and_went_on_is_one(tmp_path, monkeypatch):
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    for step in (0, 1):
+        logger = wandb_logger(tmp_path / "a", name="twice", keep="auto")
+        logger.log_metrics({"val/loss": 1.0 - step}, step=step)
+        logger.experiment.finish()
+        time.sleep(1.1)  # folders are named by the second
+    assert len(list(tmp_path.rglob("run-*.wandb"))) == 2
+    (run,) = read_offline_runs(tmp_path)
+    assert run.name == "twice"
+    assert run.history["val/loss"].tolist() == [1.0, 0.0]

@@ -33,11 +33,12 @@ installed = pytest.mark.skipif(
 )
 
 
-def box_on_tray(camera=CAMERA, half=(0.06, 0.015), height=0.05):
-    """A box on the world's ground as a camera sees it, ray by ray; its long side along world x."""
+def box_on_tray(camera=CAMERA, half=(0.06, 0.015), height=0.05, turn=0.0, middle=(0.0, 0.0)):
+    """A box on the world's ground as a camera sees it, ray by ray; its long side is turned from world x by ``turn``."""
     rows, cols = np.mgrid[: camera.height, : camera.width]
-    rays = camera.deproject(rows.ravel(), cols.ravel(), 1.0) @ camera.pose[:3, :3].T
-    origin = camera.pose[:3, 3]
+    back = Rotation.from_euler("z", -turn).as_matrix()
+    rays = camera.deproject(rows.ravel(), cols.ravel(), 1.0) @ camera.pose[:3, :3].T @ back.T
+    origin = back @ (camera.pose[:3, 3] - np.array([*middle, 0]))
     depth = -origin[2] / rays[:, 2]
     low, high = np.array([-half[0], -half[1], 0.0]), np.array([half[0], half[1], height])
     with np.errstate(divide="ignore"):
@@ -310,13 +311,26 @@ def test_the_weights_find_true_contacts_in_their_authors_scenes(scene):
 
 
 @installed
-def test_the_weights_grasp_a_box_across_its_narrow_side():
+@pytest.mark.parametrize(
+    ("offset", "turn", "middle"),
+    [
+        ((0.2, 0.2), 0.0, (0.0, 0.0)),
+        ((0.2, 0.2), 0.7, (0.04, -0.05)),
+        ((-0.2, 0.1), -1.0, (-0.05, 0.03)),
+    ],
+    ids=["as it lies", "turned and moved", "turned, another camera"],
+)
+def test_the_weights_grasp_a_box_across_its_narrow_side(offset, turn, middle):
     # Seen from the side: of a box seen straight from above only a plate is seen, and grasped as one.
-    camera = PinholeCamera.from_fov(pose=offset_pose(0.6, (0.2, 0.2)))
-    policy, seen = ContactGraspNetPolicy(workspace=TRAY), box_on_tray(camera)
+    camera = PinholeCamera.from_fov(pose=offset_pose(0.6, offset))
+    policy, seen = ContactGraspNetPolicy(workspace=TRAY), box_on_tray(camera, turn=turn, middle=middle)
     first, again = policy(seen, 20), policy(seen, 20)
     np.testing.assert_array_equal(first.translation, again.translation)
     world = first.transform(camera.pose, "world")
-    assert np.median(np.abs(world.rotation[:, 1, 0])) > 0.9  # 3 cm fit into the hand, 12 cm do not
+    across = np.array([-np.sin(turn), np.cos(turn), 0])
+    assert np.median(np.abs(world.rotation[:, :, 0] @ across)) > 0.9  # 3 cm fit into the hand, 12 cm do not
     assert np.median(world.rotation[:, 2, 2]) < -0.8
-    assert np.median(np.abs(world.translation), axis=0) == pytest.approx([0.03, 0, 0.025], abs=0.02)
+    places = world.translation - [*middle, 0]
+    assert np.median(np.abs(places @ across)) < 0.02
+    assert np.median(np.linalg.norm(places[:, :2], axis=1)) < 0.07
+    assert np.median(world.translation[:, 2]) == pytest.approx(0.025, abs=0.02)

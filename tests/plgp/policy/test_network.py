@@ -6,18 +6,24 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hydra import compose, initialize_config_module
+from hydra.errors import InstantiationException
+from omegaconf import OmegaConf
 
 from labeler.labels import label_view
 from plgp.data.input_format import InputFormat
+from plgp.evaluation.evaluate import _policy
 from plgp.module import GraspModule
 from plgp.networks import GGCNN2, UNet
 from plgp.policy import ConstantPolicy, NetworkPolicy, find_checkpoint, pretrained_checkpoint
 from plgp.policy.decoder import decode
+from plgp.policy.device import device_of
 from plgp.policy.installed import PRETRAINED
 from plgp.policy.workspace import Workspace
 from sim.benchmark import BenchmarkSettings, observe
 from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import ParallelCamera
+from sim.cli import input_error
 from sim.errors import InputError
 from sim.grasp import angle_to_bin
 from sim.gripper import GripperGeometry
@@ -235,3 +241,26 @@ def test_another_hand_is_taken_where_that_is_said_and_goes_as_deep_and_wide_as_i
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         NetworkPolicy.pretrained(gripper=GripperGeometry(force=10))
+
+
+def test_a_policy_runs_where_it_is_asked_to():
+    assert device_of("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")
+    for name in ("gpu", "meta", "cuda:77", ""):
+        with pytest.raises(InputError, match=f"device '{name}' .*; give device=cpu, or auto$") as caught:
+            NetworkPolicy.pretrained(device=name)
+        assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["pretrained", "network", "untrained", "network_views"])
+def test_every_policy_of_a_network_has_a_device(name):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
+        words = [f"policy={name}", "checkpoint=pretrained", f"policies.{name}.device"]
+        one, other, wrong = (compose("benchmark", [*words[:2], f"{words[2]}={d}"]) for d in ("cpu", "auto", "abacus"))
+    (policy, about), (_, same) = (
+        _policy(name, OmegaConf.to_container(c.policies[name], resolve=True)) for c in (one, other)
+    )
+    assert policy.device.type == "cpu"
+    assert about == same  # where it runs makes no other policy
+    with pytest.raises(InstantiationException) as caught:
+        _policy(name, OmegaConf.to_container(wrong.policies[name], resolve=True))
+    assert "device 'abacus' cannot be used" in str(input_error(caught.value))

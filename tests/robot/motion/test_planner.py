@@ -124,3 +124,41 @@ def test_a_wall_in_the_way_is_driven_round_or_named(planner):
         assert motion.reason == "collision"
     else:
         check_limits(planner, motion, SAFETY.tip_speed)
+
+
+def pole(x, y, top):
+    """Points of a pole, 10 mm thick, that stands on the tray's floor."""
+    sides = np.linspace(-0.005, 0.005, 5)
+    return np.stack([v.ravel() for v in np.meshgrid(x + sides, y + sides, np.linspace(0.03, top, 40))], axis=1)
+
+
+def test_a_grasp_keeps_the_hands_body_out_of_what_the_camera_saw(planner):
+    """Beside a low place stands a pole: under the body it is no obstacle, in the body it is, away from it neither."""
+    pose = down(0.0, 0.0, 0.02)
+    assert isinstance(planner.grasp(planner.at_view, pose, 0.06), GraspPlan)
+    aside = 0.025  # beside the fingers, under the body: nothing of palm and fingers is there
+    for x, y, top, free in ((0.0, aside, 0.08, True), (0.0, aside, 0.16, False), (0.13, 0.13, 0.16, True)):
+        found = planner.grasp(planner.at_view, pose, 0.06, seen=pole(x, y, top))
+        assert isinstance(found, GraspPlan) is free, found
+        assert free or found.reason == "collision"
+
+
+def test_the_way_to_a_grasp_keeps_out_of_what_the_camera_saw(planner):
+    """A block of points in the middle of the direct way: another way, or none."""
+    start = planner.grasp(planner.at_view, down(-0.14, 0.0, 0.02), 0.06).up.positions[-1]
+    goal = planner.grasp(planner.at_view, down(0.14, 0.0, 0.02), 0.06).up.positions[-1]
+    direct = planner.to(start, goal, 0.06)
+    middle = planner.tip(direct.at(np.array([direct.duration / 2]))[0][0])[:3, 3]
+    block = middle + np.stack(np.meshgrid(*[np.linspace(-0.04, 0.04, 17)] * 3), axis=-1).reshape(-1, 3)
+    found = planner.to(start, goal, 0.06, seen=block)
+    if isinstance(found, Unreachable):
+        assert "what the camera saw" in found.message
+    else:
+        times = np.linspace(0, found.duration, 200)
+        tips = np.array([planner.tip(q)[:3, 3] for q in found.at(times)[0]])
+        assert np.abs(tips - middle).max(axis=1).min() > 0.035
+
+
+@pytest.mark.parametrize("points", [np.zeros((0, 3)), np.full((3, 3), 0.2)], ids=["none", "three of noise"])
+def test_nothing_or_a_few_points_are_no_obstacle(planner, points):
+    assert isinstance(planner.grasp(planner.at_view, down(0.0, 0.0, 0.02), 0.06, seen=points), GraspPlan)

@@ -7,11 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from robot.picking.picture import Photographer
+from robot.picking.picture import Photographer, things_seen
 from robot.picking.settings import PickSettings
 from robot.values import ArmState, Frame
 from sim.camera import PinholeCamera, overhead_pose
 from sim.errors import InputError
+from sim.view import Observation
 
 HEIGHT, WIDTH = 6, 8
 LENS = PinholeCamera.from_fov(WIDTH, HEIGHT)
@@ -79,3 +80,14 @@ def test_the_first_picture_that_is_asked_for_is_younger_than_the_rest():
     depth = np.full((HEIGHT, WIDTH), 0.6, np.float32)
     replace(photographer(depth), camera=Noting(depth)).take(PickSettings())
     assert asked == [0.0]
+
+
+def test_things_seen_are_what_stands_on_the_floor():
+    """A block 50 mm high counts thinly, a pole 100 mm high with each of its pixels, floor and holes not at all."""
+    camera = PinholeCamera.from_fov(120, 90, pose=overhead_pose(0.6))
+    depth = np.full((90, 120), 0.6, np.float32)
+    depth[30:60, 30:60], depth[10, 20:23], depth[80:, :] = 0.55, 0.5, 0
+    points = things_seen(Observation(np.zeros((90, 120, 3), np.uint8), depth, camera), 0.0)
+    height = np.round(points[:, 2], 3)
+    assert dict(zip(*np.unique(height, return_counts=True), strict=True)) == {0.05: 100, 0.1: 3}
+    assert len(things_seen(Observation(np.zeros((90, 120, 3), np.uint8), depth, camera), 0.025)) == 3

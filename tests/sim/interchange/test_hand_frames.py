@@ -119,7 +119,8 @@ def test_poses_are_read_in_both_notations(seed):
         (np.eye(4)[[1, 0, 2, 3]], "no rotation"),
         (2 * np.eye(4), "last row"),
         (np.array([[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, 0], [0.1, 0.2, 0.5, 1.0]]), "column-major"),
-        (np.full(16, np.nan), "16 numbers"),
+        (np.full(16, np.nan), "NaN or infinite"),
+        ("100,200,600,1,0,0,0", "as if in millimetres"),
     ],
 )
 def test_what_is_no_pose_is_said(text, words):

@@ -78,6 +78,16 @@ def test_an_l515_is_warned_of_and_a_given_scale_believed(tmp_path, capsys):
     assert "median of 19 m" in capsys.readouterr().err
 
 
+def test_an_array_is_found_by_its_name_among_several(tmp_path):
+    depth, rgb = np.full((4, 6), 0.6, np.float32), np.full((4, 6, 3), 9, np.uint8)
+    np.savez(tmp_path / "a.npz", Depth=depth, color_image=rgb, K=np.eye(3))
+    np.testing.assert_array_equal(read_depth(tmp_path / "a.npz"), depth)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "a.npz"), rgb)
+    np.savez(tmp_path / "b.npz", depth_left=depth, depth_right=depth)
+    with pytest.raises(InputError, match="holds depth_left, depth_right; name the array that is meant 'depth'"):
+        read_depth(tmp_path / "b.npz")
+
+
 def test_files_that_are_pictures_or_not_read(tmp_path):
     Image.fromarray(np.full((48, 64), 9, np.uint8)).convert("P").save(tmp_path / "p.png")
     Image.new("RGBA", (64, 48), "red").save(tmp_path / "rgba.png")

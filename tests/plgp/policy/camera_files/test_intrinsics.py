@@ -22,6 +22,18 @@ OPENCV += (
     "<Camera_Matrix type_id='opencv-matrix'><rows>3</rows><cols>3</cols><dt>d</dt><data>600. 0. 322. 0. 610. 241. "
 )
 OPENCV += "0. 0. 1.</data></Camera_Matrix></opencv_storage>"
+ECHO = "header: \n  frame_id: cam\nheight: 480\nwidth: 640\ndistortion_model: plumb_bob\nD: [0.0, 0.0, 0.0, 0.0, 0.0]\n"
+ECHO += f"K: {FLAT}\nroi: \n  x_offset: 0\n  y_offset: 0\n  height: 0\n  width: 0\n  do_rectify: False\n---\n"
+ENUMERATED = ' Intrinsic of "Depth" / 640x480 / {Z16}\n  Width:  \t640\n  Height: \t480\n  PPX:  \t322\n  PPY:  \t241\n'
+ENUMERATED += "  Fx:  \t600\n  Fy:  \t610\n  Distortion: \tBrown Conrady\n  Coeffs: \t0  \t0  \t0  \t0  \t0  \n"
+OST = (
+    "# oST version 5.0 parameters\n\n[image]\n\nwidth\n640\n\nheight\n480\n\n[cam]\n\ncamera matrix\n600.0 0.0 322.0\n"
+)
+OST += "0.0 610.0 241.0\n0.0 0.0 1.0\n\ndistortion\n0 0 0 0 0\n\nrectification\n1 0 0\n0 1 0\n0 0 1\n"
+ZIVID = "CameraIntrinsics:\n  CameraMatrix: {CX: 322, CY: 241, FX: 600, FY: 610}\n"
+ZIVID += "  Distortion: {K1: 0, K2: 0, P1: 0, P2: 0}\n"
+PARAMETERS = {"class_name": "PinholeCameraParameters", "extrinsic": np.eye(4).ravel().tolist(), "version_major": 1}
+PARAMETERS["intrinsic"] = {"height": 480, "width": 640, "intrinsic_matrix": COLUMNS}
 RESOLUTION = "camera_matrix: {rows: 3, cols: 3, data: [600, 0, 322, 0, 610, 241, 0, 0, 1]}\n"
 
 
@@ -47,11 +59,51 @@ RESOLUTION = "camera_matrix: {rows: 3, cols: 3, data: [600, 0, 322, 0, 610, 241,
         ("table.txt", "600 0 322\n0 610 241\n0 0 1\n"),
         ("table4.txt", "600 0 322 0\n0 610 241 0\n0 0 1 0\n0 0 0 1\n"),
         ("four.txt", "600 610 322 241\n"),
+        ("rostopic_echo.yaml", ECHO),
+        ("rostopic_echo_twice.txt", ECHO + ECHO),
+        ("rs_enumerate_devices.txt", ENUMERATED),
+        ("librealsense.txt", "[ 640x480  p[322 241]  f[600 610]  Inverse Brown Conrady [0 0 0 0 0] ]\n"),
+        ("zivid.yml", ZIVID),
+        ("open3d_parameters.json", json.dumps(PARAMETERS)),
+        ("colmap.txt", "# Camera list\n1 PINHOLE 640 480 600 610 322.5 241.5\n"),
+        ("ost.txt", OST),
+        (
+            "twice_the_size.json",
+            json.dumps({"K": [1200, 0, 644.5, 0, 1220, 482.5, 0, 0, 1], "image_size": [1280, 960]}),
+        ),
+        ("twice_the_size.yaml", "intrinsics: [1200, 1220, 644.5, 482.5]\nresolution: 1280x960\n"),
+        ("list.json", json.dumps([FOUR])),
+        ("capitals.JSON", json.dumps({key.upper(): value for key, value in FOUR.items()})),
+        ("pairs.json", json.dumps({"focal_length": [600, 610], "principal_point": [322, 241]})),
+        ("json.txt", json.dumps(FOUR)),
+        ("zed.conf", "[LEFT_CAM_VGA]\nfx=600\nfy=610\ncx=322\ncy=241\nk1=0\nk2=0\n"),
+        ("values.toml", "fx = 600.0\nfy = 610.0\ncx = 322.0\ncy = 241.0\n"),
     ],
 )
 def test_formats_of_other_tools(tmp_path, name, text):
     (tmp_path / name).write_text(text)
     np.testing.assert_allclose(read_intrinsics(tmp_path / name, SIZE).intrinsics, MATRIX)
+
+
+def test_a_part_of_the_sensor_has_its_own_centre(tmp_path):
+    part = ECHO.replace(
+        "x_offset: 0\n  y_offset: 0\n  height: 0\n  width: 0",
+        "x_offset: 100\n  y_offset: 50\n  height: 240\n  width: 320",
+    )
+    (tmp_path / "roi.yaml").write_text(part)
+    found = read_intrinsics(tmp_path / "roi.yaml", (240, 320)).intrinsics
+    np.testing.assert_allclose(found, [[600, 0, 222], [0, 610, 191], [0, 0, 1]])
+    np.testing.assert_allclose(read_intrinsics(tmp_path / "roi.yaml", SIZE).intrinsics, MATRIX)
+    with pytest.raises(InputError, match=r"for 320x240 pixels from \(100, 50\) on, which is not the 160x120 image"):
+        read_intrinsics(tmp_path / "roi.yaml", (120, 160))
+
+
+def test_a_file_that_powershell_wrote_and_a_camera_that_is_not_calibrated(tmp_path):
+    (tmp_path / "k.json").write_bytes(json.dumps(FOUR).encode("utf-16"))
+    np.testing.assert_allclose(read_intrinsics(tmp_path / "k.json", SIZE).intrinsics, MATRIX)
+    (tmp_path / "zero.yaml").write_text(ECHO.replace(str(FLAT), str([0.0] * 9)))
+    with pytest.raises(InputError, match="are all 0: the camera is not calibrated"):
+        read_intrinsics(tmp_path / "zero.yaml", SIZE)
 
 
 def test_binary_formats_and_the_unit_in_the_file(tmp_path):

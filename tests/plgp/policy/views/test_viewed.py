@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from plgp.data.trained_view import TrainedView
 from plgp.policy import ConstantPolicy, NetworkPolicy, ViewSettings
-from plgp.policy.viewed import choose_view, graspable
+from plgp.policy.views.viewed import choose_view, graspable
 from sim.camera import PinholeCamera, offset_pose
 from sim.errors import InputError
 from sim.geometry import transform

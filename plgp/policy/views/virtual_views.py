@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from plgp.data.trained_view import TrainedView
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
-from plgp.policy.viewed import ViewedGrasps, bring_back, graspable
+from plgp.policy.views.viewed import ViewedGrasps, bring_back, graspable
 from sim.depth_image.main_plane import MainPlane
 from sim.depth_image.overhead_view import OverheadView
 from sim.geometry import transform

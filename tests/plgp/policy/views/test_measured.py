@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from plgp.policy.measured import measured_grasps, narrow_side_first
 from plgp.policy.settings import DecoderSettings
+from plgp.policy.views.measured import measured_grasps, narrow_side_first
 from sim.camera import PinholeCamera
 from sim.depth_image.main_plane import MainPlane
 from sim.depth_image.overhead_view import OverheadView

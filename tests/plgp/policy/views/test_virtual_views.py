@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from plgp.data.trained_view import TrainedView
 from plgp.policy import DecoderSettings, NetworkPolicy, ViewSettings, VirtualViews
-from plgp.policy.viewed import graspable, main_plane
-from plgp.policy.virtual_views import hand_is_clear, leaning_views, merged
+from plgp.policy.views.viewed import graspable, main_plane
+from plgp.policy.views.virtual_views import hand_is_clear, leaning_views, merged
 from sim.camera import PinholeCamera, offset_pose
 from sim.errors import InputError
 from sim.geometry import transform

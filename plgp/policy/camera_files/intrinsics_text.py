@@ -1,0 +1,118 @@
+"""Intrinsics in text files: what YAML, key and value lines, tables and printed cameras say."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+# A camera's line in COLMAP's cameras.txt: where fx, fy, cx, cy and the lens stand among the parameters of a model.
+_COLMAP: dict[str, tuple[tuple[int, int, int, int], int]] = {
+    "SIMPLE_PINHOLE": ((0, 0, 1, 2), 3),
+    "PINHOLE": ((0, 1, 2, 3), 4),
+    "SIMPLE_RADIAL": ((0, 0, 1, 2), 3),
+    "RADIAL": ((0, 0, 1, 2), 3),
+    "OPENCV": ((0, 1, 2, 3), 4),
+}
+_NUMBER = r"[-+]?[\d.]+(?:[eE][-+]?\d+)?"
+
+
+def decoded(content: bytes) -> str:
+    """Returns a text in UTF-8, or in UTF-16 as a redirection of PowerShell writes it; raises UnicodeDecodeError."""
+    return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+
+
+def parse_text(text: str) -> Any:
+    """Returns the numbers of a text, or its keys and values; raises ValueError or YAMLError where it is none of these.
+
+    Several documents in a row, as ``rostopic echo`` prints them, are taken for the first one.
+    """
+    import yaml
+
+    for read in (_json, _numbers, _xml, _printed, _colmap, _ost):
+        found = read(text)
+        if found is not None:
+            return found
+    try:
+        # OpenCV's own tags and head line are no plain YAML.
+        plain = re.sub(r"\A%YAML:?[ \d.]*", "", text).replace("!!opencv-matrix", "")
+        documents = [document for document in yaml.safe_load_all(plain) if document is not None]
+        found = documents[0] if documents else None
+    except yaml.YAMLError:
+        found = None
+    if isinstance(found, (dict, list)):
+        return found
+    lines = re.findall(r"^\s*([\w.]+)\s*[:=]\s*(\S.*?)\s*$", text, re.MULTILINE)
+    if len(lines) < 4:
+        raise ValueError("neither numbers nor keys and values")
+    return {key: _split(value) for key, value in lines}
+
+
+def _split(value: str) -> Any:
+    words = value.strip("[]()").replace(",", " ").split()
+    return words[0] if len(words) == 1 else words
+
+
+def _numbers(text: str) -> list[float] | None:
+    """Returns the numbers of a text of nothing else, or None."""
+    words = re.split(r"[\s,;]+", re.sub(r"#.*", "", text).strip().replace("[", " ").replace("]", " ").strip())
+    try:
+        return [float(word) for word in words]
+    except ValueError:
+        return None
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text) if text.lstrip()[:1] in ("{", "[") else None
+    except ValueError:
+        return None
+
+
+def _xml(text: str) -> dict[str, Any] | None:
+    """Returns the numbers and matrices of OpenCV's FileStorage."""
+    if not text.lstrip().startswith("<"):
+        return None
+    matrices = re.findall(r"<(\w+)[^>]*opencv-matrix[^>]*>.*?<data>(.*?)</data>", text, re.DOTALL)
+    found: dict[str, Any] = {name: [float(word) for word in data.split()] for name, data in matrices}
+    return dict(re.findall(r"<(\w+)>\s*([^<>\s]+)\s*</\1>", text)) | found
+
+
+def _printed(text: str) -> dict[str, Any] | None:
+    """Returns what librealsense prints: "[ 640x480  p[322 241]  f[600 610]  Brown Conrady [0 0 0 0 0] ]"."""
+    head = rf"(\d+)x(\d+)\s+p\[({_NUMBER}) ({_NUMBER})\]\s+f\[({_NUMBER}) ({_NUMBER})\]"
+    found = re.search(rf"{head}\s*([\w ]*?)\s*(?:\[([^\]]*)\]|\]|$)", text)
+    if found is None:
+        return None
+    width, height, cx, cy, fx, fy, model, lens = found.groups()
+    about = {"width": width, "height": height, "fx": fx, "fy": fy, "cx": cx, "cy": cy}
+    return {**about, "model": "_".join(model.lower().split()), "coeffs": (lens or "").split()}
+
+
+def _colmap(text: str) -> dict[str, Any] | None:
+    """Returns the cameras of COLMAP's cameras.txt, whose pixel centres are at halves, by their numbers."""
+    cameras = {}
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 7 or words[1] not in _COLMAP or not re.fullmatch(r"\d+", words[0]):
+            continue
+        (fx, fy, cx, cy), rest = _COLMAP[words[1]]
+        values = [float(word) for word in words[4:]]
+        known = {"fx": values[fx], "fy": values[fy], "cx": values[cx] - 0.5, "cy": values[cy] - 0.5}
+        lens = [*values[rest:], *[0.0] * max(0, 4 - len(values[rest:]))] if values[rest:] else []
+        cameras[words[0]] = {"width": int(words[2]), "height": int(words[3]), **known, "coeffs": lens}
+    return cameras or None
+
+
+def _ost(text: str) -> dict[str, Any] | None:
+    """Returns what the older file of ROS's camera_calibration says, a name and its numbers in lines of their own."""
+
+    def after(name: str, count: int) -> list[float] | None:
+        found = re.search(rf"^{name}\s+((?:{_NUMBER}\s*){{{count},}})", text, re.MULTILINE)
+        return [float(word) for word in found[1].split()] if found else None
+
+    matrix = after("camera matrix", 9)
+    if matrix is None:
+        return None
+    width, height = (after(name, 1) or [0.0] for name in ("width", "height"))
+    return {"width": width[0], "height": height[0], "K": matrix[:9], "D": after("distortion", 4) or []}
