@@ -19,6 +19,7 @@ from rich.console import Console
 
 from plgp.frames.asked import Frame, frames_asked
 from plgp.frames.gallery import Gallery, Shown
+from plgp.frames.on_objects import count_on_objects
 from plgp.frames.record import grasp_record, grasp_table, modality
 from plgp.policy.camera_files.arrays import read_array, without_single_axis
 from plgp.policy.camera_files.calibration import Calibration, read_calibration
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
 _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose", "folder": "folder"}
 _NO_GRASP = "no grasp: nothing in the workspace lets the fingers in; see the picture, or give another workspace="
+_EMPTY = "none of the best grasps lies 8 mm or more over the main plane: the table may be empty, or its things flat"
 _INTRINSICS = "give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file"
 WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
 
@@ -214,6 +216,11 @@ def _predict_one(
     for note in (found.note, unlike):
         if note:
             print(f"{frame.depth}: {note}", file=sys.stderr)
+    mask = allowed_pixels(policy.workspace, seen.depth, seen.camera)
+    on_objects = count_on_objects(frame.name, seen, found, mask=mask)
+    if on_objects.grasps and not on_objects.on_objects:
+        print(f"{frame.depth}: {_EMPTY}", file=sys.stderr)
+        notes = [*notes, _EMPTY]
     notes = [*notes, *(note for note in (found.note, unlike, "" if len(found.poses) else _NO_GRASP) if note)]
     poses = found.poses
     if config.camera_pose is not None and config.frame != "camera":
@@ -239,8 +246,7 @@ def _predict_one(
     if not len(found.poses):
         print(_NO_GRASP)
     print("wrote " + ", ".join(str(p) for p in written))
-    mask = allowed_pixels(policy.workspace, seen.depth, seen.camera)
-    return Shown(frame.name, seen, found, record, mask, notes)
+    return Shown(frame.name, seen, found, record, notes, on_objects)
 
 
 def _drawn(

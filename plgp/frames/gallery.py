@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from rich.console import Console
 
 from plgp.evaluation.map_figures import depth_picture
-from plgp.frames.on_objects import OnObjects, count_on_objects, counts_frame, counts_table
+from plgp.frames.on_objects import OnObjects, counts_frame, counts_table
 from plgp.policy.views.viewed import ViewedGrasps
 from sim.drawing.hands import contact_sheet, draw_hands
 from sim.gripper import GripperGeometry
@@ -29,16 +29,16 @@ class Shown(NamedTuple):
         seen: The image.
         found: Its grasps.
         record: What its JSON file holds.
-        mask: (H, W) bool, where grasps may lie; None is everywhere.
         notes: Sentences about what was doubtful, or why there is no grasp.
+        on_objects: How many of its best grasps lie on objects.
     """
 
     name: str
     seen: Observation
     found: ViewedGrasps
     record: dict[str, Any]
-    mask: NDArray[np.bool_] | None
-    notes: Sequence[str] = ()
+    notes: Sequence[str]
+    on_objects: OnObjects
 
 
 class Gallery:
@@ -65,7 +65,7 @@ class Gallery:
     def add(self, shown: Shown) -> None:
         """Takes one frame; only its small picture and its counts are kept."""
         self.records.append(shown.record)
-        count = count_on_objects(shown.name, shown.seen, shown.found, mask=shown.mask)
+        count = shown.on_objects
         self._counts.append(count)
         picture = depth_picture(shown.seen.depth) if shown.seen.rgb is None else shown.seen.rgb
         hands = draw_hands(picture, shown.found.poses[: self._drawn], self._gripper, camera=shown.seen.camera)

@@ -282,7 +282,7 @@ class NetworkPolicy(MapPolicy):
         found = bring_back(
             shown, view, observation, gripper=self.gripper, decoder=self.decoder, approach=settings.approach
         )
-        return replace(found, allowed=allowed)
+        return replace(found, allowed=allowed, note=note)
 
     def _in_views(self, observation: Observation, count: int, views: VirtualViews) -> ViewedGrasps:
         """Returns the best grasps of several views; where there is no plane to lean against, those of one."""

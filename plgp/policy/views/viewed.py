@@ -19,6 +19,7 @@ from sim.view import Observation
 
 _AS_IS = "the network is shown the image as it is"
 _PLANE = 0.006  # metres from the main plane within which a pixel shows it
+_TALL, _MUCH = 0.35, 0.1  # metres over a plane, and share of what is seen from which on so high: then it may be a wall
 _PATCH = 0.03  # of the plane's largest patch: what smaller ones show is the side of a thing that crosses the plane
 _BESIDE = 0.02  # metres beyond what is seen of the plane that still count as over it
 
@@ -34,7 +35,7 @@ class ViewedGrasps:
         view: What the network was shown instead of the image; None where it was shown the image as it is.
         shown: The grasps in the image that the network was shown.
         allowed: (h, w) bool, where in the view's image grasps may lie; None without a view.
-        note: Sentence about a view that was wanted and could not be had, or "".
+        note: Sentence about a view that was wanted and could not be had, or about a doubtful one, or "".
     """
 
     pixels: PixelGrasps
@@ -54,7 +55,7 @@ class ViewedGrasps:
 def choose_view(
     seen: Observation, trained: TrainedView | None, settings: ViewSettings
 ) -> tuple[OverheadView | None, str]:
-    """Returns the view that a network should be shown, or None for the image as it is; and a note, or "".
+    """Returns the view that a network should be shown, or None for the image as it is; and a note of doubt, or "".
 
     Where the camera's pose is known (it is not the identity), the main plane must lie across gravity, if one does.
 
@@ -80,7 +81,21 @@ def choose_view(
     view = trained.to_view(seen, plane)
     if not (view.source >= 0).any():
         return None, f"nothing is seen of the main plane from {trained.camera_height:g} m above it: {_AS_IS}"
-    return view, ""
+    return view, _doubt(seen, plane)
+
+
+def _doubt(seen: Observation, plane: MainPlane) -> str:
+    """Returns a sentence where the main plane may be a wall behind the things, or ""."""
+    if not np.allclose(seen.camera.pose, np.eye(4)):
+        return ""
+    heights = plane.heights(seen.depth, seen.camera)
+    share = float((heights > _TALL).sum() / max(1, int((seen.depth > 0).sum())))
+    if share < _MUCH:
+        return ""
+    return (
+        f"{100 * share:.0f} % of what is seen stands {_TALL:g} m or more over the main plane: it may be a wall behind "
+        "the things; if it is, give camera_pose=, or look at the table more from above"
+    )
 
 
 def main_plane(seen: Observation, least_share: float) -> MainPlane | None:

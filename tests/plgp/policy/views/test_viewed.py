@@ -178,3 +178,15 @@ def test_any_image_gives_a_view_or_a_note(seed, scale, share, focal):
     assert (view is None) == bool(note)
     if view is not None:
         assert graspable(view, None, ViewSettings()).shape == view.source.shape
+
+
+def test_a_wall_behind_the_things_is_doubted():
+    depth = np.full((240, 320), 1.3, np.float32)
+    depth[60:200, 100:180] = 0.7  # a box that stands 0.6 m before the wall
+    camera = PinholeCamera(320, 240, np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]]))
+    policy = NetworkPolicy.pretrained()
+    found = policy.find(Observation(None, depth, camera), 3)
+    assert found.view is not None
+    assert "it may be a wall behind the things" in found.note
+    depth[60:200, 100:180] = 1.2
+    assert not policy.find(Observation(None, depth, camera), 3).note
