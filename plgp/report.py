@@ -15,7 +15,7 @@ from plgp.evaluation.leaderboard.page import write_leaderboard
 from plgp.evaluation.report_page import write_page
 from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_other_scenes, table_of_runs
 from plgp.evaluation.runs import Gathered, gather
-from plgp.evaluation.wandb_files import read_runs
+from plgp.evaluation.wandb_files import opened_runs
 from sim.cli import Command, run_command
 from sim.errors import InputError
 
@@ -156,7 +156,8 @@ def leaderboard(dir: Path, *, out: Path = Path("outputs/leaderboard.md")) -> Non
 
 def dashboard(*, runs: Path, out: Path = Path("outputs/dashboard.png")) -> None:
     """Draws W&B's panels of the offline runs below a folder."""
-    print(f"wrote {draw_dashboard(read_runs(runs), out)}")
+    with opened_runs(runs) as found:
+        print(f"wrote {draw_dashboard(found, out)}")
 
 
 def main() -> None:

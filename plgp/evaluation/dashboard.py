@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 METRICS = ("SR", "PC", "AP")
 AXES = 7  # axes of the parallel coordinates beside AP; more cannot be read
 NOT_CHOICES = re.compile(
-    r"(^|\.)(default_root_dir|folder|dirpath)$|^(output|logger|name|group|tags|resume|checkpoint|callbacks|evaluation|final_benchmark)\b"
+    r"(^|\.)(default_root_dir|folder|dirpath)$"
+    r"|^(output|logger|name|group|tags|resume|checkpoint|callbacks|evaluation|final_benchmark|cost)\b"
 )
+COSTS = {"parameters": "parameters", "milliseconds": "ms an image"}  # of a run's cost, with an axis's name
 SCORE = re.compile(r"^test/(?P<category>[^/]+)/friction (?P<friction>[^/]+)/AP$")
 
 
@@ -64,18 +66,52 @@ def last(run: OfflineRun, metric: str) -> float | None:
     return float(values.iloc[-1]) if len(values) else None
 
 
+def comparable_scores(runs: Sequence[OfflineRun]) -> list[float]:
+    """Returns each run's AP over the categories and frictions that all runs were measured on; over its own without."""
+    columns = [str(c) for c in runs[0].history if (m := SCORE.match(str(c))) and m["friction"] != "mean"]
+    shared = [c for c in columns if all(last(run, c) is not None for run in runs)]
+    return [float(np.mean([last(run, c) or 0.0 for c in shared or ["test/AP"]])) for run in runs]
+
+
 def choices(runs: Sequence[OfflineRun]) -> dict[str, list[str]]:
-    """Returns the settings that differ between runs, a value a run; of settings that vary alike only the first."""
+    """Returns the settings that differ between runs, a value a run; of settings that vary alike only the first.
+
+    Where runs differ in a class, such as the network, arguments that only some of its kinds have are none of them.
+    """
     flat = [_flatten(run.config) for run in runs]
     found: dict[str, list[str]] = {}
     for key in sorted(dict.fromkeys(key for config in flat for key in config), key=lambda key: key.count(".") > 0):
         values = [str(config.get(key, "-")).rpartition(".")[2] if "_target_" in key else _text(config.get(key, "-"))
                   for config in flat]  # fmt: skip
-        if len(set(values)) > 1 and not NOT_CHOICES.search(key):
+        if len(set(values)) > 1 and not NOT_CHOICES.search(key) and not _own_argument(key, flat):
             codes = tuple(values.index(value) for value in values)
             if codes not in {tuple(v.index(x) for x in v) for v in found.values()}:
                 found[key.removesuffix("._target_")] = values
     return found
+
+
+def _own_argument(key: str, flat: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a setting is an argument of a class in which runs differ, and some of these classes do not have it."""
+    kind = f"{key.rpartition('.')[0]}._target_"
+    return len({str(config.get(kind)) for config in flat}) > 1 and any(key not in config for config in flat)
+
+
+def costs(runs: Sequence[OfflineRun]) -> dict[str, list[float]]:
+    """Returns what the runs' networks cost, a value a run, where all say it and it differs."""
+    found = {}
+    for key, name in COSTS.items():
+        values = [_flatten(run.config).get(f"cost.{key}") for run in runs]
+        if all(isinstance(v, (int, float)) and v > 0 for v in values) and len(set(values)) > 1:
+            found[name] = [float(v) for v in values if v is not None]
+    return found
+
+
+def _short(value: float) -> str:
+    """Returns a number in at most four characters and k or M."""
+    for least, unit in ((1e6, " M"), (1e3, " k")):
+        if value >= least:
+            return f"{value / least:.3g}{unit}"
+    return f"{value:.3g}"
 
 
 def _text(value: Any) -> str:
@@ -93,31 +129,43 @@ def _flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _draw_coordinates(panel: Any, runs: Sequence[OfflineRun], colours: Mapping[str, str]) -> None:
-    """Draws a line a run over the settings that differ, to its AP."""
-    axes = dict(sorted(choices(runs).items(), key=lambda entry: entry[0] == "seed")[:AXES])
-    heights = []
-    for number, values in enumerate(axes.values()):
+    """Draws a line a run over the settings that differ and what its network costs, to its AP."""
+    heights, names = [], list[str]()
+    for name, values in sorted(choices(runs).items(), key=lambda entry: entry[0] == "seed")[:AXES]:
         kinds = sorted(set(values), key=_order)
         places = {kind: (i + 0.5) / len(kinds) for i, kind in enumerate(kinds)}
         heights.append([places[value] for value in values])
-        for kind, height in places.items():
-            back = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-            panel.text(number - 0.03, height, kind, ha="right", va="center", fontsize=9, bbox=back, zorder=4)
-    scores = [last(run, "test/AP") or 0.0 for run in runs]
-    heights.append([score / 100 for score in scores])
+        _label(panel, len(names), places)
+        names.append(name)
+    for name, numbers in costs(runs).items():
+        logs = np.log(numbers)
+        column = (0.04 + 0.92 * (logs - logs.min()) / np.ptp(logs)).tolist()
+        heights.append(column)
+        _label(panel, len(names), {_short(value): height for value, height in zip(numbers, column, strict=True)})
+        names.append(name)
+    scores = comparable_scores(runs)
+    low = min(10 * np.floor((min(scores) - 2) / 10), 90.0)
+    heights.append([(score - low) / (100 - low) for score in scores])
     for height in np.linspace(0, 1, 6):
-        panel.text(len(axes) + 0.03, height, f"{100 * height:.0f}", va="center", fontsize=9)
-    for number in range(len(axes) + 1):
+        panel.text(len(names) + 0.03, height, f"{low + (100 - low) * height:.3g}", va="center", fontsize=9)
+    for number in range(len(names) + 1):
         panel.axvline(number, color="0.7", lw=1, zorder=0)
     for i, run in enumerate(runs):
         shift = 0.012 * (i - (len(runs) - 1) / 2)  # lines of one value lie side by side
         line = [column[i] + shift for column in heights[:-1]] + [heights[-1][i]]
         label = run.name if run.name not in {other.name for other in runs[:i]} else None
         panel.plot(range(len(line)), line, "o-", color=colours[run.name], ms=4, lw=1.6, alpha=0.85, label=label)
-    panel.set_xticks(range(len(axes) + 1), [*axes, "AP, %"], fontsize=9)
-    panel.set(xlim=(-0.6, len(axes) + 0.25), ylim=(-0.02, 1.02), yticks=[], title="Settings that differ, and AP")
+    panel.set_xticks(range(len(names) + 1), [*names, "AP, %"], fontsize=9)
+    panel.set(xlim=(-0.6, len(names) + 0.25), ylim=(-0.02, 1.02), yticks=[], title="Settings that differ, cost, and AP")
     panel.spines[:].set_visible(False)
     panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, frameon=False, fontsize=9)
+
+
+def _label(panel: Any, axis: int, places: Mapping[str, float]) -> None:
+    """Writes an axis's values beside it, at their heights."""
+    back = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
+    for text, height in places.items():
+        panel.text(axis - 0.03, height, text, ha="right", va="center", fontsize=9, bbox=back, zorder=4)
 
 
 def _order(kind: str) -> tuple[bool, float, str]:
@@ -130,7 +178,8 @@ def _order(kind: str) -> tuple[bool, float, str]:
 def _draw_bars(panel: Any, runs: Sequence[OfflineRun], colours: Mapping[str, str]) -> None:
     """Draws AP by category and friction with 95 % intervals; SR, PC and AP where runs have only those."""
     columns = dict.fromkeys(str(column) for run in runs for column in run.history if SCORE.match(str(column)))
-    named = {c: "{category}\nfriction {friction}".format(**m.groupdict()) for c in columns if (m := SCORE.match(c))}
+    found = sorted((m for c in columns if (m := SCORE.match(c))), key=lambda m: (m["category"], _order(m["friction"])))
+    named = {m[0]: "{category}\nfriction {friction}".format(**m.groupdict()) for m in found}
     bars = named or {f"test/{metric}": metric for metric in METRICS}
     width = 0.8 / len(colours)
     for number, (name, colour) in enumerate(colours.items()):
@@ -155,12 +204,16 @@ def _draw_bars(panel: Any, runs: Sequence[OfflineRun], colours: Mapping[str, str
 
 
 def _picture(run: OfflineRun) -> Path | None:
-    """Returns the last picture that a run logged and that lies in its folder, None without one."""
-    for column in sorted((str(c) for c in run.history), key=lambda c: c.startswith("test/"), reverse=True):
-        for value in reversed(run.history[column].dropna().tolist()):
-            if isinstance(value, Mapping) and str(value.get("_type", "")).startswith("image"):
-                names = value.get("filenames") or [value.get("path")]
-                path = run.folder / "files" / str(names[-1])
+    """Returns the last picture that a run logged and that lies in its folder, None without one.
+
+    W&B logs a picture as a mapping, whose keys become columns: ``<name>/_type`` and ``/filenames`` or ``/path``.
+    """
+    names = [str(c).removesuffix("/_type") for c in run.history if str(c).endswith("/_type")]
+    for name in sorted(names, key=lambda name: name.startswith("test/"), reverse=True):
+        for _, row in run.history[run.history[f"{name}/_type"].notna()].iloc[::-1].iterrows():
+            if str(row[f"{name}/_type"]).startswith("image"):
+                files = row.get(f"{name}/filenames")
+                path = run.folder / "files" / str(files[-1] if isinstance(files, list) else row.get(f"{name}/path"))
                 if path.is_file():
                     return path
     return None

@@ -15,6 +15,7 @@ import tarfile
 import tempfile
 import zlib
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import import_module
 from pathlib import Path
@@ -76,22 +77,27 @@ def _joined(parts: list[OfflineRun]) -> OfflineRun:
     return replace(told[-1], config=config, history=history)
 
 
-def read_runs(source: str | Path) -> list[OfflineRun]:
-    """Returns the runs below a folder, or those of an archive (``.tar.xz``) as ``results/table3/`` has it.
+@contextmanager
+def opened_runs(source: str | Path) -> Iterator[list[OfflineRun]]:
+    """Yields the runs below a folder, or those of an archive (``.tar.xz``) as ``results/table3/`` has it.
 
-    An archive's media are gone when this returns: unpack it to see its pictures.
+    An archive's media lie in a folder of their own until the context ends.
 
     Raises:
         InputError: There is none, or a file cannot be read.
     """
     if not Path(source).is_file():
-        return read_offline_runs(source)
-    try:
-        with tempfile.TemporaryDirectory() as folder, tarfile.open(source) as archive:
-            archive.extractall(folder, filter="data")
-            return read_offline_runs(folder)
-    except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
-        raise InputError(f"{source} is no archive that can be read ({error}); give a folder or a .tar.xz") from error
+        yield read_offline_runs(source)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            with tarfile.open(source) as archive:
+                archive.extractall(folder, filter="data")
+        except (tarfile.TarError, OSError, EOFError, lzma.LZMAError, zlib.error) as error:
+            raise InputError(
+                f"{source} is no archive that can be read ({error}); give a folder or a .tar.xz"
+            ) from error
+        yield read_offline_runs(folder)
 
 
 def read_offline_run(path: str | Path) -> OfflineRun:

@@ -6,8 +6,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from plgp.evaluation.dashboard import choices, draw_dashboard, last
-from plgp.evaluation.wandb_files import OfflineRun, read_runs
+from plgp.evaluation.dashboard import choices, comparable_scores, costs, draw_dashboard, last
+from plgp.evaluation.wandb_files import OfflineRun, opened_runs
 from sim.errors import InputError
 
 KEPT = Path(__file__).parents[3] / "results" / "table3" / "wandb.tar.xz"
@@ -25,22 +25,50 @@ def test_settings_that_differ_stand_once():
     assert choices([one, two, three]) == {"seed": ["0", "1", "0"], "network": ["A", "B", "B"]}
 
 
+def test_arguments_that_only_one_network_has_are_no_axis():
+    one = run("a", network={"_target_": "m.A", "width": 1, "prior": 0.1}, cost={"parameters": 10})
+    two = run("b", network={"_target_": "m.B", "prior": 0.2}, cost={"parameters": 2_000})
+    assert choices([one, two]) == {"network": ["A", "B"]}  # the prior varies alike
+    assert costs([one, two]) == {"parameters": [10.0, 2000.0]}
+    assert costs([one, one]) == costs([one, run("c")]) == {}
+
+
+def test_runs_are_compared_where_all_were_measured():
+    shared, own = "test/novel-5/friction 0.2/AP", "test/novel-15/friction 0.2/AP"
+    mean = "test/novel-5/friction mean/AP"
+    one = run("a", history=[{"test/AP": 95.0, shared: 90.0, own: 100.0, mean: 1.0}])
+    two = run("b", history=[{"test/AP": 93.0, shared: 93.0, mean: 1.0}])
+    assert comparable_scores([one, two]) == [90.0, 93.0]
+    assert comparable_scores([one, run("c")]) == [95.0, 80.0]
+
+
 def test_the_kept_runs_show_what_the_ablation_varies(tmp_path):
     if not KEPT.is_file():
         pytest.skip("results/ is not here: plgp without its repository")
-    runs = read_runs(KEPT)
-    assert set(choices(runs)) == {"seed", "data.enhance", "loss.element"}
-    assert last(runs[-1], "test/AP") == pytest.approx(82.7)
-    with Image.open(draw_dashboard(runs, tmp_path / "d.png")) as image:
-        assert image.width == 1000
+    with opened_runs(KEPT) as runs:
+        assert set(choices(runs)) == {"seed", "data.enhance", "loss.element"}
+        assert last(runs[-1], "test/AP") == pytest.approx(82.7)
+        with Image.open(draw_dashboard(runs, tmp_path / "d.png")) as image:
+            assert image.width == 1000
+
+
+def test_pictures_of_an_archive_are_drawn_as_wandb_logged_them(tmp_path):
+    archive = KEPT.parents[1] / "backbones" / "wandb.tar.xz"
+    if not archive.is_file():
+        pytest.skip("results/ is not here: plgp without its repository")
+    with opened_runs(archive) as runs, Image.open(draw_dashboard(runs, tmp_path / "d.png")) as image:
+        assert set(choices(runs)) == {"network"}
+        assert set(costs(runs)) == {"parameters", "ms an image"}
+        assert image.height > 900  # a row of pictures below
+    assert not runs[0].folder.exists()
 
 
 def test_scores_by_category_and_pictures_are_drawn(tmp_path):
     (tmp_path / "files" / "media").mkdir(parents=True)
     Image.new("RGB", (40, 30), "red").save(tmp_path / "files" / "media" / "p.png")
-    picture = {"_type": "images/separated", "filenames": ["media/p.png"]}
+    picture = {"test/pictures/_type": "images/separated", "test/pictures/filenames": ["media/p.png"]}
     ap = "test/novel-5/friction 1/AP"
-    row = {"test/AP": 70.0, ap: 70.0, f"{ap}_low": 60.0, f"{ap}_high": 75.0, "test/pictures": picture}
+    row = {"test/AP": 70.0, ap: 70.0, f"{ap}_low": 60.0, f"{ap}_high": 75.0, **picture}
     runs = [run("a", folder=tmp_path, history=[row], seed=0), run("b", history=[row], seed=1)]
     with Image.open(draw_dashboard(runs, tmp_path / "d.png")) as image:
         assert image.height > 900
@@ -54,4 +82,4 @@ def test_what_cannot_be_drawn_is_said(tmp_path):
         draw_dashboard([run("a")], tmp_path / "d.nothing")
     (tmp_path / "x.tar.xz").write_bytes(b"none")
     with pytest.raises(InputError, match="no archive"):
-        read_runs(tmp_path / "x.tar.xz")
+        opened_runs(tmp_path / "x.tar.xz").__enter__()
