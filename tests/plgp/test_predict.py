@@ -233,7 +233,7 @@ def test_a_folder_of_images_and_a_network_that_wants_colour(camera_folder, tmp_p
     records = predict(settings(*common, f"rgb={tmp_path / 'color'}"))
     assert [r["sources"]["rgb"][-5:] for r in records] == ["0.jpg", "1.jpg"]
     assert records[0]["grasps"] == records[1]["grasps"]
-    assert {p.name for p in (tmp_path / "out").iterdir()} == {"0.json", "1.json"}
+    assert {p.name for p in (tmp_path / "out").iterdir()} == {"0.json", "1.json", "frames.csv"}
     assert {r["view"]["shown"] for r in records} == {"as_is"}
     with pytest.raises(InputError, match="looks at rgbd; give rgb=FILE"):
         predict(settings(*common))
