@@ -19,6 +19,7 @@ from sim.view import Observation
 
 _AS_IS = "the network is shown the image as it is"
 _PLANE = 0.006  # metres from the main plane within which a pixel shows it
+_THING, _HOLES = 0.008, 0.02  # metres on or under a plane, and share of what is seen that lies so far under it
 _TALL, _MUCH = 0.35, 0.1  # metres over a plane, and share of what is seen from which on so high: then it may be a wall
 _PATCH = 0.03  # of the plane's largest patch: what smaller ones show is the side of a thing that crosses the plane
 _BESIDE = 0.02  # metres beyond what is seen of the plane that still count as over it
@@ -85,12 +86,16 @@ def choose_view(
 
 
 def _doubt(seen: Observation, plane: MainPlane) -> str:
-    """Returns a sentence where the main plane may be a wall behind the things, or ""."""
-    if not np.allclose(seen.camera.pose, np.eye(4)):
-        return ""
-    heights = plane.heights(seen.depth, seen.camera)
-    share = float((heights > _TALL).sum() / max(1, int((seen.depth > 0).sum())))
-    if share < _MUCH:
+    """Returns a sentence where the main plane may be a wall behind the things, or depth may be inverse, or ""."""
+    heights = plane.heights(seen.depth, seen.camera)[seen.depth > 0]
+    under, over = (float((part > _THING).mean()) for part in (-heights, heights))
+    if under > max(_HOLES, 10 * over):
+        return (
+            f"{100 * under:.0f} % of what is seen lies under the main plane and next to nothing on it: inverse depth "
+            "and disparity look so; give metres in front of the camera, or camera_pose= if the things do lie lower"
+        )
+    share = float((heights > _TALL).mean())
+    if share < _MUCH or not np.allclose(seen.camera.pose, np.eye(4)):
         return ""
     return (
         f"{100 * share:.0f} % of what is seen stands {_TALL:g} m or more over the main plane: it may be a wall behind "

@@ -190,3 +190,17 @@ def test_a_wall_behind_the_things_is_doubted():
     assert "it may be a wall behind the things" in found.note
     depth[60:200, 100:180] = 1.2
     assert not policy.find(Observation(None, depth, camera), 3).note
+
+
+@pytest.mark.parametrize("unit", [1.0, 0.6], ids=["1/m", "scaled to its own median"])
+def test_inverse_depth_is_doubted(unit):
+    """Things come out as holes in the table; of a bin that things stand beside, they do not."""
+    depth = np.full((240, 320), 0.6, np.float32)
+    depth[60:120, 100:180], depth[150:170, 200:260] = 0.53, 0.56
+    camera = PinholeCamera(320, 240, np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]]))
+    settings, trained = ViewSettings(mode="trained"), NetworkPolicy.pretrained().trained_view
+    inverse = Observation(None, (unit / depth).astype(np.float32), camera)
+    assert "inverse depth" in choose_view(inverse, trained, settings)[1]
+    assert choose_view(Observation(None, depth, camera), trained, settings)[1] == ""
+    depth[180:, :] = 0.7  # the bin
+    assert choose_view(Observation(None, depth, camera), trained, settings)[1] == ""
