@@ -106,7 +106,8 @@ def turning_weights(bins: int, side: int) -> np.ndarray[Any, np.dtype[np.float32
     """Returns the weights that turn a filter to each angle bin, (K, side * side, side * side) float32.
 
     Pixel p of the turned filter is the bilinear mean of the unturned filter's pixels q around p's place in the grasp's
-    frame: along and across the closing axis (sin theta, cos theta) in columns and rows, as ``sim.grasp`` has it.
+    frame: its columns go along the closing axis (cos theta, -sin theta), its rows along (sin theta, cos theta), both in
+    columns and rows of the image, as ``sim.grasp`` has them.
     Pixels beyond the circle that fits into the square are 0, so that every angle sees the same disc.
 
     Args:
@@ -117,13 +118,13 @@ def turning_weights(bins: int, side: int) -> np.ndarray[Any, np.dtype[np.float32
     dy, dx = (part.ravel() for part in np.mgrid[-reach : reach + 1, -reach : reach + 1].astype(np.float64))
     inside = dx**2 + dy**2 <= (reach + 0.5) ** 2
     theta = bin_to_angle(np.arange(bins), bins)[:, None]
-    across = np.cos(theta) * dx - np.sin(theta) * dy + reach
-    along = np.sin(theta) * dx + np.cos(theta) * dy + reach
+    closing = np.cos(theta) * dx - np.sin(theta) * dy + reach
+    beside = np.sin(theta) * dx + np.cos(theta) * dy + reach
     weights = np.zeros((bins, side * side, side * side))
-    row, col = np.floor(along), np.floor(across)
+    row, col = np.floor(beside), np.floor(closing)
     k, p = np.broadcast_to(np.arange(bins)[:, None], row.shape), np.broadcast_to(np.arange(side * side), row.shape)
-    for r, share_r in ((row, 1 - (along - row)), (row + 1, along - row)):
-        for c, share_c in ((col, 1 - (across - col)), (col + 1, across - col)):
+    for r, share_r in ((row, 1 - (beside - row)), (row + 1, beside - row)):
+        for c, share_c in ((col, 1 - (closing - col)), (col + 1, closing - col)):
             good = inside & (r >= 0) & (r < side) & (c >= 0) & (c < side)
             q = (r * side + c).astype(np.int64)
             weights[k[good], p[good], q[good]] += (share_r * share_c)[good]

@@ -30,6 +30,7 @@ from plgp.networks.danet import ChannelAttention, PositionAttention
 from plgp.networks.rotated_filters import turning_weights
 from plgp.targets import GraspMaps
 from sim.errors import InputError
+from sim.grasp import rotations_from_angles
 from sim.gripper import GripperGeometry
 
 TABLE2 = (GGCNN2, GRCNN, UNet, SegNet, DeepLabV3Plus, STDC, DANet, AFFGANet)
@@ -417,13 +418,14 @@ def test_rotated_filters_see_a_turned_picture_at_the_turned_angle():
 
 @pytest.mark.parametrize("k", range(6))
 def test_a_turned_filter_lies_along_the_closing_axis_of_its_bin(k):
-    """A bar along the rows, the closing axis at angle 0, lies along (sin, cos) in columns and rows at bin k."""
+    """A bar along the closing axis lies as the grasps of bin k close: the first axis of their rotation."""
     side, theta = 15, k * np.pi / 6
     bar = np.zeros((side, side))
-    bar[:, side // 2] = 1
+    bar[side // 2] = 1
     turned = (turning_weights(6, side)[k] @ bar.ravel()).reshape(side, side)
     row, col = np.mgrid[:side, :side] - side // 2
-    off = np.abs(np.cos(theta) * col - np.sin(theta) * row)  # pixels beside the axis
+    x, y = rotations_from_angles(theta)[0, :2, 0]  # in columns and rows
+    off = np.abs(x * row - y * col)  # pixels beside the axis
     assert turned[off > 1].max(initial=0) < 1e-6
     assert turned[(off < 0.3) & (np.hypot(row, col) < 6)].min() > 0.6
 
