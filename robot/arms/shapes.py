@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -43,13 +44,13 @@ def box_part(size: FloatArray, pose: FloatArray, colour: tuple[int, int, int]) -
 
 
 class LinkShape(NamedTuple):
-    """A box, sphere or capsule of a link, where the joints put it.
+    """A box, sphere or capsule of a link.
 
     Attributes:
         link: PyBullet's number of the link; the base is -1.
         kind: PyBullet's number of the kind of shape.
         size: Metres: the sides of a box; the radius of a sphere; a capsule's length between its caps, and radius.
-        pose: (4, 4) T_world_shape, metres.
+        pose: (4, 4) T_link_shape, or T_world_shape where the joints put it, metres.
         colour: Red, green and blue, 0 to 255.
     """
 
@@ -58,6 +59,13 @@ class LinkShape(NamedTuple):
     size: tuple[float, ...]
     pose: FloatArray
     colour: tuple[int, int, int]
+
+    @property
+    def reach(self) -> float:
+        """Greatest distance of its surface from its middle, metres."""
+        if self.kind == pybullet.GEOM_BOX:
+            return float(np.linalg.norm(self.size)) / 2
+        return self.size[0] if self.kind == pybullet.GEOM_SPHERE else self.size[0] / 2 + self.size[1]
 
     @property
     def thickness(self) -> float:
@@ -80,23 +88,28 @@ class LinkShape(NamedTuple):
         return depth
 
 
-def link_shapes(body: Assembly) -> list[LinkShape]:
-    """Returns the links' shapes where they are, asked of PyBullet, so that no measure stands twice.
+def own_shapes(body: Assembly) -> list[LinkShape]:
+    """Returns the links' shapes, each with its pose in the frame of its link: asked of PyBullet, where they stand once.
 
     Args:
         body: The arm with its hand.
     """
     shapes = []
     for shape in pybullet.getVisualShapeData(body.body, physicsClientId=body.client):
-        link = shape[1]
-        if link < 0:
+        red, green, blue = (int(255 * c) for c in shape[7][:3])
+        pose = pose_to_matrix(shape[5], shape[6])
+        shapes.append(LinkShape(shape[1], shape[2], tuple(shape[3]), pose, (red, green, blue)))
+    return shapes
+
+
+def placed_shapes(body: Assembly, shapes: Sequence[LinkShape]) -> Iterator[LinkShape]:
+    """Yields shapes of ``own_shapes`` where the joints put their links, with T_world_shape."""
+    for shape in shapes:
+        if shape.link < 0:
             where = pybullet.getBasePositionAndOrientation(body.body, physicsClientId=body.client)
         else:
-            where = pybullet.getLinkState(body.body, link, 0, 1, physicsClientId=body.client)[4:6]
-        pose = pose_to_matrix(*where) @ pose_to_matrix(shape[5], shape[6])
-        red, green, blue = (int(255 * c) for c in shape[7][:3])
-        shapes.append(LinkShape(link, shape[2], tuple(shape[3]), pose, (red, green, blue)))
-    return shapes
+            where = pybullet.getLinkState(body.body, shape.link, 0, 1, physicsClientId=body.client)[4:6]
+        yield shape._replace(pose=pose_to_matrix(*where) @ shape.pose)
 
 
 def body_parts(body: Assembly, *, camera: bool = True) -> list[Part]:
@@ -107,7 +120,7 @@ def body_parts(body: Assembly, *, camera: bool = True) -> list[Part]:
         camera: Whether the camera's own body is among them.
     """
     parts = []
-    for shape in link_shapes(body):
+    for shape in placed_shapes(body, own_shapes(body)):
         if camera or shape.link != body.links.get("camera"):
             vertices, faces = _shape(shape.kind, shape.size)
             parts.append(Part(transform(shape.pose, vertices), faces, shape.colour))

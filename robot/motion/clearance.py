@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from robot.arms.assembly import FINGERS, HAND_LINKS, assemble
 from robot.arms.model import ArmModel
-from robot.arms.shapes import body_parts, link_shapes, outline
+from robot.arms.shapes import body_parts, outline, own_shapes, placed_shapes
 from robot.motion.obstacles import Obstacle
 from sim.camera import PinholeCamera
 from sim.gripper import GripperGeometry
@@ -58,6 +58,7 @@ class Clearance:
         self._clearance, self._finger_clearance = clearance, finger_clearance
         self._names = {number: name for name, number in self._arm.links.items()}
         self._fingers = {self._arm.links[name] for name in FINGERS}
+        self._shapes = own_shapes(self._arm)
         self._pairs = self._own_pairs(arm)
 
     def _own_pairs(self, arm: ArmModel) -> list[tuple[int, int]]:
@@ -113,8 +114,11 @@ class Clearance:
         if not len(seen):
             return ""
         self._arm.place(q, opening)
-        for shape in link_shapes(self._arm):
-            if grasping and shape.link in self._fingers:
+        low, high = seen.min(axis=0), seen.max(axis=0)
+        shapes = [s for s in self._shapes if not (grasping and s.link in self._fingers)]
+        for shape in placed_shapes(self._arm, shapes):
+            middle = shape.pose[:3, 3]
+            if np.linalg.norm(middle - np.clip(middle, low, high)) > shape.reach:  # far from all that was seen
                 continue
             inside = shape.depth_inside(seen)
             if np.count_nonzero(inside > min(_DEEP, shape.thickness / 4)) > _FEW:

@@ -22,11 +22,9 @@ from sim.view import Observation
 LEAST_DEPTH = 0.01  # share of the pixels that must have depth
 TIMES = 4.0  # times that the picture's median depth may be nearer or farther than the tray's floor
 OTHER = 0.03  # share by which focal length and principal point may differ from those of the calibration
-LOW, TALL = (
-    0.03,
-    0.06,
-)  # metres over the floor: what lies lower is left to the fingers; what stands higher counts whole,
-EVERY = 3  # of what lies between, every third pixel of every third row
+LOW = 0.03  # metres over the floor; what lies lower is left to the fingers
+TALL = 0.06  # metres over the floor; of what stands higher every pixel counts ...
+EVERY = 3  # ... and of what lies between, every third pixel of every third row
 MARGIN = 0.02  # share of the picture's width by which the hand's outline is widened: depth is blurred there
 
 
