@@ -117,11 +117,14 @@ def verify(
     out: Path | None = None,
 ) -> None:
     """Executes random labels, and random grasps, in physics; prints what lifts and keeps the figures."""
+    import pandas as pd
+
     from labeler.shards.data_set import DataSet
     from labeler.truth.conditions import Conditions
     from labeler.truth.execution import check_arguments
-    from labeler.truth.verify import check_tables, describe_tilts, describe_truth, write_attempts
+    from labeler.truth.verify import check_tables, describe_tilts, describe_truth
     from labeler.truth.verify import verify as execute
+    from sim.files import write_table
     from sim.judge.agreement import describe_agreement, write_agreement
 
     check_tables(by)
@@ -144,7 +147,7 @@ def verify(
                 print(describe_agreement(done, f"labels at friction {mu:g}"))
                 print(f"wrote {write_agreement(done, dir / f'agreement-{mu:g}.csv')}")
             if out is not None:
-                print(f"wrote {write_attempts(rows, out)}")
+                print(f"wrote {write_table(out, pd.concat(rows))}")
         if recall:
             _recall(dir, mu, by, grasps=grasps, **shared)
     if changed := world.describe():

@@ -10,9 +10,12 @@ import os
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sim.errors import InputError
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # errors of a full disk and of a used-up quota
 
@@ -49,6 +52,16 @@ def write_json(path: Path, content: dict[str, Any]) -> None:
     """Writes a JSON file whole or not at all."""
     with atomic_path(path) as temporary:
         temporary.write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
+
+
+def write_table(path: str | Path, table: DataFrame) -> Path:
+    """Writes a table as CSV, whole or not at all, and returns its path; raises InputError if it cannot be written."""
+    try:
+        with atomic_path(Path(path)) as temporary:
+            table.to_csv(temporary, index=False)
+    except OSError as error:
+        raise write_error(path, error) from error
+    return Path(path)
 
 
 def check_writable(folder: Path, *, cure: str = "give another folder") -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -34,6 +35,7 @@ from sim.errors import InputError
 from sim.files import write_error
 from sim.gripper import GripperGeometry
 
+Item = TypeVar("Item")
 SCENES_PER_SHARD = 100
 
 
@@ -65,14 +67,8 @@ def import_plgp(
     recipe = _recipe(source, scenes, noise, seed)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     begin_import(folder, recipe, digest)
-    shards: list[ImportedShard] = []
-    starts = range(0, len(scenes), SCENES_PER_SHARD)
-    shown = followed(starts, f"shards of {SCENES_PER_SHARD} scenes", len(starts), quiet=not progress)
-    for number, start in enumerate(shown):
-        path = folder / f"shard-{number:05d}.h5"
-        if not path.is_file():
-            _write_shard(path, scenes[start : start + SCENES_PER_SHARD], start, noise=noise, seed=seed)
-        shards.append(read_notes(path))
+    write = partial(_write_shard, noise=noise, seed=seed)
+    shards = import_shards(folder, scenes, SCENES_PER_SHARD, what="scenes", write=write, progress=progress)
     lines, skipped = tuple(shard.line for shard in shards), tuple(view for shard in shards for view in shard.skipped)
     sentences = [f"{s.view}: {s.reason}" for s in skipped]
     if not any(line.images for line in lines):
@@ -143,6 +139,35 @@ def begin_import(folder: Path, recipe: dict[str, Any], digest: str) -> None:
     stake(folder, digest, recipe)
     for leftover in folder.glob(".*.part"):
         leftover.unlink(missing_ok=True)
+
+
+def import_shards(
+    folder: Path,
+    items: Sequence[Item],
+    size: int,
+    *,
+    what: str,
+    write: Callable[[Path, Sequence[Item], int], None],
+    progress: bool,
+) -> list[ImportedShard]:
+    """Writes those shards of an import that are not there yet; returns what all say of themselves, in order.
+
+    Args:
+        folder: Folder of the data set.
+        items: What is imported.
+        size: Number of items in a shard.
+        what: What the items are, in the plural.
+        write: Function of a shard's path, its items, and the number of the first of them.
+        progress: Whether to show a progress bar.
+    """
+    shards, starts = list[ImportedShard](), range(0, len(items), size)
+    shown = followed(starts, f"shards of {size} {what}", len(starts), quiet=not progress)
+    for number, start in enumerate(shown):
+        path = folder / f"shard-{number:05d}.h5"
+        if not path.is_file():
+            write(path, items[start : start + size], start)
+        shards.append(read_notes(path))
+    return shards
 
 
 def _write_shard(

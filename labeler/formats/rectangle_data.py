@@ -10,6 +10,7 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest, write_manifest
-from labeler.formats.authors_data import SCENES_PER_SHARD, begin_import, read_notes
+from labeler.formats.authors_data import SCENES_PER_SHARD, begin_import, import_shards
 from labeler.formats.rectangles import FORMATS, GraspRectangles, parse_cornell, parse_jacquard
 from labeler.labels import GraspLabels
 from labeler.shards.frame import Frame
 from labeler.shards.writer import ShardWriter
-from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.grasp import angle_to_bin
 from sim.gripper import GripperGeometry
@@ -97,14 +97,8 @@ def import_rectangles(source: RectangleSource, folder: str | Path, *, progress: 
     recipe = _recipe(source, scenes, first)
     digest = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     begin_import(folder, recipe, digest)
-    shards = []
-    starts = range(0, len(scenes), SCENES_PER_SHARD)
-    shown = followed(starts, f"shards of {SCENES_PER_SHARD} scenes", len(starts), quiet=not progress)
-    for number, start in enumerate(shown):
-        path = folder / f"shard-{number:05d}.h5"
-        if not path.is_file():
-            _write_shard(path, source, scenes[start : start + SCENES_PER_SHARD], first=start, shape=first.shape)
-        shards.append(read_notes(path))
+    write = partial(_write_shard, source=source, shape=first.shape)
+    shards = import_shards(folder, scenes, SCENES_PER_SHARD, what="scenes", write=write, progress=progress)
     skipped = tuple(view for shard in shards for view in shard.skipped)
     imported = Import(
         source=f"rectangles in {source.format.title()}'s format",
@@ -156,7 +150,7 @@ def _recipe(source: RectangleSource, scenes: Sequence[Sequence[Path]], depth: ND
 
 
 def _write_shard(
-    path: Path, source: RectangleSource, scenes: Sequence[Sequence[Path]], *, first: int, shape: tuple[int, ...]
+    path: Path, scenes: Sequence[Sequence[Path]], first: int, *, source: RectangleSource, shape: tuple[int, ...]
 ) -> None:
     """Writes one shard; what could not be read, and what was filled in, become its notes."""
     skipped: list[dict[str, str]] = []

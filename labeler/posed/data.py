@@ -14,7 +14,7 @@ import pandas as pd
 
 from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest, write_manifest
 from labeler.dataset.recipe import describe_objects
-from labeler.formats.authors_data import ImportedShard, begin_import, read_notes
+from labeler.formats.authors_data import ImportedShard, begin_import, import_shards
 from labeler.posed.check import CheckSettings
 from labeler.posed.export_bop import SIDECAR
 from labeler.posed.models import PosedModels, load_posed_models, models_folder
@@ -23,7 +23,6 @@ from labeler.posed.views import PosedView, find_views
 from labeler.settings import LabelSettings
 from labeler.shards.reader import ShardReader
 from labeler.shards.writer import ShardWriter
-from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.files import atomic_path
 from sim.gripper import GripperGeometry
@@ -114,15 +113,14 @@ def _make_shards(
 ) -> tuple[list[ImportedShard], list[list[Any]]]:
     """Writes the shards that are not there yet; returns what all say of themselves, and the rows of their poses."""
     numbers = {place: i for i, place in enumerate(dict.fromkeys(v.place for v in views if isinstance(v, PosedView)))}
-    shards, rows = list[ImportedShard](), list[list[Any]]()
-    starts = range(0, len(views), VIEWS_PER_SHARD)
-    shown = followed(starts, f"shards of {VIEWS_PER_SHARD} views", len(starts), quiet=not progress)
-    for number, start in enumerate(shown):
-        path = folder / f"shard-{number:05d}.h5"
-        if not path.is_file():
-            _write_shard(path, views[start : start + VIEWS_PER_SHARD], numbers, models=models, settings=settings)
-        shards.append(read_notes(path))
-        reader = ShardReader(path)
+
+    def write(path: Path, some: Sequence[Found], first: int) -> None:
+        _write_shard(path, some, numbers, models=models, settings=settings)
+
+    shards = import_shards(folder, views, VIEWS_PER_SHARD, what="views", write=write, progress=progress)
+    rows = list[list[Any]]()
+    for shard in shards:
+        reader = ShardReader(folder / shard.line.file)
         rows += reader.note("poses")
         reader.close()
     return shards, rows

@@ -25,7 +25,6 @@ from labeler.truth.execution import (
 )
 from sim.benchmark.bootstrap import share_interval
 from sim.errors import InputError
-from sim.files import atomic_path, write_error
 from sim.objects import ObjectSet
 
 _GROUPS = {  # column of the attempts, its unit's factor, edges of its bins in that unit
@@ -152,28 +151,6 @@ def describe_truth(attempts: pd.DataFrame, friction: float, seed: int = 0, *, by
             f"{100 * found.lifted:.1f} % ({_describe_interval(found.interval)}) on {found.objects} objects"
         )
     return "\n".join(lines + [line for name in by for line in _table(attempts, name)])
-
-
-def write_attempts(tables: Sequence[pd.DataFrame], path: str | Path) -> Path:
-    """Writes the rows of ``verify``, of several frictions say, into one CSV file.
-
-    Args:
-        tables: Rows with ``friction``.
-        path: The file.
-
-    Returns:
-        The path.
-
-    Raises:
-        InputError: The file cannot be written.
-    """
-    target = Path(path)
-    try:
-        with atomic_path(target) as temporary:
-            pd.concat(tables).to_csv(temporary, index=False)
-    except OSError as error:
-        raise write_error(target, error) from error
-    return target
 
 
 def check_tables(by: Sequence[str]) -> None:

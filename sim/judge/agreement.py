@@ -9,7 +9,7 @@ import pandas as pd
 
 from sim.benchmark.attempt_table import ending
 from sim.errors import InputError
-from sim.files import atomic_path, write_error
+from sim.files import write_table
 
 SUCCESS, REASON = "mujoco_success", "mujoco_reason"  # columns of the second engine's outcome
 
@@ -68,11 +68,5 @@ def write_agreement(attempts: pd.DataFrame, path: str | Path) -> Path:
     Raises:
         InputError: The file cannot be written.
     """
-    target = Path(path)
     apart = attempts.success.astype(bool) != attempts[SUCCESS].astype(bool)
-    try:
-        with atomic_path(target) as temporary:
-            pd.concat([attempts[apart], attempts[~apart]]).to_csv(temporary, index=False)
-    except OSError as error:
-        raise write_error(target, error) from error
-    return target
+    return write_table(path, pd.concat([attempts[apart], attempts[~apart]]))
