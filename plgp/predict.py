@@ -274,10 +274,8 @@ def _drawn(
     if config.page:
         from sim.drawing.turning_page import write_cloud_page
 
-        page, title = (
-            target.with_name(target.name + ".html"),
-            ". ".join([f"{target.name}: {len(found.poses)} grasps", *notes]),
-        )
+        page = target.with_name(target.name + ".html")
+        title = ". ".join([f"{target.name}: {len(found.poses)} grasps", *notes])
         written.append(write_cloud_page(seen, found.poses, page, gripper=policy.gripper, title=title))
     return written
 
