@@ -29,6 +29,21 @@ def checksum(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def decoded(data: bytes) -> str:
+    """Returns a text file's content with one kind of line ends, without a byte order mark.
+
+    Texts are UTF-8, UTF-16 by their mark, or else Latin-1, which reads any bytes.
+    """
+    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        text = data.decode("utf-16", errors="replace")
+    else:
+        try:
+            text = data.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = data.decode("latin-1")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
     """Yields a temporary name beside ``path``; syncs and renames what was written there, or removes it."""

@@ -17,6 +17,7 @@ from plgp.evaluation.map_figures import depth_picture
 from plgp.frames.on_objects import OnObjects, counts_frame, counts_table
 from plgp.policy.views.viewed import ViewedGrasps
 from sim.drawing.hands import contact_sheet, draw_hands
+from sim.files import write_table
 from sim.gripper import GripperGeometry
 from sim.view import Observation
 
@@ -70,9 +71,8 @@ class Gallery:
         picture = depth_picture(shown.seen.depth) if shown.seen.rgb is None else shown.seen.rgb
         hands = draw_hands(picture, shown.found.poses[: self._drawn], self._gripper, camera=shown.seen.camera)
         number = len(shown.found.poses)
-        self._tiles.append(
-            (hands, f"{shown.name}: {number} grasps, view {count.shown}" + ", see notes" * bool(shown.notes))
-        )
+        doubt = ", see notes" if shown.notes else ""
+        self._tiles.append((hands, f"{shown.name}: {number} grasps, view {count.shown}{doubt}"))
         told = {"frame": shown.name, "outcome": "grasps" if number else "no grasp", "grasps": number}
         self._told.append({**told, "view": count.shown, "notes": ". ".join(shown.notes)})
 
@@ -92,9 +92,8 @@ class Gallery:
 
         written = []
         if len(self._told) > 1:
-            written.append(self._folder / "frames.csv")
             self._folder.mkdir(parents=True, exist_ok=True)
-            pd.DataFrame(self._told).to_csv(written[-1], index=False)
+            written.append(write_table(self._folder / "frames.csv", pd.DataFrame(self._told)))
         if sheet and len(self._tiles) > 1:
             written.append(self._folder / "sheet.png")
             Image.fromarray(contact_sheet(self._tiles)).save(written[-1])

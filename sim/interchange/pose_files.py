@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sim.errors import InputError
+from sim.files import decoded
 from sim.geometry import FloatArray
 from sim.interchange.hand_frames import read_pose
 
@@ -59,8 +60,7 @@ def _content(path: Path) -> Any:
         with np.load(path, allow_pickle=False) as arrays:
             found = dict(arrays)
         return next(iter(found.values())) if len(found) == 1 else found
-    content = path.read_bytes()
-    text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
+    text = decoded(path.read_bytes())
     printed = re.search(_ECHO, text)
     if printed:
         return {"translation": _words(printed[1]), "rotation": _words(printed[2])}

@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from plgp.policy.camera_files.arrays import read_array
-from plgp.policy.camera_files.intrinsics_text import decoded, parse_text
+from plgp.policy.camera_files.intrinsics_text import parse_text
 from sim.errors import InputError
+from sim.files import decoded
 
 # Keys of other tools, whose capitals do not count.
 _MATRIX_KEYS: tuple[str, ...] = ("intrinsics", "intrinsic_matrix", "camera_matrix", "cam_k", "camk", "k", "intrinsic")

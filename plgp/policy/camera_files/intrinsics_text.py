@@ -17,11 +17,6 @@ _COLMAP: dict[str, tuple[tuple[int, int, int, int], int]] = {
 _NUMBER = r"[-+]?[\d.]+(?:[eE][-+]?\d+)?"
 
 
-def decoded(content: bytes) -> str:
-    """Returns a text in UTF-8, or in UTF-16 as a redirection of PowerShell writes it; raises UnicodeDecodeError."""
-    return content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
-
-
 def parse_text(text: str) -> Any:
     """Returns the numbers of a text, or its keys and values; raises ValueError or YAMLError where it is none of these.
 

@@ -55,21 +55,6 @@ def _renamed(suffix: str, real: str) -> str:
     return f"holds {real[1:].upper()}, not {suffix[1:].upper()}; rename it to end in {real}"
 
 
-def decoded(data: bytes) -> str:
-    """Returns a text file's content with one kind of line ends, without a byte order mark.
-
-    Texts are UTF-8, UTF-16 by their mark, or else Latin-1, which reads any bytes.
-    """
-    if data.startswith((b"\xff\xfe", b"\xfe\xff")):
-        text = data.decode("utf-16", errors="replace")
-    else:
-        try:
-            text = data.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = data.decode("latin-1")
-    return text.replace("\r\n", "\n").replace("\r", "\n")
-
-
 def check_commas(words: list[str]) -> None:
     """Raises InputError where a coordinate is written with a decimal comma.
 

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects.reading.content import check_commas, decoded
+from sim.files import decoded
+from sim.objects.reading.content import check_commas
 from sim.objects.reading.triangulate import cut_polygons
 
 _OFF_EXTRA = {"n": 3, "st": 2}  # numbers of a vertex beside its place and colour: normal, texture coordinates

@@ -9,7 +9,8 @@ import trimesh
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects.reading.content import check_commas, decoded
+from sim.files import decoded
+from sim.objects.reading.content import check_commas
 
 _HEADER = 84  # bytes: 80 of text, 4 of the number of triangles
 _FACET = np.dtype([("normal", "<f4", 3), ("corners", "<f4", (3, 3)), ("attribute", "<u2")])

@@ -8,7 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects.reading.content import check_commas, decoded
+from sim.files import decoded
+from sim.objects.reading.content import check_commas
 from sim.objects.reading.triangulate import split_polygon
 
 # What trimesh or Bullet read wrongly or not at all: marks, lone returns, continued lines, tabs, leading blanks,
