@@ -74,6 +74,7 @@ def _read_frame(
     *,
     depth_scale: float | None,
     colours: str = "registered",
+    bgr: bool = False,
 ) -> tuple[Observation, Calibration, str]:
     """Returns what a camera's files show, rectified, the calibration that did it, and a note on the colours, or "".
 
@@ -86,9 +87,9 @@ def _read_frame(
     assert calibration is not None  # read_depth has refused every other shape
     picture, note = None, ""
     if rgb is not None and colours == "registered":
-        picture = read_colours(rgb, image.shape)
+        picture = read_colours(rgb, image.shape, bgr=bgr)
     elif rgb is not None:
-        picture, note = colours_to_draw(rgb, image.shape, needed=colours == "drawn")
+        picture, note = colours_to_draw(rgb, image.shape, needed=colours == "drawn", bgr=bgr)
     if calibration.distortion:
         print(
             f"'{depth}' is rectified by the distortion in '{intrinsics}'; pixels are the new image's", file=sys.stderr
@@ -161,9 +162,13 @@ def _see(frame: Frame, config: DictConfig, policy: NetworkPolicy) -> tuple[Obser
     scale = frame.depth_scale if config.depth_scale is None else config.depth_scale
     sort = modality(policy)
     colours = "registered" if sort != "depth" else "drawn" if config.rgb is not None else "dispensable"
-    seen, calibration, note = _read_frame(frame.depth, intrinsics, frame.rgb, depth_scale=scale, colours=colours)
-    if frame.rgb is not None and sort != "depth" and frame.rgb.suffix.lower() in (".npy", ".npz"):
-        print(f"rgb '{frame.rgb}' is taken as red first; arrays of cv2 and ROS's bgr8 are blue first", file=sys.stderr)
+    how: dict[str, Any] = {"depth_scale": scale, "colours": colours, "bgr": bool(config.get("bgr", False))}
+    seen, calibration, note = _read_frame(frame.depth, intrinsics, frame.rgb, **how)
+    array = frame.rgb is not None and frame.rgb.suffix.lower() in (".npy", ".npz")
+    if array and sort != "depth" and not how["bgr"]:
+        print(
+            f"rgb '{frame.rgb}' is taken as red first; for arrays of cv2 or ROS's bgr8 give bgr=true", file=sys.stderr
+        )
     if seen.rgb is None and sort != "depth":
         raise InputError(f"checkpoint '{config.checkpoint}' looks at {sort}; give rgb=FILE besides the depth")
     if config.camera_pose is not None:
