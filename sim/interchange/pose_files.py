@@ -68,8 +68,9 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     except Exception as error:  # whatever a broken file leads to
         raise InputError(f"{name} '{path}' cannot be read ({type(error).__name__}); {_WANTED}") from error
     pose = read_pose(found.numbers, found.name)
-    pose = np.linalg.inv(pose) if found.inverse else pose
-    doubt = doubt_about_camera(pose, None if found.named else found.numbers)
+    if found.inverse:
+        pose = np.asarray(np.linalg.inv(pose), np.float64)
+    doubt = doubt_about_camera(pose, None if found.named or found.inverse else found.numbers)
     if doubt:
         print(f"{found.name}: {doubt}", file=sys.stderr)
     return pose

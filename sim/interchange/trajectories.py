@@ -41,7 +41,7 @@ class Trajectory:
             InputError: There are several poses and none is the image's.
         """
         if len(self.poses) == 1:
-            return self.poses[0]
+            return np.asarray(self.poses[0], np.float64)
         stem, words = Path(frame).stem, re.findall(r"\d+(?:\.\d+)?", Path(frame).stem)
         found: list[int] = []
         if self.times and words:
@@ -54,7 +54,7 @@ class Trajectory:
         if len(found) != 1:
             by = "time" if self.times else "image's name" if self.names else "frame's number"
             raise InputError(f"the pose's file holds {len(self.poses)} poses by {by}, none of '{frame}'; give its own")
-        return self.poses[found[0]]
+        return np.asarray(self.poses[found[0]], np.float64)
 
 
 def read_trajectory(text: str) -> Trajectory | None:
