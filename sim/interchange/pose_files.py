@@ -193,6 +193,8 @@ def _find_elsewhere(content: Mapping[Any, Any], names: dict[str, Any], frame: st
     """Returns the pose of Open3D's camera, or of one image of several (BOP); raises InputError where there is none."""
     if str(names.get("class_name", "")).startswith("PinholeCamera") and np.size(names.get("extrinsic", ())) == 16:
         return _Found(np.asarray(names["extrinsic"], np.float64).reshape(4, 4).T, inverse=True)
+    if isinstance(names.get("frames"), list):
+        return _find_nerf(names["frames"], frame)
     digits = re.findall(r"\d+", Path(frame).stem)
     images = [key for key in names if key.isdigit() and isinstance(names[key], Mapping)]
     if images and len(images) == len(names) and depth < 3:
@@ -210,6 +212,16 @@ def _find_elsewhere(content: Mapping[Any, Any], names: dict[str, Any], frame: st
             f"the pose's file holds {other}; give T_world_camera, for a camera on an arm T_world_flange @ it"
         )
     raise InputError(f"the pose's file holds no pose (keys {keys}); call the matrix T_world_camera")
+
+
+def _find_nerf(frames: list[Any], frame: str) -> _Found:
+    """Returns an image's pose of NeRF's transforms.json, whose cameras are OpenGL's: y up, z backwards."""
+    stem = Path(frame).stem
+    found = [one for one in frames if Path(str(one["file_path"])).stem == stem]
+    found = found or (frames if len(frames) == 1 else [])
+    if len(found) != 1:
+        raise InputError(f"the pose's file holds {len(frames)} frames, none of '{frame}'; give its own")
+    return _Found(np.asarray(found[0]["transform_matrix"], np.float64) @ np.diag([1.0, -1, -1, 1]))
 
 
 def _by_part(names: Mapping[str, Any]) -> FloatArray | None:

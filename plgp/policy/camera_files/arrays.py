@@ -1,4 +1,4 @@
-"""Arrays out of image, npy and npz files."""
+"""Arrays out of image, npy, npz and HDF5 files."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", 
 
 
 def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
-    """Returns the array of an image file, or of an npy or npz file (of several arrays, the one called ``name``).
+    """Returns the array of an image file, or of an npy, npz or HDF5 file (of several arrays, the one called ``name``).
 
     PCD and OpenEXR files are read as depth. An npy file may hold a pickled dictionary of arrays, as Contact-GraspNet's
     frames do.
@@ -64,6 +64,8 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
             return np.asarray(
                 found[_array_name(path, list(map(str, found)), name)] if isinstance(found, dict) else found
             )
+        if suffix in (".h5", ".hdf5"):
+            return _from_hdf5(path, name)
         if suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return np.asarray(arrays[_array_name(path, list(arrays), name)])
@@ -93,6 +95,15 @@ def read_npy(path: Path) -> Any:
     if not isinstance(found, dict):
         raise InputError(f"'{path}' holds a pickled {type(found).__name__}; give an array, or a dictionary of arrays")
     return found
+
+
+def _from_hdf5(path: Path, name: str) -> NDArray[Any]:
+    """Returns an array of an HDF5 file, such as BlenderProc writes for each picture."""
+    import h5py
+
+    with h5py.File(path, "r", locking=False) as file:
+        arrays = [str(key) for key, value in file.items() if isinstance(value, h5py.Dataset)]
+        return np.asarray(file[_array_name(path, arrays, name)])
 
 
 def _array_name(path: Path, names: list[str], name: str) -> str:

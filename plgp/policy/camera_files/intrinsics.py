@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -84,8 +84,15 @@ def parse_intrinsics(text: str | Path, frame: str = "", size: tuple[int, int] | 
             raise InputError(f"intrinsics={text} are not four numbers fx,fy,cx,cy in pixels") from error
     if not path.is_file():
         raise InputError(f"intrinsics={text} are neither fx,fy,cx,cy nor a file")
-    found = _read_document(path)
-    return _from_document(in_mode(found, size, source) or found, source, frame)
+    found, image = _read_document(path), _Image(frame, size)
+    return _from_document(in_mode(found, size, source) or found, source, image)
+
+
+class _Image(NamedTuple):
+    """What is known of the image, which chooses in a file of several: its name and its (height, width), pixels."""
+
+    name: str
+    size: tuple[int, int] | None
 
 
 def _matrix(values: Any, source: str) -> NDArray[np.float64]:
@@ -135,7 +142,7 @@ def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     return None
 
 
-def _from_document(found: Any, source: str, frame: str, depth: int = 0) -> Intrinsics:
+def _from_document(found: Any, source: str, image: _Image, depth: int = 0) -> Intrinsics:
     if isinstance(found, list) and found and all(isinstance(camera, Mapping) for camera in found):
         found = found[0] if len(found) == 1 else {str(number): camera for number, camera in enumerate(found)}
     if not isinstance(found, Mapping):
@@ -151,30 +158,32 @@ def _from_document(found: Any, source: str, frame: str, depth: int = 0) -> Intri
             return replace(stated, matrix=_matrix([*lengths, *np.ravel(names[centre])], source))
     value = _first(names, _MATRIX_KEYS)
     if value is not None and isinstance(value, Mapping):
-        inner = _from_document(value, source, frame, depth + 1)
+        inner = _from_document(value, source, image, depth + 1)
         told = ("size", "distortion", "model", "unit", "radius", "window")
         return Intrinsics(matrix=inner.matrix, **{key: getattr(inner, key) or getattr(stated, key) for key in told})
     if value is not None:
         return replace(stated, matrix=_matrix(value, source))
-    return _from_parts(names, source, frame, depth)
+    return _from_parts(names, source, image, depth)
 
 
-def _from_parts(names: dict[str, Any], source: str, frame: str, depth: int) -> Intrinsics:
+def _from_parts(names: dict[str, Any], source: str, image: _Image, depth: int) -> Intrinsics:
     """Returns the one camera in a file of several images or streams; raises InputError if that is not clear."""
     inner = {key: value for key, value in names.items() if isinstance(value, Mapping)}
-    numbers = re.findall(r"\d+", Path(frame).stem)
+    numbers = re.findall(r"\d+", Path(image.name).stem)
     if numbers and all(key.isdigit() for key in inner):
         chosen = [key for key in inner if int(key) == int(numbers[-1])]
         inner = {key: inner[key] for key in chosen} or inner
     cameras: dict[str, Intrinsics] = {}
     for key, value in inner.items() if depth < 3 else ():
         try:
-            cameras[key] = _from_document(value, source, frame, depth + 1)
+            cameras[key] = _from_document(value, source, image, depth + 1)
         except InputError:
             continue
     if not cameras:
         keys = ", ".join(list(names)[:8])
         raise InputError(f"no intrinsics in {source}{f' (keys {keys})' * bool(keys)}; {_WANTED}")
+    fitting = {key: camera for key, camera in cameras.items() if camera.size is not None and camera.size == image.size}
+    cameras = fitting or cameras
     first, *others = cameras.values()
     if any(not np.array_equal(first.matrix, o.matrix) or (first.size, first.unit) != (o.size, o.unit) for o in others):
         raise InputError(f"{source} holds the cameras {', '.join(list(cameras)[:8])}; give the one of this image")

@@ -110,6 +110,9 @@ def test_the_image_chooses_in_a_trajectory(tmp_path):
         x, y, z, w = Rotation.from_matrix(inverse[:3, :3]).as_quat()
         place = " ".join(f"{v:.9g}" for v in inverse[:3, 3])
         colmap += f"{n + 1} {w} {x} {y} {z} {place} 1 frame{n}.jpg\n100.5 20.5 -1 3 4 5\n"
+    turned = [(moved(n) @ np.diag([1, -1, -1, 1])).tolist() for n in range(3)]
+    frames = [{"file_path": f"images/frame{n}", "transform_matrix": pose} for n, pose in enumerate(turned)]
+    nerf = json.dumps({"fl_x": 600, "frames": frames})
     bop = json.dumps({str(n): {"pose": moved(n).tolist()} for n in range(3)})
     for name, text, frame in (
         ("a.txt", tum, "depth_1305031102.211.png"),
@@ -117,6 +120,7 @@ def test_the_image_chooses_in_a_trajectory(tmp_path):
         ("c.log", log, "depth_000001.png"),
         ("images.txt", colmap, "frame1.png"),
         ("d.json", bop, "000001.png"),
+        ("transforms.json", nerf, "frame1.png"),
     ):
         (tmp_path / name).write_text(text)
         found = pose_of(str(tmp_path / name), "camera_pose", frame)
@@ -156,6 +160,7 @@ KEYS = [
     "class_name",
     "extrinsic",
     "0",
+    "frames",
 ]
 LINES = st.lists(st.lists(st.floats(-2, 2) | st.sampled_from(["x", "a.png"]), max_size=16), max_size=6)
 

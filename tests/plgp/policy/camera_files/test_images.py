@@ -5,6 +5,7 @@ import io
 import sys
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -182,6 +183,18 @@ def test_contact_graspnets_frames_in_one_pickled_file(tmp_path):
         for read in (read_depth, lambda path: read_intrinsics(path, (48, 64))):
             with pytest.raises(InputError, match=words):
                 read(tmp_path / name)
+
+
+def test_blenderprocs_hdf5(tmp_path):
+    rgb, seg = np.full((48, 64, 3), 9, np.uint8), np.ones((48, 64), np.int32)
+    with h5py.File(tmp_path / "0.hdf5", "w") as file:
+        file["depth"], file["colors"], file["instance_segmaps"] = METRES.astype(np.float32), rgb, seg
+    np.testing.assert_allclose(read_depth(tmp_path / "0.hdf5"), METRES, atol=1e-6)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "0.hdf5"), rgb)
+    assert read_workspace(tmp_path / "0.hdf5", (48, 64)).all()
+    (tmp_path / "1.h5").write_bytes((tmp_path / "0.hdf5").read_bytes()[:900])
+    with pytest.raises(InputError, match=r"1.h5' cannot be read \(OSError\); give PNG"):
+        read_depth(tmp_path / "1.h5")
 
 
 def test_blue_first_is_turned_where_it_is_said(tmp_path):

@@ -141,6 +141,39 @@ def test_the_image_chooses_in_a_file_of_several(tmp_path):
         read_calibration(path, SIZE, "000003.png")
 
 
+ZED = "".join(
+    f"[{side}_CAM_{mode}]\nfx={fx}\nfy={fx}\ncx={cx}\ncy={cy}\nk1=0\nk2=0\n\n"
+    for side in ("LEFT", "RIGHT")
+    for mode, fx, cx, cy in (("2K", 1060, 1100, 620), ("HD", 530, 640, 360), ("VGA", 265, 336, 188))
+)
+ZED += "[STEREO]\nBaseline=119.9\nTY=0.02\n"
+
+
+def streams(*blocks):
+    return "Intrinsic parameters:\n" + "".join(
+        ENUMERATED.replace('"Depth" / 640x480', f'"{name}" / {w}x{h}')
+        .replace("640\n", f"{w}\n").replace("480\n", f"{h}\n").replace("\t600\n", f"\t{fx}\n").replace("610", str(fx))
+        .replace("322", str(w // 2)).replace("241", str(h // 2))
+        for name, w, h, fx in blocks
+    )  # fmt: skip
+
+
+def test_the_size_chooses_among_the_sections_of_a_text(tmp_path):
+    """The last section was taken, whatever the image."""
+    (tmp_path / "zed.conf").write_text(ZED)
+    assert read_intrinsics(tmp_path / "zed.conf", (376, 672)).intrinsics[0, 0] == 265
+    assert read_intrinsics(tmp_path / "zed.conf", (720, 1280)).intrinsics[0, 0] == 530
+    with pytest.raises(InputError, match="holds the cameras left_cam_2k, left_cam_hd"):
+        read_intrinsics(tmp_path / "zed.conf", (480, 640))
+    path = tmp_path / "rs.txt"
+    path.write_text(streams(("Depth", 1280, 720, 640), ("Depth", 640, 480, 380), ("Color", 1920, 1080, 1360)))
+    assert read_intrinsics(path, (480, 640)).intrinsics[0, 0] == 380
+    assert read_intrinsics(path, (1080, 1920)).intrinsics[0, 0] == 1360
+    path.write_text(streams(("Depth", 640, 480, 380), ("Color", 640, 480, 610)))
+    with pytest.raises(InputError, match="holds the cameras depth 640x480, color 640x480; give the one of this image"):
+        read_intrinsics(path, (480, 640))
+
+
 def test_another_size_is_scaled_at_pixel_centres_or_refused(tmp_path):
     path = tmp_path / "k.json"
     path.write_text(json.dumps({"fx": 1200, "fy": 1200, "cx": 639.5, "cy": 479.5, "width": 1280, "height": 960}))
