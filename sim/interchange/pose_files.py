@@ -19,7 +19,16 @@ from sim.interchange.trajectories import Trajectory, read_trajectory
 
 # Names of T_world_camera and of its inverse, whose capitals do not count.
 _POSES: tuple[str, ...] = ("t_world_camera", "pose", "camera_pose", "camera_to_world", "cam2world", "cam_to_world")
-_POSES += ("c2w", "transform_matrix", "transform", "matrix")
+_POSES += (
+    "t_base_camera",
+    "t_robot_camera",
+    "t_world_cam",
+    "t_base_cam",
+    "c2w",
+    "transform_matrix",
+    "transform",
+    "matrix",
+)
 _INVERSES: tuple[str, ...] = ("t_camera_world", "world_to_camera", "world_to_cam", "world2cam", "world2camera", "w2c")
 _PLACES: tuple[str, ...] = ("translation", "position", "t", "xyz", "trans", "p", "cam_t_c2w")
 _TURNS: tuple[str, ...] = ("rotation", "orientation", "quaternion", "r", "rotation_matrix", "quat", "q", "rot")

@@ -19,7 +19,7 @@ _ZED = {"2K": (2208, 1242), "FHD1200": (1920, 1200), "FHD": (1920, 1080), "HD": 
 _ZED |= {"VGA": (672, 376)}
 # Heads of sections: [LEFT_CAM_HD], and what rs-enumerate-devices prints for each stream.
 _HEAD = r"^\s*(?:\[([\w. -]+)\]\s*$|Intrinsic of \"([^\"]+)\" / (\d+x\d+).*$)"
-_LINE = r"^\s*([\w.]+)\s*[:=]\s*(\S.*?)\s*$"
+_LINE = r"^\s*([\w.]+)\s*[:=\t]\s*(\S.*?)\s*$"
 _NUMBER = r"[-+]?[\d.]+(?:[eE][-+]?\d+)?"
 
 
@@ -30,7 +30,7 @@ def parse_text(text: str) -> Any:
     """
     import yaml
 
-    for read in (_json, _numbers, _xml, _printed, _colmap, _ost, _sections):
+    for read in (_json, _numbers, _xml, _printed, _colmap, _ost, _sections, _table):
         found = read(text)
         if found is not None:
             return found
@@ -51,6 +51,23 @@ def parse_text(text: str) -> Any:
 
 def _keys_and_values(text: str) -> dict[str, Any]:
     return {key: _split(value) for key, value in re.findall(_LINE, text, re.MULTILINE)}
+
+
+def _table(text: str) -> dict[str, Any] | None:
+    """Returns the cameras of a CSV table with a column for each number, by their rows' first words."""
+    lines = [re.split(r"\s*[,;\t]\s*", line.strip()) for line in text.splitlines() if line.strip()]
+    if (
+        len(lines) < 2
+        or not {"fx", "fy"} <= set(map(str.lower, lines[0]))
+        or any(len(line) != len(lines[0]) for line in lines)
+    ):
+        return None
+    rows = [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
+    return (
+        rows[0]
+        if len(rows) == 1
+        else {f"{number} {line[0]}": row for number, (line, row) in enumerate(zip(lines[1:], rows, strict=True))}
+    )
 
 
 def _sections(text: str) -> dict[str, Any] | None:

@@ -46,6 +46,7 @@ def test_arrays(tmp_path):
         ("numpy.txt", str(POSE)),
         ("lists.txt", str(ROWS)),
         ("bom.txt", "\ufeff0.1 0.2 0.6 1 0 0 0"),
+        ("calibrated.yaml", f"T_base_camera: {ROWS}\nheld_out_mm: 1.2\n"),
         ("named.json", json.dumps({"x": 0.1, "y": 0.2, "z": 0.6, "qw": 0, "qx": 1, "qy": 0, "qz": 0})),
         ("named.yaml", "{tx: 0.1, ty: 0.2, tz: 0.6, qx: 1, qy: 0, qz: 0, qw: 0}"),
         ("wxyz.json", json.dumps({"position": [0.1, 0.2, 0.6], "wxyz": [0, 1, 0, 0]})),

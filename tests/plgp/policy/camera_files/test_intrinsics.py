@@ -37,6 +37,10 @@ PARAMETERS["intrinsic"] = {"height": 480, "width": 640, "intrinsic_matrix": COLU
 RESOLUTION = "camera_matrix: {rows: 3, cols: 3, data: [600, 0, 322, 0, 610, 241, 0, 0, 1]}\n"
 
 
+MATLAB_MATRIX = np.add(MATRIX, [[0, 0, 1], [0, 0, 1], [0, 0, 0]])  # its pixels count from 1
+MATLAB = {"IntrinsicMatrix": MATLAB_MATRIX.T.tolist(), "RadialDistortion": [0, 0], "ImageSize": [480, 640]}
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -77,6 +81,15 @@ RESOLUTION = "camera_matrix: {rows: 3, cols: 3, data: [600, 0, 322, 0, 610, 241,
         ("pairs.json", json.dumps({"focal_length": [600, 610], "principal_point": [322, 241]})),
         ("json.txt", json.dumps(FOUR)),
         ("zed.conf", "[LEFT_CAM_VGA]\nfx=600\nfy=610\ncx=322\ncy=241\nk1=0\nk2=0\n"),
+        ("tabs.txt", "fx\t600\nfy\t610\ncx\t322\ncy\t241\n"),
+        ("table.csv", "camera,fx,fy,cx,cy,width,height\ndepth,600,610,322,241,640,480\n"),
+        ("tables.csv", "camera;fx;fy;cx;cy;width;height\na;600;610;322;241;640;480\nb;900;915;480;361;960;720\n"),
+        ("record3d.json", json.dumps({"K": COLUMNS, "w": 640, "h": 480})),
+        ("matlab.json", json.dumps(MATLAB)),
+        (
+            "matlab_k.json",
+            json.dumps({"K": MATLAB_MATRIX.tolist(), "RadialDistortion": [0, 0, 0], "ImageSize": [480, 640]}),
+        ),
         ("values.toml", "fx = 600.0\nfy = 610.0\ncx = 322.0\ncy = 241.0\n"),
     ],
 )
@@ -129,6 +142,26 @@ def test_binary_formats_and_the_unit_in_the_file(tmp_path):
 def test_a_unit_counts(tmp_path, key, stated, metres):
     (tmp_path / "k.json").write_text(json.dumps(FOUR | {key: stated}))
     assert read_calibration(tmp_path / "k.json", SIZE).unit == pytest.approx(metres)
+
+
+def test_a_lens_beside_its_camera_or_in_two_parts_counts(tmp_path):
+    """Orbbec's parameters and MATLAB's: the lens was left out without a word."""
+    lens = {"k1": 0.1, "k2": -0.2, "k3": 0.05, "p1": 0.001, "p2": 0.002}
+    other = {"rgbIntrinsic": FOUR | {"width": 1920, "height": 1080}, "rgbDistortion": {"k1": 0.5, "k2": 0}}
+    orbbec = {"depthIntrinsic": FOUR | {"width": 640, "height": 480}, "depthDistortion": lens} | other
+    matlab = MATLAB | {"RadialDistortion": [0.1, -0.2, 0.05], "TangentialDistortion": [0.001, 0.002]}
+    for document in (orbbec, matlab):
+        (tmp_path / "k.json").write_text(json.dumps(document))
+        found = read_calibration(tmp_path / "k.json", SIZE)
+        assert found.distortion[:5] == pytest.approx((0.1, -0.2, 0.001, 0.002, 0.05))
+        np.testing.assert_allclose(found.camera.intrinsics, MATRIX)
+
+
+def test_what_stands_around_a_camera_counts_for_it(tmp_path):
+    (tmp_path / "k.json").write_text(json.dumps({"depth": FOUR, "depth_scale": 0.00025, "width": 640, "height": 480}))
+    found = read_calibration(tmp_path / "k.json", (240, 320))
+    assert found.unit == pytest.approx(0.00025)
+    assert found.camera.intrinsics[0, 0] == 300
 
 
 def test_the_image_chooses_in_a_file_of_several(tmp_path):
@@ -240,7 +273,25 @@ VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=9)
         | st.dictionaries(
-            st.sampled_from(["K", "fx", "fy", "cx", "cy", "D", "data", "width", "height", "0", "7"]), inner
+            st.sampled_from(
+                [
+                    "K",
+                    "fx",
+                    "fy",
+                    "cx",
+                    "cy",
+                    "D",
+                    "data",
+                    "width",
+                    "height",
+                    "0",
+                    "7",
+                    "RadialDistortion",
+                    "depthIntrinsic",
+                    "depthDistortion",
+                ]
+            ),
+            inner,
         )
     ),
     max_leaves=12,
