@@ -55,19 +55,12 @@ def _keys_and_values(text: str) -> dict[str, Any]:
 
 def _table(text: str) -> dict[str, Any] | None:
     """Returns the cameras of a CSV table with a column for each number, by their rows' first words."""
-    lines = [re.split(r"\s*[,;\t]\s*", line.strip()) for line in text.splitlines() if line.strip()]
-    if (
-        len(lines) < 2
-        or not {"fx", "fy"} <= set(map(str.lower, lines[0]))
-        or any(len(line) != len(lines[0]) for line in lines)
-    ):
+    head, *lines = [re.split(r"\s*[,;\t]\s*", line.strip()) for line in text.splitlines() if line.strip()] or [[]]
+    whole = all(len(line) == len(head) for line in lines)
+    if not lines or not whole or not {"fx", "fy"} <= set(map(str.lower, head)):
         return None
-    rows = [dict(zip(lines[0], line, strict=True)) for line in lines[1:]]
-    return (
-        rows[0]
-        if len(rows) == 1
-        else {f"{number} {line[0]}": row for number, (line, row) in enumerate(zip(lines[1:], rows, strict=True))}
-    )
+    rows = [dict(zip(head, line, strict=True)) for line in lines]
+    return rows[0] if len(rows) == 1 else {f"{number} {row[head[0]]}": row for number, row in enumerate(rows)}
 
 
 def _sections(text: str) -> dict[str, Any] | None:

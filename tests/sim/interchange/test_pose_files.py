@@ -113,6 +113,11 @@ def test_the_image_chooses_in_a_trajectory(tmp_path):
         colmap += f"{n + 1} {w} {x} {y} {z} {place} 1 frame{n}.jpg\n100.5 20.5 -1 3 4 5\n"
     turned = [(moved(n) @ np.diag([1, -1, -1, 1])).tolist() for n in range(3)]
     frames = [{"file_path": f"images/frame{n}", "transform_matrix": pose} for n, pose in enumerate(turned)]
+    first, named = "# timestamp tx ty tz qw qx qy qz\n", "qw,qx,qy,qz,x,y,z,time\n"
+    for n in range(3):
+        x, y, z, w = Rotation.from_matrix(moved(n)[:3, :3]).as_quat()
+        first += f"{1305031102.1 + n / 10:.1f} {n + 0.1} 0.2 0.6 {w} {x} {y} {z}\n"
+        named += f"{w},{x},{y},{z},{n + 0.1},0.2,0.6,1305031102.{n + 1}\n"
     nerf = json.dumps({"fl_x": 600, "frames": frames})
     bop = json.dumps({str(n): {"pose": moved(n).tolist()} for n in range(3)})
     for name, text, frame in (
@@ -122,6 +127,9 @@ def test_the_image_chooses_in_a_trajectory(tmp_path):
         ("images.txt", colmap, "frame1.png"),
         ("d.json", bop, "000001.png"),
         ("transforms.json", nerf, "frame1.png"),
+        ("w_first.txt", first, "1305031102.2.png"),
+        ("named.csv", named, "1305031102.2.png"),
+        ("pictures.csv", named.replace("time", "image").replace("1305031102.", "frame"), "frame2.png"),
     ):
         (tmp_path / name).write_text(text)
         found = pose_of(str(tmp_path / name), "camera_pose", frame)
@@ -163,7 +171,10 @@ KEYS = [
     "0",
     "frames",
 ]
-LINES = st.lists(st.lists(st.floats(-2, 2) | st.sampled_from(["x", "a.png"]), max_size=16), max_size=6)
+LINES = st.lists(
+    st.lists(st.floats(-2, 2) | st.sampled_from(["x", "y", "z", "qx", "qy", "qz", "qw", "time", "a.png"]), max_size=16),
+    max_size=6,
+)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
