@@ -23,7 +23,7 @@ from plgp.policy.map_policy import MapPolicy
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
 from plgp.policy.turned import averaged_logits, check_turns
 from plgp.policy.views.measured import measured_grasps, narrow_side_first
-from plgp.policy.views.viewed import ViewedGrasps, bring_back, choose_view, graspable, main_plane
+from plgp.policy.views.viewed import PlaneExtent, ViewedGrasps, bring_back, choose_view, graspable, main_plane
 from plgp.policy.views.virtual_views import leaning_grasps, leaning_views, merged
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
@@ -305,14 +305,14 @@ class NetworkPolicy(MapPolicy):
             return replace(found[:count], note=found.note or f"{known}: one view is taken")
         weight = self.weight(observation)
         area = allowed_pixels(self.workspace, observation.depth, observation.camera)
-        above = found.view or self.trained_view.to_view(observation, plane)
+        extent = PlaneExtent.of(found.view or self.trained_view.to_view(observation, plane))
         ring = [
             leaning_grasps(
                 observation,
                 view,
                 area,
                 decode=lambda leaning, places: self._shown_in(leaning, count + _REFUSED, places, weight),
-                above=above,
+                extent=extent,
                 gripper=self.gripper,
                 decoder=self.decoder,
                 settings=self.view,
