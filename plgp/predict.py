@@ -150,7 +150,7 @@ def _policy(config: DictConfig) -> NetworkPolicy:
     view: ViewSettings = instantiate(config.view)
     gripper: GripperGeometry | None = instantiate(config.get("gripper"))
     chosen: dict[str, Any] = {"decoder": decoder, "view": view, "views": instantiate(config.get("virtual_views"))}
-    chosen["other_gripper"] = bool(config.get("other_gripper", False))
+    chosen |= {"other_gripper": bool(config.get("other_gripper", False)), "turns": config.get("turns", 1)}
     return NetworkPolicy.from_checkpoint(str(config.checkpoint), gripper, config.device, **chosen)
 
 

@@ -6,7 +6,7 @@ checkpoint, and compared at every use. So what a network is fed and what it was 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -16,7 +16,7 @@ from labeler.dataset.manifest import Manifest, parse
 from plgp.data.input_format import InputFormat
 from sim.camera import PinholeCamera
 from sim.depth_image.main_plane import MainPlane
-from sim.depth_image.overhead_view import OverheadView, overhead_view
+from sim.depth_image.overhead_view import OverheadView, overhead_views
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
 from sim.grasp import GraspPoses
@@ -155,8 +155,6 @@ class TrainedView:
         seen: Observation,
         plane: MainPlane,
         *,
-        tilt: float = 0.0,
-        azimuth: float = 0.0,
         largest: int = _LARGEST,
     ) -> OverheadView:
         """Returns an image as a camera of the training would have seen it: from above, at the trained height.
@@ -164,13 +162,31 @@ class TrainedView:
         Args:
             seen: The image, of any camera.
             plane: The plane that things stand on, in the camera's frame.
-            tilt: Angle of the view's optical axis against the plane's normal, radians; 0 looks straight down.
-            azimuth: Side to which the view's camera then stands, radians; see ``overhead_pose``.
             largest: Times the trained image's sides up to which the view's may grow to hold what is seen.
+        """
+        return self.to_views(seen, plane, tilt=0.0, azimuths=[0.0], largest=largest)[0]
+
+    def to_views(
+        self,
+        seen: Observation,
+        plane: MainPlane,
+        *,
+        tilt: float,
+        azimuths: Sequence[float],
+        largest: int = _LARGEST,
+    ) -> list[OverheadView]:
+        """Returns an image as leaning cameras of the training would have seen it; see ``to_view``.
+
+        Args:
+            seen: The image, of any camera.
+            plane: The plane that things stand on, in the camera's frame.
+            tilt: Angle of the views' optical axes against the plane's normal, radians.
+            azimuths: Sides to which the views' cameras then stand, radians; see ``overhead_pose``.
+            largest: Times the trained image's sides up to which a view's may grow to hold what is seen.
         """
         most = (largest * self.height, largest * self.width)
         height, focal = self.camera_height, self.intrinsics[0][0]
-        return overhead_view(seen, plane, height=height, focal=focal, most=most, tilt=tilt, azimuth=azimuth)
+        return overhead_views(seen, plane, height=height, focal=focal, most=most, tilt=tilt, azimuths=azimuths)
 
     def from_view(self, grasps: GraspPoses, view: OverheadView) -> GraspPoses:
         """Returns grasps of the trained view in the frame of the camera whose image ``to_view`` was given."""

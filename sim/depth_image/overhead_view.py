@@ -6,7 +6,9 @@ is near hides what is far, there are no cracks, and what the first camera did no
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -110,55 +112,102 @@ def overhead_view(
         tilt: Angle of its optical axis against the plane's normal, radians; see ``overhead_pose``.
         azimuth: Side to which it then stands, radians.
     """
-    pose = overhead_pose(plane, height, tilt=tilt, azimuth=azimuth)
-    m = seen.camera.intrinsics
+    sizes = {"height": height, "focal": focal, "most": most, "least": least}
+    return overhead_views(seen, plane, tilt=tilt, azimuths=[azimuth], **sizes)[0]
+
+
+def overhead_views(
+    seen: Observation,
+    plane: MainPlane,
+    *,
+    height: float,
+    focal: float,
+    most: tuple[int, int],
+    least: tuple[int, int] = (320, 320),
+    tilt: float,
+    azimuths: Sequence[float],
+) -> list[OverheadView]:
+    """Returns one image as several cameras that lean alike would have taken it; see ``overhead_view``.
+
+    Args:
+        seen: The image.
+        plane: The plane, in the image's camera frame.
+        height: Distance of the overhead cameras from the plane along their optical axes, metres.
+        focal: Their focal length, pixels.
+        most: Greatest height and width of their images, pixels.
+        least: Least height and width of their images, pixels.
+        tilt: Angle of their optical axes against the plane's normal, radians.
+        azimuths: Sides to which they then stand, radians; see ``overhead_pose``.
+    """
     some = seen.depth[::8, ::8]
     distance = float(np.median(some[some > 0])) if (some > 0).any() else plane.distance
-    step = min(max(1, round(m[0, 0] / distance * height / focal)), *seen.depth.shape)
+    step = min(max(1, round(seen.camera.intrinsics[0, 0] / distance * height / focal)), *seen.depth.shape)
     depth = np.ascontiguousarray(seen.depth, np.float32)
     range_ = (_CLOSE, height + _BELOW)
     if tilt:  # the far end of the plane is farther off than the floor beyond it may be
         depth = np.where(np.nan_to_num(plane.heights(depth, seen.camera)) < -_BELOW, np.float32(0), depth)
         range_ = (_CLOSE, _FARTHEST * height)
+    mesh = _mesh(depth, seen.camera, step)
+    views = []
+    for azimuth in azimuths:
+        pose = overhead_pose(plane, height, tilt=tilt, azimuth=azimuth)
+        points = _points(mesh, 8, np.asarray(np.linalg.inv(pose), np.float64))
+        camera = _camera(points[points[:, 2] > _CLOSE], focal=focal, most=most, least=least)
+        camera = PinholeCamera(camera.width, camera.height, camera.intrinsics, seen.camera.pose @ pose)
+        image, source, ceiling = _drawn(mesh, camera, pose, range_=range_, leaning=tilt > 0)
+        rgb = None if seen.rgb is None else _coloured(np.ascontiguousarray(seen.rgb), source)
+        views.append(OverheadView(Observation(rgb, image, camera), pose, source, plane, ceiling))
+    return views
+
+
+class _Mesh(NamedTuple):
+    """An image's grid of points.
+
+    Attributes:
+        depth: (H, W) float32, metres, 0 = missing.
+        filled: The same, each missing pixel that of the nearest seen one.
+        optics: Optics of the grid.
+        pixels: (H, W) int32, flat pixel of the first image that each stands for; None where the grid is that image's.
+    """
+
+    depth: FloatImage
+    filled: FloatImage
+    optics: Optics
+    pixels: NDArray[np.int32] | None
+
+
+def _mesh(depth: FloatImage, camera: PinholeCamera, step: int) -> _Mesh:
+    """Returns the grid of every block of ``step`` x ``step`` pixels of an image."""
+    m, middle = camera.intrinsics, (step - 1) / 2
     depth, pixels = _thinned(depth, step) if step > 1 else (depth, None)
-    middle = (step - 1) / 2
     optics = (m[0, 0] / step, m[1, 1] / step, (m[0, 2] - middle) / step, (m[1, 2] - middle) / step, m[0, 1] / step)
-    to_view: FloatArray = np.asarray(np.linalg.inv(pose), np.float64)
-    points = _points(np.ascontiguousarray(depth[::8, ::8]), _coarse(optics, 8), to_view)
-    camera = _camera(points[points[:, 2] > _CLOSE], focal=focal, most=most, least=least)
-    camera = PinholeCamera(camera.width, camera.height, camera.intrinsics, seen.camera.pose @ pose)
-    new = (focal, *camera.intrinsics[:2, 2].tolist())
-    projected = _projected(depth, optics, to_view, new, range_)
+    return _Mesh(depth, fill_nearest(depth) if (depth > 0).any() else depth, optics, pixels)
+
+
+def _drawn(
+    mesh: _Mesh, camera: PinholeCamera, pose: FloatArray, *, range_: tuple[float, float], leaning: bool
+) -> tuple[FloatImage, NDArray[np.int32], FloatImage]:
+    """Returns the depth image, the source and the ceiling of ``OverheadView``."""
+    new = (camera.intrinsics[0, 0], *camera.intrinsics[:2, 2].tolist())
+    projected = _projected(mesh.filled, mesh.optics, np.asarray(np.linalg.inv(pose), np.float64), new, range_)
     keys = np.zeros((camera.height, camera.width), np.float32)
-    source = np.full(keys.shape, -1, np.int32)
-    _draw(depth, projected, 1 / optics[0], tilt > 0, keys, source)
-    if pixels is not None:
-        source = np.where(source >= 0, pixels.ravel()[source], np.int32(-1))
+    source, full = np.full(keys.shape, -1, np.int32), np.zeros_like(keys)
+    _draw(mesh.filled, mesh.depth > 0, projected, 1 / mesh.optics[0], leaning, keys, source, full)
+    if mesh.pixels is not None:
+        source = np.where(source >= 0, mesh.pixels.ravel()[source], np.int32(-1))
     image = np.divide(1, keys, out=np.zeros_like(keys), where=keys > 0)
-    full = np.zeros_like(keys)
-    if (depth > 0).any():
-        filled = fill_nearest(depth)
-        _draw(filled, _projected(filled, optics, to_view, new, range_), np.inf, False, full, source.copy())
     # A leaning camera's ray may pass through what the first did not see before it meets a surface.
-    hides = full > keys if tilt else (keys == 0) & (full > 0)
-    ceiling = np.divide(1, full, out=image.copy(), where=hides)
-    rgb = None if seen.rgb is None else _coloured(np.ascontiguousarray(seen.rgb), source)
-    return OverheadView(Observation(rgb, image, camera), pose, source, plane, ceiling)
+    hides = full > keys if leaning else (keys == 0) & (full > 0)
+    return image, source, np.divide(1, full, out=image.copy(), where=hides)
 
 
-def _coarse(optics: Optics, step: int) -> Optics:
-    """Returns the optics of every ``step``-th pixel."""
-    fx, fy, cx, cy, skew = optics
-    return fx / step, fy / step, cx / step, cy / step, skew / step
-
-
-def _points(depth: FloatImage, optics: Optics, to_view: FloatArray) -> FloatArray:
-    """Returns (N, 3) points of the seen pixels in the overhead camera's frame, metres."""
-    fx, fy, cx, cy, skew = optics
-    rows, cols = np.nonzero(depth > 0)
+def _points(mesh: _Mesh, step: int, to_view: FloatArray) -> FloatArray:
+    """Returns (N, 3) points of every ``step``-th seen pixel in the overhead camera's frame, metres."""
+    fx, fy, cx, cy, skew = mesh.optics
+    rows, cols = (step * places for places in np.nonzero(mesh.depth[::step, ::step] > 0))
     y = (rows - cy) / fy
     rays = np.stack([(cols - cx - skew * y) / fx, y, np.ones(len(rows))], axis=1)
-    points: FloatArray = rays * depth[rows, cols, None] @ to_view[:3, :3].T + to_view[:3, 3]
+    points: FloatArray = rays * mesh.depth[rows, cols, None] @ to_view[:3, :3].T + to_view[:3, 3]
     return points
 
 
@@ -238,32 +287,35 @@ def _projected(
 @compiled
 def _draw(
     depth: FloatImage,
+    seen: NDArray[np.bool_],
     projected: tuple[FloatImage, FloatImage, FloatImage],
     spread: float,
     facing: bool,
     keys: FloatImage,
     source: NDArray[np.int32],
+    full: FloatImage,
 ) -> None:
-    """Draws the triangles of an image's grid whose corners are seen and no step of the depth apart.
+    """Draws an image's triangles into ``full``, those whose corners are seen and no step apart into ``keys``.
 
-    ``spread`` is the distance between neighbours at one metre, metres; infinite, it lets no step count. ``facing``
-    leaves out triangles that are seen from behind. The greatest inverse depth wins, and with it the flat pixel of the
-    triangle's corner that is nearest.
+    ``spread`` is the distance between neighbours at one metre, metres. ``facing`` leaves triangles that are seen from
+    behind out of ``keys``. The greatest inverse depth wins, and with it in ``source`` the flat pixel of the triangle's
+    corner that is nearest.
     """
     u, v, key = projected
     height, width = depth.shape
     for r in range(height - 1):
         for c in range(width - 1):
             k1, k2 = np.float64(key[r, c + 1]), np.float64(key[r + 1, c])
+            if k1 == 0 or k2 == 0:
+                continue
             b, d = depth[r, c + 1], depth[r + 1, c]
             most = max(_STEP, _SLOPE * spread * min(b, d))
-            if k1 == 0 or k2 == 0 or abs(b - d) > most:
-                continue
+            both = seen[r, c + 1] and seen[r + 1, c]
             u1, v1 = np.float64(u[r, c + 1]), np.float64(v[r, c + 1])
             u2, v2 = np.float64(u[r + 1, c]), np.float64(v[r + 1, c])
             for half in range(2):
                 k0, a = np.float64(key[r + half, c + half]), depth[r + half, c + half]
-                if k0 == 0 or max(a, b, d) - min(a, b, d) > most:
+                if k0 == 0:
                     continue
                 u0, v0 = np.float64(u[r + half, c + half]), np.float64(v[r + half, c + half])
                 top = max(0, int(np.ceil(min(v0, v1, v2) - _ROUNDING)))
@@ -271,8 +323,10 @@ def _draw(
                 left = max(0, int(np.ceil(min(u0, u1, u2) - _ROUNDING)))
                 right = min(keys.shape[1] - 1, int(np.floor(max(u0, u1, u2) + _ROUNDING)))
                 area = (u1 - u0) * (v2 - v0) - (u2 - u0) * (v1 - v0)
-                if top > bottom or left > right or area == 0 or (facing and (area < 0) != (half == 1)):
+                if top > bottom or left > right or area == 0:
                     continue
+                whole = both and seen[r + half, c + half] and max(a, b, d) - min(a, b, d) <= most
+                whole = whole and not (facing and (area < 0) != (half == 1))
                 su, sv = (v2 - v0) / area, -(u2 - u0) / area
                 tu, tv = -(v1 - v0) / area, (u1 - u0) / area
                 for row in range(top, bottom + 1):
@@ -281,7 +335,8 @@ def _draw(
                         if s < -_ROUNDING or t < -_ROUNDING or s + t > 1 + _ROUNDING:
                             continue
                         value = np.float32(k0 + s * (k1 - k0) + t * (k2 - k0))
-                        if value > keys[row, col]:
+                        full[row, col] = max(full[row, col], value)
+                        if whole and value > keys[row, col]:
                             keys[row, col] = value
                             here = (r + half) * width + c + half
                             if max(s, t) >= 1 - s - t:

@@ -119,46 +119,74 @@ def differs(plane: MainPlane, trained: TrainedView, settings: ViewSettings) -> b
     return not settings.nearer <= distance <= settings.farther or plane.tilt > settings.tilt
 
 
-def graspable(
-    view: OverheadView,
-    allowed: NDArray[np.bool_] | None,
-    settings: ViewSettings,
-    *,
-    above: OverheadView | None = None,
-) -> NDArray[np.bool_]:
-    """Returns the pixels of a view at which grasps may lie, (H, W) bool.
+def graspable(view: OverheadView, allowed: NDArray[np.bool_] | None, settings: ViewSettings) -> NDArray[np.bool_]:
+    """Returns the pixels of a view from straight above at which grasps may lie, (H, W) bool.
 
     Args:
         view: The view.
         allowed: (H, W) bool, the workspace in the first camera's image; None is everywhere.
         settings: The settings; ``least_height`` and ``on_plane`` count.
-        above: View from straight above, in which the plane's extent is judged; None is the view itself.
     """
     heights = view.heights()
     result = view.source >= 0
     if allowed is not None:
         result &= allowed.ravel()[view.source]
     result &= np.nan_to_num(heights, nan=-1.0) >= settings.least_height
-    if settings.on_plane and above is None:
+    if settings.on_plane:
         result &= _over_plane(view, heights)
-    elif settings.on_plane and above is not None:
-        result[result] = _feet_on_plane(view, above, result)
     return result
 
 
-def _feet_on_plane(view: OverheadView, above: OverheadView, some: NDArray[np.bool_]) -> NDArray[np.bool_]:
-    """Returns whether the points of some pixels (H, W) of a leaning view lie over the plane, as far as it is seen."""
-    covered = _covered(above, above.heights())
-    if covered is None:
-        return np.ones(int(some.sum()), np.bool_)
-    rows, cols = np.nonzero(some)
+@dataclass(frozen=True)
+class PlaneExtent:
+    """Where the main plane is seen.
+
+    Attributes:
+        above: View from straight above.
+        covered: (H, W) uint8, where in its image the plane is: 1 inside its patches' convex hull; None if unseen.
+    """
+
+    above: OverheadView
+    covered: NDArray[np.uint8] | None
+
+    @classmethod
+    def of(cls, above: OverheadView) -> PlaneExtent:
+        """Returns the extent of a view's plane; the view looks straight down."""
+        return cls(above, _covered(above, above.heights()))
+
+    def holds(self, points: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Returns whether points (N, 3) of the first camera's frame lie over the plane, as far as it is seen, (N,)."""
+        if self.covered is None:
+            return np.ones(len(points), np.bool_)
+        plane, camera = self.above.plane, self.above.seen.camera
+        feet = points - (points @ plane.normal + plane.distance)[:, None] * plane.normal
+        r, c, _ = camera.project(transform(np.linalg.inv(self.above.pose), feet))
+        r, c = np.round(r).astype(np.int64), np.round(c).astype(np.int64)
+        inside = (r >= 0) & (r < camera.height) & (c >= 0) & (c < camera.width)
+        return np.asarray(inside & (self.covered[np.where(inside, r, 0), np.where(inside, c, 0)] > 0), np.bool_)
+
+
+def graspable_leaning(
+    view: OverheadView, allowed: NDArray[np.bool_] | None, settings: ViewSettings, *, extent: PlaneExtent
+) -> NDArray[np.bool_]:
+    """Returns the pixels of a leaning view at which grasps may lie, (H, W) bool: those that nothing unseen may hide.
+
+    Args:
+        view: The view.
+        allowed: (H, W) bool, the workspace in the first camera's image; None is everywhere.
+        settings: The settings; ``least_height`` and ``on_plane`` count.
+        extent: Where the main plane is seen.
+    """
+    result = (view.source >= 0) & (view.ceiling >= view.seen.depth - np.float32(1e-4))
+    if allowed is not None:
+        result &= allowed.ravel()[view.source]
+    rows, cols = np.nonzero(result)
     points = transform(view.pose, view.seen.camera.deproject(rows, cols, view.seen.depth[rows, cols]))
-    plane, camera = view.plane, above.seen.camera
-    feet = points - (points @ plane.normal + plane.distance)[:, None] * plane.normal
-    r, c, _ = camera.project(transform(np.linalg.inv(above.pose), feet))
-    r, c = np.round(r).astype(np.int64), np.round(c).astype(np.int64)
-    inside = (r >= 0) & (r < camera.height) & (c >= 0) & (c < camera.width)
-    return np.asarray(inside & (covered[np.where(inside, r, 0), np.where(inside, c, 0)] > 0), np.bool_)
+    good = points @ view.plane.normal + view.plane.distance >= settings.least_height
+    if settings.on_plane:
+        good[good] = extent.holds(points[good])
+    result[rows, cols] = good
+    return result
 
 
 def _covered(view: OverheadView, heights: NDArray[np.float32]) -> NDArray[np.uint8] | None:
@@ -166,13 +194,15 @@ def _covered(view: OverheadView, heights: NDArray[np.float32]) -> NDArray[np.uin
     plain = (np.abs(np.nan_to_num(heights, nan=1.0)) < _PLANE).astype(np.uint8)
     _, labels, stats, _ = cv2.connectedComponentsWithStats(plain, connectivity=4)
     area = stats[1:, cv2.CC_STAT_AREA]  # the first is what is not plain
-    large = np.concatenate([[False], area >= _PATCH * area.max(initial=1)])
-    rows, cols = np.nonzero(large[labels])
+    large = np.concatenate([[False], area >= _PATCH * area.max(initial=1)])[labels]
+    rows = np.flatnonzero(large.any(axis=1))
     if not len(rows):
         return None
-    hull = cv2.convexHull(np.stack([cols, rows], axis=1).astype(np.int32))
+    # The hull of each row's first and last pixel is that of all.
+    first, last = large[rows].argmax(axis=1), large.shape[1] - 1 - large[rows, ::-1].argmax(axis=1)
+    ends = np.stack([np.concatenate([first, last]), np.concatenate([rows, rows])], axis=1)
     covered = np.zeros(plain.shape, np.uint8)
-    cv2.fillConvexPoly(covered, hull, 1)
+    cv2.fillConvexPoly(covered, cv2.convexHull(ends.astype(np.int32)), 1)
     above = view.plane.distance_from(view.pose[:3, 3])
     around = 2 * round(_BESIDE * view.seen.camera.intrinsics[0, 0] / above) + 1
     return np.asarray(cv2.dilate(covered, np.ones((around, around), np.uint8)), np.uint8)

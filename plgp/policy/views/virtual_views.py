@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from plgp.data.trained_view import TrainedView
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
-from plgp.policy.views.viewed import ViewedGrasps, bring_back, graspable
+from plgp.policy.views.viewed import PlaneExtent, ViewedGrasps, bring_back, graspable_leaning
 from sim.depth_image.main_plane import MainPlane
 from sim.depth_image.overhead_view import OverheadView
 from sim.geometry import transform
@@ -48,7 +48,7 @@ def leaning_views(
         first = float(np.arctan2(np.cross(-plane.normal, right) @ side, right @ side))
     azimuths = [first + 2 * np.pi * k / number for k in range(number)]
     # What lies far beside the middle is left to the view from above: it would make every image larger.
-    return [trained.to_view(seen, plane, tilt=settings.tilt, azimuth=azimuth, largest=1) for azimuth in azimuths]
+    return trained.to_views(seen, plane, tilt=settings.tilt, azimuths=azimuths, largest=1)
 
 
 def leaning_grasps(
@@ -57,7 +57,7 @@ def leaning_grasps(
     allowed: BoolArray | None,
     *,
     decode: Decode,
-    above: OverheadView,
+    extent: PlaneExtent,
     gripper: GripperGeometry,
     decoder: DecoderSettings,
     settings: ViewSettings,
@@ -70,14 +70,13 @@ def leaning_grasps(
         view: The leaning view.
         allowed: (H, W) bool, the workspace in the image; None is everywhere.
         decode: Function of a view and of the pixels at which its grasps may lie; it returns them, best first.
-        above: View from straight above, in which the main plane's extent is judged.
+        extent: Where the main plane is seen.
         gripper: The gripper.
         decoder: The decoder's settings.
         settings: The settings of a single view.
         views: The settings of the views.
     """
-    places = graspable(view, allowed, settings, above=above)
-    places &= view.ceiling >= view.seen.depth - 1e-4  # else something may hide the place from the hand
+    places = graspable_leaning(view, allowed, settings, extent=extent)
     shown = decode(view, places) if places.any() else PixelGrasps(*np.zeros((6, 0)))
     found = bring_back(shown, view, seen, gripper=gripper, decoder=decoder, approach="plane")
     free = hand_is_clear(found.poses, view.plane, seen, gripper=gripper, settings=views)

@@ -1,5 +1,8 @@
 """One image through several views of its points: grasps that lean, and what a leaning hand must keep out of."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,7 +10,7 @@ from hypothesis import strategies as st
 
 from plgp.data.trained_view import TrainedView
 from plgp.policy import DecoderSettings, NetworkPolicy, ViewSettings, VirtualViews
-from plgp.policy.views.viewed import graspable, main_plane
+from plgp.policy.views.viewed import PlaneExtent, graspable_leaning, main_plane
 from plgp.policy.views.virtual_views import hand_is_clear, leaning_views, merged
 from sim.camera import PinholeCamera, offset_pose
 from sim.errors import InputError
@@ -84,6 +87,19 @@ def test_a_shorter_list_begins_as_a_longer_one_and_nothing_is_random(found):
     np.testing.assert_array_equal(policy(seen, 40).translation, grasps.poses.translation)
 
 
+@pytest.mark.parametrize(("name", "distance", "tilt"), [("straight", 0.6, 0.0), ("leaning", 0.8, 0.4)])
+def test_five_views_grasp_as_they_did_when_each_was_made_by_itself(name, distance, tilt):
+    """What the views share, and the part of the network that a window needs, change nothing.
+
+    ``five_views.json`` holds the 20 best grasps of the former code: translation and closing direction in the camera's
+    frame, and width, metres.
+    """
+    former = np.array(json.loads((Path(__file__).parent / "five_views.json").read_text())[name])
+    now = NetworkPolicy.pretrained(views=VirtualViews()).find(take(distance, tilt)[0], 50).poses
+    rows = np.column_stack([now.translation, now.rotation[:, :, 0], now.width])[: len(former)]
+    np.testing.assert_allclose(rows, former, atol=1e-4)
+
+
 def test_one_view_is_the_single_one():
     seen, _ = take(0.9, 0.3)
     one = NetworkPolicy.pretrained(views=VirtualViews(count=1)).find(seen, 5)
@@ -125,10 +141,10 @@ def test_the_first_of_the_ring_stands_on_the_camera_s_side():
 
 def test_a_leaning_view_grasps_over_the_table_only():
     seen, _ = take(boxes=((((0.3, 0.5, 0.02)), (0, 0, -0.01)), BAR, ((0.05, 0.2, 0.1), (0.24, 0.0, 0.0))))
-    above = TrainedView().to_view(seen, main_plane(seen, 0.1))
+    extent = PlaneExtent.of(TrainedView().to_view(seen, main_plane(seen, 0.1)))
     view = ring_of(seen)[0]
-    inside = graspable(view, None, ViewSettings(), above=above)
-    everywhere = graspable(view, None, ViewSettings(on_plane=False), above=above)
+    inside = graspable_leaning(view, None, ViewSettings(), extent=extent)
+    everywhere = graspable_leaning(view, None, ViewSettings(on_plane=False), extent=extent)
     assert inside.any()
     assert (everywhere & ~inside).any()
 
@@ -223,10 +239,10 @@ def test_any_image_gives_views_or_none(seed, scale, share, tilt):
     if plane is None or plane.tilt > 1.2:
         return
     trained = TrainedView(width=80, height=60, intrinsics=((50.0, 0, 39.5), (0, 50.0, 29.5), (0, 0, 1)))
-    above = trained.to_view(seen, plane)
+    extent = PlaneExtent.of(trained.to_view(seen, plane))
     for view in leaning_views(seen, plane, trained, settings=VirtualViews(count=2, tilt=tilt)):
         assert np.isfinite(view.ceiling).all()
         assert ((view.seen.depth > 0) == (view.source >= 0)).all()
         assert (view.ceiling <= np.where(view.seen.depth > 0, view.seen.depth, np.inf)).all()
-        places = graspable(view, None, ViewSettings(), above=above)
+        places = graspable_leaning(view, None, ViewSettings(), extent=extent)
         assert not (places & (view.source < 0)).any()
