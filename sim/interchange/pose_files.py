@@ -19,16 +19,8 @@ from sim.interchange.trajectories import Trajectory, read_trajectory
 
 # Names of T_world_camera and of its inverse, whose capitals do not count.
 _POSES: tuple[str, ...] = ("t_world_camera", "pose", "camera_pose", "camera_to_world", "cam2world", "cam_to_world")
-_POSES += (
-    "t_base_camera",
-    "t_robot_camera",
-    "t_world_cam",
-    "t_base_cam",
-    "c2w",
-    "transform_matrix",
-    "transform",
-    "matrix",
-)
+_POSES += ("cam_pose", "t_base_camera", "t_robot_camera", "t_world_cam", "t_base_cam", "c2w", "transform_matrix")
+_POSES += ("transform", "transformation", "matrix")
 _INVERSES: tuple[str, ...] = ("t_camera_world", "world_to_camera", "world_to_cam", "world2cam", "world2camera", "w2c")
 _PLACES: tuple[str, ...] = ("translation", "position", "t", "xyz", "trans", "p", "cam_t_c2w")
 _TURNS: tuple[str, ...] = ("rotation", "orientation", "quaternion", "r", "rotation_matrix", "quat", "q", "rot")
@@ -147,6 +139,10 @@ def _content(path: Path) -> Any:
         with np.load(path, allow_pickle=False) as arrays:
             found = dict(arrays)
         return next(iter(found.values())) if len(found) == 1 else found
+    if path.suffix.lower() == ".mat":
+        from scipy.io import loadmat
+
+        return {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     text = decoded(path.read_bytes())
     printed = re.search(_ECHO, text)
     if printed:
@@ -160,7 +156,9 @@ def _content(path: Path) -> Any:
         pass
     if path.suffix.lower() == ".json":
         return json.loads(text)
-    return next((document for document in yaml.safe_load_all(text) if document is not None), None)
+    # OpenCV's own tags and head line are no plain YAML.
+    plain = re.sub(r"\A%YAML:?[ \d.]*", "", text).replace("!!opencv-matrix", "")
+    return next((document for document in yaml.safe_load_all(plain) if document is not None), None)
 
 
 def _words(text: str) -> list[str]:
@@ -171,11 +169,17 @@ def _find(content: Any, frame: str, depth: int = 0) -> _Found:
     """Returns the pose of a file's content; raises InputError where it names another one, or several."""
     if isinstance(content, Trajectory):
         return _Found(content.numbers_of(frame), inverse=content.inverse)
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], Mapping):
+        content = content[0]
+    if isinstance(content, Mapping) and {"rows", "cols", "data"} <= set(content):
+        content = content["data"]
     if not isinstance(content, Mapping):
         values = np.asarray(content, np.float64)
         values = np.append(values.ravel(), (0, 0, 0, 1)) if values.size == 12 else values
         return _Found(values, named=values.size != 7)
     names = {str(key).lower(): value for key, value in content.items()}
+    if isinstance(names.get("parameters"), Mapping) and names["parameters"].get("eye_on_hand"):
+        raise InputError("the pose's file is of a camera on the hand; give T_world_camera, which is T_base_hand @ it")
     parts = _by_part(names)
     if parts is not None:
         return _Found(parts)
@@ -202,6 +206,8 @@ def _find_elsewhere(content: Mapping[Any, Any], names: dict[str, Any], frame: st
     """Returns the pose of Open3D's camera, or of one image of several (BOP); raises InputError where there is none."""
     if str(names.get("class_name", "")).startswith("PinholeCamera") and np.size(names.get("extrinsic", ())) == 16:
         return _Found(np.asarray(names["extrinsic"], np.float64).reshape(4, 4).T, inverse=True)
+    if isinstance(names.get("transforms"), list) and len(names["transforms"]) == 1 and depth < 3:
+        return _find(names["transforms"], frame, depth + 1)
     if isinstance(names.get("frames"), list):
         return _find_nerf(names["frames"], frame)
     digits = re.findall(r"\d+", Path(frame).stem)

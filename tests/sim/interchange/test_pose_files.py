@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.io import savemat
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
@@ -17,6 +18,7 @@ ROWS = POSE.tolist()
 INVERSE = np.linalg.inv(POSE)
 MILLIMETRES = (INVERSE[:3, 3] * 1000).tolist()
 PLACE, TURN = {"x": 0.1, "y": 0.2, "z": 0.6}, {"x": 1, "y": 0, "z": 0, "w": 0}
+HAND_EYE = "{qw: 0.0, qx: 1.0, qy: 0.0, qz: 0.0, x: 0.1, y: 0.2, z: 0.6}"
 ROS = "transform:\n  translation: \n    x: 0.1\n    y: 0.2\n    z: 0.6\n"
 ROS += "  rotation: \n    x: 1.0\n    y: 0.0\n    z: 0.0\n"
 ECHO = "At time 0.0\n- Translation: [0.100, 0.200, 0.600]\n- Rotation: in Quaternion [1.000, 0.000, 0.000, 0.000]\n"
@@ -28,6 +30,7 @@ def test_arrays(tmp_path):
     np.savez(tmp_path / "c.npz", pose=POSE, K=np.eye(3))
     np.savetxt(tmp_path / "d.csv", POSE, delimiter=",")
     np.savetxt(tmp_path / "e.txt", POSE[:3])
+    savemat(tmp_path / "f.mat", {"pose": POSE})
     for path in sorted(tmp_path.iterdir()):
         np.testing.assert_allclose(pose_of(str(path), "camera_pose"), POSE)
 
@@ -47,6 +50,13 @@ def test_arrays(tmp_path):
         ("lists.txt", str(ROWS)),
         ("bom.txt", "\ufeff0.1 0.2 0.6 1 0 0 0"),
         ("calibrated.yaml", f"T_base_camera: {ROWS}\nheld_out_mm: 1.2\n"),
+        ("tf.yaml", f"transforms:\n- transform: {{translation: {PLACE}, rotation: {TURN}}}\n"),
+        ("easy_handeye.yaml", f"parameters: {{eye_on_hand: false}}\ntransformation: {HAND_EYE}\n"),
+        (
+            "opencv.yml",
+            f"%YAML:1.0\n---\npose: !!opencv-matrix\n  {{rows: 4, cols: 4, dt: d, data: {POSE.ravel().tolist()}}}\n",
+        ),
+        ("list.json", json.dumps([{"cam_pose": ROWS}])),
         ("named.json", json.dumps({"x": 0.1, "y": 0.2, "z": 0.6, "qw": 0, "qx": 1, "qy": 0, "qz": 0})),
         ("named.yaml", "{tx: 0.1, ty: 0.2, tz: 0.6, qx: 1, qy: 0, qz: 0, qw: 0}"),
         ("wxyz.json", json.dumps({"position": [0.1, 0.2, 0.6], "wxyz": [0, 1, 0, 0]})),
@@ -78,6 +88,7 @@ def test_texts(tmp_path, name, text):
         ("part.json", json.dumps({"translation": {"x": 1}, "rotation": [0, 0, 0, 1]}), "cannot be read"),
         ("none.yaml", "a: b: c", "cannot be read"),
         ("words.txt", "no pose\nat all", "cannot be read"),
+        ("on_hand.yaml", f"parameters: {{eye_on_hand: true}}\ntransformation: {HAND_EYE}\n", "T_base_hand @ it"),
         ("extrinsics.json", json.dumps({"extrinsics": ROWS}), "holds 'extrinsics', which is T_world_camera to some"),
         ("opencv.yaml", "{rvec: [3.14, 0, 0], tvec: [0, 0, 0.6]}", "holds 'rvec', which is OpenCV's, the world in"),
         ("rpy.yaml", "{xyz: [0, 0, 0.6], rpy: [3.14, 0, 0]}", "holds 'rpy', which is angles, whose order"),
