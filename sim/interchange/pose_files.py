@@ -45,10 +45,11 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     or the camera looks anywhere but down, a sentence on stderr says so.
 
     Args:
-        text: The path of a npy, npz, JSON, YAML, CSV or text file, or the numbers. A file holds a 4x4 or 3x4 matrix or
-            its numbers; or a matrix called T_world_camera, pose, camera_to_world ..., or T_camera_world, w2c ...; or a
-            translation and a rotation (3x3 numbers or a quaternion), as ROS prints transforms; or a pose a line, as
-            TUM's (time, x, y, z, qx, qy, qz, qw), KITTI's, Open3D's and COLMAP's trajectories have it.
+        text: The path of a folder of one file an image, or of a npy, npz, mat, JSON, YAML, CSV or text file, or the
+            numbers. A file holds a 4x4 or 3x4 matrix or its numbers; or a matrix called T_world_camera, pose,
+            camera_to_world ..., or T_camera_world, w2c ...; or a translation and a rotation (3x3 numbers or a
+            quaternion), as ROS prints transforms; or a pose a line, as TUM's (time, x, y, z, qx, qy, qz, qw), KITTI's,
+            Open3D's and COLMAP's trajectories have it.
         name: Name of the pose in messages.
         frame: Name of the depth image, which chooses in a file of several poses: by time, number or name.
 
@@ -58,7 +59,7 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     Raises:
         InputError: The file cannot be read, or there is no pose in it.
     """
-    path = Path(text)
+    path = _file_of(Path(text), name, frame)
     try:
         if not path.is_file():
             found = _Found(text, name=name, named=len(text.replace(",", " ").split()) != 7)
@@ -75,6 +76,22 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     if doubt:
         print(f"{found.name}: {doubt}", file=sys.stderr)
     return pose
+
+
+def _file_of(path: Path, name: str, frame: str) -> Path:
+    """Returns a folder's file of an image: of its last number, or of its name; any other path as it is."""
+    if not path.is_dir():
+        return path
+    stem, numbers = Path(frame).stem.split(".")[0], re.findall(r"\d+", frame)
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    found = [file for file in files if file.name.split(".")[0] == stem]
+    if not found and numbers:
+        found = [file for file in files if [int(n) for n in re.findall(r"\d+", file.name)][-1:] == [int(numbers[-1])]]
+    if len(found) != 1:
+        raise InputError(
+            f"{name} '{path}' has {len(found) or 'no'} files for '{frame}'; give one an image, of its number"
+        )
+    return found[0]
 
 
 class _Found(NamedTuple):

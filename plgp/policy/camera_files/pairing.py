@@ -9,7 +9,8 @@ from pathlib import Path
 
 from sim.errors import InputError
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz", ".h5", ".hdf5")
+_IMAGES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz", ".h5", ".hdf5")
+_IMAGES += (".pgm", ".ppm", ".pfm", ".bmp", ".webp")
 _SUFFIXES: dict[str, tuple[str, ...]] = {"depth": (*_IMAGES, ".pcd", ".exr"), "workspace": (*_IMAGES, ".json")}
 _SUFFIXES |= {"intrinsics": (".json", ".yaml", ".yml", ".intr", ".txt", ".xml", ".mat", ".npy", ".npz")}
 # Words by which files of one folder say what they hold.

@@ -147,6 +147,15 @@ def test_the_image_chooses_in_a_trajectory(tmp_path):
         np.testing.assert_allclose(found, moved(1), atol=1e-7, err_msg=name)
 
 
+def test_a_folder_has_a_file_an_image(tmp_path):
+    for n in range(3):
+        np.savetxt(tmp_path / f"frame-00000{n}.pose.txt", moved(n))
+    for frame in ("frame-000001.depth.png", "000001.png"):
+        np.testing.assert_allclose(pose_of(str(tmp_path), "camera_pose", frame), moved(1))
+    with pytest.raises(InputError, match=r"has no files for 'frame-000007.depth.png'; give one an image"):
+        pose_of(str(tmp_path), "camera_pose", "frame-000007.depth.png")
+
+
 @pytest.mark.parametrize(
     ("pose", "said"),
     [
