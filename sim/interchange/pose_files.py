@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -61,7 +62,7 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     """
     path = _file_of(Path(text), name, frame)
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             found = _Found(text, name=name, named=len(text.replace(",", " ").split()) != 7)
         else:
             found = _find(_content(path), frame)._replace(name=f"{name} '{path}'")
@@ -80,7 +81,7 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
 
 def _file_of(path: Path, name: str, frame: str) -> Path:
     """Returns a folder's file of an image: of its last number, or of its name; any other path as it is."""
-    if not path.is_dir():
+    if not os.path.isdir(path):  # Path.is_dir raises where 16 numbers are too long for a name
         return path
     stem, numbers = Path(frame).stem.split(".")[0], re.findall(r"\d+", frame)
     files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))

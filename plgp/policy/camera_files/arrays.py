@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import struct
 import zipfile
@@ -51,7 +52,7 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
     """
     from PIL import Image
 
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"no {name} file at '{path}'; give another path")
     suffix = path.suffix.lower()
     if suffix == ".pcd" and name == "depth":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -75,14 +76,14 @@ def parse_intrinsics(text: str | Path, frame: str = "", size: tuple[int, int] | 
     """
     path, source = Path(text), f"'{text}'"
     parts = str(text).strip("[]() ").split(",")
-    if len(parts) in (4, 9) and not path.is_file():
+    if len(parts) in (4, 9) and not os.path.isfile(path):
         try:
             return Intrinsics(matrix=_matrix([float(p) for p in parts], source))
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"intrinsics={text} are not four numbers fx,fy,cx,cy in pixels") from error
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"intrinsics={text} are neither fx,fy,cx,cy nor a file")
     found, image = _read_document(path), _Image(frame, size)
     return _from_document(in_mode(found, size, source) or found, source, image)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
@@ -35,7 +36,7 @@ def find_files(pattern: str | None, name: str) -> list[Path]:
     if pattern is None:
         return []
     path, suffixes = Path(pattern), _SUFFIXES.get(name, _IMAGES)
-    if path.is_dir():
+    if os.path.isdir(path):
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and p.is_file())
         roles = {role: [p for p in found if set(_words(p)) & set(words)] for role, words in _WORDS.items()}
         others = [role for role in roles if role != name and roles[role]]

@@ -147,6 +147,14 @@ def test_the_image_chooses_in_a_trajectory(tmp_path):
         np.testing.assert_allclose(found, moved(1), atol=1e-7, err_msg=name)
 
 
+def test_numbers_may_be_longer_than_the_name_of_a_file():
+    long = ",".join(f"{value:.20f}" for value in POSE.ravel())
+    assert len(long) > 255
+    np.testing.assert_allclose(pose_of(long, "camera_pose"), POSE)
+    with pytest.raises(InputError, match="give 16 numbers"):
+        pose_of("x" * 5000, "camera_pose")
+
+
 def test_a_folder_has_a_file_an_image(tmp_path):
     for n in range(3):
         np.savetxt(tmp_path / f"frame-00000{n}.pose.txt", moved(n))
