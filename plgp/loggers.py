@@ -134,6 +134,8 @@ def wandb_logger(
         summary: "max" or "min" by metric, which W&B's tables of runs show of it; None shows the last value of all.
         keep: Whether the run goes on that the folder holds already, under its id; anything that counts as true.
     """
+    import wandb
+
     folder = Path(save_dir)
     folder.mkdir(parents=True, exist_ok=True)
     if offline is None:
@@ -143,7 +145,9 @@ def wandb_logger(
     if elsewhere and Path(elsewhere).absolute() != folder.absolute():
         print(f"WANDB_DIR is not used: a run's W&B files lie in its own folder, {folder / 'wandb'}", file=sys.stderr)
     earlier = _last_run(folder) if keep else None
-    going_on = {} if earlier is None else {"id": earlier} | ({} if offline else {"resume": "allow"})
+    more: dict[str, Any] = {} if earlier is None else {"id": earlier} | ({} if offline else {"resume": "allow"})
+    if not os.environ.get("WANDB_QUIET"):  # its history and summary would stand over the run's own results
+        more["settings"] = wandb.Settings(quiet=True)
     return SummaryWandbLogger(
         summary or {},
         save_dir=str(folder),
@@ -153,7 +157,7 @@ def wandb_logger(
         tags=[tags] if isinstance(tags, str) else list(tags or ()) or None,
         offline=offline,
         log_model=False,
-        **going_on,
+        **more,
     )
 
 

@@ -115,3 +115,9 @@ def test_a_key_for_a_server_of_ones_own(tmp_path, monkeypatch):
     assert logged_in()
     monkeypatch.setenv("WANDB_API_KEY", json.dumps("0" * 40))
     assert logged_in()
+
+
+def test_wandbs_history_does_not_stand_over_the_results(tmp_path, monkeypatch):
+    assert wandb_logger(tmp_path, offline=True)._wandb_init["settings"].quiet
+    monkeypatch.setenv("WANDB_QUIET", "false")  # its user's word counts
+    assert "settings" not in wandb_logger(tmp_path, offline=True)._wandb_init
