@@ -230,12 +230,17 @@ def scheduled(module: lightning.LightningModule, optimizer: Any, scheduler: Mapp
         module: The module that is trained.
         optimizer: The optimizer.
         scheduler: Keys ``partial`` and ``interval``; see ``GraspModule``.
+
+    Raises:
+        InputError: The schedule is over the whole run, and the run has no end.
     """
     if not scheduler:
         return optimizer
     partial = dict(scheduler["partial"])
     if "total_steps" in partial and partial["total_steps"] is None:
         whole = getattr(module, "whole_steps", None) or module.trainer.estimated_stepping_batches
+        if not np.isfinite(whole):
+            raise InputError("a schedule over the whole run needs an end; give trainer.max_epochs or trainer.max_steps")
         partial["total_steps"] = max(1, int(whole))
     schedule = {"scheduler": instantiate(partial)(optimizer), "interval": scheduler.get("interval", "epoch")}
     return {"optimizer": optimizer, "lr_scheduler": schedule}

@@ -1,9 +1,11 @@
 """Runs that go on at another pace, and two trainings that would share a folder."""
 
 import csv
+import math
 import os
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from hydra import compose, initialize_config_module
 
 import labeler.dataset.generate  # noqa: F401
 from plgp.data.sampler import EpochSampler
+from plgp.module import scheduled
 from plgp.runs.resume import resumable
 from plgp.train import main, train
 from sim.cli import drop_null_choices
@@ -114,6 +117,13 @@ def test_a_second_training_in_a_folder_is_refused_and_touches_nothing(half_run, 
     after.pop(folder / ".training.lock")
     assert {path.name for path in set(after) - set(before) if ".hydra" not in path.parts} <= {"train.log"}  # Hydra's
     assert all(after[path] == content for path, content in before.items())
+
+
+def test_a_schedule_over_a_run_without_an_end_is_refused():
+    module = SimpleNamespace(trainer=SimpleNamespace(estimated_stepping_batches=math.inf))
+    onecycle = {"partial": {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "total_steps": None}}
+    with pytest.raises(InputError, match="needs an end; give trainer.max_epochs or trainer.max_steps"):
+        scheduled(module, None, onecycle)
 
 
 def test_a_folder_that_cannot_be_written_is_one_sentence(half_run, tmp_path):
