@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -198,7 +199,7 @@ def _hand_frame(config: DictConfig, gripper: GripperGeometry) -> str:
     ``frame`` names the hand's frame; "camera" and "world" name the frame of reference instead.
     """
     frame = str(config.frame)
-    if config.camera_pose is not None and not Path(str(config.camera_pose)).is_file():
+    if config.camera_pose is not None and not os.path.exists(str(config.camera_pose)):
         read_pose(str(config.camera_pose))
     if frame == "world" and config.camera_pose is None:
         raise InputError("frame=world needs camera_pose=, T_world_camera: 16 numbers, x,y,z,qx,qy,qz,qw, or a file")

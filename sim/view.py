@@ -86,7 +86,8 @@ class Observation:
     """An image from a camera, a benchmark's or a real one: what a policy is shown.
 
     Attributes:
-        rgb: (H, W, 3) uint8; None where the camera gives no colours. The benchmark always gives them.
+        rgb: (H, W, 3) uint8, red first; None where the camera gives no colours. The benchmark always gives them. Frames
+            of cv2 and of ROS's bgr8 are blue first: ``frame[..., ::-1]``.
         depth: (H, W) float32, metres, with the sensor's noise, 0 = missing.
         camera: The camera; its pose in the world is the identity where it is unknown.
     """

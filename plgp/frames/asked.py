@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -57,7 +58,7 @@ def frames_asked(config: DictConfig) -> list[Frame]:
 
 def _several(text: str | None) -> str | None:
     """Returns a setting that is a folder or a pattern of files, one an image; None for numbers and a single file."""
-    return text if text is not None and (Path(text).is_dir() or re.search(r"[*?]", text)) else None
+    return text if text is not None and (os.path.isdir(text) or re.search(r"[*?]", text)) else None
 
 
 def _names(depths: Sequence[Path]) -> list[str]:

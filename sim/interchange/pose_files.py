@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping
@@ -19,7 +20,8 @@ from sim.interchange.trajectories import Trajectory, read_trajectory
 
 # Names of T_world_camera and of its inverse, whose capitals do not count.
 _POSES: tuple[str, ...] = ("t_world_camera", "pose", "camera_pose", "camera_to_world", "cam2world", "cam_to_world")
-_POSES += ("c2w", "transform_matrix", "transform", "matrix")
+_POSES += ("cam_pose", "t_base_camera", "t_robot_camera", "t_world_cam", "t_base_cam", "c2w", "transform_matrix")
+_POSES += ("transform", "transformation", "matrix")
 _INVERSES: tuple[str, ...] = ("t_camera_world", "world_to_camera", "world_to_cam", "world2cam", "world2camera", "w2c")
 _PLACES: tuple[str, ...] = ("translation", "position", "t", "xyz", "trans", "p", "cam_t_c2w")
 _TURNS: tuple[str, ...] = ("rotation", "orientation", "quaternion", "r", "rotation_matrix", "quat", "q", "rot")
@@ -44,10 +46,11 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     or the camera looks anywhere but down, a sentence on stderr says so.
 
     Args:
-        text: The path of a npy, npz, JSON, YAML, CSV or text file, or the numbers. A file holds a 4x4 or 3x4 matrix or
-            its numbers; or a matrix called T_world_camera, pose, camera_to_world ..., or T_camera_world, w2c ...; or a
-            translation and a rotation (3x3 numbers or a quaternion), as ROS prints transforms; or a pose a line, as
-            TUM's (time, x, y, z, qx, qy, qz, qw), KITTI's, Open3D's and COLMAP's trajectories have it.
+        text: The path of a folder of one file an image, or of a npy, npz, mat, JSON, YAML, CSV or text file, or the
+            numbers. A file holds a 4x4 or 3x4 matrix or its numbers; or a matrix called T_world_camera, pose,
+            camera_to_world ..., or T_camera_world, w2c ...; or a translation and a rotation (3x3 numbers or a
+            quaternion), as ROS prints transforms; or a pose a line, as TUM's (time, x, y, z, qx, qy, qz, qw), KITTI's,
+            Open3D's and COLMAP's trajectories have it.
         name: Name of the pose in messages.
         frame: Name of the depth image, which chooses in a file of several poses: by time, number or name.
 
@@ -57,9 +60,9 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     Raises:
         InputError: The file cannot be read, or there is no pose in it.
     """
-    path = Path(text)
+    path = _file_of(Path(text), name, frame)
     try:
-        if not path.is_file():
+        if not os.path.isfile(path):
             found = _Found(text, name=name, named=len(text.replace(",", " ").split()) != 7)
         else:
             found = _find(_content(path), frame)._replace(name=f"{name} '{path}'")
@@ -74,6 +77,22 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     if doubt:
         print(f"{found.name}: {doubt}", file=sys.stderr)
     return pose
+
+
+def _file_of(path: Path, name: str, frame: str) -> Path:
+    """Returns a folder's file of an image: of its last number, or of its name; any other path as it is."""
+    if not os.path.isdir(path):  # Path.is_dir raises where 16 numbers are too long for a name
+        return path
+    stem, numbers = Path(frame).stem.split(".")[0], re.findall(r"\d+", frame)
+    files = sorted(file for file in path.iterdir() if file.is_file() and not file.name.startswith("."))
+    found = [file for file in files if file.name.split(".")[0] == stem]
+    if not found and numbers:
+        found = [file for file in files if [int(n) for n in re.findall(r"\d+", file.name)][-1:] == [int(numbers[-1])]]
+    if len(found) != 1:
+        raise InputError(
+            f"{name} '{path}' has {len(found) or 'no'} files for '{frame}'; give one an image, of its number"
+        )
+    return found[0]
 
 
 class _Found(NamedTuple):
@@ -138,6 +157,10 @@ def _content(path: Path) -> Any:
         with np.load(path, allow_pickle=False) as arrays:
             found = dict(arrays)
         return next(iter(found.values())) if len(found) == 1 else found
+    if path.suffix.lower() == ".mat":
+        from scipy.io import loadmat
+
+        return {name: value for name, value in loadmat(path).items() if not name.startswith("__")}
     text = decoded(path.read_bytes())
     printed = re.search(_ECHO, text)
     if printed:
@@ -151,7 +174,9 @@ def _content(path: Path) -> Any:
         pass
     if path.suffix.lower() == ".json":
         return json.loads(text)
-    return next((document for document in yaml.safe_load_all(text) if document is not None), None)
+    # OpenCV's own tags and head line are no plain YAML.
+    plain = re.sub(r"\A%YAML:?[ \d.]*", "", text).replace("!!opencv-matrix", "")
+    return next((document for document in yaml.safe_load_all(plain) if document is not None), None)
 
 
 def _words(text: str) -> list[str]:
@@ -162,11 +187,17 @@ def _find(content: Any, frame: str, depth: int = 0) -> _Found:
     """Returns the pose of a file's content; raises InputError where it names another one, or several."""
     if isinstance(content, Trajectory):
         return _Found(content.numbers_of(frame), inverse=content.inverse)
+    if isinstance(content, list) and len(content) == 1 and isinstance(content[0], Mapping):
+        content = content[0]
+    if isinstance(content, Mapping) and {"rows", "cols", "data"} <= set(content):
+        content = content["data"]
     if not isinstance(content, Mapping):
         values = np.asarray(content, np.float64)
         values = np.append(values.ravel(), (0, 0, 0, 1)) if values.size == 12 else values
         return _Found(values, named=values.size != 7)
     names = {str(key).lower(): value for key, value in content.items()}
+    if isinstance(names.get("parameters"), Mapping) and names["parameters"].get("eye_on_hand"):
+        raise InputError("the pose's file is of a camera on the hand; give T_world_camera, which is T_base_hand @ it")
     parts = _by_part(names)
     if parts is not None:
         return _Found(parts)
@@ -193,6 +224,10 @@ def _find_elsewhere(content: Mapping[Any, Any], names: dict[str, Any], frame: st
     """Returns the pose of Open3D's camera, or of one image of several (BOP); raises InputError where there is none."""
     if str(names.get("class_name", "")).startswith("PinholeCamera") and np.size(names.get("extrinsic", ())) == 16:
         return _Found(np.asarray(names["extrinsic"], np.float64).reshape(4, 4).T, inverse=True)
+    if isinstance(names.get("transforms"), list) and len(names["transforms"]) == 1 and depth < 3:
+        return _find(names["transforms"], frame, depth + 1)
+    if isinstance(names.get("frames"), list):
+        return _find_nerf(names["frames"], frame)
     digits = re.findall(r"\d+", Path(frame).stem)
     images = [key for key in names if key.isdigit() and isinstance(names[key], Mapping)]
     if images and len(images) == len(names) and depth < 3:
@@ -210,6 +245,16 @@ def _find_elsewhere(content: Mapping[Any, Any], names: dict[str, Any], frame: st
             f"the pose's file holds {other}; give T_world_camera, for a camera on an arm T_world_flange @ it"
         )
     raise InputError(f"the pose's file holds no pose (keys {keys}); call the matrix T_world_camera")
+
+
+def _find_nerf(frames: list[Any], frame: str) -> _Found:
+    """Returns an image's pose of NeRF's transforms.json, whose cameras are OpenGL's: y up, z backwards."""
+    stem = Path(frame).stem
+    found = [one for one in frames if Path(str(one["file_path"])).stem == stem]
+    found = found or (frames if len(frames) == 1 else [])
+    if len(found) != 1:
+        raise InputError(f"the pose's file holds {len(frames)} frames, none of '{frame}'; give its own")
+    return _Found(np.asarray(found[0]["transform_matrix"], np.float64) @ np.diag([1.0, -1, -1, 1]))
 
 
 def _by_part(names: Mapping[str, Any]) -> FloatArray | None:

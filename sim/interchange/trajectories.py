@@ -12,6 +12,9 @@ from sim.errors import InputError
 from sim.geometry import FloatArray
 
 _NEAR = 0.02  # seconds by which a line's time and an image's name may differ
+_PLACES = (("x", "y", "z"), ("tx", "ty", "tz"), ("px", "py", "pz"))
+_TIMES = ("timestamp", "time", "stamp", "t")
+_NAMES = ("picture", "image", "name", "file", "filename", "frame")
 _REDWOOD = [3, 4, 4, 4, 4]  # numbers a line: three indices, then the matrix
 
 
@@ -60,8 +63,8 @@ class Trajectory:
 def read_trajectory(text: str) -> Trajectory | None:
     """Returns the poses of TUM's, KITTI's, Redwood's (Open3D's .log) or COLMAP's (images.txt) lines; None of others.
 
-    TUM's lines are time, x, y, z, qx, qy, qz, qw; KITTI's are 3x4 matrices row by row; COLMAP's are T_camera_world with
-    qw first, every other line.
+    TUM's lines are time, x, y, z, qx, qy, qz, qw, unless a head or a comment names another order; KITTI's are 3x4
+    matrices row by row; COLMAP's are T_camera_world with qw first, every other line.
 
     Args:
         text: The file's text; "#" starts a comment.
@@ -74,10 +77,13 @@ def read_trajectory(text: str) -> Trajectory | None:
             rows = np.array([line[1:8] for line in images], np.float64)
             order = [4, 5, 6, 1, 2, 3, 0]
             return Trajectory(poses=rows[:, order], names=tuple(line[-1] for line in images), inverse=True)
+        if lines and {"qx", "qw"} <= set(map(str.lower, lines[0])):
+            return _of_columns([word.lower() for word in lines[0]], lines[1:])
         counts = {len(line) for line in lines}
         if counts == {8}:
             rows = np.array(lines, np.float64)
-            return Trajectory(poses=rows[:, 1:], times=tuple(rows[:, 0].tolist()))
+            order = [0, 1, 2, 4, 5, 6, 3] if re.search(r"^#.*q\w*w\b.*q\w*x\b", text, re.MULTILINE) else list(range(7))
+            return Trajectory(poses=rows[:, 1:][:, order], times=tuple(rows[:, 0].tolist()))
         if counts == {12} or (counts == {16} and len(lines) > 1):
             rows = np.array(lines, np.float64)
             return Trajectory(poses=np.hstack([rows[:, :12], np.tile([0.0, 0, 0, 1], (len(rows), 1))]))
@@ -87,3 +93,15 @@ def read_trajectory(text: str) -> Trajectory | None:
     except ValueError:
         pass
     return None
+
+
+def _of_columns(head: list[str], lines: list[list[str]]) -> Trajectory | None:
+    """Returns the poses of a table whose columns are named; None where one is missing, ValueError for no number."""
+    place = next((names for names in _PLACES if set(names) <= set(head)), None)
+    if place is None or not lines or any(len(line) != len(head) for line in lines):
+        return None
+    columns = dict(zip(head, zip(*lines, strict=True), strict=True))
+    poses = np.array([columns[name] for name in (*place, "qx", "qy", "qz", "qw")], np.float64).T
+    names = next((columns[name] for name in _NAMES if name in columns), ())
+    times = next((columns[name] for name in _TIMES if name in columns), ())
+    return Trajectory(poses=poses, names=tuple(names), times=() if names else tuple(float(time) for time in times))

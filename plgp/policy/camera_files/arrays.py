@@ -1,7 +1,9 @@
-"""Arrays out of image, npy and npz files."""
+"""Arrays out of image, npy, npz, HDF5, MATLAB and text files."""
 
 from __future__ import annotations
 
+import os
+import re
 import struct
 import zipfile
 import zlib
@@ -14,6 +16,7 @@ from numpy.typing import NDArray
 from plgp.policy.camera_files.exr import read_exr
 from plgp.policy.camera_files.point_clouds import read_pcd
 from sim.errors import InputError
+from sim.files import decoded
 from sim.interchange.pickled_arrays import read_pickle
 
 _BROKEN: tuple[type[Exception], ...] = (
@@ -33,7 +36,7 @@ _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", 
 
 
 def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
-    """Returns the array of an image file, or of an npy or npz file (of several arrays, the one called ``name``).
+    """Returns the array of an image file, or of an npy, npz, HDF5, MATLAB or text file (of several, the one ``name``).
 
     PCD and OpenEXR files are read as depth. An npy file may hold a pickled dictionary of arrays, as Contact-GraspNet's
     frames do.
@@ -49,7 +52,7 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
     """
     from PIL import Image
 
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"no {name} file at '{path}'; give another path")
     suffix = path.suffix.lower()
     if suffix == ".pcd" and name == "depth":
@@ -64,6 +67,12 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
             return np.asarray(
                 found[_array_name(path, list(map(str, found)), name)] if isinstance(found, dict) else found
             )
+        if suffix in (".csv", ".txt") and name != "rgb":
+            return _from_text(path)
+        if suffix == ".mat":
+            return _from_matlab(path, name)
+        if suffix in (".h5", ".hdf5"):
+            return _from_hdf5(path, name)
         if suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return np.asarray(arrays[_array_name(path, list(arrays), name)])
@@ -93,6 +102,33 @@ def read_npy(path: Path) -> Any:
     if not isinstance(found, dict):
         raise InputError(f"'{path}' holds a pickled {type(found).__name__}; give an array, or a dictionary of arrays")
     return found
+
+
+def _from_text(path: Path) -> NDArray[np.float64]:
+    """Returns a table of numbers, a line a row, with commas, semicolons or blanks between."""
+    lines = decoded(path.read_bytes()).strip().splitlines()
+    return np.array([[float(word) for word in re.split(r"[,;\s]+", line.strip(" ,;\t"))] for line in lines])
+
+
+def _from_matlab(path: Path, name: str) -> NDArray[Any]:
+    """Returns an array of a MATLAB file of version 7 or before."""
+    from scipy.io import loadmat
+
+    try:
+        found = loadmat(path)
+    except Exception as error:  # a broken file ends SciPy's reader in many ways
+        raise InputError(f"{name} file '{path}' cannot be read: it is no MATLAB file of version 7 or before") from error
+    arrays = {str(key): value for key, value in found.items() if not str(key).startswith("__")}
+    return np.asarray(arrays[_array_name(path, list(arrays), name)])
+
+
+def _from_hdf5(path: Path, name: str) -> NDArray[Any]:
+    """Returns an array of an HDF5 file, such as BlenderProc writes for each picture."""
+    import h5py
+
+    with h5py.File(path, "r", locking=False) as file:
+        arrays = [str(key) for key, value in file.items() if isinstance(value, h5py.Dataset)]
+        return np.asarray(file[_array_name(path, arrays, name)])
 
 
 def _array_name(path: Path, names: list[str], name: str) -> str:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -75,17 +76,24 @@ def parse_intrinsics(text: str | Path, frame: str = "", size: tuple[int, int] | 
     """
     path, source = Path(text), f"'{text}'"
     parts = str(text).strip("[]() ").split(",")
-    if len(parts) in (4, 9) and not path.is_file():
+    if len(parts) in (4, 9) and not os.path.isfile(path):
         try:
             return Intrinsics(matrix=_matrix([float(p) for p in parts], source))
         except ValueError as error:
             if isinstance(error, InputError):
                 raise
             raise InputError(f"intrinsics={text} are not four numbers fx,fy,cx,cy in pixels") from error
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise InputError(f"intrinsics={text} are neither fx,fy,cx,cy nor a file")
-    found = _read_document(path)
-    return _from_document(in_mode(found, size, source) or found, source, frame)
+    found, image = _read_document(path), _Image(frame, size)
+    return _from_document(in_mode(found, size, source) or found, source, image)
+
+
+class _Image(NamedTuple):
+    """What is known of the image, which chooses in a file of several: its name and its (height, width), pixels."""
+
+    name: str
+    size: tuple[int, int] | None
 
 
 def _matrix(values: Any, source: str) -> NDArray[np.float64]:
@@ -135,12 +143,12 @@ def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
     return None
 
 
-def _from_document(found: Any, source: str, frame: str, depth: int = 0) -> Intrinsics:
+def _from_document(found: Any, source: str, image: _Image, depth: int = 0) -> Intrinsics:
     if isinstance(found, list) and found and all(isinstance(camera, Mapping) for camera in found):
         found = found[0] if len(found) == 1 else {str(number): camera for number, camera in enumerate(found)}
     if not isinstance(found, Mapping):
         return Intrinsics(matrix=_matrix(found, source))
-    names = _plain(found)
+    names = _of_matlab(_plain(found))
     stated = _stated(names, source)
     for four in _FOUR_KEYS:
         if set(four) <= set(names):
@@ -151,34 +159,63 @@ def _from_document(found: Any, source: str, frame: str, depth: int = 0) -> Intri
             return replace(stated, matrix=_matrix([*lengths, *np.ravel(names[centre])], source))
     value = _first(names, _MATRIX_KEYS)
     if value is not None and isinstance(value, Mapping):
-        inner = _from_document(value, source, frame, depth + 1)
-        told = ("size", "distortion", "model", "unit", "radius", "window")
-        return Intrinsics(matrix=inner.matrix, **{key: getattr(inner, key) or getattr(stated, key) for key in told})
+        return _filled(_from_document(value, source, image, depth + 1), stated)
     if value is not None:
         return replace(stated, matrix=_matrix(value, source))
-    return _from_parts(names, source, frame, depth)
+    return _filled(_from_parts(names, source, image, depth), stated)
 
 
-def _from_parts(names: dict[str, Any], source: str, frame: str, depth: int) -> Intrinsics:
+def _filled(inner: Intrinsics, outer: Intrinsics) -> Intrinsics:
+    """Returns what a part of a file says of a camera, and what the file says around it where the part is silent."""
+    told = ("size", "distortion", "model", "unit", "radius", "window")
+    return Intrinsics(matrix=inner.matrix, **{key: getattr(inner, key) or getattr(outer, key) for key in told})
+
+
+def _from_parts(names: dict[str, Any], source: str, image: _Image, depth: int) -> Intrinsics:
     """Returns the one camera in a file of several images or streams; raises InputError if that is not clear."""
     inner = {key: value for key, value in names.items() if isinstance(value, Mapping)}
-    numbers = re.findall(r"\d+", Path(frame).stem)
+    numbers = re.findall(r"\d+", Path(image.name).stem)
     if numbers and all(key.isdigit() for key in inner):
         chosen = [key for key in inner if int(key) == int(numbers[-1])]
         inner = {key: inner[key] for key in chosen} or inner
     cameras: dict[str, Intrinsics] = {}
     for key, value in inner.items() if depth < 3 else ():
         try:
-            cameras[key] = _from_document(value, source, frame, depth + 1)
+            cameras[key] = _from_document(value, source, image, depth + 1)
         except InputError:
             continue
     if not cameras:
         keys = ", ".join(list(names)[:8])
         raise InputError(f"no intrinsics in {source}{f' (keys {keys})' * bool(keys)}; {_WANTED}")
+    fitting = {key: camera for key, camera in cameras.items() if camera.size is not None and camera.size == image.size}
+    cameras = fitting or cameras
+    cameras = {key: _with_lens_beside(camera, key, names, source) for key, camera in cameras.items()}
     first, *others = cameras.values()
     if any(not np.array_equal(first.matrix, o.matrix) or (first.size, first.unit) != (o.size, o.unit) for o in others):
         raise InputError(f"{source} holds the cameras {', '.join(list(cameras)[:8])}; give the one of this image")
     return first
+
+
+def _with_lens_beside(camera: Intrinsics, key: str, names: dict[str, Any], source: str) -> Intrinsics:
+    """Returns a camera with the lens that stands beside it, as Orbbec's depthDistortion beside depthIntrinsic."""
+    beside = key.partition("intrinsic")[0] + "distortion"
+    if camera.distortion or "intrinsic" not in key or beside not in names:
+        return camera
+    lens = _stated({"distortion": names[beside]}, source)
+    return replace(camera, distortion=lens.distortion, model=camera.model or lens.model)
+
+
+def _of_matlab(names: dict[str, Any]) -> dict[str, Any]:
+    """Returns MATLAB's cameraParameters as others state them: its pixels count from 1, its sizes are rows first."""
+    if "radialdistortion" not in names or not {"intrinsicmatrix", "k"} & set(names):
+        return names
+    matrix = _matrix(names.get("intrinsicmatrix", names.get("k")), "MATLAB's parameters").copy()
+    matrix[:2, 2] -= 1
+    radial = np.ravel(names["radialdistortion"]).tolist()
+    tangential = np.ravel(names.get("tangentialdistortion", (0.0, 0.0))).tolist()
+    lens = [*radial[:2], *tangential, *radial[2:]]
+    size = np.ravel(names.get("imagesize", ())).tolist()
+    return {"k": matrix, "d": lens, "resolution": size[::-1]} if len(size) == 2 else {"k": matrix, "d": lens}
 
 
 def _stated(names: dict[str, Any], source: str) -> Intrinsics:

@@ -14,6 +14,12 @@ _COLMAP: dict[str, tuple[tuple[int, int, int, int], int]] = {
     "RADIAL": ((0, 0, 1, 2), 3),
     "OPENCV": ((0, 1, 2, 3), 4),
 }
+# Width and height of a ZED's modes, which are part of its sections' names; the left camera is the depth's.
+_ZED = {"2K": (2208, 1242), "FHD1200": (1920, 1200), "FHD": (1920, 1080), "HD": (1280, 720), "SVGA": (960, 600)}
+_ZED |= {"VGA": (672, 376)}
+# Heads of sections: [LEFT_CAM_HD], and what rs-enumerate-devices prints for each stream.
+_HEAD = r"^\s*(?:\[([\w. -]+)\]\s*$|Intrinsic of \"([^\"]+)\" / (\d+x\d+).*$)"
+_LINE = r"^\s*([\w.]+)\s*[:=\t]\s*(\S.*?)\s*$"
 _NUMBER = r"[-+]?[\d.]+(?:[eE][-+]?\d+)?"
 
 
@@ -24,7 +30,7 @@ def parse_text(text: str) -> Any:
     """
     import yaml
 
-    for read in (_json, _numbers, _xml, _printed, _colmap, _ost):
+    for read in (_json, _numbers, _xml, _printed, _colmap, _ost, _sections, _table):
         found = read(text)
         if found is not None:
             return found
@@ -37,10 +43,42 @@ def parse_text(text: str) -> Any:
         found = None
     if isinstance(found, (dict, list)):
         return found
-    lines = re.findall(r"^\s*([\w.]+)\s*[:=]\s*(\S.*?)\s*$", text, re.MULTILINE)
+    lines = _keys_and_values(text)
     if len(lines) < 4:
         raise ValueError("neither numbers nor keys and values")
-    return {key: _split(value) for key, value in lines}
+    return lines
+
+
+def _keys_and_values(text: str) -> dict[str, Any]:
+    return {key: _split(value) for key, value in re.findall(_LINE, text, re.MULTILINE)}
+
+
+def _table(text: str) -> dict[str, Any] | None:
+    """Returns the cameras of a CSV table with a column for each number, by their rows' first words."""
+    head, *lines = [re.split(r"\s*[,;\t]\s*", line.strip()) for line in text.splitlines() if line.strip()] or [[]]
+    whole = all(len(line) == len(head) for line in lines)
+    if not lines or not whole or not {"fx", "fy"} <= set(map(str.lower, head)):
+        return None
+    rows = [dict(zip(head, line, strict=True)) for line in lines]
+    return rows[0] if len(rows) == 1 else {f"{number} {row[head[0]]}": row for number, row in enumerate(rows)}
+
+
+def _sections(text: str) -> dict[str, Any] | None:
+    """Returns the cameras of a text with sections by their names, or None where fewer than two have a focal length."""
+    heads = list(re.finditer(_HEAD, text, re.MULTILINE))
+    if len(heads) < 2:
+        return None
+    ends = [head.start() for head in heads[1:]] + [len(text)]
+    cameras: dict[str, Any] = {}
+    for head, end in zip(heads, ends, strict=True):
+        found = _keys_and_values(text[head.end() : end])
+        if "fx" not in map(str.lower, found):
+            continue
+        side, _, mode = (head[1] or "").rpartition("_CAM_")
+        if side == "LEFT" and mode in _ZED:
+            found |= dict(zip(("width", "height"), _ZED[mode], strict=True))
+        cameras[head[1] or f"{head[2]} {head[3]}"] = found
+    return cameras if len(cameras) > 1 else None
 
 
 def _split(value: str) -> Any:

@@ -66,8 +66,11 @@ def _read_mask(path: Path, size: tuple[int, int]) -> NDArray[np.bool_]:
     if image.ndim == 3:  # the last of 2 or 4 channels says how opaque a pixel is
         colours = image[..., : image.shape[2] - 1 + image.shape[2] % 2]
         drawn_in_opacity = image.shape[2] in (2, 4) and len(np.unique(colours)) <= 1
-        image = np.asarray(image[..., -1] if drawn_in_opacity and image[..., -1].min() == 0 else colours.any(axis=-1))
-    mask: NDArray[np.bool_] = image > 0
+        opaque = drawn_in_opacity and image[..., -1].min() == 0
+        image = np.asarray(image[..., -1] if opaque else np.nan_to_num(colours).max(axis=-1))
+    # JPEG leaves small numbers around what is drawn.
+    least = 0.25 * float(image.max()) if path.suffix.lower() in (".jpg", ".jpeg") and image.dtype != bool else 0
+    mask: NDArray[np.bool_] = image > least
     if mask.shape != size:
         turned = ", which is transposed" if mask.shape == size[::-1] else ""
         raise InputError(

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 
 from sim.errors import InputError
 
-_IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
+_IMAGES: tuple[str, ...] = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz", ".h5", ".hdf5")
+_IMAGES += (".pgm", ".ppm", ".pfm", ".bmp", ".webp")
 _SUFFIXES: dict[str, tuple[str, ...]] = {"depth": (*_IMAGES, ".pcd", ".exr"), "workspace": (*_IMAGES, ".json")}
 _SUFFIXES |= {"intrinsics": (".json", ".yaml", ".yml", ".intr", ".txt", ".xml", ".mat", ".npy", ".npz")}
 # Words by which files of one folder say what they hold.
@@ -34,7 +36,7 @@ def find_files(pattern: str | None, name: str) -> list[Path]:
     if pattern is None:
         return []
     path, suffixes = Path(pattern), _SUFFIXES.get(name, _IMAGES)
-    if path.is_dir():
+    if os.path.isdir(path):
         found = sorted(p for p in path.iterdir() if p.suffix.lower() in suffixes and p.is_file())
         roles = {role: [p for p in found if set(_words(p)) & set(words)] for role, words in _WORDS.items()}
         others = [role for role in roles if role != name and roles[role]]

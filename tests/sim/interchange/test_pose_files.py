@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.io import savemat
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
@@ -17,6 +18,7 @@ ROWS = POSE.tolist()
 INVERSE = np.linalg.inv(POSE)
 MILLIMETRES = (INVERSE[:3, 3] * 1000).tolist()
 PLACE, TURN = {"x": 0.1, "y": 0.2, "z": 0.6}, {"x": 1, "y": 0, "z": 0, "w": 0}
+HAND_EYE = "{qw: 0.0, qx: 1.0, qy: 0.0, qz: 0.0, x: 0.1, y: 0.2, z: 0.6}"
 ROS = "transform:\n  translation: \n    x: 0.1\n    y: 0.2\n    z: 0.6\n"
 ROS += "  rotation: \n    x: 1.0\n    y: 0.0\n    z: 0.0\n"
 ECHO = "At time 0.0\n- Translation: [0.100, 0.200, 0.600]\n- Rotation: in Quaternion [1.000, 0.000, 0.000, 0.000]\n"
@@ -28,6 +30,7 @@ def test_arrays(tmp_path):
     np.savez(tmp_path / "c.npz", pose=POSE, K=np.eye(3))
     np.savetxt(tmp_path / "d.csv", POSE, delimiter=",")
     np.savetxt(tmp_path / "e.txt", POSE[:3])
+    savemat(tmp_path / "f.mat", {"pose": POSE})
     for path in sorted(tmp_path.iterdir()):
         np.testing.assert_allclose(pose_of(str(path), "camera_pose"), POSE)
 
@@ -46,6 +49,14 @@ def test_arrays(tmp_path):
         ("numpy.txt", str(POSE)),
         ("lists.txt", str(ROWS)),
         ("bom.txt", "\ufeff0.1 0.2 0.6 1 0 0 0"),
+        ("calibrated.yaml", f"T_base_camera: {ROWS}\nheld_out_mm: 1.2\n"),
+        ("tf.yaml", f"transforms:\n- transform: {{translation: {PLACE}, rotation: {TURN}}}\n"),
+        ("easy_handeye.yaml", f"parameters: {{eye_on_hand: false}}\ntransformation: {HAND_EYE}\n"),
+        (
+            "opencv.yml",
+            f"%YAML:1.0\n---\npose: !!opencv-matrix\n  {{rows: 4, cols: 4, dt: d, data: {POSE.ravel().tolist()}}}\n",
+        ),
+        ("list.json", json.dumps([{"cam_pose": ROWS}])),
         ("named.json", json.dumps({"x": 0.1, "y": 0.2, "z": 0.6, "qw": 0, "qx": 1, "qy": 0, "qz": 0})),
         ("named.yaml", "{tx: 0.1, ty: 0.2, tz: 0.6, qx: 1, qy: 0, qz: 0, qw: 0}"),
         ("wxyz.json", json.dumps({"position": [0.1, 0.2, 0.6], "wxyz": [0, 1, 0, 0]})),
@@ -77,6 +88,7 @@ def test_texts(tmp_path, name, text):
         ("part.json", json.dumps({"translation": {"x": 1}, "rotation": [0, 0, 0, 1]}), "cannot be read"),
         ("none.yaml", "a: b: c", "cannot be read"),
         ("words.txt", "no pose\nat all", "cannot be read"),
+        ("on_hand.yaml", f"parameters: {{eye_on_hand: true}}\ntransformation: {HAND_EYE}\n", "T_base_hand @ it"),
         ("extrinsics.json", json.dumps({"extrinsics": ROWS}), "holds 'extrinsics', which is T_world_camera to some"),
         ("opencv.yaml", "{rvec: [3.14, 0, 0], tvec: [0, 0, 0.6]}", "holds 'rvec', which is OpenCV's, the world in"),
         ("rpy.yaml", "{xyz: [0, 0, 0.6], rpy: [3.14, 0, 0]}", "holds 'rpy', which is angles, whose order"),
@@ -110,6 +122,14 @@ def test_the_image_chooses_in_a_trajectory(tmp_path):
         x, y, z, w = Rotation.from_matrix(inverse[:3, :3]).as_quat()
         place = " ".join(f"{v:.9g}" for v in inverse[:3, 3])
         colmap += f"{n + 1} {w} {x} {y} {z} {place} 1 frame{n}.jpg\n100.5 20.5 -1 3 4 5\n"
+    turned = [(moved(n) @ np.diag([1, -1, -1, 1])).tolist() for n in range(3)]
+    frames = [{"file_path": f"images/frame{n}", "transform_matrix": pose} for n, pose in enumerate(turned)]
+    first, named = "# timestamp tx ty tz qw qx qy qz\n", "qw,qx,qy,qz,x,y,z,time\n"
+    for n in range(3):
+        x, y, z, w = Rotation.from_matrix(moved(n)[:3, :3]).as_quat()
+        first += f"{1305031102.1 + n / 10:.1f} {n + 0.1} 0.2 0.6 {w} {x} {y} {z}\n"
+        named += f"{w},{x},{y},{z},{n + 0.1},0.2,0.6,1305031102.{n + 1}\n"
+    nerf = json.dumps({"fl_x": 600, "frames": frames})
     bop = json.dumps({str(n): {"pose": moved(n).tolist()} for n in range(3)})
     for name, text, frame in (
         ("a.txt", tum, "depth_1305031102.211.png"),
@@ -117,10 +137,31 @@ def test_the_image_chooses_in_a_trajectory(tmp_path):
         ("c.log", log, "depth_000001.png"),
         ("images.txt", colmap, "frame1.png"),
         ("d.json", bop, "000001.png"),
+        ("transforms.json", nerf, "frame1.png"),
+        ("w_first.txt", first, "1305031102.2.png"),
+        ("named.csv", named, "1305031102.2.png"),
+        ("pictures.csv", named.replace("time", "image").replace("1305031102.", "frame"), "frame2.png"),
     ):
         (tmp_path / name).write_text(text)
         found = pose_of(str(tmp_path / name), "camera_pose", frame)
         np.testing.assert_allclose(found, moved(1), atol=1e-7, err_msg=name)
+
+
+def test_numbers_may_be_longer_than_the_name_of_a_file():
+    long = ",".join(f"{value:.20f}" for value in POSE.ravel())
+    assert len(long) > 255
+    np.testing.assert_allclose(pose_of(long, "camera_pose"), POSE)
+    with pytest.raises(InputError, match="give 16 numbers"):
+        pose_of("x" * 5000, "camera_pose")
+
+
+def test_a_folder_has_a_file_an_image(tmp_path):
+    for n in range(3):
+        np.savetxt(tmp_path / f"frame-00000{n}.pose.txt", moved(n))
+    for frame in ("frame-000001.depth.png", "000001.png"):
+        np.testing.assert_allclose(pose_of(str(tmp_path), "camera_pose", frame), moved(1))
+    with pytest.raises(InputError, match=r"has no files for 'frame-000007.depth.png'; give one an image"):
+        pose_of(str(tmp_path), "camera_pose", "frame-000007.depth.png")
 
 
 @pytest.mark.parametrize(
@@ -156,8 +197,12 @@ KEYS = [
     "class_name",
     "extrinsic",
     "0",
+    "frames",
 ]
-LINES = st.lists(st.lists(st.floats(-2, 2) | st.sampled_from(["x", "a.png"]), max_size=16), max_size=6)
+LINES = st.lists(
+    st.lists(st.floats(-2, 2) | st.sampled_from(["x", "y", "z", "qx", "qy", "qz", "qw", "time", "a.png"]), max_size=16),
+    max_size=6,
+)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -5,12 +5,14 @@ import io
 import sys
 from types import SimpleNamespace
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
+from scipy.io import savemat
 
 from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
 from sim.errors import InputError
@@ -182,6 +184,40 @@ def test_contact_graspnets_frames_in_one_pickled_file(tmp_path):
         for read in (read_depth, lambda path: read_intrinsics(path, (48, 64))):
             with pytest.raises(InputError, match=words):
                 read(tmp_path / name)
+
+
+def test_tables_and_matlabs_files(tmp_path):
+    np.savetxt(tmp_path / "a.csv", METRES, delimiter=",")
+    (tmp_path / "b.csv").write_text("\r\n".join(";".join(f"{v:.4f}" for v in row) + ";" for row in METRES))
+    np.savetxt(tmp_path / "c.txt", METRES)
+    savemat(tmp_path / "d.mat", {"depth": (METRES * 1000).astype(np.uint16), "intrinsic_matrix": np.eye(3)})
+    for name in ("a.csv", "b.csv", "c.txt", "d.mat"):
+        np.testing.assert_allclose(read_depth(tmp_path / name), METRES, atol=1.1e-3)
+    for name, text in (("words.csv", "depth\n0.5\n"), ("ragged.csv", "1,2\n3\n"), ("none.mat", "no")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(InputError, match=rf"{name}' cannot be read"):
+            read_depth(tmp_path / name)
+
+
+def test_a_mask_as_jpeg_has_no_fringe(tmp_path):
+    mask = np.zeros((48, 64), np.uint8)
+    mask[10:30, 10:50] = 255
+    for name, picture in (("a.jpg", mask), ("b.jpg", np.dstack([mask, 0 * mask, 0 * mask]))):
+        Image.fromarray(picture).save(tmp_path / name, quality=60)
+        read = read_workspace(tmp_path / name, (48, 64))
+        assert (read != (mask > 0)).sum() < (30 if name == "b.jpg" else 5)
+
+
+def test_blenderprocs_hdf5(tmp_path):
+    rgb, seg = np.full((48, 64, 3), 9, np.uint8), np.ones((48, 64), np.int32)
+    with h5py.File(tmp_path / "0.hdf5", "w") as file:
+        file["depth"], file["colors"], file["instance_segmaps"] = METRES.astype(np.float32), rgb, seg
+    np.testing.assert_allclose(read_depth(tmp_path / "0.hdf5"), METRES, atol=1e-6)
+    np.testing.assert_array_equal(read_rgb(tmp_path / "0.hdf5"), rgb)
+    assert read_workspace(tmp_path / "0.hdf5", (48, 64)).all()
+    (tmp_path / "1.h5").write_bytes((tmp_path / "0.hdf5").read_bytes()[:900])
+    with pytest.raises(InputError, match=r"1.h5' cannot be read \(OSError\); give PNG"):
+        read_depth(tmp_path / "1.h5")
 
 
 def test_blue_first_is_turned_where_it_is_said(tmp_path):

@@ -37,6 +37,10 @@ PARAMETERS["intrinsic"] = {"height": 480, "width": 640, "intrinsic_matrix": COLU
 RESOLUTION = "camera_matrix: {rows: 3, cols: 3, data: [600, 0, 322, 0, 610, 241, 0, 0, 1]}\n"
 
 
+MATLAB_MATRIX = np.add(MATRIX, [[0, 0, 1], [0, 0, 1], [0, 0, 0]])  # its pixels count from 1
+MATLAB = {"IntrinsicMatrix": MATLAB_MATRIX.T.tolist(), "RadialDistortion": [0, 0], "ImageSize": [480, 640]}
+
+
 @pytest.mark.parametrize(
     ("name", "text"),
     [
@@ -77,6 +81,15 @@ RESOLUTION = "camera_matrix: {rows: 3, cols: 3, data: [600, 0, 322, 0, 610, 241,
         ("pairs.json", json.dumps({"focal_length": [600, 610], "principal_point": [322, 241]})),
         ("json.txt", json.dumps(FOUR)),
         ("zed.conf", "[LEFT_CAM_VGA]\nfx=600\nfy=610\ncx=322\ncy=241\nk1=0\nk2=0\n"),
+        ("tabs.txt", "fx\t600\nfy\t610\ncx\t322\ncy\t241\n"),
+        ("table.csv", "camera,fx,fy,cx,cy,width,height\ndepth,600,610,322,241,640,480\n"),
+        ("tables.csv", "camera;fx;fy;cx;cy;width;height\na;600;610;322;241;640;480\nb;900;915;480;361;960;720\n"),
+        ("record3d.json", json.dumps({"K": COLUMNS, "w": 640, "h": 480})),
+        ("matlab.json", json.dumps(MATLAB)),
+        (
+            "matlab_k.json",
+            json.dumps({"K": MATLAB_MATRIX.tolist(), "RadialDistortion": [0, 0, 0], "ImageSize": [480, 640]}),
+        ),
         ("values.toml", "fx = 600.0\nfy = 610.0\ncx = 322.0\ncy = 241.0\n"),
     ],
 )
@@ -131,6 +144,26 @@ def test_a_unit_counts(tmp_path, key, stated, metres):
     assert read_calibration(tmp_path / "k.json", SIZE).unit == pytest.approx(metres)
 
 
+def test_a_lens_beside_its_camera_or_in_two_parts_counts(tmp_path):
+    """Orbbec's parameters and MATLAB's: the lens was left out without a word."""
+    lens = {"k1": 0.1, "k2": -0.2, "k3": 0.05, "p1": 0.001, "p2": 0.002}
+    other = {"rgbIntrinsic": FOUR | {"width": 1920, "height": 1080}, "rgbDistortion": {"k1": 0.5, "k2": 0}}
+    orbbec = {"depthIntrinsic": FOUR | {"width": 640, "height": 480}, "depthDistortion": lens} | other
+    matlab = MATLAB | {"RadialDistortion": [0.1, -0.2, 0.05], "TangentialDistortion": [0.001, 0.002]}
+    for document in (orbbec, matlab):
+        (tmp_path / "k.json").write_text(json.dumps(document))
+        found = read_calibration(tmp_path / "k.json", SIZE)
+        assert found.distortion[:5] == pytest.approx((0.1, -0.2, 0.001, 0.002, 0.05))
+        np.testing.assert_allclose(found.camera.intrinsics, MATRIX)
+
+
+def test_what_stands_around_a_camera_counts_for_it(tmp_path):
+    (tmp_path / "k.json").write_text(json.dumps({"depth": FOUR, "depth_scale": 0.00025, "width": 640, "height": 480}))
+    found = read_calibration(tmp_path / "k.json", (240, 320))
+    assert found.unit == pytest.approx(0.00025)
+    assert found.camera.intrinsics[0, 0] == 300
+
+
 def test_the_image_chooses_in_a_file_of_several(tmp_path):
     other = {"cam_K": [700.0, 0, 322, 0, 700, 241, 0, 0, 1], "depth_scale": 0.1}
     path = tmp_path / "scene_camera.json"
@@ -139,6 +172,39 @@ def test_the_image_chooses_in_a_file_of_several(tmp_path):
     assert read_calibration(path, SIZE, "000000.png").camera.intrinsics[0, 0] == 600
     with pytest.raises(InputError, match="holds the cameras 0, 7"):
         read_calibration(path, SIZE, "000003.png")
+
+
+ZED = "".join(
+    f"[{side}_CAM_{mode}]\nfx={fx}\nfy={fx}\ncx={cx}\ncy={cy}\nk1=0\nk2=0\n\n"
+    for side in ("LEFT", "RIGHT")
+    for mode, fx, cx, cy in (("2K", 1060, 1100, 620), ("HD", 530, 640, 360), ("VGA", 265, 336, 188))
+)
+ZED += "[STEREO]\nBaseline=119.9\nTY=0.02\n"
+
+
+def streams(*blocks):
+    return "Intrinsic parameters:\n" + "".join(
+        ENUMERATED.replace('"Depth" / 640x480', f'"{name}" / {w}x{h}')
+        .replace("640\n", f"{w}\n").replace("480\n", f"{h}\n").replace("\t600\n", f"\t{fx}\n").replace("610", str(fx))
+        .replace("322", str(w // 2)).replace("241", str(h // 2))
+        for name, w, h, fx in blocks
+    )  # fmt: skip
+
+
+def test_the_size_chooses_among_the_sections_of_a_text(tmp_path):
+    """The last section was taken, whatever the image."""
+    (tmp_path / "zed.conf").write_text(ZED)
+    assert read_intrinsics(tmp_path / "zed.conf", (376, 672)).intrinsics[0, 0] == 265
+    assert read_intrinsics(tmp_path / "zed.conf", (720, 1280)).intrinsics[0, 0] == 530
+    with pytest.raises(InputError, match="holds the cameras left_cam_2k, left_cam_hd"):
+        read_intrinsics(tmp_path / "zed.conf", (480, 640))
+    path = tmp_path / "rs.txt"
+    path.write_text(streams(("Depth", 1280, 720, 640), ("Depth", 640, 480, 380), ("Color", 1920, 1080, 1360)))
+    assert read_intrinsics(path, (480, 640)).intrinsics[0, 0] == 380
+    assert read_intrinsics(path, (1080, 1920)).intrinsics[0, 0] == 1360
+    path.write_text(streams(("Depth", 640, 480, 380), ("Color", 640, 480, 610)))
+    with pytest.raises(InputError, match="holds the cameras depth 640x480, color 640x480; give the one of this image"):
+        read_intrinsics(path, (480, 640))
 
 
 def test_another_size_is_scaled_at_pixel_centres_or_refused(tmp_path):
@@ -207,7 +273,25 @@ VALUES = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=9)
         | st.dictionaries(
-            st.sampled_from(["K", "fx", "fy", "cx", "cy", "D", "data", "width", "height", "0", "7"]), inner
+            st.sampled_from(
+                [
+                    "K",
+                    "fx",
+                    "fy",
+                    "cx",
+                    "cy",
+                    "D",
+                    "data",
+                    "width",
+                    "height",
+                    "0",
+                    "7",
+                    "RadialDistortion",
+                    "depthIntrinsic",
+                    "depthDistortion",
+                ]
+            ),
+            inner,
         )
     ),
     max_leaves=12,
