@@ -34,7 +34,8 @@ from sim.gripper import GripperGeometry
 from sim.view import Observation, check_depth_image
 
 _NO_PLANE = "no main plane is seen for views to lean against"
-_REFUSED = 20  # grasps that are found beyond those wanted, since a leaning hand cannot reach all
+# A leaning view's grasps: half of those wanted, since others have the rest, and more, since a hand cannot reach all.
+_REFUSED = 10
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -301,7 +302,7 @@ class NetworkPolicy(MapPolicy):
                 observation,
                 view,
                 area,
-                decode=lambda leaning, places: self._shown_in(leaning, count + _REFUSED, places, weight),
+                decode=lambda leaning, places: self._shown_in(leaning, count // 2 + _REFUSED, places, weight),
                 extent=extent,
                 gripper=self.gripper,
                 decoder=self.decoder,
