@@ -22,6 +22,7 @@ from plgp.data.trained_view import TrainedView
 from plgp.losses import GraspLoss, LossTerms
 from plgp.metrics import GraspMetrics
 from plgp.networks.base import GraspNetwork, select_memory
+from plgp.runs.resume import go_on
 from plgp.targets import GraspMaps, LabelBatch, rasterise
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
@@ -105,6 +106,7 @@ class GraspModule(lightning.LightningModule):
         )
         self.network = build_network(_plain(network), self.input_format.channels, bins)
         self.trained_view: TrainedView | None = None
+        self.whole_steps: int | None = None  # of a run that is resumed
         self.loss: nn.Module = instantiate(_plain(loss)) if loss else GraspLoss()
         self.validation_loss = MeanMetric()
         self.metrics = GraspMetrics(
@@ -139,9 +141,10 @@ class GraspModule(lightning.LightningModule):
         """Compares the trained view of a run that is resumed with the present data's; raises InputError.
 
         A schedule over the whole run is that of the run as it is now: with more epochs it is stretched.
+        See ``plgp.runs.resume``.
         """
-        stretch_schedules(checkpoint)
         if self.trained_view is None:
+            self.whole_steps = go_on(self, checkpoint)
             return
         before = _stated_view(checkpoint, self.trained_view)
         differences = before.differences(self.trained_view)
@@ -152,6 +155,7 @@ class GraspModule(lightning.LightningModule):
         if before.recipe_hash and before.recipe_hash != self.trained_view.recipe_hash:
             names = f"'{before.data_set}' and goes on with '{self.trained_view.data_set}'"
             log.warning("the run to resume was trained on %s: another recipe", names)
+        self.whole_steps = go_on(self, checkpoint)
 
     def on_fit_start(self) -> None:
         """Keeps the seed that ``lightning.seed_everything`` left."""
@@ -231,16 +235,10 @@ def scheduled(module: lightning.LightningModule, optimizer: Any, scheduler: Mapp
         return optimizer
     partial = dict(scheduler["partial"])
     if "total_steps" in partial and partial["total_steps"] is None:
-        partial["total_steps"] = max(1, int(module.trainer.estimated_stepping_batches))
+        whole = getattr(module, "whole_steps", None) or module.trainer.estimated_stepping_batches
+        partial["total_steps"] = max(1, int(whole))
     schedule = {"scheduler": instantiate(partial)(optimizer), "interval": scheduler.get("interval", "epoch")}
     return {"optimizer": optimizer, "lr_scheduler": schedule}
-
-
-def stretch_schedules(checkpoint: Mapping[str, Any]) -> None:
-    """Makes the schedules of a run that is resumed end where it ends now, not where the old run would have ended."""
-    for schedule in checkpoint.get("lr_schedulers", ()):
-        for name in ("total_steps", "_schedule_phases"):  # OneCycleLR's
-            schedule.pop(name, None)
 
 
 def build_network(config: Mapping[str, Any], channels: int, bins: int) -> GraspNetwork:

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hydra.utils import instantiate
-from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -32,7 +31,7 @@ from sim.cli import FLAGS_WITH_WORD, run_hydra
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import FORMATS, write_grasps
-from sim.interchange.hand_frames import frame_of_grasp
+from sim.interchange.hand_frames import frame_of_grasp, read_pose
 from sim.interchange.pose_files import pose_of
 from sim.view import Observation, check_depth_image
 
@@ -75,6 +74,7 @@ def _read_frame(
     *,
     depth_scale: float | None,
     colours: str = "registered",
+    bgr: bool = False,
 ) -> tuple[Observation, Calibration, str]:
     """Returns what a camera's files show, rectified, the calibration that did it, and a note on the colours, or "".
 
@@ -87,9 +87,9 @@ def _read_frame(
     assert calibration is not None  # read_depth has refused every other shape
     picture, note = None, ""
     if rgb is not None and colours == "registered":
-        picture = read_colours(rgb, image.shape)
+        picture = read_colours(rgb, image.shape, bgr=bgr)
     elif rgb is not None:
-        picture, note = colours_to_draw(rgb, image.shape, needed=colours == "drawn")
+        picture, note = colours_to_draw(rgb, image.shape, needed=colours == "drawn", bgr=bgr)
     if calibration.distortion:
         print(
             f"'{depth}' is rectified by the distortion in '{intrinsics}'; pixels are the new image's", file=sys.stderr
@@ -119,13 +119,13 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
         raise InputError(
             f"checkpoint '{config.checkpoint}' looks at {modality(policy)}; give rgb=FILE besides the depth"
         )
-    hand_frame, camera_pose = _frames(config, policy.gripper)
+    hand_frame = _hand_frame(config, policy.gripper)
     if config.region in (None, "none", "") and not any(frame.region for frame in asked):
         print(WHOLE_FRAME, file=sys.stderr)
     gallery, failed = Gallery(Path(config.out), policy.gripper, drawn=config.drawn), []
     for frame in asked:
         try:
-            seen, notes = _see(frame, config, policy, camera_pose)
+            seen, notes = _see(frame, config, policy)
             gallery.add(_predict_one(policy, seen, config, frame=frame, hand_frame=hand_frame, notes=notes))
         except InputError as error:
             if len(asked) == 1:
@@ -150,13 +150,11 @@ def _policy(config: DictConfig) -> NetworkPolicy:
     view: ViewSettings = instantiate(config.view)
     gripper: GripperGeometry | None = instantiate(config.get("gripper"))
     chosen: dict[str, Any] = {"decoder": decoder, "view": view, "views": instantiate(config.get("virtual_views"))}
-    chosen["other_gripper"] = bool(config.get("other_gripper", False))
+    chosen |= {"other_gripper": bool(config.get("other_gripper", False)), "turns": config.get("turns", 1)}
     return NetworkPolicy.from_checkpoint(str(config.checkpoint), gripper, config.device, **chosen)
 
 
-def _see(
-    frame: Frame, config: DictConfig, policy: NetworkPolicy, pose: NDArray[np.float64] | None
-) -> tuple[Observation, list[str]]:
+def _see(frame: Frame, config: DictConfig, policy: NetworkPolicy) -> tuple[Observation, list[str]]:
     """Returns what a frame shows, and sentences about what is doubtful in it; hands the policy its workspace."""
     intrinsics, region = frame.intrinsics or config.intrinsics, frame.region or config.region
     if intrinsics is None:
@@ -164,12 +162,17 @@ def _see(
     scale = frame.depth_scale if config.depth_scale is None else config.depth_scale
     sort = modality(policy)
     colours = "registered" if sort != "depth" else "drawn" if config.rgb is not None else "dispensable"
-    seen, calibration, note = _read_frame(frame.depth, intrinsics, frame.rgb, depth_scale=scale, colours=colours)
-    if frame.rgb is not None and sort != "depth" and frame.rgb.suffix.lower() in (".npy", ".npz"):
-        print(f"rgb '{frame.rgb}' is taken as red first; arrays of cv2 and ROS's bgr8 are blue first", file=sys.stderr)
+    how: dict[str, Any] = {"depth_scale": scale, "colours": colours, "bgr": bool(config.get("bgr", False))}
+    seen, calibration, note = _read_frame(frame.depth, intrinsics, frame.rgb, **how)
+    array = frame.rgb is not None and frame.rgb.suffix.lower() in (".npy", ".npz")
+    if array and sort != "depth" and not how["bgr"]:
+        print(
+            f"rgb '{frame.rgb}' is taken as red first; for arrays of cv2 or ROS's bgr8 give bgr=true", file=sys.stderr
+        )
     if seen.rgb is None and sort != "depth":
         raise InputError(f"checkpoint '{config.checkpoint}' looks at {sort}; give rgb=FILE besides the depth")
-    if pose is not None:
+    if config.camera_pose is not None:
+        pose = pose_of(str(config.camera_pose), "camera_pose", frame.depth.name)
         seen = Observation(seen.rgb, seen.depth, replace(seen.camera, pose=pose))
     area, doubt = _area(region, seen, frame.depth)
     policy.workspace = calibration.rectify(area) if isinstance(area, np.ndarray) else area
@@ -189,22 +192,22 @@ def _area(region: Any, seen: Observation, depth: Path) -> tuple[Area, str]:
     return area, ""
 
 
-def _frames(config: DictConfig, gripper: GripperGeometry) -> tuple[str, NDArray[np.float64] | None]:
-    """Returns the hand's frame that is asked for, and the camera's pose or None; raises InputError.
+def _hand_frame(config: DictConfig, gripper: GripperGeometry) -> str:
+    """Returns the hand's frame that is asked for; raises InputError where it, or what it needs, does not fit.
 
     ``frame`` names the hand's frame; "camera" and "world" name the frame of reference instead.
     """
-    text = None if config.camera_pose is None else str(config.camera_pose)
-    pose = None if text is None else pose_of(text, "camera_pose")
     frame = str(config.frame)
-    if frame == "world" and pose is None:
+    if config.camera_pose is not None and not Path(str(config.camera_pose)).is_file():
+        read_pose(str(config.camera_pose))
+    if frame == "world" and config.camera_pose is None:
         raise InputError("frame=world needs camera_pose=, T_world_camera: 16 numbers, x,y,z,qx,qy,qz,qw, or a file")
     hand_frame = "grasp" if frame in ("camera", "world") else frame
     frame_of_grasp(hand_frame, gripper)
     for name in config.write:
         if name not in FORMATS:
             raise InputError(f"write has '{name}'; choose of {', '.join(FORMATS)}")
-    return hand_frame, pose
+    return hand_frame
 
 
 def _predict_one(

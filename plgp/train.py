@@ -44,7 +44,6 @@ def fast_precision(accelerator: str) -> str:
 
 
 OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
-AUTO = "auto"  # resume=auto: from the run's own folder
 # Least values of numbers that Lightning and torch would look at late, or not at all.
 _LEAST = {"optimizer.lr": 0.0, "data.workers": 0, "data.generate_workers": 1, "data.batch_size": 1, "seed": 0}
 _LEAST |= {"trainer.max_epochs": -1, "trainer.check_val_every_n_epoch": 1, "trainer.accumulate_grad_batches": 1}
@@ -70,16 +69,16 @@ def train(config: DictConfig) -> dict[str, float]:
 
     from plgp.loggers import told_when_stopped
     from plgp.networks.cost import cost_of
+    from plgp.runs.resume import resumable, steps_of
 
     _quieten(resumes=config.resume is not None)
     output, first = Path(config.output), getattr(rank_zero_only, "rank", 0) == 0
     check_settings(config)
     resume = resumable(config)
-    output.mkdir(parents=True, exist_ok=True)
-    if first:
-        OmegaConf.save(config, output / "config.yaml", resolve=True)
-    lightning.seed_everything(config.seed, workers=True, verbose=False)
-    with _clean_end() as trainers:
+    with _clean_end() as trainers, _alone_in(output, first):
+        lightning.seed_everything(config.seed, workers=True, verbose=False)
+        if first:
+            OmegaConf.save(config, output / "config.yaml", resolve=True)
         clock = _Clock()
         data = instantiate(config.data)
         if first and config.data.get("recipe") is not None:
@@ -110,6 +109,20 @@ def train(config: DictConfig) -> dict[str, float]:
         return metrics
 
 
+@contextmanager
+def _alone_in(output: Path, first: bool) -> Iterator[None]:
+    """Makes a run's folder and holds it in the ``first`` process of a training; raises InputError if one is there."""
+    from sim.files import check_writable, held_alone
+
+    check_writable(output, cure="give hydra.run.dir=FOLDER, another one")
+    if not first:
+        yield
+        return
+    taken = f"'{output}' belongs to a training that is still running ({{holder}}); wait for it, or give another folder"
+    with held_alone(output / ".training.lock", taken=taken):
+        yield
+
+
 def _quieten(*, resumes: bool) -> None:
     """Leaves out what Lightning says that is no concern of the user's."""
     from lightning.pytorch.utilities import disable_possible_user_warnings
@@ -130,8 +143,8 @@ def _sweep_folder() -> Path | None:
 
 
 def _name_run(config: DictConfig) -> None:
-    """Puts the run's name and group into W&B's part of the configuration; see ``plgp.run_names``."""
-    from plgp.run_names import name_run
+    """Puts the run's name and group into W&B's part of the configuration; see ``plgp.runs.names``."""
+    from plgp.runs.names import name_run
 
     logger, sweep = (config.get("logger") or {}).get("wandb"), _sweep_folder()
     if logger is None:
@@ -301,56 +314,6 @@ def check_settings(config: DictConfig) -> None:
         text = ", ".join(f"trainer.{name}={value}" for name, value in chosen.items())
         reason = " ".join(str(error).split()).rstrip(".")
         raise InputError(f"this machine's trainer does not take {text}: {reason}") from error
-
-
-def resumable(config: DictConfig) -> str | None:
-    """Returns the checkpoint to go on from, looked at before anything is started; None starts a new run.
-
-    Args:
-        config: The composed conf/train.yaml; ``resume`` is a checkpoint, the folder of a run, whose last one counts, or
-            "auto": the run's own folder, if it has one already.
-
-    Raises:
-        InputError: There is none, it is broken, holds weights only, or is of another network or input.
-    """
-    import torch
-
-    if config.resume is None:
-        return None
-    own = str(config.resume) == AUTO
-    path = Path(str(config.output if own else config.resume))
-    if own and not (path / "checkpoints" / "last.ckpt").is_file():
-        return None
-    path = path / "checkpoints" / "last.ckpt" if (path / "checkpoints").is_dir() else path
-    if not path.is_file():
-        raise InputError(f"no checkpoint at '{path}' to resume from; give another path, or resume=null")
-    try:
-        saved = torch.load(path, map_location="cpu", weights_only=True)
-        known = saved["hyper_parameters"]
-        before = (known["network"]["_target_"], known.get("modality"), known.get("bins"))
-    except Exception as error:  # whatever a broken file leads to
-        raise InputError(
-            f"checkpoint '{path}' cannot be resumed: it is broken or not one of plgp's; give another, or resume=null"
-        ) from error
-    if not saved.get("optimizer_states") or "loops" not in saved:
-        raise InputError(f"checkpoint '{path}' holds weights only, nothing to go on from; give checkpoints/last.ckpt")
-    now = (config.network.get("_target_"), config.data.get("modality"), config.data.get("bins"))
-    for name, old, new in zip(("network", "modality", "bins"), before, now, strict=True):
-        if old != new:
-            raise InputError(f"checkpoint '{path}' has {name} {old}, this run {new}; give what it had, or resume=null")
-    done, wanted = int(saved.get("epoch", 0)) + 1, config.trainer.get("max_epochs")
-    if isinstance(wanted, int) and 0 <= wanted < done:
-        raise InputError(f"checkpoint '{path}' has {done} epochs behind it; give trainer.max_epochs of more than that")
-    return str(path)
-
-
-def steps_of(checkpoint: str | None) -> int:
-    """Returns how many steps a checkpoint has behind it; -1 without one."""
-    import torch
-
-    if checkpoint is None:
-        return -1
-    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
 
 
 class ReportAfterMultirun(Callback):

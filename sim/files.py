@@ -158,3 +158,40 @@ def locked(path: Path, *, waiting: Callable[[], None] = lambda: None) -> Iterato
         yield
     finally:
         lock.release()
+
+
+@contextlib.contextmanager
+def held_alone(path: Path, *, taken: str) -> Iterator[None]:
+    """Holds the lock of a file while the block runs; another process that asks for it is refused.
+
+    The lock ends with its process, however that ends; the file stays and means nothing. On a file system without locks
+    nothing is held.
+
+    Args:
+        path: File of the lock, made if it is not there; it names the host and the process that hold it.
+        taken: Sentence for the one that is refused, in which "{holder}" becomes what the file says.
+
+    Raises:
+        InputError: Another process, or this one, holds the lock.
+    """
+    import fcntl
+    import socket
+
+    try:
+        file = path.open("a+", encoding="utf-8")
+    except OSError:
+        yield  # whoever writes there will say it
+        return
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EAGAIN, errno.EACCES):
+                file.seek(0)
+                holder = " ".join(file.read(200).split()) or "another process"
+                raise InputError(taken.format(holder=holder)) from None
+        with contextlib.suppress(OSError):
+            file.truncate(0)
+            file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
+            file.flush()
+        yield

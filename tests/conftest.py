@@ -16,7 +16,7 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 LONGEST = (
     *("plgp/test_train.py", "plgp/test_benchmark_command.py", "test_notebooks.py", "plgp/test_runs.py"),
     *("plgp/test_predict.py", "labeler/pdg/test_label_twins.py", "plgp/methods/test_dexnet_training.py"),
-    *("sim/benchmark/test_runner.py", "plgp/test_run_names.py", "test_docs.py", "plgp/test_experiments.py"),
+    *("sim/benchmark/test_runner.py", "plgp/runs/test_names.py", "test_docs.py", "plgp/test_experiments.py"),
     *("plgp/test_export.py", "plgp/methods/test_dexnet.py", "test_golden.py", "plgp/evaluation/test_report.py"),
     *("labeler/posed/test_bop.py", "labeler/dataset/test_generate.py", "robot/test_kinematics.py"),
     *("plgp/networks/test_networks.py", "plgp/networks/test_overfit.py", "sim/test_jobs.py", "test_wheel.py"),

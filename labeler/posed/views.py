@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.errors import InputError
+from sim.files import decoded
 from sim.geometry import FloatArray, make_pose
 
 FORMATS = ("bop", "graspnet")
@@ -28,7 +29,7 @@ _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _GT = re.compile(r"scene_gt(_(?!info|coco)\w+)?\.json")
 _MM = 1e-3
 _SENSOR = 1_000_000  # added to the numbers of each further sensor's views of a scene
-_DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError)
+_DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,8 +152,8 @@ def _bop_views(source: Path, file: Path) -> Iterator[PosedView | tuple[str, str]
                 number=number,
                 rgb=rgb,
                 depth=_picture(folder, (f"depth{sensor}",), f"{number:06d}"),
-                depth_unit=float(camera.get("depth_scale", 1.0)) * _MM,
-                intrinsics=np.array(camera["cam_K"], np.float64).reshape(3, 3),
+                depth_unit=_positive(camera.get("depth_scale", 1.0), "depth_scale") * _MM,
+                intrinsics=_camera_matrix(camera["cam_K"]),
                 models=tuple(f"obj_{int(entry['obj_id']):06d}" for entry in poses[key]),
                 poses=np.array([_bop_pose(e, "m2c") for e in poses[key]], np.float64).reshape(-1, 4, 4),
                 world=_bop_pose(camera, "w2c") if "cam_R_w2c" in camera else None,
@@ -161,6 +162,22 @@ def _bop_views(source: Path, file: Path) -> Iterator[PosedView | tuple[str, str]
             yield name, str(error)
         except _DAMAGE as error:
             yield name, f"its entry cannot be read ({type(error).__name__}: {error})"
+
+
+def _positive(value: Any, name: str) -> float:
+    """Returns a positive number; raises ValueError."""
+    number = float(value)
+    if not 0 < number < np.inf:
+        raise ValueError(f"{name} is {number}")
+    return number
+
+
+def _camera_matrix(values: Any) -> FloatArray:
+    """Returns a matrix of eq. (1), (3, 3); raises ValueError where it is none."""
+    matrix = np.array(values, np.float64).reshape(3, 3)
+    if not np.isfinite(matrix).all() or min(matrix[0, 0], matrix[1, 1]) <= 0 or matrix[2].tolist() != [0, 0, 1]:
+        raise ValueError("its camera matrix is none")
+    return matrix
 
 
 def _bop_pose(entry: dict[str, Any], what: str) -> FloatArray:
@@ -194,8 +211,8 @@ def _graspnet_views(source: Path, folder: Path) -> Iterator[PosedView | tuple[st
                 number=int(path.stem),
                 rgb=_picture(folder, ("rgb",), path.stem),
                 depth=_picture(folder, ("depth",), path.stem),
-                depth_unit=1 / float(np.asarray(meta["factor_depth"]).ravel()[0]),
-                intrinsics=np.asarray(meta["intrinsic_matrix"], np.float64).reshape(3, 3),
+                depth_unit=1 / _positive(np.asarray(meta["factor_depth"]).ravel()[0], "factor_depth"),
+                intrinsics=_camera_matrix(meta["intrinsic_matrix"]),
                 models=tuple(f"{number:03d}" for number in identities),
                 poses=np.array([_rigid(poses[:3, :3, i], poses[:3, 3, i]) for i in range(len(identities))]).reshape(
                     -1, 4, 4
@@ -218,8 +235,8 @@ def _picture(folder: Path, places: tuple[str, ...], stem: str) -> Path:
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
-        content = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
+        content = json.loads(decoded(path.read_bytes()))
+    except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"{path} cannot be read ({error}); fetch it again") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} is no JSON object; fetch it again")

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 
 from plgp.data.input_format import InputFormat
@@ -22,6 +21,7 @@ from plgp.policy.device import device_of
 from plgp.policy.installed import find_checkpoint, pretrained_checkpoint
 from plgp.policy.map_policy import MapPolicy
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
+from plgp.policy.turned import averaged_logits, check_turns
 from plgp.policy.views.measured import measured_grasps, narrow_side_first
 from plgp.policy.views.viewed import PlaneExtent, ViewedGrasps, bring_back, choose_view, graspable, main_plane
 from plgp.policy.views.virtual_views import leaning_grasps, leaning_views, merged
@@ -55,6 +55,7 @@ class NetworkPolicy(MapPolicy):
         trained_view: TrainedView | None = None,
         memory: bool = False,
         precision: str = "float32",
+        turns: int = 1,
         view: ViewSettings | None = None,
         views: VirtualViews | None = None,
     ) -> None:
@@ -72,18 +73,21 @@ class NetworkPolicy(MapPolicy):
             memory: Whether the policy remembers where it has failed in the same tray; see ``FailureMemory``.
             precision: "float32", or "bfloat16": two to three times as fast on processors that compute in it. One grasp
                 in five is another; how many of them lift was not measured.
+            turns: Number of sides, 1, 2, 4 or 8, from which the network is shown the image; see ``averaged_logits``.
             view: Which view of an image the network is shown; None is the default.
             views: Further views that it is shown; None is that view alone.
 
         Raises:
-            InputError: There is no such device or precision.
+            InputError: There is no such device, precision or number of turns.
         """
         if precision not in PRECISIONS:
             raise InputError(f"policy.precision is '{precision}'; choose one of {', '.join(PRECISIONS)}")
+        check_turns(turns, network.bins)
         super().__init__(gripper, decoder=decoder, workspace=workspace, name=name, memory=memory)
         self.device = device_of(device)
         self.network = network.to(self.device)
-        self.input_format, self.trained_view, self.precision = input_format, trained_view, precision
+        self.input_format, self.trained_view = input_format, trained_view
+        self.precision, self.turns = precision, turns
         self.view, self.views = view or ViewSettings(), views
 
     @classmethod
@@ -97,6 +101,7 @@ class NetworkPolicy(MapPolicy):
         name: str = "network",
         memory: bool = False,
         precision: str = "float32",
+        turns: int = 1,
         view: ViewSettings | None = None,
         views: VirtualViews | None = None,
     ) -> NetworkPolicy:
@@ -113,6 +118,7 @@ class NetworkPolicy(MapPolicy):
             trained_view=module.trained_view,
             memory=memory,
             precision=precision,
+            turns=turns,
             view=view,
             views=views,
         )
@@ -132,6 +138,7 @@ class NetworkPolicy(MapPolicy):
         memory: bool = False,
         other_gripper: bool = False,
         precision: str = "float32",
+        turns: int = 1,
         view: ViewSettings | None = None,
         views: VirtualViews | None = None,
     ) -> NetworkPolicy:
@@ -151,6 +158,7 @@ class NetworkPolicy(MapPolicy):
             other_gripper: Whether a gripper of other lengths than the checkpoint's is taken, which is warned of.
             precision: "float32", or "bfloat16": two to three times as fast on processors that compute in it. One grasp
                 in five is another; how many of them lift was not measured.
+            turns: Number of sides, 1, 2, 4 or 8, from which the network is shown the image; see ``averaged_logits``.
             view: Which view of an image the network is shown; None is the default.
             views: Further views that it is shown; None is that view alone.
 
@@ -161,7 +169,8 @@ class NetworkPolicy(MapPolicy):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             module = load_module(path, weights=not untrained)
-        kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view, "views": views}
+        kept: Any = {"name": name, "memory": memory, "precision": precision, "turns": turns, "view": view}
+        kept["views"] = views
         policy = cls.from_module(module, decoder=decoder, workspace=workspace, device=device, **kept)
         if gripper is not None:
             _check_gripper(gripper, module.gripper, path, allowed=other_gripper)
@@ -181,6 +190,7 @@ class NetworkPolicy(MapPolicy):
         memory: bool = False,
         other_gripper: bool = False,
         precision: str = "float32",
+        turns: int = 1,
         view: ViewSettings | None = None,
         views: VirtualViews | None = None,
     ) -> NetworkPolicy:
@@ -197,12 +207,13 @@ class NetworkPolicy(MapPolicy):
             other_gripper: Whether a gripper of other lengths than the checkpoint's is taken, which is warned of.
             precision: "float32", or "bfloat16": two to three times as fast on processors that compute in it. One grasp
                 in five is another; how many of them lift was not measured.
+            turns: Number of sides, 1, 2, 4 or 8, from which the network is shown the image; see ``averaged_logits``.
             view: Which view of an image the network is shown; None is the default.
             views: Further views that it is shown; None is that view alone.
         """
         path = pretrained_checkpoint(weights)
-        kept: Any = {"name": name, "memory": memory, "precision": precision, "view": view, "views": views}
-        kept["other_gripper"] = other_gripper
+        kept: Any = {"name": name, "memory": memory, "precision": precision, "turns": turns, "view": view}
+        kept |= {"views": views, "other_gripper": other_gripper}
         return cls.from_checkpoint(path, gripper, device, decoder=decoder, workspace=workspace, **kept)
 
     def describe(self) -> dict[str, Any]:
@@ -212,6 +223,8 @@ class NetworkPolicy(MapPolicy):
             known["memory"] = True
         if self.precision != "float32":
             known["precision"] = self.precision
+        if self.turns > 1:
+            known["turns"] = self.turns
         if self.views is not None:
             known["views"] = self.views.count
         return known | asdict(measure_cost(self.network))
@@ -231,14 +244,11 @@ class NetworkPolicy(MapPolicy):
         height, width = depth.shape
         array = self.input_format(rgb, np.asarray(depth, np.float32))
         image = torch.from_numpy(array)[None].to(self.device)
-        # Padding lies below and to the right, and is 0, as missing pixels are.
-        stride = self.network.stride
-        image = F.pad(image, (0, -width % stride, 0, -height % stride))
         training = self.network.training
         self.network.eval()
         window = window or (slice(0, height), slice(0, width))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            logits = self.network.forward_window(image.contiguous(memory_format=torch.channels_last), window)
+            logits = averaged_logits(self.network, image, window, self.turns)
         self.network.train(training)
         return logits
 

@@ -158,7 +158,7 @@ def check_frictions(frictions: Iterable[float] | float) -> list[float]:
     """Returns the different frictions, ascending; raises InputError where there is none, or one is no friction."""
     try:
         given = [frictions] if isinstance(frictions, int | float | str) else list(frictions)
-        values = sorted({float(f) for f in given})
+        values = [] if any(isinstance(f, bool) for f in given) else sorted({float(f) for f in given})
     except (TypeError, ValueError):
         values = []
     if not values or not all(0 <= v < np.inf for v in values):

@@ -1,4 +1,4 @@
-"""Grasp files of this and other programs: our JSON, GraspNet's (N, 17), Contact-GraspNet's npz, MoveIt's YAML."""
+"""Grasp files of this and other programs: our JSON, GraspNet's rows, Contact-GraspNet's npz, MoveIt's YAML, CSV."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ import yaml
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.files import atomic_path
+from sim.files import atomic_path, decoded
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
+from sim.interchange.grasp_tables import read_grasp_table
 from sim.interchange.hand_frames import from_frame, to_frame
 from sim.interchange.moveit import moveit_document, read_moveit_document
 from sim.interchange.pickled_arrays import read_archive
@@ -24,7 +25,7 @@ FORMATS = {
     "contact_graspnet": "_contact_graspnet.npz",
     "moveit": "_moveit.yaml",
 }
-SUFFIXES = (".json", ".npy", ".npz", ".yaml", ".yml")
+SUFFIXES = (".json", ".npy", ".npz", ".yaml", ".yml", ".csv")
 _CONTACT_DEPTH = 0.0088  # metres from the Franka hand's tips back to the pads' middle, where the method's contacts lie
 
 
@@ -91,7 +92,8 @@ def read_grasps(path: str | Path, gripper: GripperGeometry) -> GraspPoses:
 
     Args:
         path: A JSON file of ``python -m plgp.predict``; an npy file of GraspNet's rows, (N, 17), or of poses of the
-            grasp frame, (N, 4, 4); Contact-GraspNet's npz; MoveIt's YAML. Those without widths get the widest opening.
+            grasp frame, (N, 4, 4); Contact-GraspNet's npz; MoveIt's YAML; a CSV table (``read_grasp_table``). Those
+            without widths get the widest opening.
         gripper: The gripper.
 
     Returns:
@@ -112,6 +114,10 @@ def read_grasps(path: str | Path, gripper: GripperGeometry) -> GraspPoses:
         grasps = _from_array(path, gripper)
     elif kind == ".npz":
         grasps = _from_contact_arrays(read_archive(path), path, gripper)
+    elif kind == ".csv":
+        found = read_grasp_table(_parsed(path, str), f"'{path}'")
+        told: dict[str, Any] = {"width": found.width, "quality": found.quality, "frame": "camera"}
+        grasps = _made(path, found.poses, gripper, hand_frame="grasp", **told)
     else:
         document = _parsed(path, yaml.safe_load)
         poses, width, quality, reference, hand_frame = read_moveit_document(document, str(path))
@@ -122,7 +128,7 @@ def read_grasps(path: str | Path, gripper: GripperGeometry) -> GraspPoses:
 def _parsed(path: Path, parse: Any) -> Any:
     """Returns a text file's content; raises InputError where it cannot be read."""
     try:
-        return parse(path.read_text())
+        return parse(decoded(path.read_bytes()))
     except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
         first = (str(error).splitlines() or [""])[0][:120]
         raise InputError(f"'{path}' cannot be read ({first}); give a sound {path.suffix} file") from None

@@ -60,6 +60,22 @@ def read_archive(path: str | Path) -> dict[str, Any]:
         raise InputError(f"'{path}' cannot be read ({type(error).__name__}: {first}); give a sound npz file") from None
 
 
+def read_pickle(path: str | Path) -> Any:
+    """Returns what an npy file holds: its array, or the object that was pickled.
+
+    Args:
+        path: The npy file.
+
+    Raises:
+        InputError: The file is missing, broken, or holds objects other than arrays and plain containers.
+    """
+    try:
+        return _read_array(Path(path).read_bytes())
+    except Exception as error:  # a broken header or pickle raises whatever the damage leads to
+        first = (str(error).splitlines() or [""])[0][:120]
+        raise InputError(f"'{path}' cannot be read ({type(error).__name__}: {first}); give a sound npy file") from None
+
+
 def _read_array(content: bytes) -> Any:
     """Returns the array of an npy file's bytes, or the object that a pickled scalar array holds."""
     stream = io.BytesIO(content)

@@ -20,7 +20,8 @@ from plgp.evaluation.runs import gather
 from plgp.loggers import RunProgress, clock_time
 from plgp.module import load_module
 from plgp.report import write_report
-from plgp.train import main, resumable, train
+from plgp.runs.resume import resumable
+from plgp.train import main, train
 from sim.cli import drop_null_choices, setting_names
 from sim.cli.choices import OPTIONAL, check_choices
 from sim.errors import InputError

@@ -5,11 +5,14 @@ import hashlib
 import json
 import os
 import re
+import subprocess
+import sys
 import threading
 
 import pytest
 
-from sim.files import atomic_path, checksum, locked, unwritable, write_error, write_json
+from sim.errors import InputError
+from sim.files import atomic_path, checksum, held_alone, locked, unwritable, write_error, write_json
 
 
 def test_the_checksum_is_sha_256_of_all_bytes(tmp_path):
@@ -115,3 +118,37 @@ def test_a_full_or_closed_place_is_one_sentence_whoever_says_it(error, sentence)
     assert re.match(sentence, unwritable(wrapped))
     assert unwritable(FileNotFoundError(errno.ENOENT, "No such file", "x")) is None
     assert unwritable(ValueError("anything")) is None
+
+
+HOLD = """
+import pathlib, sys, time
+from sim.files import held_alone
+with held_alone(pathlib.Path(sys.argv[1]), taken="taken"):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_lock_of_one_process_refuses_others_and_dies_with_it(tmp_path):
+    path = tmp_path / "lock"
+    with subprocess.Popen([sys.executable, "-c", HOLD, path], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "held\n"
+        said = pytest.raises(InputError, match=rf"^held by process {process.pid} on \S+; wait$")
+        with said, held_alone(path, taken="held by {holder}; wait"):
+            pytest.fail("two hold it")
+        process.kill()
+    for _ in range(2):  # a killed one leaves nothing behind, nor does one that has ended
+        with held_alone(path, taken="{holder}"):
+            assert path.read_text().startswith(f"process {os.getpid()} on ")
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP])
+def test_without_locks_or_without_a_file_for_one_nothing_is_held(tmp_path, monkeypatch, number):
+    def no_locks(file, flags):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with held_alone(tmp_path / "lock", taken=""), held_alone(tmp_path / "lock", taken=""):
+        pass
+    with held_alone(tmp_path / "not there" / "lock", taken=""):
+        pass

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from plgp.policy.camera_files.exr import read_exr
 from plgp.policy.camera_files.point_clouds import read_pcd
 from sim.errors import InputError
+from sim.interchange.pickled_arrays import read_pickle
 
 _BROKEN: tuple[type[Exception], ...] = (
     OSError,
@@ -25,7 +27,7 @@ _BROKEN: tuple[type[Exception], ...] = (
     RuntimeError,
 )
 _BROKEN += (zipfile.BadZipFile, zlib.error, struct.error, MemoryError)
-_WORDS = {"rgb": ("color", "colour"), "workspace": ("mask", "segment")}  # in names of arrays
+_WORDS = {"rgb": ("color", "colour"), "workspace": ("mask", "seg")}  # in names of arrays
 _ORIENTATION = 0x0112  # the tag of EXIF
 _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB")
 
@@ -33,7 +35,8 @@ _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", 
 def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> NDArray[Any]:
     """Returns the array of an image file, or of an npy or npz file (of several arrays, the one called ``name``).
 
-    A PCD file is read as depth.
+    PCD and OpenEXR files are read as depth. An npy file may hold a pickled dictionary of arrays, as Contact-GraspNet's
+    frames do.
 
     Args:
         path: The file.
@@ -51,11 +54,16 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
     suffix = path.suffix.lower()
     if suffix == ".pcd" and name == "depth":
         return read_pcd(path)
+    if suffix == ".exr" and name == "depth":
+        return read_exr(path)
     if suffix in (".exr", ".hdr", ".pcd", ".ply", ".bag", ".raw", ".bin"):
         raise InputError(f"{name} file '{path}' is {suffix[1:].upper()}, which is not read; convert it to npy or PNG")
     try:
         if suffix == ".npy":
-            return np.asarray(np.load(path, allow_pickle=False))
+            found = read_npy(path)
+            return np.asarray(
+                found[_array_name(path, list(map(str, found)), name)] if isinstance(found, dict) else found
+            )
         if suffix == ".npz":
             with np.load(path, allow_pickle=False) as arrays:
                 return np.asarray(arrays[_array_name(path, list(arrays), name)])
@@ -67,6 +75,24 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
         raise InputError(
             f"{name} file '{path}' cannot be read ({type(error).__name__}); give PNG, JPEG, npy or npz"
         ) from error
+
+
+def read_npy(path: Path) -> Any:
+    """Returns the array of an npy file, or the dictionary of arrays that is pickled in it, without running any code.
+
+    Raises:
+        InputError: It holds other objects.
+        ValueError: It is no npy file.
+    """
+    try:
+        return np.load(path, allow_pickle=False)
+    except ValueError as error:
+        if "Object arrays" not in str(error):
+            raise
+    found = read_pickle(path)
+    if not isinstance(found, dict):
+        raise InputError(f"'{path}' holds a pickled {type(found).__name__}; give an array, or a dictionary of arrays")
+    return found
 
 
 def _array_name(path: Path, names: list[str], name: str) -> str:

@@ -38,12 +38,14 @@ class Calibration:
         distortion: Coefficients of the lens, OpenCV's order; none for an image that is rectified.
         fisheye: Whether they are those of OpenCV's fisheye model, theta_d = theta (1 + k1 theta^2 + ...).
         unit: Metres of one unit of the depth image, or None.
+        radius: Distance from the axis, on the plane z = 1, beyond which the lens was not measured.
     """
 
     camera: PinholeCamera
     distortion: tuple[float, ...] = ()
     fisheye: bool = False
     unit: float | None = None
+    radius: float = np.inf
 
     def rectify(self, image: NDArray[Any], *, order: Literal[0, 1] = 0) -> NDArray[Any]:
         """Returns an image, (H, W) or (H, W, C), of any type, without the lens's distortion; 0 where nothing was seen.
@@ -71,7 +73,7 @@ class Calibration:
         x = (cols - matrix[0, 2] - matrix[0, 1] * y) / matrix[0, 0]
         lens = _bent_by_fisheye if self.fisheye else _bent
         bent_x, bent_y = lens(x, y, self.distortion)
-        limit = _fold(self.distortion, float(np.hypot(x, y).max()), lens)
+        limit = min(self.radius, _fold(self.distortion, float(np.hypot(x, y).max()), lens))
         bent_x[np.hypot(x, y) > limit] = 1e6  # outside, where the polynomial turns back
         return matrix[1, 1] * bent_y + matrix[1, 2], matrix[0, 0] * bent_x + matrix[0, 1] * bent_y + matrix[0, 2]
 
@@ -122,14 +124,15 @@ def read_calibration(text: str | Path, size: tuple[int, int], frame: str = "") -
     Raises:
         InputError: They cannot be read, do not fit the image, or the lens's model is not known.
     """
-    found, source = parse_intrinsics(text, frame), f"'{text}'"
+    found, source = parse_intrinsics(text, frame, size), f"'{text}'"
     height, width = size
     matrix = _at_size(_windowed(found, size, source), size, source)
     _check_focal_length(matrix, size, source)
     _check_centre(matrix, size, source, stated=found.size is not None)
     lens, fisheye = _lens_of(found, source)
     camera = PinholeCamera(width, height, matrix)
-    return Calibration(camera=camera, distortion=lens, fisheye=fisheye, unit=found.unit)
+    radius = np.inf if found.radius is None else found.radius
+    return Calibration(camera=camera, distortion=lens, fisheye=fisheye, unit=found.unit, radius=radius)
 
 
 def read_intrinsics(text: str | Path, size: tuple[int, int]) -> PinholeCamera:

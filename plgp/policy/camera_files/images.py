@@ -30,7 +30,7 @@ _SCALES = {
 }
 
 
-def read_rgb(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+def read_rgb(path: str | Path, size: tuple[int, int] | None = None, *, bgr: bool = False) -> NDArray[np.uint8]:
     """Returns a colour image, (H, W, 3) uint8, from a PNG, JPEG, npy or npz file (array "rgb").
 
     Grey images are repeated, opacity is left out, 16 bits and floating numbers from 0 to 1 are scaled to 8 bits.
@@ -38,6 +38,7 @@ def read_rgb(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[n
     Args:
         path: The file.
         size: Height and width of the depth image, which decides whether an EXIF orientation counts; None follows it.
+        bgr: Whether blue comes first, as in arrays of cv2 and of ROS's bgr8.
 
     Raises:
         InputError: The file is missing, broken, or an array of another shape or type.
@@ -56,20 +57,21 @@ def read_rgb(path: str | Path, size: tuple[int, int] | None = None) -> NDArray[n
             image = (image if image.max() < 256 else image // 257).astype(np.uint8)
     if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
         raise InputError(f"rgb '{path}' is {found.dtype} {found.shape}; give (height, width, 3) uint8, red first")
-    return image
+    return np.ascontiguousarray(image[..., ::-1]) if bgr else image
 
 
-def read_colours(path: str | Path, size: tuple[int, ...]) -> NDArray[np.uint8]:
+def read_colours(path: str | Path, size: tuple[int, ...], *, bgr: bool = False) -> NDArray[np.uint8]:
     """Returns a colour image (H, W, 3) uint8 that is registered to a depth image of ``size`` (H, W).
 
     Args:
         path: The file; see ``read_rgb``.
         size: Height and width of the depth image.
+        bgr: Whether blue comes first.
 
     Raises:
         InputError: The file cannot be read, or its size is another.
     """
-    colours = read_rgb(path, (size[0], size[1]))
+    colours = read_rgb(path, (size[0], size[1]), bgr=bgr)
     if colours.shape[:2] != size:
         turned = ", which is transposed" if colours.shape[1::-1] == size else ""
         raise InputError(
@@ -79,7 +81,9 @@ def read_colours(path: str | Path, size: tuple[int, ...]) -> NDArray[np.uint8]:
     return colours
 
 
-def colours_to_draw(path: str | Path, size: tuple[int, ...], *, needed: bool) -> tuple[NDArray[np.uint8] | None, str]:
+def colours_to_draw(
+    path: str | Path, size: tuple[int, ...], *, needed: bool, bgr: bool = False
+) -> tuple[NDArray[np.uint8] | None, str]:
     """Returns colours that only pictures show, (H, W, 3) uint8 or None, and a sentence where they are not as given.
 
     Phones and many cameras give colours of more pixels than the depth has: in the same proportion, they are resized.
@@ -88,17 +92,18 @@ def colours_to_draw(path: str | Path, size: tuple[int, ...], *, needed: bool) ->
         path: The file; see ``read_rgb``.
         size: Height and width of the depth image.
         needed: Whether colours that cannot be had are an error; else the sentence says so.
+        bgr: Whether blue comes first.
 
     Raises:
         InputError: Needed colours cannot be read, or have another proportion than the depth.
     """
     try:
-        colours = read_rgb(path, (size[0], size[1]))
+        colours = read_rgb(path, (size[0], size[1]), bgr=bgr)
         if colours.shape[:2] != size and abs(colours.shape[1] * size[0] / (colours.shape[0] * size[1]) - 1) < _ALIKE:
             there = f"rgb '{path}' is {colours.shape[1]}x{colours.shape[0]}, depth {size[1]}x{size[0]} pixels"
             resized = cv2.resize(colours, (size[1], size[0]), interpolation=cv2.INTER_AREA)
             return np.asarray(resized, np.uint8), f"{there}: it is resized, and taken as registered to the depth"
-        return read_colours(path, size), ""
+        return read_colours(path, size, bgr=bgr), ""
     except InputError as error:
         if needed:
             raise

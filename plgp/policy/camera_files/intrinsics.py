@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from plgp.policy.camera_files.arrays import read_array
+from plgp.policy.camera_files.arrays import read_npy
+from plgp.policy.camera_files.azure_kinect import in_mode
 from plgp.policy.camera_files.intrinsics_text import parse_text
 from sim.errors import InputError
 from sim.files import decoded
@@ -48,6 +49,7 @@ class Intrinsics:
         distortion: Coefficients of the lens, in the model's order; none for a rectified image.
         model: Name of the lens's model as the file spells it, or "".
         unit: Metres of one unit of the depth image that the file states, or None.
+        radius: Distance from the axis, on the plane z = 1, beyond which the lens's model is not measured, or None.
         window: Left, top, width and height of the part of that size which the camera delivers (ROS's roi), or None.
     """
 
@@ -56,14 +58,16 @@ class Intrinsics:
     distortion: tuple[float, ...] = ()
     model: str = ""
     unit: float | None = None
+    radius: float | None = None
     window: tuple[int, int, int, int] | None = None
 
 
-def parse_intrinsics(text: str | Path, frame: str = "") -> Intrinsics:
+def parse_intrinsics(text: str | Path, frame: str = "", size: tuple[int, int] | None = None) -> Intrinsics:
     """Returns the intrinsics of four numbers "fx,fy,cx,cy" or of a file.
 
     Args:
         text: The numbers or the path.
+        size: Height and width of the image, pixels, which say the mode of an Azure Kinect.
         frame: Name of the depth image. Its last number chooses in a file of several images (BOP's scene_camera.json).
 
     Raises:
@@ -80,7 +84,8 @@ def parse_intrinsics(text: str | Path, frame: str = "") -> Intrinsics:
             raise InputError(f"intrinsics={text} are not four numbers fx,fy,cx,cy in pixels") from error
     if not path.is_file():
         raise InputError(f"intrinsics={text} are neither fx,fy,cx,cy nor a file")
-    return _from_document(_read_document(path), source, frame)
+    found = _read_document(path)
+    return _from_document(in_mode(found, size, source) or found, source, frame)
 
 
 def _matrix(values: Any, source: str) -> NDArray[np.float64]:
@@ -147,7 +152,7 @@ def _from_document(found: Any, source: str, frame: str, depth: int = 0) -> Intri
     value = _first(names, _MATRIX_KEYS)
     if value is not None and isinstance(value, Mapping):
         inner = _from_document(value, source, frame, depth + 1)
-        told = ("size", "distortion", "model", "unit", "window")
+        told = ("size", "distortion", "model", "unit", "radius", "window")
         return Intrinsics(matrix=inner.matrix, **{key: getattr(inner, key) or getattr(stated, key) for key in told})
     if value is not None:
         return replace(stated, matrix=_matrix(value, source))
@@ -189,6 +194,7 @@ def _stated(names: dict[str, Any], source: str) -> Intrinsics:
         sides = ("x_offset", "y_offset", "width", "height")
         part = [int(roi[side]) for side in sides] if isinstance(roi, Mapping) and set(sides) <= set(roi) else [0]
         lens = np.asarray(_lens(names), np.float64).ravel()
+        radius = float(names.get("metric_radius") or 0) or None
         unit = _first(names, _UNIT_KEYS)
         metres = None if unit is None else _unit(float(np.asarray(unit, np.float64).item()))
     except (TypeError, ValueError, OverflowError, LookupError) as error:
@@ -201,7 +207,7 @@ def _stated(names: dict[str, Any], source: str) -> Intrinsics:
     model = _first(names, _MODEL_KEYS)
     return Intrinsics(
         matrix=np.eye(3), size=size, distortion=tuple(lens.tolist()), model="" if model is None else str(model),
-        unit=metres, window=window,
+        unit=metres, radius=radius, window=window,
     )  # fmt: skip
 
 
@@ -239,7 +245,12 @@ def _read_document(path: Path) -> Any:
 
 def _read_numpy(path: Path) -> Any:
     if path.suffix.lower() == ".npy":
-        return read_array(path, "intrinsics")
+        try:
+            return read_npy(path)
+        except InputError:
+            raise
+        except Exception as error:  # whatever a broken file leads to
+            raise InputError(f"intrinsics file '{path}' cannot be read ({type(error).__name__}); {_WANTED}") from error
     import zipfile
     import zlib
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from sim.errors import InputError
 
 _IMAGES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".npy", ".npz")
-_SUFFIXES: dict[str, tuple[str, ...]] = {"depth": (*_IMAGES, ".pcd"), "workspace": (*_IMAGES, ".json")}
+_SUFFIXES: dict[str, tuple[str, ...]] = {"depth": (*_IMAGES, ".pcd", ".exr"), "workspace": (*_IMAGES, ".json")}
 _SUFFIXES |= {"intrinsics": (".json", ".yaml", ".yml", ".intr", ".txt", ".xml", ".mat", ".npy", ".npz")}
 # Words by which files of one folder say what they hold.
 _WORDS = {

@@ -15,6 +15,7 @@ from sim.benchmark import (
     summarise,
 )
 from sim.benchmark.baselines import RandomPolicy
+from sim.benchmark.runner import check_frictions
 from sim.benchmark.statistics import SUMMARY_COLUMNS
 from sim.benchmark.store import SceneKey, read_attempts, scene_identity, write_scene
 from sim.errors import InputError
@@ -195,3 +196,12 @@ def test_random_grasps_stand_above_the_floor_and_with_redraw_go_down(scenes):
 def test_nothing_to_measure_is_named(scenes):
     with pytest.raises(InputError):
         run_benchmark(RandomPolicy(), [], [0.4])
+
+
+def test_frictions_are_numbers_from_0_on_one_or_several():
+    assert check_frictions(0.4) == [0.4]
+    assert check_frictions("0.4") == [0.4]
+    assert check_frictions((1, 0.4, 1.0)) == [0.4, 1.0]
+    for wrong in ([-1], [], [np.nan], [np.inf], "fast", None, [[0.4]], True, [0.4, False]):
+        with pytest.raises(InputError, match=r"frictions is .*; give numbers from 0 on, for example \[0.4, 1.0\]"):
+            check_frictions(wrong)

@@ -4,6 +4,7 @@ import json
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 from hypothesis import given, settings
@@ -128,6 +129,37 @@ def test_bad_files_are_one_sentence(tmp_path):
         write_grasps(grasps(), tmp_path / "a.ros", HAND, format="ros")
 
 
+def test_a_table_of_any_program(tmp_path):
+    found = grasps(3)
+    turn = Rotation.from_matrix(found.rotation).as_quat()
+    parts = {f"q{name}": turn[:, i] for i, name in enumerate("xyzw")}
+    place = {name: found.translation[:, i] for i, name in enumerate("xyz")}
+    matrix = {f"r{i}{j}": found.rotation[:, i, j] for i in range(3) for j in range(3)}
+    table = pd.DataFrame({"Score": found.quality, **parts, **place, "width": found.width})
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.to_csv(tmp_path / "b.csv", index=False, sep=";", decimal=",", encoding="utf-16")
+    pd.DataFrame({f"t{n}": v for n, v in place.items()} | matrix | {"opening": found.width}).to_csv(tmp_path / "c.csv")
+    best = found[np.argsort(-found.quality)]
+    assert_same(read_grasps(tmp_path / "a.csv", HAND), best)
+    assert_same(read_grasps(tmp_path / "b.csv", HAND), best)
+    read = read_grasps(tmp_path / "c.csv", HAND)
+    np.testing.assert_allclose(read.rotation, found.rotation, atol=1e-9)
+    assert read.quality.tolist() == pytest.approx([1, 2 / 3, 1 / 3])
+    table[:0].to_csv(tmp_path / "none.csv", index=False)
+    assert len(read_grasps(tmp_path / "none.csv", HAND)) == 0
+    for text, words in (
+        ("x,y,z,roll\n0,0,0.5,1\n", "has the columns x, y, z, roll; name them x, y, z, qx, qy, qz, qw"),
+        ("", "has the columns none|has the columns ; name them"),
+        ("x,y,z,qx,qy,qz,qw\n0,0,a,1,0,0,0\n", "no number in x, y, z"),
+        ("x,y,z,qx,qy,qz,qw\n0,0,0.5,1,0,0,3\n", "the quaternion of grasp 0 has not length 1"),
+        ("x,y,z,qx,qy,qz,qw\n0,0,500,1,0,0,0\n", "give metres, not millimetres"),
+        ("x,y,z,qx,qy,qz,qw\n0,0\n", "no number in x, y, z"),
+    ):
+        (tmp_path / "bad.csv").write_text(text)
+        with pytest.raises(InputError, match=words):
+            read_grasps(tmp_path / "bad.csv", HAND)
+
+
 def gives_grasps_or_one_sentence(path):
     """Nothing but an InputError may come out of a file's reading; its message is one line."""
     try:
@@ -144,12 +176,14 @@ STARTS = [
     b"grasps:\n- grasp_pose:",
     b'{"grasps": [',
     b"{[",
+    b"x,y,z,qx,qy,qz,qw,width,score\n",
+    b"x;y;z;r00;r01;r02;r10;r11;r12;r20;r21;r22\n0,1;",
     pickle.dumps([1]),
 ]
 
 
 @settings(max_examples=200, deadline=None)
-@given(st.sampled_from(STARTS), st.binary(max_size=60), st.sampled_from([".json", ".npy", ".npz", ".yaml"]))
+@given(st.sampled_from(STARTS), st.binary(max_size=60), st.sampled_from([".json", ".npy", ".npz", ".yaml", ".csv"]))
 def test_any_bytes_give_grasps_or_one_sentence(tmp_path_factory, start, rest, suffix):
     path = tmp_path_factory.getbasetemp() / f"fuzz{suffix}"
     path.write_bytes(start + rest)
@@ -164,6 +198,18 @@ numbers = st.one_of(st.floats(), st.integers(), st.none(), st.text(max_size=3), 
 def test_any_record_gives_grasps_or_one_sentence(tmp_path_factory, values, listed):
     path = tmp_path_factory.getbasetemp() / "fuzz_record.json"
     path.write_text(json.dumps({"grasps": [values] if listed else values}))
+    assert gives_grasps_or_one_sentence(path)
+
+
+cells = st.floats() | st.sampled_from(["", "x", "1e999", "0,5", "-", '"', "\x00", "1"])
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.lists(cells, max_size=9), max_size=4), st.sampled_from(",;\t"))
+def test_any_table_gives_grasps_or_one_sentence(tmp_path_factory, rows, separator):
+    lines = [["x", "y", "z", "qx", "qy", "qz", "qw", "width", "score"], *rows]
+    path = tmp_path_factory.getbasetemp() / "fuzz_table.csv"
+    path.write_text("\n".join(separator.join(map(str, line)) for line in lines))
     assert gives_grasps_or_one_sentence(path)
 
 

@@ -7,12 +7,15 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
 from sim.interchange.pose_files import pose_of
 
 POSE = np.array([[1.0, 0, 0, 0.1], [0, -1, 0, 0.2], [0, 0, -1, 0.6], [0, 0, 0, 1]])
 ROWS = POSE.tolist()
+INVERSE = np.linalg.inv(POSE)
+MILLIMETRES = (INVERSE[:3, 3] * 1000).tolist()
 PLACE, TURN = {"x": 0.1, "y": 0.2, "z": 0.6}, {"x": 1, "y": 0, "z": 0, "w": 0}
 ROS = "transform:\n  translation: \n    x: 0.1\n    y: 0.2\n    z: 0.6\n"
 ROS += "  rotation: \n    x: 1.0\n    y: 0.0\n    z: 0.0\n"
@@ -43,6 +46,19 @@ def test_arrays(tmp_path):
         ("numpy.txt", str(POSE)),
         ("lists.txt", str(ROWS)),
         ("bom.txt", "\ufeff0.1 0.2 0.6 1 0 0 0"),
+        ("named.json", json.dumps({"x": 0.1, "y": 0.2, "z": 0.6, "qw": 0, "qx": 1, "qy": 0, "qz": 0})),
+        ("named.yaml", "{tx: 0.1, ty: 0.2, tz: 0.6, qx: 1, qy: 0, qz: 0, qw: 0}"),
+        ("wxyz.json", json.dumps({"position": [0.1, 0.2, 0.6], "wxyz": [0, 1, 0, 0]})),
+        ("quat_wxyz.json", json.dumps({"t": [0.1, 0.2, 0.6], "quat_wxyz": [0, 1, 0, 0]})),
+        ("quaternion_xyzw.json", json.dumps({"t": [0.1, 0.2, 0.6], "quaternion_xyzw": [1, 0, 0, 0]})),
+        ("q.json", json.dumps({"trans": PLACE, "quat": {"qw": 0, "qx": 1, "qy": 0, "qz": 0}})),
+        ("w2c.json", json.dumps({"w2c": np.linalg.inv(POSE).tolist()})),
+        ("T_camera_world.yaml", f"T_camera_world: {np.linalg.inv(POSE).tolist()}\n"),
+        ("bop.json", json.dumps({"7": {"cam_R_w2c": INVERSE[:3, :3].ravel().tolist(), "cam_t_w2c": MILLIMETRES}})),
+        ("open3d.json", json.dumps({"class_name": "PinholeCameraParameters", "extrinsic": INVERSE.T.ravel().tolist()})),
+        ("tum.txt", "# timestamp tx ty tz qx qy qz qw\n1.5 0.1 0.2 0.6 1 0 0 0\n"),
+        ("kitti.txt", " ".join(str(v) for v in POSE[:3].ravel())),
+        ("redwood.log", "0 0 1\n" + "\n".join(" ".join(str(v) for v in row) for row in POSE)),
     ],
 )
 def test_texts(tmp_path, name, text):
@@ -61,24 +77,96 @@ def test_texts(tmp_path, name, text):
         ("part.json", json.dumps({"translation": {"x": 1}, "rotation": [0, 0, 0, 1]}), "cannot be read"),
         ("none.yaml", "a: b: c", "cannot be read"),
         ("words.txt", "no pose\nat all", "cannot be read"),
+        ("extrinsics.json", json.dumps({"extrinsics": ROWS}), "holds 'extrinsics', which is T_world_camera to some"),
+        ("opencv.yaml", "{rvec: [3.14, 0, 0], tvec: [0, 0, 0.6]}", "holds 'rvec', which is OpenCV's, the world in"),
+        ("rpy.yaml", "{xyz: [0, 0, 0.6], rpy: [3.14, 0, 0]}", "holds 'rpy', which is angles, whose order"),
+        ("tum.txt", "1.5 0 0 0.6 1 0 0 0\n2.5 0 0 0.7 1 0 0 0\n", "holds 2 poses by time, none of '000007.png'"),
+        ("scene.json", json.dumps({"1": {"pose": ROWS}, "2": {"pose": ROWS}}), "those of the images 1, 2; give this"),
     ],
 )
 def test_what_holds_no_pose_is_one_sentence(tmp_path, name, text, words):
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=words) as caught:
-        pose_of(str(tmp_path / name), "camera_pose")
+        pose_of(str(tmp_path / name), "camera_pose", "000007.png")
     assert "\n" not in str(caught.value)
+
+
+def moved(metres):
+    return POSE + np.array([[0, 0, 0, metres], *[[0] * 4] * 3])
+
+
+def line(pose):
+    turn = Rotation.from_matrix(pose[:3, :3]).as_quat()
+    return " ".join(f"{v:.9g}" for v in (*pose[:3, 3], *turn))
+
+
+def test_the_image_chooses_in_a_trajectory(tmp_path):
+    tum = "".join(f"{1305031102.1 + n / 10:.4f} {line(moved(n))}\n" for n in range(3))
+    kitti = "".join(" ".join(f"{v:.9g}" for v in moved(n)[:3].ravel()) + "\n" for n in range(3))
+    log = "".join(f"{n} {n} {n + 1}\n" + "\n".join(" ".join(map(str, r)) for r in moved(n)) + "\n" for n in range(3))
+    colmap = "# IMAGE_ID, QW, QX, QY, QZ, TX, TY, TZ, CAMERA_ID, NAME\n"
+    for n in range(3):
+        inverse = np.linalg.inv(moved(n))
+        x, y, z, w = Rotation.from_matrix(inverse[:3, :3]).as_quat()
+        place = " ".join(f"{v:.9g}" for v in inverse[:3, 3])
+        colmap += f"{n + 1} {w} {x} {y} {z} {place} 1 frame{n}.jpg\n100.5 20.5 -1 3 4 5\n"
+    bop = json.dumps({str(n): {"pose": moved(n).tolist()} for n in range(3)})
+    for name, text, frame in (
+        ("a.txt", tum, "depth_1305031102.211.png"),
+        ("b.txt", kitti, "000001.png"),
+        ("c.log", log, "depth_000001.png"),
+        ("images.txt", colmap, "frame1.png"),
+        ("d.json", bop, "000001.png"),
+    ):
+        (tmp_path / name).write_text(text)
+        found = pose_of(str(tmp_path / name), "camera_pose", frame)
+        np.testing.assert_allclose(found, moved(1), atol=1e-7, err_msg=name)
+
+
+@pytest.mark.parametrize(
+    ("pose", "said"),
+    [
+        (line(POSE), ""),
+        ("0.1,0.2,0.6,0,0.98,0.17,0.1", "is read as x,y,z,w; a file that names qw"),
+        ("0.1 0.2 0.6 0.1736 0.9848 0 0", "is read as x,y,z,w; a file that names qw"),
+        ("0 0 0.6 0 0 1 0", "as w,x,y,z it would: if that is meant, give a file that names qw, qx, qy, qz"),
+        ("1 0 0 0 0 1 0 0 0 0 1 0.6 0 0 0 1", "looks up in a world whose z is up; if it is OpenGL's or Blender's"),
+        ("0 0 1 0 0 1 0 0 -1 0 0 0.6 0 0 0 1", "x axis looks down, as that of ROS's camera_link"),
+        ("0 0 1 0 -1 0 0 0 0 -1 0 0.6 0 0 0 1", ""),
+    ],
+)
+def test_a_camera_that_does_not_look_down_is_doubted(pose, said, capsys):
+    pose_of(pose, "camera_pose")
+    told = capsys.readouterr().err
+    assert said in told
+    assert bool(said) == bool(told)
+
+
+KEYS = [
+    "pose",
+    "R",
+    "t",
+    "rotation",
+    "translation",
+    "x",
+    "T_a_b",
+    "w2c",
+    "quat_wxyz",
+    "qw",
+    "class_name",
+    "extrinsic",
+    "0",
+]
+LINES = st.lists(st.lists(st.floats(-2, 2) | st.sampled_from(["x", "a.png"]), max_size=16), max_size=6)
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     content=st.binary(max_size=60)
+    | LINES.map(lambda lines: "\n".join(" ".join(map(str, line)) for line in lines).encode())
     | st.recursive(
         st.floats() | st.text(max_size=5) | st.none(),
-        lambda part: (
-            st.lists(part, max_size=8)
-            | st.dictionaries(st.sampled_from(["pose", "R", "t", "rotation", "translation", "x", "T_a_b"]), part)
-        ),
+        lambda part: st.lists(part, max_size=8) | st.dictionaries(st.sampled_from(KEYS), part),
         max_leaves=10,
     ).map(lambda value: json.dumps(value).encode()),
     suffix=st.sampled_from([".npy", ".npz", ".json", ".yaml", ".txt"]),
@@ -86,4 +174,4 @@ def test_what_holds_no_pose_is_one_sentence(tmp_path, name, text, words):
 def test_any_file_is_a_pose_or_one_sentence(tmp_path, content, suffix):
     (tmp_path / f"a{suffix}").write_bytes(content)
     with contextlib.suppress(InputError):
-        assert pose_of(str(tmp_path / f"a{suffix}"), "camera_pose").shape == (4, 4)
+        assert pose_of(str(tmp_path / f"a{suffix}"), "camera_pose", "7.png").shape == (4, 4)

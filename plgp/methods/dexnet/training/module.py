@@ -18,7 +18,8 @@ from plgp.data.trained_view import TrainedView
 from plgp.methods.dexnet.network import FCGQCNN, GQCNN
 from plgp.methods.dexnet.training.data import CropBatch, DexNetDataModule
 from plgp.methods.dexnet.weights import load_fc_gqcnn, load_gqcnn
-from plgp.module import scheduled, stretch_schedules
+from plgp.module import scheduled
+from plgp.runs.resume import go_on
 from sim.errors import InputError
 
 SGD = {"_target_": "torch.optim.SGD", "_partial_": True, "lr": 0.01, "momentum": 0.9, "weight_decay": 5e-4}
@@ -61,6 +62,7 @@ class DexNetModule(lightning.LightningModule):
             raise InputError("module.dense_only needs weights to start from; give module.weights_file=..., or false")
         self.precision_metric, self.accuracy = BinaryAveragePrecision(), MulticlassAccuracy(2, average="macro")
         self.trained_view: TrainedView | None = None
+        self.whole_steps: int | None = None
 
     def setup(self, stage: str) -> None:
         """Takes the constants of a training from scratch. Raises InputError where the data's crops do not fit."""
@@ -78,8 +80,8 @@ class DexNetModule(lightning.LightningModule):
             _take_constants(self.network, data.looked_at())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Lets the schedule of a run that is resumed end where it ends now."""
-        stretch_schedules(checkpoint)
+        """Brings a run that is resumed to the present run's pace; see ``plgp.runs.resume``."""
+        self.whole_steps = go_on(self, checkpoint)
 
     def forward(self, batch: CropBatch) -> Tensor:
         """Returns the logits of failure and success, (N, 2)."""

@@ -1,5 +1,6 @@
 """The leaderboard: rows of one table met the same scenes, the best comes first, and what lacks is named."""
 
+import contextlib
 import subprocess
 import sys
 from pathlib import Path
@@ -7,6 +8,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import yaml
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from plgp.evaluation.leaderboard import find_entries, write_leaderboard
 from plgp.evaluation.leaderboard.page import markdown
@@ -93,6 +96,32 @@ def test_no_folder_no_entry_and_no_yaml_are_named(tmp_path):
     (tmp_path / "method.yaml").write_text("a: [")
     with pytest.raises(InputError, match="is no YAML"):
         find_entries(tmp_path)
+
+
+TOLD = st.none() | st.floats() | st.text(max_size=6) | st.lists(st.text(max_size=3), max_size=2)
+ABOUT = st.dictionaries(
+    st.sampled_from(["scenes", "hardware", "command", "methods"]),
+    TOLD | st.dictionaries(st.sampled_from(["ours", "x", "${y}"]), TOLD | st.just(METHOD), max_size=2),
+)
+
+
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(about=ABOUT.map(yaml.safe_dump) | st.text(st.characters(codec="utf-8"), max_size=40), whole=st.booleans())
+def test_any_file_is_an_entry_or_one_sentence(measured, about, whole):
+    """With ``whole`` what the file lacks stands before it."""
+    head = yaml.safe_dump({"scenes": "a", "hardware": "b", "command": "c | d", "methods": {"ours": METHOD}})
+    (measured / "method.yaml").write_text(head + about if whole else about, encoding="utf-8")
+    with contextlib.suppress(InputError):
+        entries = find_entries(measured)
+        page, _ = write_leaderboard(entries, measured / "board.md")
+        assert "## novel-5 of " in page.read_text()
+
+
+@pytest.fixture
+def measured(tmp_path, write_scenes):
+    """Folder of one measured policy, "ours"."""
+    write_scenes(tmp_path, "ours", "novel-5", 2)
+    return tmp_path
 
 
 def test_the_page_of_the_documentation_is_that_of_the_kept_results():

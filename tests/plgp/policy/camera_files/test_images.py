@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 from PIL import Image
 
-from plgp.policy.camera_files import read_depth, read_rgb, read_workspace
+from plgp.policy.camera_files import read_depth, read_intrinsics, read_rgb, read_workspace
 from sim.errors import InputError
 
 METRES = np.linspace(0.4, 0.6, 48 * 64).reshape(48, 64)
@@ -91,10 +93,101 @@ def test_an_array_is_found_by_its_name_among_several(tmp_path):
 def test_files_that_are_pictures_or_not_read(tmp_path):
     Image.fromarray(np.full((48, 64), 9, np.uint8)).convert("P").save(tmp_path / "p.png")
     Image.new("RGBA", (64, 48), "red").save(tmp_path / "rgba.png")
-    (tmp_path / "a.exr").write_bytes(b"v/1")
-    for name, words in (("p.png", "8 bits"), ("rgba.png", "colours"), ("a.exr", "EXR")):
+    (tmp_path / "a.hdr").write_bytes(b"#?")
+    for name, words in (("p.png", "8 bits"), ("rgba.png", "colours"), ("a.hdr", "HDR")):
         with pytest.raises(InputError, match=words):
             read_depth(tmp_path / name)
+
+
+class FakeExr:
+    """The part of the OpenEXR package that is used, over channels by file name."""
+
+    def __init__(self, channels):
+        self.found = channels
+
+    def File(self, path, separate_channels):
+        assert separate_channels
+        if not self.found:
+            raise RuntimeError("Error reading the header")
+        return self
+
+    def channels(self):
+        return {name: SimpleNamespace(pixels=pixels) for name, pixels in self.found.items()}
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        return None
+
+
+COLOURS = {name: np.full((48, 64), value, np.float16) for name, value in (("R", 0.1), ("G", 0.2), ("B", 0.3))}
+
+
+@pytest.mark.parametrize(
+    ("channels", "words"),
+    [
+        ({"V": METRES}, ""),
+        ({"any name": METRES.astype(np.float16)}, ""),
+        ({"ViewLayer.Depth.Z": METRES, "ViewLayer.Combined.R": METRES * 2}, ""),
+        (COLOURS | {"Depth.V": METRES, "A": METRES}, ""),
+        (dict.fromkeys("RGB", METRES) | {"A": np.ones((48, 64))}, ""),
+        (COLOURS, r"has the channels R, G, B; write depth as one called Z"),
+        ({}, r"cannot be read \(RuntimeError\)"),
+    ],
+)
+def test_the_depth_of_openexr(tmp_path, monkeypatch, channels, words):
+    monkeypatch.setitem(sys.modules, "OpenEXR", FakeExr(channels))
+    (tmp_path / "a.exr").write_bytes(b"v/1")
+    if words:
+        with pytest.raises(InputError, match=words):
+            read_depth(tmp_path / "a.exr")
+    else:
+        np.testing.assert_allclose(read_depth(tmp_path / "a.exr"), METRES, atol=1e-3)
+
+
+def test_openexrs_own_files_and_what_to_install_without_it(tmp_path, monkeypatch):
+    (tmp_path / "a.exr").write_bytes(b"v/1")
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "OpenEXR", None)
+        with pytest.raises(InputError, match="is OpenEXR; pip install OpenEXR, which reads it, or convert it to npy"):
+            read_depth(tmp_path / "a.exr")
+    library = pytest.importorskip("OpenEXR")
+    with pytest.raises(InputError, match=r"cannot be read \(\w+\); write it again"):
+        read_depth(tmp_path / "a.exr")
+    depth = METRES.astype(np.float32)
+    depth[:5], depth[5:9] = 1e10, 65504  # where Blender hit nothing
+    head = {"compression": library.ZIP_COMPRESSION, "type": library.scanlineimage}
+    library.File(head, {"RGB": np.zeros((48, 64, 3), np.float16), "Z": depth}).write(str(tmp_path / "b.exr"))
+    read = read_depth(tmp_path / "b.exr")
+    assert (read[:9] == 0).all()
+    np.testing.assert_allclose(read[9:], METRES[9:], atol=1e-6)
+
+
+def test_contact_graspnets_frames_in_one_pickled_file(tmp_path):
+    rgb, seg = np.full((48, 64, 3), 9, np.uint8), np.zeros((48, 64), np.uint8)
+    seg[3:5] = 2
+    matrix = np.array([[60.0, 0, 31.5], [0, 60, 23.5], [0, 0, 1]])
+    frame = {"rgb": rgb, "depth": METRES.astype(np.float32), "K": matrix, "seg": seg, "label": 3}
+    np.save(tmp_path / "0.npy", frame, allow_pickle=True)
+    np.savez(tmp_path / "0.npz", **{name: value for name, value in frame.items() if name != "label"})
+    for name in ("0.npy", "0.npz"):
+        np.testing.assert_allclose(read_depth(tmp_path / name), METRES, atol=1e-6)
+        np.testing.assert_array_equal(read_rgb(tmp_path / name), rgb)
+        np.testing.assert_array_equal(read_workspace(tmp_path / name, (48, 64)), seg > 0)
+        np.testing.assert_allclose(read_intrinsics(tmp_path / name, (48, 64)).intrinsics, matrix)
+    np.save(tmp_path / "list.npy", np.array([3, {}], dtype=object), allow_pickle=True)
+    np.save(tmp_path / "code.npy", np.array(print, dtype=object), allow_pickle=True)
+    for name, words in (("list.npy", "holds a pickled ndarray"), ("code.npy", "asks for builtins.print")):
+        for read in (read_depth, lambda path: read_intrinsics(path, (48, 64))):
+            with pytest.raises(InputError, match=words):
+                read(tmp_path / name)
+
+
+def test_blue_first_is_turned_where_it_is_said(tmp_path):
+    rgb = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
+    np.testing.assert_array_equal(read_rgb(saved(tmp_path, rgb[..., ::-1]), bgr=True), rgb)
+    np.testing.assert_array_equal(read_rgb(saved(tmp_path, rgb[..., 0]), bgr=True)[..., 1], rgb[..., 0])
 
 
 def test_colours_of_every_kind(tmp_path):

@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from plgp.loggers import logged_in, wandb_logger
-from plgp.run_names import name_run, varied
+from plgp.runs.names import name_run, varied
 from plgp.train import main
 
 

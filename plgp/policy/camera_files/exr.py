@@ -1,0 +1,54 @@
+"""Depth in OpenEXR files, as Blender and other renderers write it; read by the OpenEXR package, which is an extra."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.errors import InputError
+
+_INSTALL = "pip install OpenEXR, which reads it, or convert it to npy where that is installed"
+_DEPTHS = ("z", "depth", "v", "y")  # names of the channel, without its layers; V and Y are single channels' own
+_BACKGROUND = 6.5e4  # at and beyond it, in Blender's units: nothing was hit (65504 of a half, 1e10)
+
+
+def read_exr(path: Path) -> NDArray[np.float32]:
+    """Returns the depth channel of an OpenEXR file, (H, W) float32; 0 where the renderer hit nothing.
+
+    Args:
+        path: The file. Its channel is the only one, the one called Z, Depth, V or Y, whatever its layers, or R, G and B
+            that are the same.
+
+    Raises:
+        InputError: The OpenEXR package is not installed, the file is broken, or it has no channel of depth.
+    """
+    try:
+        library: Any = import_module("OpenEXR")
+    except ImportError as error:
+        raise InputError(f"depth file '{path}' is OpenEXR; {_INSTALL}") from error
+    try:
+        with library.File(str(path), separate_channels=True) as file:
+            channels = {str(name): np.array(channel.pixels) for name, channel in file.channels().items()}
+    except Exception as error:  # whatever a broken file leads to
+        raise InputError(f"depth file '{path}' cannot be read ({type(error).__name__}); write it again") from error
+    image = _depth_channel(channels, path).astype(np.float32)
+    image[~(np.abs(image) < _BACKGROUND)] = 0
+    return image
+
+
+def _depth_channel(channels: dict[str, NDArray[Any]], path: Path) -> NDArray[Any]:
+    if len(channels) == 1:
+        return next(iter(channels.values()))
+    names = {name: name.rsplit(".", 1)[-1].lower() for name in channels}
+    for wanted in _DEPTHS:
+        found = [name for name, last in names.items() if last == wanted]
+        if len(found) == 1:
+            return channels[found[0]]
+    colours = [channels[name] for name, last in names.items() if last in ("r", "g", "b")]
+    if len(colours) == 3 and all(np.array_equal(colours[0], other) for other in colours[1:]):
+        return colours[0]
+    raise InputError(f"depth file '{path}' has the channels {', '.join(channels)}; write depth as one called Z")

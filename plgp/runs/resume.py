@@ -1,0 +1,154 @@
+"""A training that goes on from a checkpoint: whether it can, and at which step of the present run it stands."""
+
+from __future__ import annotations
+
+import math
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.pytorch.trainer.states import TrainerFn
+from lightning.pytorch.utilities import rank_zero_only
+from omegaconf import DictConfig, OmegaConf
+
+from sim.errors import InputError
+
+AUTO = "auto"  # resume=auto: from the run's own folder
+
+
+def resumable(config: DictConfig) -> str | None:
+    """Returns the checkpoint to go on from, looked at before anything is started; None starts a new run.
+
+    Args:
+        config: The composed conf/train.yaml; ``resume`` is a checkpoint, the folder of a run, whose last one counts, or
+            "auto": the run's own folder, if it has one already.
+
+    Raises:
+        InputError: There is none, it is broken, holds weights only, or is of another network or input.
+    """
+    import torch
+
+    if config.resume is None:
+        return None
+    own = str(config.resume) == AUTO
+    path = Path(str(config.output if own else config.resume))
+    if own and not (path / "checkpoints" / "last.ckpt").is_file():
+        return None
+    path = path / "checkpoints" / "last.ckpt" if (path / "checkpoints").is_dir() else path
+    if not path.is_file():
+        raise InputError(f"no checkpoint at '{path}' to resume from; give another path, or resume=null")
+    try:
+        saved = torch.load(path, map_location="cpu", weights_only=True)
+        known = saved["hyper_parameters"]
+        before = (known["network"]["_target_"], known.get("modality"), known.get("bins"))
+    except Exception as error:  # whatever a broken file leads to
+        raise InputError(
+            f"checkpoint '{path}' cannot be resumed: it is broken or not one of plgp's; give another, or resume=null"
+        ) from error
+    if not saved.get("optimizer_states") or "loops" not in saved:
+        raise InputError(f"checkpoint '{path}' holds weights only, nothing to go on from; give checkpoints/last.ckpt")
+    now = (config.network.get("_target_"), config.data.get("modality"), config.data.get("bins"))
+    for name, old, new in zip(("network", "modality", "bins"), before, now, strict=True):
+        if old != new:
+            raise InputError(f"checkpoint '{path}' has {name} {old}, this run {new}; give what it had, or resume=null")
+    _check_state(path, known, config)
+    done, wanted = int(saved.get("epoch", 0)) + 1, config.trainer.get("max_epochs")
+    if isinstance(wanted, int) and 0 <= wanted < done:
+        raise InputError(f"checkpoint '{path}' has {done} epochs behind it; give trainer.max_epochs of more than that")
+    return str(path)
+
+
+def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a run's settings of the optimizer and its schedule, whose state a checkpoint brings, by their names."""
+    optimizer, scheduler = settings.get("optimizer") or {}, settings.get("scheduler") or {}
+    found = {f"optimizer.{key}": value for key, value in optimizer.items()}
+    return found | {f"scheduler.partial.{key}": value for key, value in (scheduler.get("partial") or {}).items()}
+
+
+def _check_state(path: Path, known: Mapping[str, Any], config: DictConfig) -> None:
+    """Compares the optimizer and the schedule of a run to resume with the present run's.
+
+    Raises:
+        InputError: One is of another class, for which the checkpoint's state means nothing.
+    """
+    module: Any = OmegaConf.to_container(config.module, resolve=True) if config.get("module") else {}
+    before, now = _flat(known), _flat(module)
+    for name in ("optimizer", "scheduler") if "optimizer" in known else ():
+        key = f"{name}.{'partial.' * (name == 'scheduler')}_target_"
+        old, new = before.get(key), now.get(key)
+        if old != new:
+            raise InputError(f"checkpoint '{path}' has {name} {old}, this run {new}; give what it had, or resume=null")
+    kept = [key for key, value in now.items() if key in before and before[key] != value]
+    for key in kept:
+        print(f"resume: {key} stays {before[key]}, not {now[key]}: the checkpoint's state brings it", file=sys.stderr)
+
+
+def steps_of(checkpoint: str | None) -> int:
+    """Returns how many steps a checkpoint has behind it; -1 without one."""
+    import torch
+
+    if checkpoint is None:
+        return -1
+    return int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+
+
+def go_on(module: lightning.LightningModule, checkpoint: Mapping[str, Any]) -> int | None:
+    """Brings a run that is resumed to the present run's pace, and says so where an epoch now has more or fewer batches.
+
+    The place in the epoch becomes the same share of the new number of batches. A schedule over the whole run ends where
+    the run ends now. The data's order is that of the epoch to come, also where a schedule asks for the data before
+    Lightning has put the epoch back.
+
+    Args:
+        module: The module; without a trainer that fits it, only the schedules are changed.
+        checkpoint: The checkpoint, whose loops and schedules are changed in place.
+
+    Returns:
+        Number of steps of the whole run, those behind it included; None of a run without an end.
+    """
+    for schedule in checkpoint.get("lr_schedulers", ()):
+        for name in ("total_steps", "_schedule_phases"):  # OneCycleLR's: that of the run as it is now
+            schedule.pop(name, None)
+    try:
+        trainer = module.trainer
+    except RuntimeError:  # it is loaded by itself
+        return None
+    if trainer.state.fn != TrainerFn.FITTING or "loops" not in checkpoint:
+        return None
+    loops = checkpoint["loops"]["fit_loop"]
+    epochs, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
+    trainer.fit_loop.epoch_progress.load_state_dict(epochs)
+    estimated = trainer.estimated_stepping_batches  # sets the data up
+    now, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
+    if not math.isfinite(now) or not math.isfinite(estimated):
+        return None
+    done, current = int(epochs["current"]["processed"]), batches["current"]
+    ended = int(epochs["current"]["ready"]) == done  # the checkpoint is of an epoch's end
+    before, whole_epochs = current["ready"], done - 1 if ended else done
+    if not batches["is_last_batch"]:
+        before = round((batches["total"]["ready"] - before) / whole_epochs) if whole_epochs else 0
+    if before and before != now:
+        moved = int(now) if batches["is_last_batch"] else min(int(now) - 1, round(current["ready"] / before * now))
+        shift = moved - current["ready"]
+        for name in current:
+            current[name] = max(0, current[name] + shift)
+    steps, epoch_steps = int(checkpoint["global_step"]), math.ceil(now / accumulated)
+    behind = done * epoch_steps + (0 if ended else min(int(now), current["ready"]) // accumulated)
+    whole = steps + max(0, epoch_steps * max(1, int(trainer.max_epochs or 1)) - behind)
+    if trainer.max_steps != -1:
+        whole = min(whole, trainer.max_steps)
+    if before and before != now:
+        _say_pace(before, int(now), f"at step {steps} of {whole}")
+    return max(1, whole)
+
+
+@rank_zero_only
+def _say_pace(before: int, now: int, where: str) -> None:
+    """Says on stderr what another size of the batch or the epoch means."""
+    print(
+        f"resume: an epoch had {before} batches and now has {now} (data.batch_size, data.samples_per_epoch or the data "
+        f"changed); the run goes on {where}, where a schedule over the whole run ends",
+        file=sys.stderr,
+    )
