@@ -249,7 +249,7 @@ class NetworkPolicy(MapPolicy):
         self.network.eval()
         window = window or (slice(0, height), slice(0, width))
         with torch.autocast(self.device.type, torch.bfloat16, enabled=self.precision == "bfloat16"):
-            logits = averaged_logits(self.network, image, window, self.turns)
+            logits = averaged_logits(self.network, image, window, turns=self.turns)
         self.network.train(training)
         return logits
 

@@ -51,7 +51,7 @@ def check_turns(turns: int, bins: int) -> None:
         )
 
 
-def averaged_logits(network: GraspNetwork, image: Tensor, window: Window, turns: int) -> GraspMaps:
+def averaged_logits(network: GraspNetwork, image: Tensor, window: Window, *, turns: int) -> GraspMaps:
     """Returns a network's logits of some rows and columns, averaged over the sides that an image is shown from.
 
     Args:

@@ -63,14 +63,14 @@ def test_a_turned_image_gives_turned_maps(turns: int) -> None:
     network, image = untrained(), torch.randn(1, 1, 48, 48)
     square = (slice(0, 48), slice(0, 48))
     with torch.inference_mode():
-        maps = averaged_logits(network, image, square, turns)
-        one = averaged_logits(network, image, square, 1)
+        maps = averaged_logits(network, image, square, turns=turns)
+        one = averaged_logits(network, image, square, turns=1)
         for quarters, mirrored in [(2, False), (1, False), (3, True), (0, True)]:
             if (turns < 8 and mirrored) or (turns == 2 and quarters % 2):
                 continue
             shown = (image.flip(3) if mirrored else image).rot90(quarters, (2, 3))
-            other = averaged_logits(network, shown, square, turns)
-            alone = averaged_logits(network, shown, square, 1)
+            other = averaged_logits(network, shown, square, turns=turns)
+            alone = averaged_logits(network, shown, square, turns=1)
             for a, b, c, d in zip(
                 turned(maps, quarters, mirrored), other, turned(one, quarters, mirrored), alone, strict=True
             ):
@@ -85,7 +85,7 @@ def test_what_is_symmetric_stays(turns: int, size: tuple[int, int]) -> None:
     network = Edges().eval()
     image = torch.rand(1, 1, *size)
     whole = (slice(0, size[0]), slice(0, size[1]))
-    maps, one = (averaged_logits(network, image, whole, n) for n in (turns, 1))
+    maps, one = (averaged_logits(network, image, whole, turns=n) for n in (turns, 1))
     inner = (..., slice(1, size[0] - 1), slice(1, size[1] - 1))  # at borders padding has slopes of its own
     for a, b in zip(maps, one, strict=True):
         torch.testing.assert_close(a[inner], b[inner], atol=1e-5, rtol=1e-4)
@@ -97,7 +97,10 @@ def test_a_window_is_a_piece_of_the_whole(turns: int, top: int, height: int, lef
     network, image = untrained(), torch.linspace(0, 1, 48 * 64).reshape(1, 1, 48, 64).sin()
     window = (slice(top, top + height), slice(left, left + width))
     with torch.inference_mode():
-        whole, part = averaged_logits(network, image, WHOLE, turns), averaged_logits(network, image, window, turns)
+        whole, part = (
+            averaged_logits(network, image, WHOLE, turns=turns),
+            averaged_logits(network, image, window, turns=turns),
+        )
     for a, b in zip(whole, part, strict=True):
         torch.testing.assert_close(b, a[..., *window], atol=1e-4, rtol=1e-4)
 
