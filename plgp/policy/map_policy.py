@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
@@ -16,6 +18,20 @@ from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps, angle_to_bin
 from sim.gripper import GripperGeometry
 from sim.view import Observation, check_depth_image
+
+
+class ShownMaps(NamedTuple):
+    """The maps of some rows and columns of an image.
+
+    Attributes:
+        maps: The maps, (1, 1, h, w), (1, K, h, w), (1, K, h, w).
+        logits: Whether they are a network's logits.
+        corner: Row and column of their first pixel in the image.
+    """
+
+    maps: GraspMaps
+    logits: bool
+    corner: tuple[int, int]
 
 
 class MapPolicy:
@@ -84,6 +100,7 @@ class MapPolicy:
         *,
         weight: NDArray[np.float32] | None = None,
         relief: NDArray[np.float32] | None = None,
+        shown: ShownMaps | None = None,
     ) -> PixelGrasps:
         """Returns up to ``count`` grasps in the image at allowed pixels, best first; see ``decode``.
 
@@ -93,23 +110,35 @@ class MapPolicy:
             allowed: (H, W) bool, where grasps may lie; None is everywhere.
             weight: (H, W) float32 in [0, 1], factor on the pixels' scores; None is 1.
             relief: (H, W) float32, metres: the surface that the hand must stay above; None is the image's own depth.
+            shown: The image's maps at the allowed pixels; None makes them.
         """
         depth = observation.depth
-        window = window_of(depth > 0 if allowed is None else (depth > 0) & allowed)
-        maps, logits = self._maps(observation, window)
+        shown = shown or self.shown_maps(observation, allowed)
         return decode(
-            maps,
+            shown.maps,
             depth if relief is None else relief,
             observation.camera,
             gripper=self.gripper,
             count=count,
             settings=self.decoder,
             allowed=allowed,
-            logits=logits,
+            logits=shown.logits,
             weight=weight,
-            corner=(window[0].start, window[1].start),
+            corner=shown.corner,
             width_unit=self.width_unit,
         )
+
+    def shown_maps(self, observation: Observation, allowed: NDArray[np.bool_] | None) -> ShownMaps:
+        """Returns the maps of the rows and columns that hold an image's allowed pixels.
+
+        Args:
+            observation: The image.
+            allowed: (H, W) bool, where grasps may lie; None is everywhere.
+        """
+        depth = observation.depth
+        window = window_of(depth > 0 if allowed is None else (depth > 0) & allowed)
+        maps, logits = self._maps(observation, window)
+        return ShownMaps(maps, logits, (window[0].start, window[1].start))
 
     def weight(self, observation: Observation) -> NDArray[np.float32] | None:
         """Returns the memory's factors on the pixels' scores, (H, W) float32; None without a memory."""

@@ -23,6 +23,7 @@ from plgp.policy.map_policy import MapPolicy
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
 from plgp.policy.turned import averaged_logits, check_turns
 from plgp.policy.views.measured import measured_grasps, narrow_side_first
+from plgp.policy.views.middles import nearer_the_middle
 from plgp.policy.views.viewed import PlaneExtent, ViewedGrasps, bring_back, choose_view, graspable, main_plane
 from plgp.policy.views.virtual_views import leaning_grasps, leaning_views, merged
 from plgp.policy.workspace import Area, allowed_pixels
@@ -34,7 +35,8 @@ from sim.gripper import GripperGeometry
 from sim.view import Observation, check_depth_image
 
 _NO_PLANE = "no main plane is seen for views to lean against"
-_REFUSED = 20  # grasps that are found beyond those wanted, since a leaning hand cannot reach all
+# A leaning view's grasps: half of those wanted, since others have the rest, and more, since a hand cannot reach all.
+_REFUSED = 10
 PRECISIONS = ("float32", "bfloat16")
 
 
@@ -288,7 +290,7 @@ class NetworkPolicy(MapPolicy):
             poses = pixels.to_poses(observation.depth, observation.camera)
             return ViewedGrasps(pixels, poses, None, pixels, note=note)
         allowed = graspable(view, allowed, settings)
-        shown = self._shown_in(view, 2 * count, allowed, weight)
+        shown = self._shown_in(view, 2 * count, allowed, weight, middles=True)
         found = bring_back(
             shown, view, observation, gripper=self.gripper, decoder=self.decoder, approach=settings.approach
         )
@@ -311,7 +313,7 @@ class NetworkPolicy(MapPolicy):
                 observation,
                 view,
                 area,
-                decode=lambda leaning, places: self._shown_in(leaning, count + _REFUSED, places, weight),
+                decode=lambda leaning, places: self._shown_in(leaning, count // 2 + _REFUSED, places, weight),
                 extent=extent,
                 gripper=self.gripper,
                 decoder=self.decoder,
@@ -323,12 +325,24 @@ class NetworkPolicy(MapPolicy):
         return merged(found, ring, count, settings=views, decoder=self.decoder)
 
     def _shown_in(
-        self, view: OverheadView, count: int, allowed: NDArray[np.bool_], weight: NDArray[np.float32] | None
+        self,
+        view: OverheadView,
+        count: int,
+        allowed: NDArray[np.bool_],
+        weight: NDArray[np.float32] | None,
+        *,
+        middles: bool = False,
     ) -> PixelGrasps:
-        """Returns up to ``count`` grasps of a view's image at allowed pixels; ``weight`` is the first image's."""
+        """Returns up to ``count`` grasps of a view's image at allowed pixels; ``weight`` is the first image's.
+
+        With ``middles``, they are nearer to their things' middles.
+        """
         weight = None if weight is None else weight.ravel()[view.source]
-        grasps = self.decoded(view.seen, count, allowed, weight=weight, relief=view.ceiling)
-        grasps = measured_grasps(grasps, view, gripper=self.gripper, decoder=self.decoder, allowed=allowed)
+        maps, settings = self.shown_maps(view.seen, allowed), {"gripper": self.gripper, "decoder": self.decoder}
+        grasps = self.decoded(view.seen, count, allowed, weight=weight, relief=view.ceiling, shown=maps)
+        if middles and weight is None:  # a memory of failures tells places apart
+            grasps = nearer_the_middle(grasps, view, maps, allowed=allowed, **settings)
+        grasps = measured_grasps(grasps, view, allowed=allowed, **settings)
         return narrow_side_first(grasps, view, decoder=self.decoder)
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:

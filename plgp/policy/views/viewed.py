@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from plgp.data.trained_view import TrainedView
 from plgp.policy.settings import DecoderSettings, ViewSettings
+from sim.camera import PinholeCamera
 from sim.depth_image.main_plane import MainPlane, find_main_plane
 from sim.depth_image.overhead_view import OverheadView
 from sim.geometry import transform
@@ -21,6 +22,7 @@ _AS_IS = "the network is shown the image as it is"
 _PLANE = 0.006  # metres from the main plane within which a pixel shows it
 _THING, _HOLES = 0.008, 0.02  # metres on or under a plane, and share of what is seen that lies so far under it
 _TALL, _MUCH = 0.35, 0.1  # metres over a plane, and share of what is seen from which on so high: then it may be a wall
+_LOOKED_AT = 320  # columns of the image, about, that tell so
 _PATCH = 0.03  # of the plane's largest patch: what smaller ones show is the side of a thing that crosses the plane
 _BESIDE = 0.02  # metres beyond what is seen of the plane that still count as over it
 
@@ -87,7 +89,12 @@ def choose_view(
 
 def _doubt(seen: Observation, plane: MainPlane) -> str:
     """Returns a sentence where the main plane may be a wall behind the things, or depth may be inverse, or ""."""
-    heights = plane.heights(seen.depth, seen.camera)[seen.depth > 0]
+    step = max(1, seen.camera.width // _LOOKED_AT)
+    some, scaled = seen.depth[::step, ::step], seen.camera.intrinsics.copy()
+    scaled[:2] /= step
+    heights = plane.heights(some, PinholeCamera(some.shape[1], some.shape[0], scaled))[some > 0]
+    if not len(heights):
+        return ""
     under, over = (float((part > _THING).mean()) for part in (-heights, heights))
     if under > max(_HOLES, 10 * over):
         return (

@@ -33,12 +33,14 @@ def frames():
 
 
 def things(view):
-    """The ball's and the doll's head's pixels, (H, W) bool each, in the view from straight above."""
+    """The carrot's, the ball's and the doll's head's pixels, (H, W) bool each, in the view from straight above."""
     hsv = np.asarray(Image.fromarray(view.seen.rgb).convert("HSV")).astype(float)
     hue, height, strong = hsv[..., 0] / 255 * 360, np.nan_to_num(view.heights()), hsv[..., 1] > 100
+    carrot = (hsv[..., 1] > 150) & ((hue < 18) | (hue > 345)) & (view.seen.depth > 0)
     orange, green = strong & (hue > 22) & (hue < 42), strong & (hue > 60) & (hue < 110)
     red = strong & ((hue < 18) | (hue > 345))
-    found = {}
+    parts, _ = ndimage.label(carrot)
+    found = {"carrot": parts == 1 + np.bincount(parts.ravel())[1:].argmax()}
     for thing, pixels, colour in (
         ("ball", orange & (height > 0.02), orange),
         ("doll", (height > 0.05) & (height < 0.15) & ~red & ~orange, green),
@@ -87,3 +89,13 @@ def test_the_best_grasp_stays_on_the_thing(found, thing, within, from_frame):
     assert np.ptp([b[2] for b in best]) <= 8
     angles = [b[1] for b in best[from_frame:]]
     assert max(abs((a - b + 90) % 180 - 90) for a in angles for b in angles) <= 15
+
+
+def test_the_best_grasp_on_the_carrot_is_at_its_middle(found):
+    # In the third frame the ball lies at the carrot's middle: no finger goes down there.
+    for f in (found[0], found[1], found[3]):
+        view, g = f.view, f.shown
+        rows, cols = np.nonzero(things(view)["carrot"])
+        on = int(np.flatnonzero(things(view)["carrot"][g.row, g.col])[0])
+        away = np.hypot(g.row[on] - rows.mean(), g.col[on] - cols.mean())
+        assert away * view.seen.depth[g.row[on], g.col[on]] / view.seen.camera.intrinsics[0, 0] < 0.007

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from plgp.data.trained_view import TrainedView
-from plgp.policy import DecoderSettings, NetworkPolicy, ViewSettings, VirtualViews
+from plgp.policy import DecoderSettings, NetworkPolicy, ViewSettings, VirtualViews, network
 from plgp.policy.views.viewed import PlaneExtent, graspable_leaning, main_plane
 from plgp.policy.views.virtual_views import hand_is_clear, leaning_views, merged
 from sim.camera import PinholeCamera, offset_pose
@@ -88,12 +88,13 @@ def test_a_shorter_list_begins_as_a_longer_one_and_nothing_is_random(found):
 
 
 @pytest.mark.parametrize(("name", "distance", "tilt"), [("straight", 0.6, 0.0), ("leaning", 0.8, 0.4)])
-def test_five_views_grasp_as_they_did_when_each_was_made_by_itself(name, distance, tilt):
+def test_five_views_grasp_as_they_did_when_each_was_made_by_itself(name, distance, tilt, monkeypatch):
     """What the views share, and the part of the network that a window needs, change nothing.
 
     ``five_views.json`` holds the 20 best grasps of the former code: translation and closing direction in the camera's
     frame, and width, metres.
     """
+    monkeypatch.setattr(network, "nearer_the_middle", lambda grasps, *_, **__: grasps)  # came later
     former = np.array(json.loads((Path(__file__).parent / "five_views.json").read_text())[name])
     now = NetworkPolicy.pretrained(views=VirtualViews()).find(take(distance, tilt)[0], 50).poses
     rows = np.column_stack([now.translation, now.rotation[:, :, 0], now.width])[: len(former)]
