@@ -122,7 +122,7 @@ def test_a_second_training_in_a_folder_is_refused_and_touches_nothing(half_run, 
 def test_a_schedule_over_a_run_without_an_end_is_refused():
     module = SimpleNamespace(trainer=SimpleNamespace(estimated_stepping_batches=math.inf))
     onecycle = {"partial": {"_target_": "torch.optim.lr_scheduler.OneCycleLR", "total_steps": None}}
-    with pytest.raises(InputError, match="needs an end; give trainer.max_epochs or trainer.max_steps"):
+    with pytest.raises(InputError, match=r"needs an end; give trainer.max_epochs or trainer.max_steps"):
         scheduled(module, None, onecycle)
 
 
