@@ -78,8 +78,11 @@ def _check_state(path: Path, known: Mapping[str, Any], config: DictConfig) -> No
     for name in ("optimizer", "scheduler") if "optimizer" in known else ():
         key = f"{name}.{'partial.' * (name == 'scheduler')}_target_"
         old, new = before.get(key), now.get(key)
-        if old != new:
+        left_out = None in (old, new) if name == "optimizer" else new is None  # the default one; none from here on
+        if old != new and not left_out:
             raise InputError(f"checkpoint '{path}' has {name} {old}, this run {new}; give what it had, or resume=null")
+        if old != new and name == "scheduler":
+            print("resume: from here on there is no schedule; the learning rate is the checkpoint's", file=sys.stderr)
     kept = [key for key, value in now.items() if key in before and before[key] != value]
     for key in kept:
         print(f"resume: {key} stays {before[key]}, not {now[key]}: the checkpoint's state brings it", file=sys.stderr)

@@ -85,7 +85,6 @@ def test_the_same_pace_is_not_spoken_of_and_the_order_goes_on_before_the_schedul
             "scheduler=multistep",
             "has scheduler torch.optim.lr_scheduler.OneCycleLR, this run torch.optim.lr_scheduler.Mu",
         ),
-        ("scheduler=null", "has scheduler torch.optim.lr_scheduler.OneCycleLR, this run None; give what it had"),
         ("optimizer._target_=torch.optim.SGD", "has optimizer torch.optim.Adam, this run torch.optim.SGD; give what"),
     ],
 )
@@ -102,6 +101,9 @@ def test_a_learning_rate_that_the_checkpoint_overrules_is_said(half_run, capsys)
     said = capsys.readouterr().err
     assert "resume: optimizer.lr stays 0.001, not 0.0001: the checkpoint's state brings it" in said
     assert "resume: scheduler.partial.max_lr stays 0.001, not 0.0001" in said
+    options = [o for o in options if o != "scheduler=onecycle"]
+    resumable(composed(*options, "trainer.max_epochs=4", "scheduler=null", "optimizer=null", f"resume={folder}"))
+    assert "resume: from here on there is no schedule; the learning rate is the checkpoint's" in capsys.readouterr().err
 
 
 def test_a_second_training_in_a_folder_is_refused_and_touches_nothing(half_run, command, tmp_path):
