@@ -78,7 +78,8 @@ class GGCNN2(GraspNetwork):
         fine = _grown(window, 1, (4 * height, 4 * width))
         middle = _grown(_below(fine, (2 * height, 2 * width)), 1, (2 * height, 2 * width))
         coarse = _grown(_below(middle, (height, width)), _REACH, (height, width))
-        shown = x[..., *(slice(4 * part.start, 4 * part.stop) for part in coarse)]
+        rows, cols = (slice(4 * part.start, 4 * part.stop) for part in coarse)
+        shown = x[..., rows, cols]
         result = self.trunk[:_FIRST](shown.contiguous(memory_format=torch.channels_last))
         result = self.trunk[_FIRST + 1 : _SECOND](_upsampled(result, coarse, (height, width), wanted=middle))
         result = self.trunk[_SECOND + 1 :](_upsampled(result, middle, (2 * height, 2 * width), wanted=fine))

@@ -338,7 +338,8 @@ class NetworkPolicy(MapPolicy):
         With ``middles``, they are nearer to their things' middles.
         """
         weight = None if weight is None else weight.ravel()[view.source]
-        maps, settings = self.shown_maps(view.seen, allowed), {"gripper": self.gripper, "decoder": self.decoder}
+        maps = self.shown_maps(view.seen, allowed)
+        settings: Any = {"gripper": self.gripper, "decoder": self.decoder}
         grasps = self.decoded(view.seen, count, allowed, weight=weight, relief=view.ceiling, shown=maps)
         if middles and weight is None:  # a memory of failures tells places apart
             grasps = nearer_the_middle(grasps, view, maps, allowed=allowed, **settings)

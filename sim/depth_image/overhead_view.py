@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -112,7 +112,7 @@ def overhead_view(
         tilt: Angle of its optical axis against the plane's normal, radians; see ``overhead_pose``.
         azimuth: Side to which it then stands, radians.
     """
-    sizes = {"height": height, "focal": focal, "most": most, "least": least}
+    sizes: Any = {"height": height, "focal": focal, "most": most, "least": least}
     return overhead_views(seen, plane, tilt=tilt, azimuths=[azimuth], **sizes)[0]
 
 
