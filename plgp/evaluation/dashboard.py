@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 METRICS = ("SR", "PC", "AP")
 AXES = 7  # axes of the parallel coordinates beside AP; more cannot be read
+BESIDE = 4  # pictures in a row
+PICTURES = 2 * BESIDE  # of the first runs
+APART = 0.065  # of an axis's height, between values that are written beside it
 NOT_CHOICES = re.compile(
     r"(^|\.)(default_root_dir|folder|dirpath)$"
     r"|^(output|logger|name|group|tags|resume|checkpoint|callbacks|evaluation|final_benchmark|cost)\b"
@@ -42,12 +45,13 @@ def draw_dashboard(runs: Sequence[OfflineRun], path: str | Path) -> Path:
         raise InputError("no run has a final AP (test/AP) to compare; train with final_benchmark=demo or another")
     names = list(dict.fromkeys(run.name for run in measured))
     colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    pictures = [(run, found) for run in measured[:4] if (found := _picture(run)) is not None]
-    figure, grid = panels(3 if pictures else 2, 1, (10, 9.5 if pictures else 6.6))
+    pictures = [(run, found) for run in measured[:PICTURES] if (found := _picture(run)) is not None]
+    rows = [pictures[i : i + BESIDE] for i in range(0, len(pictures), BESIDE)]
+    figure, grid = panels(2 + len(rows), 1, (10, 6.6 + 2.9 * len(rows)))
     _draw_coordinates(grid[0, 0], measured, colours)
     _draw_bars(grid[1, 0], measured, colours)
-    if pictures:
-        _draw_pictures(figure, grid[2, 0], pictures)
+    for panel, row in zip(grid[2:, 0], rows, strict=True):
+        _draw_pictures(figure, panel, row)
     groups = ", ".join(dict.fromkeys(run.group for run in measured if run.group))
     left = len(runs) - len(measured)
     note = f"; {left} without a final benchmark left out" if left else ""
@@ -71,6 +75,16 @@ def comparable_scores(runs: Sequence[OfflineRun]) -> list[float]:
     columns = [str(c) for c in runs[0].history if (m := SCORE.match(str(c))) and m["friction"] != "mean"]
     shared = [c for c in columns if all(last(run, c) is not None for run in runs)]
     return [float(np.mean([last(run, c) or 0.0 for c in shared or ["test/AP"]])) for run in runs]
+
+
+def shown_scores(runs: Sequence[OfflineRun]) -> tuple[list[re.Match[str]], list[str]]:
+    """Returns the columns of AP that bars show, and the categories left out: those of one row only, beside others."""
+    columns = dict.fromkeys(str(column) for run in runs for column in run.history if SCORE.match(str(column)))
+    found = sorted((m for c in columns if (m := SCORE.match(c))), key=lambda m: (m["category"], _order(m["friction"])))
+    rows = {m[0]: {run.name for run in runs if last(run, m[0]) is not None} for m in found}
+    shared = [m for m in found if len(rows[m[0]]) > 1]
+    left = {m["category"] for m in found} - {m["category"] for m in shared}
+    return (shared, sorted(left)) if shared else (found, [])
 
 
 def choices(runs: Sequence[OfflineRun]) -> dict[str, list[str]]:
@@ -162,9 +176,12 @@ def _draw_coordinates(panel: Any, runs: Sequence[OfflineRun], colours: Mapping[s
 
 
 def _label(panel: Any, axis: int, places: Mapping[str, float]) -> None:
-    """Writes an axis's values beside it, at their heights."""
-    back = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}
-    for text, height in places.items():
+    """Writes an axis's values beside it, at their heights; of those that would lie on each other the lower one."""
+    back, written = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1}, -1.0
+    for text, height in sorted(places.items(), key=lambda entry: entry[1]):
+        if height - written < APART:
+            continue
+        written = height
         panel.text(axis - 0.03, height, text, ha="right", va="center", fontsize=9, bbox=back, zorder=4)
 
 
@@ -177,8 +194,7 @@ def _order(kind: str) -> tuple[bool, float, str]:
 
 def _draw_bars(panel: Any, runs: Sequence[OfflineRun], colours: Mapping[str, str]) -> None:
     """Draws AP by category and friction with 95 % intervals; SR, PC and AP where runs have only those."""
-    columns = dict.fromkeys(str(column) for run in runs for column in run.history if SCORE.match(str(column)))
-    found = sorted((m for c in columns if (m := SCORE.match(c))), key=lambda m: (m["category"], _order(m["friction"])))
+    found, alone = shown_scores(runs)
     named = {m[0]: "{category}\nfriction {friction}".format(**m.groupdict()) for m in found}
     bars = named or {f"test/{metric}": metric for metric in METRICS}
     width = 0.8 / len(colours)
@@ -194,10 +210,12 @@ def _draw_bars(panel: Any, runs: Sequence[OfflineRun], colours: Mapping[str, str
             low, high = (last(seeds[0], f"{metric}_{end}") for end in ("low", "high"))
             if len(seeds) == 1 and low is not None and high is not None:
                 panel.vlines(centre, low, high, color="0.2", lw=1.2)
-            panel.text(centre, 2, f"{mean:.0f}", ha="center", fontsize=8)
+            panel.text(centre, 2, f"{mean:.0f}", ha="center", fontsize=8, rotation=90 if len(colours) > BESIDE else 0)
     panel.set_xticks(range(len(bars)), bars.values())
     spread = "line: 95 % interval over scenes" if named else "mean over categories and frictions"
     title = f"{'AP by category and friction' if named else 'Final benchmark'} (dot: a run, bar: mean; {spread})"
+    if alone:
+        title += f"\nleft out, of one network only: {', '.join(alone)}"
     panel.set(ylim=(0, 100), ylabel="%", title=title)
     panel.grid(axis="y", alpha=0.3)
     panel.set_axisbelow(True)
@@ -220,13 +238,13 @@ def _picture(run: OfflineRun) -> Path | None:
 
 
 def _draw_pictures(figure: Figure, panel: Any, pictures: Sequence[tuple[OfflineRun, Path]]) -> None:
-    """Puts the runs' pictures side by side into a panel's place."""
+    """Puts a row of the runs' pictures side by side into a panel's place."""
     from PIL import Image
 
-    places = panel.get_subplotspec().subgridspec(1, len(pictures))
+    places = panel.get_subplotspec().subgridspec(1, BESIDE)
     panel.remove()
-    for place, (run, path) in zip(places, pictures, strict=True):
-        one = figure.add_subplot(place)
+    for column, (run, path) in enumerate(pictures):
+        one = figure.add_subplot(places[column])
         with Image.open(path) as image:
             one.imshow(np.asarray(image.convert("RGB")))
         one.set_title(run.name, fontsize=9)

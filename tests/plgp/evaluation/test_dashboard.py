@@ -6,7 +6,14 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from plgp.evaluation.dashboard import choices, comparable_scores, costs, draw_dashboard, last
+from plgp.evaluation.dashboard import (
+    choices,
+    comparable_scores,
+    costs,
+    draw_dashboard,
+    last,
+    shown_scores,
+)
 from plgp.evaluation.wandb_files import OfflineRun, opened_runs
 from sim.errors import InputError
 
@@ -40,6 +47,16 @@ def test_runs_are_compared_where_all_were_measured():
     two = run("b", history=[{"test/AP": 93.0, shared: 93.0, mean: 1.0}])
     assert comparable_scores([one, two]) == [90.0, 93.0]
     assert comparable_scores([one, run("c")]) == [95.0, 80.0]
+
+
+def test_a_category_of_one_network_is_left_out_by_name_beside_shared_ones():
+    shared, own = "test/novel-5/friction 0.2/AP", "test/novel-15/friction 0.2/AP"
+    one = run("a", history=[{"test/AP": 95.0, shared: 90.0, own: 100.0}])
+    two = run("b", history=[{"test/AP": 93.0, shared: 93.0}])
+    found, left = shown_scores([one, two])
+    assert ([m[0] for m in found], left) == ([shared], ["novel-15"])
+    found, left = shown_scores([one])
+    assert ([m[0] for m in found], left) == ([own, shared], [])
 
 
 def test_the_kept_runs_show_what_the_ablation_varies(tmp_path):
