@@ -12,6 +12,7 @@ from plgp.policy.candidates import Window, window_of
 from plgp.policy.decoder import decode
 from plgp.policy.failure_memory import FailureMemory
 from plgp.policy.settings import DecoderSettings
+from plgp.policy.views.known_floor import known_floor
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
 from sim.errors import InputError
@@ -109,14 +110,17 @@ class MapPolicy:
             count: Number of grasps wanted.
             allowed: (H, W) bool, where grasps may lie; None is everywhere.
             weight: (H, W) float32 in [0, 1], factor on the pixels' scores; None is 1.
-            relief: (H, W) float32, metres: the surface that the hand must stay above; None is the image's own depth.
+            relief: (H, W) float32, metres: the surface that the hand must stay above; None is the image's own depth,
+                with the floor as ``decoder.floor_margin`` says.
             shown: The image's maps at the allowed pixels; None makes them.
         """
-        depth = observation.depth
         shown = shown or self.shown_maps(observation, allowed)
+        if relief is None:
+            floor = known_floor(observation, allowed, self.decoder)
+            relief = None if floor is None else floor.under(observation.depth, observation.camera)
         return decode(
             shown.maps,
-            depth if relief is None else relief,
+            observation.depth if relief is None else relief,
             observation.camera,
             gripper=self.gripper,
             count=count,

@@ -22,6 +22,7 @@ from plgp.policy.installed import find_checkpoint, pretrained_checkpoint
 from plgp.policy.map_policy import MapPolicy
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
 from plgp.policy.turned import averaged_logits, check_turns
+from plgp.policy.views.known_floor import known_floor
 from plgp.policy.views.measured import measured_grasps, narrow_side_first
 from plgp.policy.views.middles import nearer_the_middle
 from plgp.policy.views.viewed import PlaneExtent, ViewedGrasps, bring_back, choose_view, graspable, main_plane
@@ -289,6 +290,8 @@ class NetworkPolicy(MapPolicy):
             pixels = self.decoded(observation, count, allowed, weight=weight)
             poses = pixels.to_poses(observation.depth, observation.camera)
             return ViewedGrasps(pixels, poses, None, pixels, note=note)
+        floor = known_floor(observation, allowed, self.decoder)
+        view = view if floor is None else floor.under_view(view)
         allowed = graspable(view, allowed, settings)
         shown = self._shown_in(view, 2 * count, allowed, weight, middles=True)
         found = bring_back(
@@ -308,19 +311,21 @@ class NetworkPolicy(MapPolicy):
         weight = self.weight(observation)
         area = allowed_pixels(self.workspace, observation.depth, observation.camera)
         extent = PlaneExtent.of(found.view or self.trained_view.to_view(observation, plane))
+        floor = known_floor(observation, area, self.decoder)
+        leaning = leaning_views(observation, plane, self.trained_view, settings=views)
         ring = [
             leaning_grasps(
                 observation,
                 view,
                 area,
-                decode=lambda leaning, places: self._shown_in(leaning, count // 2 + _REFUSED, places, weight),
+                decode=lambda shown, places: self._shown_in(shown, count // 2 + _REFUSED, places, weight),
                 extent=extent,
                 gripper=self.gripper,
                 decoder=self.decoder,
                 settings=self.view,
                 views=views,
             )
-            for view in leaning_views(observation, plane, self.trained_view, settings=views)
+            for view in (leaning if floor is None else map(floor.under_view, leaning))
         ]
         return merged(found, ring, count, settings=views, decoder=self.decoder)
 

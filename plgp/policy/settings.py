@@ -37,6 +37,8 @@ class DecoderSettings:
         edge_spread: Spread of a contact's edge along the closing direction that halves the score.
         close_depth: Least depth of the grasps with fingers that pass closer, without ``margin``, for flat objects.
         close_depth_margin: ``depth_margin`` of those.
+        floor_margin: Space kept free over the main plane, up to ``depth_margin``: all its pixels together say where it
+            is more truly than the few under a finger. None seeks no plane and keeps ``depth_margin`` everywhere.
         pool: Greatest number of candidates that are tried, best first.
     """
 
@@ -54,13 +56,15 @@ class DecoderSettings:
     edge_spread: float = 0.002
     close_depth: float = 0.001
     close_depth_margin: float = 0.001
+    floor_margin: float | None = None
     pool: int = 10_000
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
         for f in fields(self):
-            if not 0 <= getattr(self, f.name) < np.inf:
-                raise InputError(f"decoder.{f.name} is {getattr(self, f.name)}; give a number that is not negative")
+            value = getattr(self, f.name)
+            if not (f.name == "floor_margin" and value is None) and not 0 <= value < np.inf:
+                raise InputError(f"decoder.{f.name} is {value}; give a number that is not negative")
         for name in ("repeat", "revisit", "full_depth", "edge_spread"):
             if getattr(self, name) == 0:
                 raise InputError(f"decoder.{name} is 0; give a number above 0")
