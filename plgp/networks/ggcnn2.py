@@ -11,9 +11,7 @@ from plgp.networks.base import GraspNetwork, set_prior
 Window = tuple[slice, slice]  # rows and columns, from start to stop
 
 _FIRST, _SECOND = 14, 17  # the trunk's layers that upsample
-_REACH = (
-    16  # coarsest pixels around one that its features depend on: 4 + 8 by the dilated layers, 2 + 2 by those before
-)
+_REACH = 16  # coarsest pixels that features look around: 4 + 8 by the dilated layers, 2 + 2 by those before
 
 
 def _convolution(inputs: int, outputs: int, kernel: int, dilation: int = 1) -> list[nn.Module]:

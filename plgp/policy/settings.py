@@ -38,7 +38,8 @@ class DecoderSettings:
         close_depth: Least depth of the grasps with fingers that pass closer, without ``margin``, for flat objects.
         close_depth_margin: ``depth_margin`` of those.
         floor_margin: Space kept free over the main plane, up to ``depth_margin``: all its pixels together say where it
-            is more truly than the few under a finger. None seeks no plane and keeps ``depth_margin`` everywhere.
+            is more truly than the few under a finger. None seeks no plane and keeps ``depth_margin`` everywhere, as
+            ``view.approach=axis`` does.
         pool: Greatest number of candidates that are tried, best first.
     """
 

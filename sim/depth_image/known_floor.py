@@ -29,10 +29,7 @@ def with_known_floor(
     Returns:
         (H, W) float32, metres, 0 = missing. All other pixels stay what they were.
     """
-    m, n = camera.intrinsics, plane.normal
-    y = (np.arange(depth.shape[0])[:, None] - m[1, 2]) / m[1, 1]
-    x = (np.arange(depth.shape[1])[None] - m[0, 2] - m[0, 1] * y) / m[0, 0]
-    ray = n[0] * x + n[1] * y + n[2]  # of points of depth 1, how far they lie along the normal: negative
+    ray = plane.rays(camera)
     image = np.asarray(depth, np.float32)
     within = min(_SPREAD * plane.scatter, _MOST)
     on_plane = (image > 0) & (np.abs(ray * image + plane.distance) < within)

@@ -52,6 +52,16 @@ class MainPlane:
         """Returns how far a point (3,) of the camera's frame lies above the plane, metres."""
         return float(point @ self.normal + self.distance)
 
+    def rays(self, camera: PinholeCamera) -> FloatArray:
+        """Returns how far each pixel's point at depth 1 lies along the normal, (H, W) float64; negative, away from it.
+
+        A pixel's height over the plane is this times its depth, plus ``distance``, metres.
+        """
+        m, n = camera.intrinsics, self.normal
+        y = (np.arange(camera.height)[:, None] - m[1, 2]) / m[1, 1]
+        x = (np.arange(camera.width)[None] - m[0, 2] - m[0, 1] * y) / m[0, 0]
+        return np.asarray(n[0] * x + n[1] * y + n[2], np.float64)
+
     def heights(self, depth: NDArray[np.floating], camera: PinholeCamera) -> NDArray[np.float32]:
         """Returns how far each pixel's point lies above the plane.
 
@@ -62,10 +72,7 @@ class MainPlane:
         Returns:
             (H, W) float32, metres, negative below the plane; NaN where the depth is missing.
         """
-        m, n = camera.intrinsics, self.normal
-        y = (np.arange(depth.shape[0])[:, None] - m[1, 2]) / m[1, 1]
-        x = (np.arange(depth.shape[1])[None] - m[0, 2] - m[0, 1] * y) / m[0, 0]
-        ray = (n[0] * x + n[1] * y + n[2]).astype(np.float32)
+        ray = self.rays(camera).astype(np.float32)
         height = ray * np.where(depth > 0, depth, np.nan).astype(np.float32) + np.float32(self.distance)
         return np.asarray(height, np.float32)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -55,9 +55,11 @@ class OverheadView:
 
     def heights(self) -> FloatImage:
         """Returns how far each pixel's surface lies above the plane, (H, W) float32, metres; NaN where missing."""
-        normal = self.pose[:3, :3].T @ self.plane.normal
-        own = replace(self.plane, normal=normal, distance=self.plane.distance_from(self.pose[:3, 3]))
-        return own.heights(self.seen.depth, self.seen.camera)
+        return self.in_view(self.plane).heights(self.seen.depth, self.seen.camera)
+
+    def in_view(self, plane: MainPlane) -> MainPlane:
+        """Returns a plane of the first camera's frame in the overhead camera's frame."""
+        return replace(plane, normal=self.pose[:3, :3].T @ plane.normal, distance=plane.distance_from(self.pose[:3, 3]))
 
 
 def overhead_pose(plane: MainPlane, height: float, *, tilt: float = 0.0, azimuth: float = 0.0) -> FloatArray:
@@ -86,36 +88,6 @@ def overhead_pose(plane: MainPlane, height: float, *, tilt: float = 0.0, azimuth
     return make_pose(turn, foot + height * normal)
 
 
-def overhead_view(
-    seen: Observation,
-    plane: MainPlane,
-    *,
-    height: float,
-    focal: float,
-    most: tuple[int, int],
-    least: tuple[int, int] = (320, 320),
-    tilt: float = 0.0,
-    azimuth: float = 0.0,
-) -> OverheadView:
-    """Returns an image as a camera above a plane would have taken it.
-
-    An image that is finer than the wanted one is thinned first, which also averages its noise. Its size is that of
-    what is seen, within bounds. A leaning camera sees surfaces from the side from which the first camera saw them.
-
-    Args:
-        seen: The image.
-        plane: The plane, in the image's camera frame.
-        height: Distance of the overhead camera from the plane along its optical axis, metres.
-        focal: Its focal length, pixels.
-        most: Greatest height and width of its image, pixels.
-        least: Least height and width of its image, pixels.
-        tilt: Angle of its optical axis against the plane's normal, radians; see ``overhead_pose``.
-        azimuth: Side to which it then stands, radians.
-    """
-    sizes: Any = {"height": height, "focal": focal, "most": most, "least": least}
-    return overhead_views(seen, plane, tilt=tilt, azimuths=[azimuth], **sizes)[0]
-
-
 def overhead_views(
     seen: Observation,
     plane: MainPlane,
@@ -124,10 +96,13 @@ def overhead_views(
     focal: float,
     most: tuple[int, int],
     least: tuple[int, int] = (320, 320),
-    tilt: float,
-    azimuths: Sequence[float],
+    tilt: float = 0.0,
+    azimuths: Sequence[float] = (0.0,),
 ) -> list[OverheadView]:
-    """Returns one image as several cameras that lean alike would have taken it; see ``overhead_view``.
+    """Returns one image as cameras above a plane, which lean alike, would have taken it; a view for each azimuth.
+
+    An image that is finer than the wanted ones is thinned first, which also averages its noise. A view's size is that
+    of what is seen, within bounds. A leaning camera sees surfaces from the side from which the first camera saw them.
 
     Args:
         seen: The image.
@@ -136,7 +111,7 @@ def overhead_views(
         focal: Their focal length, pixels.
         most: Greatest height and width of their images, pixels.
         least: Least height and width of their images, pixels.
-        tilt: Angle of their optical axes against the plane's normal, radians.
+        tilt: Angle of their optical axes against the plane's normal, radians; 0 looks straight down.
         azimuths: Sides to which they then stand, radians; see ``overhead_pose``.
     """
     some = seen.depth[::8, ::8]

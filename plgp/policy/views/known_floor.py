@@ -36,8 +36,7 @@ class KnownFloor:
 
     def under_view(self, view: OverheadView) -> OverheadView:
         """Returns a view of the first camera's image whose ``ceiling`` has the floor so much lower."""
-        normal = view.pose[:3, :3].T @ self.plane.normal
-        own = replace(self.plane, normal=normal, distance=self.plane.distance_from(view.pose[:3, 3]))
+        own = view.in_view(self.plane)
         return replace(view, ceiling=with_known_floor(view.ceiling, view.seen.camera, own, lowered=self.nearer))
 
 

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from sim.camera import PinholeCamera, offset_pose
 from sim.depth_image.main_plane import MainPlane, find_main_plane
-from sim.depth_image.overhead_view import overhead_view
+from sim.depth_image.overhead_view import overhead_views
 from sim.geometry import transform
 from sim.render.rasteriser import rasterise_pinhole
 from sim.view import Observation
@@ -42,7 +42,7 @@ def take(place, boxes=BOXES):
 
 def brought(seen, plane=None):
     plane = plane or find_main_plane(seen.depth, seen.camera)
-    return overhead_view(seen, plane, height=HEIGHT, focal=FOCAL, most=(960, 1280))
+    return overhead_views(seen, plane, height=HEIGHT, focal=FOCAL, most=(960, 1280))[0]
 
 
 @pytest.mark.parametrize("distance", [0.35, 0.6, 1.2])
@@ -165,9 +165,8 @@ def test_any_image_gives_a_plane_and_a_view_or_none(image, focal, scale):
     assert isinstance(plane, MainPlane)
     assert np.isfinite(plane.normal).all()
     assert np.linalg.norm(plane.normal) == pytest.approx(1)
-    view = overhead_view(
-        Observation(None, depth, place), plane, height=HEIGHT, focal=FOCAL, most=(200, 200), least=(9, 9)
-    )
+    seen = Observation(None, depth, place)
+    (view,) = overhead_views(seen, plane, height=HEIGHT, focal=FOCAL, most=(200, 200), least=(9, 9))
     assert np.isfinite(view.seen.depth).all()
     assert ((view.seen.depth > 0) == (view.source >= 0)).all()
     assert view.source.max() < depth.size
