@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
+from sim.interchange.trajectories import PLACE_COLUMNS
 
-_PLACES = (("x", "y", "z"), ("tx", "ty", "tz"), ("px", "py", "pz"))
 _QUATERNION = ("qx", "qy", "qz", "qw")
 _MATRICES = tuple(tuple(f"r{row}{col}" for row in rows for col in rows) for rows in ("012", "123"))
 _WIDTHS = ("width", "opening", "gripper_width", "gripper_opening")
@@ -53,7 +53,7 @@ def read_grasp_table(text: str, source: str) -> GraspTable:
     except csv.Error as error:
         raise InputError(f"{source} is no CSV table ({error}); write it again") from None
     columns = {str(name).strip().lower(): str(name) for name in (rows[0] if rows else first.split(separator))}
-    place = next((names for names in _PLACES if set(names) <= set(columns)), None)
+    place = next((names for names in PLACE_COLUMNS if set(names) <= set(columns)), None)
     turn = next((names for names in (_QUATERNION, *_MATRICES) if set(names) <= set(columns)), None)
     if place is None or turn is None:
         held = ", ".join(list(columns)[:12]) or "none"

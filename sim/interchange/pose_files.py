@@ -16,7 +16,7 @@ from sim.errors import InputError
 from sim.files import decoded
 from sim.geometry import FloatArray
 from sim.interchange.hand_frames import read_pose
-from sim.interchange.trajectories import Trajectory, read_trajectory
+from sim.interchange.trajectories import PLACE_COLUMNS, Trajectory, read_trajectory
 
 # Names of T_world_camera and of its inverse, whose capitals do not count.
 _POSES: tuple[str, ...] = ("t_world_camera", "pose", "camera_pose", "camera_to_world", "cam2world", "cam_to_world")
@@ -26,7 +26,6 @@ _INVERSES: tuple[str, ...] = ("t_camera_world", "world_to_camera", "world_to_cam
 _PLACES: tuple[str, ...] = ("translation", "position", "t", "xyz", "trans", "p", "cam_t_c2w")
 _TURNS: tuple[str, ...] = ("rotation", "orientation", "quaternion", "r", "rotation_matrix", "quat", "q", "rot")
 _TURNS += ("rotation_quaternion", "cam_r_c2w", "xyzw", "wxyz")
-_BY_PART = (("tx", "ty", "tz"), ("x", "y", "z"), ("px", "py", "pz"))  # of a table with a column for each number
 _UNCLEAR = {
     "extrinsic": "T_world_camera to some programs and T_camera_world to others; call it by one of these names",
     "extrinsics": "T_world_camera to some programs and T_camera_world to others; call it by one of these names",
@@ -260,7 +259,7 @@ def _find_nerf(frames: list[Any], frame: str) -> _Found:
 def _by_part(names: Mapping[str, Any]) -> FloatArray | None:
     """Returns the 7 numbers of a mapping that names each of them, qx, qy, qz and qw among them, or None."""
     turn = ("qx", "qy", "qz", "qw")
-    place = next((keys for keys in _BY_PART if set(keys) <= set(names)), None)
+    place = next((keys for keys in PLACE_COLUMNS if set(keys) <= set(names)), None)
     if place is None or not set(turn) <= set(names):
         return None
     return np.asarray([names[key] for key in (*place, *turn)], np.float64).ravel()

@@ -12,7 +12,7 @@ from sim.errors import InputError
 from sim.geometry import FloatArray
 
 _NEAR = 0.02  # seconds by which a line's time and an image's name may differ
-_PLACES = (("x", "y", "z"), ("tx", "ty", "tz"), ("px", "py", "pz"))
+PLACE_COLUMNS = (("x", "y", "z"), ("tx", "ty", "tz"), ("px", "py", "pz"))  # names of a place's numbers in tables
 _TIMES = ("timestamp", "time", "stamp", "t")
 _NAMES = ("picture", "image", "name", "file", "filename", "frame")
 _REDWOOD = [3, 4, 4, 4, 4]  # numbers a line: three indices, then the matrix
@@ -97,7 +97,7 @@ def read_trajectory(text: str) -> Trajectory | None:
 
 def _of_columns(head: list[str], lines: list[list[str]]) -> Trajectory | None:
     """Returns the poses of a table whose columns are named; None where one is missing, ValueError for no number."""
-    place = next((names for names in _PLACES if set(names) <= set(head)), None)
+    place = next((names for names in PLACE_COLUMNS if set(names) <= set(head)), None)
     if place is None or not lines or any(len(line) != len(head) for line in lines):
         return None
     columns = dict(zip(head, zip(*lines, strict=True), strict=True))
