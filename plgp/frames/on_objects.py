@@ -10,7 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 from rich.table import Table
 
-from plgp.policy.views.viewed import ViewedGrasps, main_plane
+from plgp.policy.views.viewed import ViewedGrasps
+from sim.depth_image.main_plane import main_plane
 from sim.view import Observation
 
 _BEST = 10  # grasps that are looked at

@@ -12,9 +12,9 @@ from plgp.policy.candidates import Window, window_of
 from plgp.policy.decoder import decode
 from plgp.policy.failure_memory import FailureMemory
 from plgp.policy.settings import DecoderSettings
-from plgp.policy.views.known_floor import known_floor
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
+from sim.depth_image.known_floor import floor_lowered
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps, angle_to_bin
 from sim.gripper import GripperGeometry
@@ -111,16 +111,15 @@ class MapPolicy:
             allowed: (H, W) bool, where grasps may lie; None is everywhere.
             weight: (H, W) float32 in [0, 1], factor on the pixels' scores; None is 1.
             relief: (H, W) float32, metres: the surface that the hand must stay above; None is the image's own depth,
-                with the floor as ``decoder.floor_margin`` says.
+                with the floor that is known at the allowed pixels as ``decoder.floor_margin`` says.
             shown: The image's maps at the allowed pixels; None makes them.
         """
         shown = shown or self.shown_maps(observation, allowed)
         if relief is None:
-            floor = known_floor(observation, allowed, self.decoder)
-            relief = None if floor is None else floor.under(observation.depth, observation.camera)
+            relief = floor_lowered(observation, allowed, self.decoder.depth_margins)
         return decode(
             shown.maps,
-            observation.depth if relief is None else relief,
+            relief,
             observation.camera,
             gripper=self.gripper,
             count=count,

@@ -22,13 +22,14 @@ from plgp.policy.installed import find_checkpoint, pretrained_checkpoint
 from plgp.policy.map_policy import MapPolicy
 from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
 from plgp.policy.turned import averaged_logits, check_turns
-from plgp.policy.views.known_floor import known_floor
 from plgp.policy.views.measured import measured_grasps, narrow_side_first
 from plgp.policy.views.middles import nearer_the_middle
-from plgp.policy.views.viewed import PlaneExtent, ViewedGrasps, bring_back, choose_view, graspable, main_plane
+from plgp.policy.views.viewed import PlaneExtent, ViewedGrasps, bring_back, choose_view, graspable
 from plgp.policy.views.virtual_views import leaning_grasps, leaning_views, merged
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
+from sim.depth_image.known_floor import known_floor
+from sim.depth_image.main_plane import main_plane
 from sim.depth_image.overhead_view import OverheadView
 from sim.errors import InputError
 from sim.grasp import GraspPoses, PixelGrasps
@@ -290,7 +291,7 @@ class NetworkPolicy(MapPolicy):
             pixels = self.decoded(observation, count, allowed, weight=weight)
             poses = pixels.to_poses(observation.depth, observation.camera)
             return ViewedGrasps(pixels, poses, None, pixels, note=note)
-        floor = known_floor(observation, allowed, self.decoder)
+        floor = known_floor(observation, allowed, self.decoder.depth_margins)
         view = view if floor is None else floor.under_view(view)
         allowed = graspable(view, allowed, settings)
         shown = self._shown_in(view, 2 * count, allowed, weight, middles=True)
@@ -311,7 +312,7 @@ class NetworkPolicy(MapPolicy):
         weight = self.weight(observation)
         area = allowed_pixels(self.workspace, observation.depth, observation.camera)
         extent = PlaneExtent.of(found.view or self.trained_view.to_view(observation, plane))
-        floor = known_floor(observation, area, self.decoder)
+        floor = known_floor(observation, area, self.decoder.depth_margins)
         leaning = leaning_views(observation, plane, self.trained_view, settings=views)
         ring = [
             leaning_grasps(

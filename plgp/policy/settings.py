@@ -6,6 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
+from sim.depth_image.known_floor import FLOOR_MARGIN, DepthMargins
 from sim.errors import InputError
 
 VIEWS = ("auto", "trained", "as_is")
@@ -37,9 +38,9 @@ class DecoderSettings:
         edge_spread: Spread of a contact's edge along the closing direction that halves the score.
         close_depth: Least depth of the grasps with fingers that pass closer, without ``margin``, for flat objects.
         close_depth_margin: ``depth_margin`` of those.
-        floor_margin: Space kept free over the main plane, up to ``depth_margin``: all its pixels together say where it
-            is more truly than the few under a finger. None seeks no plane and keeps ``depth_margin`` everywhere, as
-            ``view.approach=axis`` does.
+        floor_margin: Space kept free over the workspace's floor, up to ``depth_margin``: all its pixels together say
+            where it is more truly than the few under a finger. None seeks no floor and keeps ``depth_margin``
+            everywhere, as a policy without a workspace and ``view.approach=axis`` do.
         pool: Greatest number of candidates that are tried, best first.
     """
 
@@ -57,7 +58,7 @@ class DecoderSettings:
     edge_spread: float = 0.002
     close_depth: float = 0.001
     close_depth_margin: float = 0.001
-    floor_margin: float | None = None
+    floor_margin: float | None = FLOOR_MARGIN
     pool: int = 10_000
 
     def __post_init__(self) -> None:
@@ -72,6 +73,11 @@ class DecoderSettings:
         for name in ("repeat", "revisit"):
             if getattr(self, name) > 1:
                 raise InputError(f"decoder.{name} is {getattr(self, name)}; give a factor up to 1")
+
+    @property
+    def depth_margins(self) -> DepthMargins:
+        """What the depth rule keeps free."""
+        return DepthMargins(self.depth_margin, self.floor_margin)
 
 
 @dataclass(frozen=True, kw_only=True)

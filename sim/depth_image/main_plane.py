@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.camera import PinholeCamera
+from sim.view import Observation
 
 FloatArray = NDArray[np.float64]
 
@@ -123,6 +124,21 @@ def find_main_plane(
     if up is not None or largest.share >= _ALONE:
         return largest
     return _floor(_sides(largest, points, near, drawn=(normals, offsets, votes)), points)
+
+
+def main_plane(seen: Observation, least_share: float) -> MainPlane | None:
+    """Returns the main plane of an image, across gravity where that is known and such a plane is seen.
+
+    Args:
+        seen: The image. Gravity is known where the pose of its camera is not the identity.
+        least_share: Share of the seen pixels that a plane across gravity must hold, or any plane is taken.
+    """
+    pose = seen.camera.pose
+    if not np.allclose(pose, np.eye(4)):
+        level = find_main_plane(seen.depth, seen.camera, up=pose[2, :3])
+        if level is not None and level.share >= least_share:
+            return level
+    return find_main_plane(seen.depth, seen.camera)
 
 
 def _sides(

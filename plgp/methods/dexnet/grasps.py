@@ -13,6 +13,7 @@ from plgp.methods.dexnet.image import DexNetImage
 from plgp.policy.workspace import Workspace
 from sim.benchmark.baselines.antipodal import suppress
 from sim.camera import PinholeCamera
+from sim.depth_image.known_floor import FLOOR_MARGIN, DepthMargins, floor_lowered
 from sim.errors import NOT_NEGATIVE, POSITIVE, InputError, check_numbers
 from sim.grasp import GraspPoses, deepest_free_depth, rotations_from_angles
 from sim.gripper import GripperGeometry
@@ -68,6 +69,7 @@ class DexNetSettings:
         depth: "own": the network's depth, but no deeper than the shared rule finds free; "shared": that rule's.
         min_depth: Least depth of the tips below the surface that must be free, metres; grasps with less are dropped.
         depth_margin: Distance kept free under the gripper, metres, as the other policies do.
+        floor_margin: The same over the workspace's floor, metres; None is ``depth_margin``.
         spacing: Distance that ranked grasps keep where there are enough of them, metres.
         spacing_angle: Angle that ranked grasps keep instead, radians.
     """
@@ -80,6 +82,7 @@ class DexNetSettings:
     depth: str = "own"
     min_depth: float = 0.005
     depth_margin: float = 0.007
+    floor_margin: float | None = FLOOR_MARGIN
     spacing: float = 0.020
     spacing_angle: float = 0.5
 
@@ -90,6 +93,8 @@ class DexNetSettings:
     def check(self, group: str) -> None:
         """Raises InputError for a value out of its range; ``group`` is the settings' name in the message."""
         limits = dict.fromkeys(("min_height", "tip_offset", "min_depth", "depth_margin"), NOT_NEGATIVE)
+        if self.floor_margin is not None:
+            limits["floor_margin"] = NOT_NEGATIVE
         check_numbers(group, self, limits | dict.fromkeys(("opening", "spacing", "spacing_angle"), POSITIVE))
         if self.depth not in DEPTHS:
             raise InputError(f"{group}.depth is {self.depth!r}; choose {' or '.join(DEPTHS)}")
@@ -126,7 +131,9 @@ class DexNetSettings:
         centre = seen.camera.deproject(grasps.row, grasps.col, grasps.depth)
         camera, filled = seen.observation.camera, seen.filled
         row, col = surface_pixels(centre, filled, camera)
-        image = seen.observation.depth.copy()
+        inside = None if self.workspace is None else self.workspace.mask(seen.observation.depth, camera)
+        margins = DepthMargins(self.depth_margin, self.floor_margin)
+        image = floor_lowered(seen.observation, inside, margins).copy()
         image[row, col] = filled[row, col]
         opening = min(self.opening, self.gripper.max_opening)
         place = row, col, grasps.angle, np.full(len(row), opening)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from plgp.data.trained_view import TrainedView
 from plgp.policy.settings import DecoderSettings, ViewSettings
 from sim.camera import PinholeCamera
-from sim.depth_image.main_plane import MainPlane, find_main_plane
+from sim.depth_image.main_plane import MainPlane, main_plane
 from sim.depth_image.overhead_view import OverheadView
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
@@ -108,16 +108,6 @@ def _doubt(seen: Observation, plane: MainPlane) -> str:
         f"{100 * share:.0f} % of what is seen stands {_TALL:g} m or more over the main plane: it may be a wall behind "
         "the things; if it is, give camera_pose=, or look at the table more from above"
     )
-
-
-def main_plane(seen: Observation, least_share: float) -> MainPlane | None:
-    """Returns the main plane of an image, across gravity where that is known and such a plane is seen."""
-    pose = seen.camera.pose
-    if not np.allclose(pose, np.eye(4)):
-        level = find_main_plane(seen.depth, seen.camera, up=pose[2, :3])
-        if level is not None and level.share >= least_share:
-            return level
-    return find_main_plane(seen.depth, seen.camera)
 
 
 def differs(plane: MainPlane, trained: TrainedView, settings: ViewSettings) -> bool:

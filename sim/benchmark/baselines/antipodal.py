@@ -9,9 +9,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.benchmark.baselines.tray_floor import relief_of
 from sim.benchmark.protocol import Observation
 from sim.camera import PinholeCamera
 from sim.depth_image.edges import fill_nearest, surface_slope, thin_edges
+from sim.depth_image.known_floor import FLOOR_MARGIN, DepthMargins
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
@@ -114,6 +116,7 @@ class AntipodalPolicy:
         tray: Tray whose floor bounds the grasps: its walls attract them.
         half_side: Half the side of a square on the floor within which contacts lie, metres; None for the floor.
         depth_margin: Margin of the depth rule, metres.
+        floor_margin: Its margin over the tray's floor, metres; None is that of everything else.
         name: Name of the policy in tables.
     """
 
@@ -137,6 +140,7 @@ class AntipodalPolicy:
     tray: TraySettings = field(default_factory=TraySettings)
     half_side: float | None = None
     depth_margin: float = 0.007
+    floor_margin: float | None = FLOOR_MARGIN
     name: str = "antipodal"
 
     def __post_init__(self) -> None:
@@ -166,7 +170,8 @@ class AntipodalPolicy:
         filled = fill_nearest(depth)
         slopes = surface_slope(filled, camera, self.smoothing_px)
         pairs = self._sample_pairs(filled, slopes, camera, rng=rng)
-        grasps, image, reach, pairs = self._executable(depth, filled, pairs, camera=camera)
+        relief = relief_of(observation, self._half, DepthMargins(self.depth_margin, self.floor_margin))
+        grasps, image, reach, pairs = self._executable(relief, filled, pairs, camera=camera)
         if len(grasps) == 0:
             return GraspPoses.empty()
         score = self._score(pairs, reach)
@@ -176,6 +181,11 @@ class AntipodalPolicy:
         return grasps[suppress(place, grasps.angle, count, spacing=self.spacing, turn=self.spacing_angle)].to_poses(
             image, camera
         )
+
+    @property
+    def _half(self) -> float:
+        """Half the side of the square on the floor within which contacts lie, metres."""
+        return self.tray.half_floor if self.half_side is None else self.half_side
 
     def _sample_pairs(
         self,
@@ -195,8 +205,7 @@ class AntipodalPolicy:
         top = cv2.erode(filled, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (size, size)))[rows, cols]
         points = camera.deproject(rows, cols, top)
         world = transform(camera.pose, points)
-        half = self.tray.half_floor if self.half_side is None else self.half_side
-        inside = np.nonzero((np.abs(world[:, :2]) < half).all(axis=1))[0]
+        inside = np.nonzero((np.abs(world[:, :2]) < self._half).all(axis=1))[0]
         if len(inside) > self.edges:
             inside = np.sort(rng.choice(inside, self.edges, replace=False))
         place = points[inside, :2]
@@ -217,12 +226,12 @@ class AntipodalPolicy:
         return _Pairs(place[i], place[j], np.stack([tops[i], tops[j]], axis=1), np.arccos(np.minimum(both[i, j], 1)))
 
     def _executable(
-        self, depth: FloatImage, filled: FloatImage, pairs: _Pairs, *, camera: PinholeCamera
+        self, relief: FloatImage, filled: FloatImage, pairs: _Pairs, *, camera: PinholeCamera
     ) -> tuple[PixelGrasps, FloatImage, FloatArray, _Pairs]:
         """Returns the pairs that the gripper can take, as grasps.
 
         Returns:
-            The grasps; the image from whose surface their depths count: ``depth`` with a filled
+            The grasps; the image from whose surface their depths count: ``relief`` with a filled
             pixel under each grasp's centre; (N,) how far the tips go below all that is seen
             between the contacts, metres; their pairs.
         """
@@ -230,7 +239,7 @@ class AntipodalPolicy:
         row, col = _pixel(middle, pairs.top.mean(axis=1), camera)
         # The middle's pixel depends on the depth there: once more with that depth.
         row, col = _pixel(middle, filled[row, col], camera)
-        image = depth.copy()
+        image = relief.copy()
         image[row, col] = filled[row, col]
         surface = image[row, col].astype(np.float64)
         line = pairs.second - pairs.first

@@ -9,8 +9,10 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
+from sim.benchmark.baselines.tray_floor import relief_of
 from sim.benchmark.protocol import Observation
 from sim.camera import PinholeCamera
+from sim.depth_image.known_floor import FLOOR_MARGIN, DepthMargins
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
 from sim.gripper import GripperGeometry
@@ -81,6 +83,7 @@ class RandomPolicy:
         tray: Tray whose floor bounds the grasps: its walls attract them.
         half_side: Half the side of a square on the floor within which pixels lie, metres; None for the floor.
         depth_margin: Margin of the depth rule, metres.
+        floor_margin: Its margin over the tray's floor, metres; None is that of everything else.
     """
 
     gripper: GripperGeometry = field(default_factory=GripperGeometry)
@@ -91,6 +94,7 @@ class RandomPolicy:
     tray: TraySettings = field(default_factory=TraySettings)
     half_side: float | None = None
     depth_margin: float = 0.007
+    floor_margin: float | None = FLOOR_MARGIN
 
     @property
     def name(self) -> str:
@@ -116,8 +120,9 @@ class RandomPolicy:
             return GraspPoses.empty()
         where = np.zeros(depth.shape, bool)
         where[rows[good], cols[good]] = True
+        relief = relief_of(observation, half, DepthMargins(self.depth_margin, self.floor_margin))
         grasps, fits = random_grasps(
-            depth,
+            relief,
             camera,
             self.gripper,
             where=where,
@@ -127,4 +132,4 @@ class RandomPolicy:
             depth_margin=self.depth_margin,
         )
         chosen = grasps[np.nonzero(fits)[0][:count]] if self.redraw else grasps
-        return replace(chosen, quality=np.linspace(1, 0, len(chosen), endpoint=False)).to_poses(depth, camera)
+        return replace(chosen, quality=np.linspace(1, 0, len(chosen), endpoint=False)).to_poses(relief, camera)

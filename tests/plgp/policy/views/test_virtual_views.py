@@ -10,9 +10,10 @@ from hypothesis import strategies as st
 
 from plgp.data.trained_view import TrainedView
 from plgp.policy import DecoderSettings, NetworkPolicy, ViewSettings, VirtualViews, network
-from plgp.policy.views.viewed import PlaneExtent, graspable_leaning, main_plane
+from plgp.policy.views.viewed import PlaneExtent, graspable_leaning
 from plgp.policy.views.virtual_views import hand_is_clear, leaning_views, merged
 from sim.camera import PinholeCamera, offset_pose
+from sim.depth_image.main_plane import main_plane
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.grasp import GraspPoses
