@@ -9,6 +9,8 @@ from .benchmark.statistics import compare as compare
 from .benchmark.statistics import summarise as summarise
 from .camera import ParallelCamera as ParallelCamera
 from .camera import PinholeCamera as PinholeCamera
+from .depth_image.known_floor import DepthMargins as DepthMargins
+from .depth_image.known_floor import floor_lowered as floor_lowered
 from .depth_noise import DepthNoise as DepthNoise
 from .drawing.replay import write_replays as write_replays
 from .drawing.scene_page import write_scene_page as write_scene_page

@@ -1,8 +1,9 @@
 """What the benchmark measured before the house was rebuilt, it measures still, on the first version of the scenes.
 
 The kept rows are those of `python -m plgp.benchmark policy=[random,antipodal,oracle] category=novel-5 limit=2
-frictions=[0.4] scene_set=plgp-320 benchmark.attempt.force=30`. Other processors' vector units round differently in the
-last digits: floats agree to 1e-9.
+frictions=[0.4] scene_set=plgp-320 benchmark.attempt.force=30`, with the depth rule of the time; and, in a file of their
+own, those of `policy=[random,antipodal,constant] category=novel-5 limit=1 frictions=[0.4]` with today's. Other
+processors' vector units round differently in the last digits: floats agree to 1e-9.
 """
 
 import subprocess
@@ -19,9 +20,11 @@ from sim.benchmark import WALL_TIMES
 from sim.benchmark.store import read_attempts
 
 KEPT = Path(__file__).parent / "golden" / "benchmark_rows.parquet"
+KEPT_TODAY = KEPT.with_name("benchmark_rows_today.parquet")
 ORDER = ["policy", "category", "scene", "friction", "protocol", "attempt"]
 POLICIES = ["random", "antipodal", "oracle"]
 FORMER = ["scene_set=plgp-320", "benchmark.attempt.force=30"]
+RULE = {name: [f"policies.{name}.floor_margin=null"] for name in ("random", "antipodal")}  # before the floor was known
 
 
 def assert_same_rows(folder, kept):
@@ -30,13 +33,17 @@ def assert_same_rows(folder, kept):
     pd.testing.assert_frame_equal(rows, kept.reset_index(drop=True), check_dtype=False, rtol=1e-9, atol=1e-9)
 
 
-@pytest.mark.parametrize("policy", POLICIES)
-def test_the_first_scene_gives_the_kept_rows(policy, tmp_path):
+CASES = [(name, KEPT, [*FORMER, *RULE.get(name, [])]) for name in POLICIES]
+CASES += [(name, KEPT_TODAY, []) for name in ("random", "antipodal", "constant")]
+
+
+@pytest.mark.parametrize(("policy", "file", "world"), CASES)
+def test_the_first_scene_gives_the_kept_rows(policy, file, world, tmp_path):
     with initialize_config_module("plgp_conf", version_base="1.3"):
-        config = compose("benchmark", [f"policy={policy}", "limit=1", "frictions=[0.4]", "workers=1", *FORMER])
+        config = compose("benchmark", [f"policy={policy}", "limit=1", "frictions=[0.4]", "workers=1", *world])
     assert instantiate(config.benchmark, _convert_="all").count == 50
     evaluate(config, tmp_path)
-    kept = pd.read_parquet(KEPT)
+    kept = pd.read_parquet(file)
     kept = kept[(kept.policy == policy) & (kept.scene == 0)]
     assert len(kept) >= 55
     assert_same_rows(tmp_path, kept)
@@ -51,6 +58,8 @@ def test_the_whole_command_gives_the_kept_rows(tmp_path):
         "frictions=[0.4]",
         f"out={tmp_path}",
         *FORMER,
+        *RULE["random"],
+        *RULE["antipodal"],
     ]
     subprocess.run([sys.executable, "-m", "plgp.benchmark", *arguments], check=True, cwd=tmp_path)
     assert_same_rows(tmp_path, pd.read_parquet(KEPT))

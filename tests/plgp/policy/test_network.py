@@ -24,6 +24,7 @@ from sim.benchmark import BenchmarkSettings, observe
 from sim.benchmark.scene_sets import load_scene_set
 from sim.camera import ParallelCamera
 from sim.cli import input_error
+from sim.depth_image.known_floor import floor_lowered
 from sim.errors import InputError
 from sim.grasp import angle_to_bin
 from sim.gripper import GripperGeometry
@@ -192,7 +193,8 @@ def test_a_policy_grasps_the_same_whether_or_not_it_needs_the_whole_image(seen):
     policy = NetworkPolicy.from_checkpoint("pretrained", workspace=TRAY)
     maps = policy.predict(seen.rgb, seen.depth)
     allowed = TRAY.mask(seen.depth, seen.camera)
-    whole = decode(maps, seen.depth, seen.camera, gripper=policy.gripper, count=50, allowed=allowed)
+    relief = floor_lowered(seen, allowed, policy.decoder.depth_margins)
+    whole = decode(maps, relief, seen.camera, gripper=policy.gripper, count=50, allowed=allowed)
     part = policy.pixel_grasps(seen, 50)
     np.testing.assert_array_equal(part.row * 640 + part.col, whole.row * 640 + whole.col)
     np.testing.assert_allclose(part.depth, whole.depth)
