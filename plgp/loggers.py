@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import lightning
+import pandas as pd
 from lightning.fabric.loggers.logger import rank_zero_experiment
 from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
@@ -144,7 +145,7 @@ def wandb_logger(
     elsewhere = os.environ.get("WANDB_DIR")
     if elsewhere and Path(elsewhere).absolute() != folder.absolute():
         print(f"WANDB_DIR is not used: a run's W&B files lie in its own folder, {folder / 'wandb'}", file=sys.stderr)
-    earlier = _last_run(folder) if keep else None
+    earlier = last_run(folder) if keep else None
     more: dict[str, Any] = {} if earlier is None else {"id": earlier} | ({} if offline else {"resume": "allow"})
     if not os.environ.get("WANDB_QUIET"):  # its history and summary would stand over the run's own results
         more["settings"] = wandb.Settings(quiet=True)
@@ -161,7 +162,38 @@ def wandb_logger(
     )
 
 
-def _last_run(folder: Path) -> str | None:
+def final_scores(summary: pd.DataFrame) -> dict[str, float]:
+    """Returns ``test/SR``, ``test/PC`` and ``test/AP`` of the network, percent, means over categories and frictions.
+
+    Args:
+        summary: A final benchmark's table, as ``plgp.evaluation.evaluate`` makes it.
+    """
+    means = summary[(summary.friction == "mean") & (summary.policy == "network")]
+    return {f"test/{name}": float(means[name].mean()) for name in ("SR", "PC", "AP")} if len(means) else {}
+
+
+def log_table(logger: WandbLogger, summary: pd.DataFrame, output: Path, *, step: int) -> None:
+    """Logs a final benchmark to W&B: as a table, as numbers by category and friction, and its pictures.
+
+    Args:
+        logger: The run's logger.
+        summary: The table.
+        output: Folder of the run, where its pictures lie.
+        step: The training's last step.
+    """
+    numbers = {
+        f"test/{row.category}/friction {row.friction}/{name}": float(getattr(row, name))
+        for row in summary[summary.policy == "network"].itertuples()
+        for name in ("SR", "PC", "AP", "AP_low", "AP_high")
+    }
+    pictures = [str(p) for p in (output / "frictions.png", output / "pictures" / "network.png") if p.is_file()]
+    logger.log_metrics(numbers, step=step)
+    logger.log_table("test/table", dataframe=summary, step=step)
+    if pictures:
+        logger.log_image("test/pictures", pictures, step=step)
+
+
+def last_run(folder: Path) -> str | None:
     """Returns the id of the last W&B run in a run's folder, None where there is none: ``run-<time>-<id>``."""
     runs = [re.fullmatch(r"(?:offline-)?run-(\d+_\d+)-(\w+)", path.name) for path in folder.glob("wandb/*run-*")]
     found = sorted((run[1], run[2]) for run in runs if run)

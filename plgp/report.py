@@ -16,6 +16,7 @@ from plgp.evaluation.report_page import write_page
 from plgp.evaluation.report_tables import Section, table_ii, table_iv, table_of_other_scenes, table_of_runs
 from plgp.evaluation.runs import Gathered, gather
 from plgp.evaluation.wandb_files import opened_runs
+from plgp.runs.replay import csv_runs, replay
 from sim.cli import Command, run_command
 from sim.errors import InputError
 
@@ -33,6 +34,7 @@ USAGE = """Tables II, III and IV of your own runs beside the paper's: Markdown, 
 `python -m plgp.report leaderboard --help` says how kept results become a leaderboard.
 `python -m plgp.report pack --help` says how runs are packed into a few files that Git can keep.
 `python -m plgp.report dashboard --help` says how W&B's panels are drawn from its offline files.
+`python -m plgp.report wandb --help` says how runs that were logged as CSV come into W&B.
 """
 DASHBOARD_HELP = """python -m plgp.report dashboard runs=FOLDER [out=outputs/dashboard.png]
 
@@ -40,6 +42,13 @@ Draws W&B's panels of offline runs into one picture: the settings that differ wi
 the runs' pictures.
 
   runs=FOLDER   folder with W&B's offline runs below it (a multirun, for example), or a .tar.xz of one
+"""
+WANDB_HELP = """python -m plgp.report wandb runs=FOLDER[,FOLDER ...] [offline=true]
+
+Logs runs that were trained with logger=csv to W&B, as if W&B had been there: settings, costs on this machine, curves,
+the final table and its pictures. Runs that hold W&B's files already are left out.
+
+  offline=true   keeps them on this machine; false sends them; without it W&B's variables and your login decide
 """
 LEADERBOARD_HELP = """python -m plgp.report leaderboard FOLDER [out=outputs/leaderboard.md]
 
@@ -160,9 +169,23 @@ def dashboard(*, runs: Path, out: Path = Path("outputs/dashboard.png")) -> None:
         print(f"wrote {draw_dashboard(found, out)}")
 
 
+def wandb(*, runs: tuple[Path, ...], offline: bool | None = None) -> None:
+    """Logs the runs below some folders to W&B that were logged as CSV only."""
+    done = 0
+    for folder in csv_runs(runs):
+        try:
+            print(f"wrote {replay(folder, offline=offline)}")
+            done += 1
+        except InputError as error:
+            print(f"left out {folder}: {error}", file=sys.stderr)
+    if not done:
+        raise InputError("no run was logged to W&B")
+
+
 def main() -> None:
     """Runs the command line."""
     subcommands = {"pack": Command(run=pack, help=PACK_HELP), "dashboard": Command(run=dashboard, help=DASHBOARD_HELP)}
+    subcommands["wandb"] = Command(run=wandb, help=WANDB_HELP)
     subcommands["leaderboard"] = Command(run=leaderboard, help=LEADERBOARD_HELP)
     if sys.argv[1:] and sys.argv[1].startswith("leaderboard="):  # as runs=FOLDER is written, too
         sys.argv[1:2] = sys.argv[1].split("=", 1)

@@ -252,7 +252,10 @@ def _evaluate(config: DictConfig, trainer: Any, output: Path, *, anew: bool) -> 
         output: Folder of the run.
         anew: Whether the weights are others than those of results in the folder.
     """
+    from lightning.pytorch.loggers import WandbLogger
+
     from plgp.evaluation.evaluate import evaluate
+    from plgp.loggers import final_scores, log_table
 
     saved = trainer.checkpoint_callback
     best = (saved.best_model_path or saved.last_model_path) if saved is not None else ""
@@ -260,31 +263,13 @@ def _evaluate(config: DictConfig, trainer: Any, output: Path, *, anew: bool) -> 
     for name in config.final_benchmark.policies if anew else ():  # an earlier training's, of other weights
         shutil.rmtree(output / str(name), ignore_errors=True)
     summary = evaluate(config.final_benchmark, output)
-    _log_table(trainer, summary, output)
-    means = summary[(summary.friction == "mean") & (summary.policy == "network")]
-    scores = {f"test/{name}": float(means[name].mean()) for name in ("SR", "PC", "AP")} if len(means) else {}
+    scores = final_scores(summary)
     for logger in trainer.loggers:
+        if isinstance(logger, WandbLogger):
+            log_table(logger, summary, output, step=trainer.global_step)
         logger.log_metrics(scores, step=trainer.global_step)
         logger.save()
     return scores
-
-
-def _log_table(trainer: Any, summary: Any, output: Path) -> None:
-    """Logs the final table to W&B, as a table, as numbers by category and friction, and as its pictures."""
-    from lightning.pytorch.loggers import WandbLogger
-
-    numbers = {
-        f"test/{row.category}/friction {row.friction}/{name}": float(getattr(row, name))
-        for row in summary[summary.policy == "network"].itertuples()
-        for name in ("SR", "PC", "AP", "AP_low", "AP_high")
-    }
-    pictures = [str(p) for p in (output / "frictions.png", output / "pictures" / "network.png") if p.is_file()]
-    for logger in trainer.loggers:
-        if isinstance(logger, WandbLogger):
-            logger.log_metrics(numbers, step=trainer.global_step)
-            logger.log_table("test/table", dataframe=summary, step=trainer.global_step)
-            if pictures:
-                logger.log_image("test/pictures", pictures, step=trainer.global_step)
 
 
 def check_settings(config: DictConfig) -> None:
