@@ -28,7 +28,7 @@ from plgp.policy.views.viewed import PlaneExtent, ViewedGrasps, bring_back, choo
 from plgp.policy.views.virtual_views import leaning_grasps, leaning_views, merged
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
-from sim.depth_image.known_floor import known_floor
+from sim.depth_image.known_floor import KnownFloor, known_floor
 from sim.depth_image.main_plane import main_plane
 from sim.depth_image.overhead_view import OverheadView
 from sim.errors import InputError
@@ -173,8 +173,7 @@ class NetworkPolicy(MapPolicy):
             torch.manual_seed(seed)
             module = load_module(path, weights=not untrained)
         kept: Any = {"name": name, "memory": memory, "precision": precision, "turns": turns, "view": view}
-        kept["views"] = views
-        policy = cls.from_module(module, decoder=decoder, workspace=workspace, device=device, **kept)
+        policy = cls.from_module(module, decoder=decoder, workspace=workspace, device=device, views=views, **kept)
         if gripper is not None:
             _check_gripper(gripper, module.gripper, path, allowed=other_gripper)
             policy.gripper = gripper  # its force and frames too; the unit of the width maps stays the checkpoint's
@@ -275,44 +274,59 @@ class NetworkPolicy(MapPolicy):
             observation: The image, of any camera; the pose of its camera, where known, says where up is.
             count: Number of grasps wanted.
         """
+        area = allowed_pixels(self.workspace, observation.depth, observation.camera)
+        floor = known_floor(observation, area, self.decoder.depth_margins)
         if self.views is None or self.views.count == 1:
-            found = self._in_one_view(observation, count, self.view)[:count]
+            found = self._in_one_view(observation, count, self.view, area=area, floor=floor)[:count]
         else:
-            found = self._in_views(observation, count, self.views)
+            found = self._in_views(observation, count, self.views, area=area, floor=floor)
         self.remember(found.pixels, observation, count)
         return found
 
-    def _in_one_view(self, observation: Observation, count: int, settings: ViewSettings) -> ViewedGrasps:
-        """Returns the grasps of one view, perhaps a few more than ``count``."""
+    def _in_one_view(
+        self,
+        observation: Observation,
+        count: int,
+        settings: ViewSettings,
+        *,
+        area: NDArray[np.bool_] | None,
+        floor: KnownFloor | None,
+    ) -> ViewedGrasps:
+        """Returns the grasps of one view, perhaps a few more than ``count``; ``area`` (H, W) is where they may lie."""
         view, note = choose_view(observation, self.trained_view, settings)
         weight = self.weight(observation)
-        allowed = allowed_pixels(self.workspace, observation.depth, observation.camera)
         if view is None or self.trained_view is None:
-            pixels = self.decoded(observation, count, allowed, weight=weight)
+            relief = observation.depth if floor is None else floor.under(observation.depth, observation.camera)
+            pixels = self.decoded(observation, count, area, weight=weight, relief=relief)
             poses = pixels.to_poses(observation.depth, observation.camera)
             return ViewedGrasps(pixels, poses, None, pixels, note=note)
-        floor = known_floor(observation, allowed, self.decoder.depth_margins)
         view = view if floor is None else floor.under_view(view)
-        allowed = graspable(view, allowed, settings)
+        allowed = graspable(view, area, settings)
         shown = self._shown_in(view, 2 * count, allowed, weight, middles=True)
         found = bring_back(
             shown, view, observation, gripper=self.gripper, decoder=self.decoder, approach=settings.approach
         )
         return replace(found, allowed=allowed, note=note)
 
-    def _in_views(self, observation: Observation, count: int, views: VirtualViews) -> ViewedGrasps:
+    def _in_views(
+        self,
+        observation: Observation,
+        count: int,
+        views: VirtualViews,
+        *,
+        area: NDArray[np.bool_] | None,
+        floor: KnownFloor | None,
+    ) -> ViewedGrasps:
         """Returns the best grasps of several views; where there is no plane to lean against, those of one."""
         middle = replace(self.view, tilt=min(self.view.tilt, views.tilt / 2))  # the ring stands around straight down
-        found = self._in_one_view(observation, count, middle)
+        found = self._in_one_view(observation, count, middle, area=area, floor=floor)
         plane = main_plane(observation, self.view.least_share)
         lost = plane is None or plane.share < self.view.least_share or plane.tilt > self.view.steepest
         if self.trained_view is None or plane is None or lost:
             known = "the network does not know its trained view" if self.trained_view is None else _NO_PLANE
             return replace(found[:count], note=found.note or f"{known}: one view is taken")
         weight = self.weight(observation)
-        area = allowed_pixels(self.workspace, observation.depth, observation.camera)
         extent = PlaneExtent.of(found.view or self.trained_view.to_view(observation, plane))
-        floor = known_floor(observation, area, self.decoder.depth_margins)
         leaning = leaning_views(observation, plane, self.trained_view, settings=views)
         ring = [
             leaning_grasps(
