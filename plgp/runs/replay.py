@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import shutil
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -56,8 +57,11 @@ def replay(folder: str | Path, *, offline: bool | None = None) -> Path:
             log_table(logger, summary, run, step=last)
             logger.log_metrics(final_scores(summary), step=last)
         logger.save()
-    finally:
-        wandb.finish()  # the next run is one of its own
+    except BaseException:  # Ctrl-C too: half a run would pass for a whole one
+        wandb.finish(exit_code=1)
+        shutil.rmtree(run / "wandb", ignore_errors=True)
+        raise
+    wandb.finish()  # the next run is one of its own
     return run / "wandb"
 
 

@@ -33,6 +33,10 @@ def test_a_replayed_run_is_the_one_that_w_and_b_would_have_held(bars_folder, tmp
     train(options(bars_folder, tmp_path / "csv-alone", "logger=csv"))
     moved = (tmp_path / "csv-alone").rename(tmp_path / "moved")
     assert csv_runs((moved,)) == [moved]
+    (moved / "summary.csv").write_text("policy\n")
+    with pytest.raises(AttributeError):
+        replay(moved, offline=True)
+    assert not (moved / "wandb").exists()  # half a run is none
     table(moved)
     assert replay(moved, offline=True) == moved / "wandb"
     (direct,), (later,) = (read_offline_runs(tmp_path / name) for name in ("csv-and-wandb", "moved"))
