@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 METRICS = ("SR", "PC", "AP")
 AXES = 7  # axes of the parallel coordinates beside AP; more cannot be read
 BESIDE = 4  # pictures in a row
-PICTURES = 2 * BESIDE  # of the first runs
+PICTURES = 2 * BESIDE  # of the first runs that have one
+MANY = 12  # rows, from which on bars have no numbers: they would lie on each other
+SPREAD = 0.1  # of an axis's height, that lines of one value take at most
 APART = 0.065  # of an axis's height, between values that are written beside it
 NOT_CHOICES = re.compile(
     r"(^|\.)(default_root_dir|folder|dirpath)$"
@@ -43,9 +45,8 @@ def draw_dashboard(runs: Sequence[OfflineRun], path: str | Path) -> Path:
     measured = [run for run in runs if last(run, "test/AP") is not None]
     if not measured:
         raise InputError("no run has a final AP (test/AP) to compare; train with final_benchmark=demo or another")
-    names = list(dict.fromkeys(run.name for run in measured))
-    colours = {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
-    pictures = [(run, found) for run in measured[:PICTURES] if (found := _picture(run)) is not None]
+    colours = colours_of(measured)
+    pictures = [(run, found) for run in measured if (found := _picture(run)) is not None][:PICTURES]
     rows = [pictures[i : i + BESIDE] for i in range(0, len(pictures), BESIDE)]
     figure, grid = panels(2 + len(rows), 1, (10, 6.6 + 2.9 * len(rows)))
     _draw_coordinates(grid[0, 0], measured, colours)
@@ -60,6 +61,18 @@ def draw_dashboard(runs: Sequence[OfflineRun], path: str | Path) -> Path:
         return save_figure(figure, path, 100)
     except (OSError, ValueError) as error:
         raise InputError(f"out={path} cannot be written ({error}); give the name of a PNG") from error
+
+
+def colours_of(runs: Sequence[OfflineRun]) -> dict[str, str]:
+    """Returns a colour a name; of more names than there are colours, those that share most of a setting share one."""
+    names = list(dict.fromkeys(run.name for run in runs))
+    if len(names) > len(COLOURS):
+        told = [values for values in choices(runs).values() if len(set(values)) <= len(COLOURS)]
+        if told:
+            shared = max(told, key=lambda values: len(set(values)))
+            kinds = list(dict.fromkeys(shared))
+            return {run.name: COLOURS[kinds.index(value)] for run, value in zip(runs, shared, strict=True)}
+    return {name: COLOURS[i % len(COLOURS)] for i, name in enumerate(names)}
 
 
 def last(run: OfflineRun, metric: str) -> float | None:
@@ -165,12 +178,13 @@ def _draw_coordinates(panel: Any, runs: Sequence[OfflineRun], colours: Mapping[s
     for number in range(len(names) + 1):
         panel.axvline(number, color="0.7", lw=1, zorder=0)
     for i, run in enumerate(runs):
-        shift = 0.012 * (i - (len(runs) - 1) / 2)  # lines of one value lie side by side
+        step = min(0.012, SPREAD / max(1, len(runs) - 1))
+        shift = step * (i - (len(runs) - 1) / 2)  # lines of one value lie side by side
         line = [column[i] + shift for column in heights[:-1]] + [heights[-1][i]]
         label = run.name if run.name not in {other.name for other in runs[:i]} else None
         panel.plot(range(len(line)), line, "o-", color=colours[run.name], ms=4, lw=1.6, alpha=0.85, label=label)
     panel.set_xticks(range(len(names) + 1), [*names, "AP, %"], fontsize=9)
-    panel.set(xlim=(-0.6, len(names) + 0.25), ylim=(-0.02, 1.02), yticks=[], title="Settings that differ, cost, and AP")
+    panel.set(xlim=(-0.6, len(names) + 0.25), ylim=(-0.06, 1.06), yticks=[], title="Settings that differ, cost, and AP")
     panel.spines[:].set_visible(False)
     panel.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=4, frameon=False, fontsize=9)
 
@@ -210,7 +224,9 @@ def _draw_bars(panel: Any, runs: Sequence[OfflineRun], colours: Mapping[str, str
             low, high = (last(seeds[0], f"{metric}_{end}") for end in ("low", "high"))
             if len(seeds) == 1 and low is not None and high is not None:
                 panel.vlines(centre, low, high, color="0.2", lw=1.2)
-            panel.text(centre, 2, f"{mean:.0f}", ha="center", fontsize=8, rotation=90 if len(colours) > BESIDE else 0)
+            if len(colours) <= MANY:
+                turned = 90 if len(colours) > BESIDE else 0
+                panel.text(centre, 2, f"{mean:.0f}", ha="center", fontsize=8, rotation=turned)
     panel.set_xticks(range(len(bars)), bars.values())
     spread = "line: 95 % interval over scenes" if named else "mean over categories and frictions"
     title = f"{'AP by category and friction' if named else 'Final benchmark'} (dot: a run, bar: mean; {spread})"

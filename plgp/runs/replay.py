@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import shutil
+from collections.abc import Mapping
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -15,14 +16,15 @@ from omegaconf.errors import OmegaConfBaseException
 from sim.errors import InputError
 
 
-def replay(folder: str | Path, *, offline: bool | None = None) -> Path:
+def replay(folder: str | Path, *, offline: bool | None = None, cost: Mapping[str, Any] | None = None) -> Path:
     """Logs a run to W&B as its training would have done: settings, costs, curves, the final table and its pictures.
 
-    The costs' milliseconds are those of this machine. W&B's own clock shows when the run was told, not when it ran.
+    W&B's own clock shows when the run was told, not when it ran.
 
     Args:
         folder: Folder of the run, with ``config.yaml`` and ``csv/metrics.csv``.
         offline: Whether the run stays on this machine; None as for ``plgp.loggers.wandb_logger``.
+        cost: What the network costs, with the names of ``plgp.networks.cost.cost_of``; None measures it here.
 
     Returns:
         Folder with W&B's files.
@@ -48,8 +50,8 @@ def replay(folder: str | Path, *, offline: bool | None = None) -> Path:
     logger = instantiate(settings.logger.wandb, **own)
     try:
         plain: Any = OmegaConf.to_container(config, resolve=True)
-        cost = cost_of(instantiate(config.module))
-        logger.log_hyperparams({**{str(key): value for key, value in plain.items()}, "cost": cost})
+        known = cost_of(instantiate(config.module)) if cost is None else dict(cost)
+        logger.log_hyperparams({**{str(key): value for key, value in plain.items()}, "cost": known})
         for step, numbers in rows:
             logger.log_metrics(numbers, step=step)
         if (run / "summary.csv").is_file():

@@ -8,6 +8,7 @@ from PIL import Image
 
 from plgp.evaluation.dashboard import (
     choices,
+    colours_of,
     comparable_scores,
     costs,
     draw_dashboard,
@@ -30,6 +31,15 @@ def test_settings_that_differ_stand_once():
     two = run("b", seed=1, data={"seed": 1, "crop": 64}, network={"_target_": "m.B"}, output="/x/2", name="b")
     three = run("c", seed=0, data={"seed": 0, "crop": 64}, network={"_target_": "m.B"}, output="/x/3", name="c")
     assert choices([one, two, three]) == {"seed": ["0", "1", "0"], "network": ["A", "B", "B"]}
+
+
+def test_many_rows_share_colours_by_the_setting_that_tells_most_of_them_apart():
+    runs = [run(f"{n}-{m}", network={"_target_": f"m.{n}"}, modality=m) for n in "ABCDEF" for m in ("depth", "rgb")]
+    colours = colours_of(runs)
+    assert len(colours) == 12
+    assert len(set(colours.values())) == 6
+    assert all(colours[f"{n}-depth"] == colours[f"{n}-rgb"] for n in "ABCDEF")
+    assert len(set(colours_of(runs[:6]).values())) == 6
 
 
 def test_arguments_that_only_one_network_has_are_no_axis():
@@ -74,7 +84,7 @@ def test_pictures_of_an_archive_are_drawn_as_wandb_logged_them(tmp_path):
     if not archive.is_file():
         pytest.skip("results/ is not here: plgp without its repository")
     with opened_runs(archive) as runs, Image.open(draw_dashboard(runs, tmp_path / "d.png")) as image:
-        assert set(choices(runs)) == {"network"}
+        assert set(choices(runs)) == {"network", "modality"}
         assert set(costs(runs)) == {"parameters", "ms an image"}
         assert image.height > 900  # a row of pictures below
     assert not runs[0].folder.exists()
