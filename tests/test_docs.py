@@ -146,7 +146,7 @@ def composed(config_name, words):
 
 def plain_function(module, words):
     """The function behind a command that is no Hydra application, and the words after its name."""
-    if module == "plgp.report" and words[0] in ("dashboard", "leaderboard", "pack"):
+    if module == "plgp.report" and words[0] in ("dashboard", "leaderboard", "pack", "wandb"):
         return getattr(importlib.import_module(module), words[0]), words[1:]
     if module in PLAIN:
         return getattr(importlib.import_module(module), PLAIN[module]), words
