@@ -109,14 +109,13 @@ class NetworkPolicy(MapPolicy):
         views: VirtualViews | None = None,
     ) -> NetworkPolicy:
         """Returns the policy of a module as it is now; ``device`` None stays where the module is."""
-        place = module.device if device is None else device
         return cls(
             module.network,
             module.input_format,
             module.gripper,
             decoder=decoder,
             workspace=workspace,
-            device=place,
+            device=module.device if device is None else device,
             name=name,
             trained_view=module.trained_view,
             memory=memory,

@@ -9,11 +9,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.benchmark.baselines.tray_floor import relief_of
 from sim.benchmark.protocol import Observation
 from sim.camera import PinholeCamera
 from sim.depth_image.edges import fill_nearest, surface_slope, thin_edges
-from sim.depth_image.known_floor import FLOOR_MARGIN, DepthMargins
+from sim.depth_image.known_floor import FLOOR_MARGIN, DepthMargins, floor_lowered
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
@@ -170,7 +169,8 @@ class AntipodalPolicy:
         filled = fill_nearest(depth)
         slopes = surface_slope(filled, camera, self.smoothing_px)
         pairs = self._sample_pairs(filled, slopes, camera, rng=rng)
-        relief = relief_of(observation, self._half, DepthMargins(self.depth_margin, self.floor_margin))
+        margins = DepthMargins(self.depth_margin, self.floor_margin)
+        relief = floor_lowered(observation, self._over_floor(observation), margins)
         grasps, image, reach, pairs = self._executable(relief, filled, pairs, camera=camera)
         if len(grasps) == 0:
             return GraspPoses.empty()
@@ -186,6 +186,14 @@ class AntipodalPolicy:
     def _half(self) -> float:
         """Half the side of the square on the floor within which contacts lie, metres."""
         return self.tray.half_floor if self.half_side is None else self.half_side
+
+    def _over_floor(self, seen: Observation) -> NDArray[np.bool_]:
+        """Returns which pixels show a point over the square on the floor, (H, W) bool."""
+        result = np.zeros(seen.depth.shape, np.bool_)
+        rows, cols = np.nonzero(seen.depth > 0)
+        points = transform(seen.camera.pose, seen.camera.deproject(rows, cols, seen.depth[rows, cols]))
+        result[rows, cols] = (np.abs(points[:, :2]) < self._half).all(axis=1)
+        return result
 
     def _sample_pairs(
         self,

@@ -9,10 +9,9 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from sim.benchmark.baselines.tray_floor import relief_of
 from sim.benchmark.protocol import Observation
 from sim.camera import PinholeCamera
-from sim.depth_image.known_floor import FLOOR_MARGIN, DepthMargins
+from sim.depth_image.known_floor import FLOOR_MARGIN, DepthMargins, floor_lowered
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
 from sim.gripper import GripperGeometry
@@ -115,12 +114,13 @@ class RandomPolicy:
         rows, cols = np.nonzero(depth > 0)
         points = transform(camera.pose, camera.deproject(rows, cols, depth[rows, cols]))
         half = self.tray.half_floor if self.half_side is None else self.half_side
-        good = (points[:, 2] > self.min_height) & (np.abs(points[:, :2]) < half).all(axis=1)
+        over = (np.abs(points[:, :2]) < half).all(axis=1)
+        good = over & (points[:, 2] > self.min_height)
         if not good.any():
             return GraspPoses.empty()
-        where = np.zeros(depth.shape, bool)
-        where[rows[good], cols[good]] = True
-        relief = relief_of(observation, half, DepthMargins(self.depth_margin, self.floor_margin))
+        where, floor = np.zeros(depth.shape, bool), np.zeros(depth.shape, bool)
+        where[rows[good], cols[good]] = floor[rows[over], cols[over]] = True
+        relief = floor_lowered(observation, floor, DepthMargins(self.depth_margin, self.floor_margin))
         grasps, fits = random_grasps(
             relief,
             camera,
