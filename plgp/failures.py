@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from plgp.evaluation.failure_page import write_failures
+from plgp.evaluation.failures.page import write_failures
+from plgp.evaluation.measured import measured_rules, measured_scenes
+from sim.benchmark.protocol import BenchmarkSettings
 from sim.benchmark.scene_sets import load_scene_set
 from sim.cli import run_command
 from sim.errors import InputError
@@ -18,7 +20,7 @@ USAGE = """What fails and why: one HTML page of a benchmark's failed attempts, a
   out=outputs/failures  where failures.html, reasons.csv, causes.csv and attempts.csv go
   per_reason=6          number of example attempts of each policy and reason; 0: tables alone
   protocol=rank         attempts examined: rank (of AP), or clear (of SR: executed again, slower)
-  scene_set=plgp-320-v2 the scene set that was measured: its name, or a file
+  scene_set=plgp-320    the scene set that was measured: its name, or a file; default: what the results say
   seed=0                seed of the choice of examples
 """
 
@@ -30,15 +32,17 @@ def failures(
     policy: tuple[str, ...] = (),
     per_reason: int = 6,
     protocol: Literal["rank", "clear"] = "rank",
-    scene_set: str = "plgp-320-v2",
+    scene_set: str | None = None,
     seed: int = 0,
 ) -> None:
     """Examines the failed attempts of a benchmark, executes examples again and writes a page of them."""
     for name, value in (("per_reason", per_reason), ("seed", seed)):
         if value < 0:
             raise InputError(f"{name}={value}; give a whole number, 0 or more")
-    found = load_scene_set(scene_set)
-    options: dict[str, Any] = {"per_reason": per_reason, "protocol": protocol, "scenes": found, "seed": seed}
+    settings = measured_rules(results) or BenchmarkSettings()
+    scenes = measured_scenes(results) if scene_set is None else load_scene_set(scene_set)
+    options: dict[str, Any] = {"per_reason": per_reason, "protocol": protocol, "seed": seed}
+    options |= {"scenes": scenes, "settings": settings}
     written = write_failures(results, out, policy, **options)
     print("wrote " + ", ".join(str(p) for p in written))
 

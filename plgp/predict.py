@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from hydra.utils import instantiate
+from numpy.typing import NDArray
 from omegaconf import DictConfig
 from rich.console import Console
 
@@ -29,6 +30,7 @@ from plgp.policy.settings import DecoderSettings, ViewSettings
 from plgp.policy.views.viewed import ViewedGrasps
 from plgp.policy.workspace import Area, allowed_pixels
 from sim.cli import FLAGS_WITH_WORD, run_hydra
+from sim.depth_image.specks import without_specks
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import FORMATS, write_grasps
@@ -42,7 +44,6 @@ if TYPE_CHECKING:
 # Given on the command line as they are: Hydra would take a comma for a sweep, "workspace=" for a choice of conf/.
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
 _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose", "folder": "folder"}
-_NO_GRASP = "no grasp: nothing in the workspace lets the fingers in; see the picture, or give another workspace="
 _EMPTY = "none of the best grasps lies 8 mm or more over the main plane: the table may be empty, or its things flat"
 _INTRINSICS = "give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file"
 WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
@@ -98,6 +99,9 @@ def _read_frame(
         image = calibration.rectify(image)
         check_depth_image(image, f"depth '{depth}', rectified by '{intrinsics}',")
         picture = None if picture is None else calibration.rectify(picture, order=1)
+    image, specks = without_specks(image, calibration.camera)
+    if specks:
+        print(f"'{depth}': {specks} specks in mid-air, no wider than a pencil, are taken as missing", file=sys.stderr)
     return Observation(picture, image, calibration.camera), calibration, note
 
 
@@ -225,7 +229,8 @@ def _predict_one(
     if on_objects.grasps and not on_objects.on_objects:
         print(f"{frame.depth}: {_EMPTY}", file=sys.stderr)
         notes = [*notes, _EMPTY]
-    notes = [*notes, *(note for note in (found.note, unlike, "" if len(found.poses) else _NO_GRASP) if note)]
+    none = "" if len(found.poses) else _no_grasp(seen, mask)
+    notes = [*notes, *(note for note in (found.note, unlike, none) if note)]
     poses = found.poses
     if config.camera_pose is not None and config.frame != "camera":
         poses = poses.transform(seen.camera.pose, "world")
@@ -247,10 +252,27 @@ def _predict_one(
         written.append(write_grasps(poses, path, policy.gripper, format=name, hand_frame=hand_frame))
     written += _drawn(policy, seen, found, config=config, target=target, notes=notes)
     Console(width=None if sys.stdout.isatty() else 120).print(grasp_table(record, config.shown))
-    if not len(found.poses):
-        print(_NO_GRASP)
+    if none:
+        print(none)
     print("wrote " + ", ".join(str(p) for p in written))
     return Shown(frame.name, seen, found, record, notes, on_objects)
+
+
+def _no_grasp(seen: Observation, mask: NDArray[np.bool_] | None) -> str:
+    """Returns the sentence on an image without a grasp: what is wrong with the workspace, or what size things seem."""
+    rows, cols = np.nonzero(seen.depth > 0)
+    depth = seen.depth[rows, cols]
+    if mask is not None and not mask.any():
+        points = seen.camera.deproject(rows, cols, depth)
+        low, high = (", ".join(f"{v:.2f}" for v in f(points, axis=0)) for f in (np.min, np.max))
+        return f"no grasp: no point that is seen lies in the workspace; they reach from {low} to {high} m"
+    middle = float(np.median(depth))
+    across, down = (middle * n / seen.camera.intrinsics[i, i] for i, n in enumerate(seen.depth.shape[::-1]))
+    return (
+        "no grasp: nothing in the workspace lets the fingers in; see the picture, or give another workspace=. The "
+        f"image shows {across:.2f} x {down:.2f} m from {middle:.2f} m away; if that is wrong, mend intrinsics= or "
+        "depth_scale="
+    )
 
 
 def _drawn(

@@ -10,7 +10,7 @@ import numpy as np
 
 from sim.errors import POSITIVE, InputError, Limits, check_numbers
 
-_LENGTH = Limits("a positive length in metres", without_least=True)
+_LENGTH = Limits("a positive length in metres, 1 at most (70 mm are 0.07)", most=1, without_least=True)
 Origin = tuple[tuple[float, float, float], tuple[float, float, float]]  # xyz in metres, rpy in radians
 
 

@@ -231,7 +231,8 @@ class PLGPDataModule(lightning.LightningDataModule):
             self.indices = dict(zip(("train", "val", "test"), self.source.splits(*self.splits), strict=True))
             if not self.indices["train"]:
                 raise InputError(
-                    f"data set '{self.folder}' has too few scenes for a training split of {self.splits[0]}"
+                    f"data set '{self.folder}' has too few scenes: none of them is left for training with "
+                    f"data.splits={list(self.splits)}; generate more, or give other shares"
                 )
             if self.overfit is not None:
                 few = self.indices["train"][: self.overfit]

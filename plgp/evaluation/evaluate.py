@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
+from plgp.evaluation.measured import chosen_scenes, save_measured
 from sim.benchmark.observation import noiseless_view, observe
 from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy
 from sim.benchmark.runner import attempt_progress, run_benchmark
@@ -46,7 +47,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
         chosen: The settings of conf/benchmark.yaml, or those of conf/final_benchmark.
         output: Folder for a Parquet file a policy, category and scene, ``policies.yaml``, ``attempts.csv``,
             ``summary.csv``, ``reasons.csv``, ``comparison.csv``, ``agreement.csv`` with ``physics=mujoco``,
-            ``frictions.png`` and pictures.
+            ``measured.yaml`` (see ``save_measured``), ``frictions.png`` and pictures.
             What is finished there is not measured again.
 
     Returns:
@@ -62,8 +63,8 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
         raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(policies)})")
     _check_physics(chosen)
     rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
-    scenes = _scenes(chosen)
-    _describe({name: policy for name, (policy, _) in policies.items()}, folder / DESCRIPTIONS)
+    scenes = chosen_scenes(chosen)
+    _describe(policies, folder / DESCRIPTIONS)
     tables = []
     with attempt_progress() as progress:
         for name, (policy, about) in policies.items():
@@ -81,6 +82,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
                     name,
                 )
                 tables.append(rows)
+    save_measured(chosen, folder)
     attempts = pd.concat(tables, ignore_index=True)
     summary = summarise(attempts)
     attempts.to_csv(folder / "attempts.csv", index=False)
@@ -94,9 +96,25 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     plot_frictions(attempts, folder / "frictions.png")
     if chosen.get("physics", PHYSICS[0]) == "mujoco":
         _judge(attempts, scenes, rules, workers=chosen.workers, folder=folder)
-    print(*left_out, sep="\n", end="\n" * bool(left_out))  # again, where it is read
+    said = [*left_out, *raised(attempts)]  # the former again, where it is read
+    print(*said, sep="\n", end="\n" * bool(said))
     _draw_all(chosen, {name: p for name, (p, _) in policies.items()}, scenes, attempts, rules, folder)
     return summary
+
+
+def raised(attempts: pd.DataFrame) -> list[str]:
+    """Returns a sentence on each policy that raised: its attempts count as failures, which a table does not show.
+
+    Args:
+        attempts: The attempts, with the columns policy and reason.
+    """
+    said = []
+    for name, rows in attempts.groupby("policy", sort=False):
+        own = rows.reason[rows.reason.str.startswith("policy raised")]
+        if len(own):
+            most = own.value_counts().index[0].removeprefix("policy raised ")
+            said.append(f"policy '{name}' raised in {len(own)} of {len(rows)} attempts, which fail by it; most: {most}")
+    return said
 
 
 def _check_physics(chosen: DictConfig) -> None:
@@ -127,7 +145,7 @@ def write_observations(chosen: DictConfig, folder: str | Path) -> int:
         Number of observations.
     """
     rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
-    states = [(number, state) for part in _scenes(chosen).values() for number, state in enumerate(part)]
+    states = [(number, state) for part in chosen_scenes(chosen).values() for number, state in enumerate(part)]
     for number, state in states:
         write_observation(observe(state, rules, [rules.seed, number, 0]), folder)
     return len(states)
@@ -185,10 +203,10 @@ def _policy(name: str, plain: dict[str, Any]) -> tuple[GraspPolicy, str]:
     return policy, about
 
 
-def _describe(policies: dict[str, GraspPolicy], path: Path) -> None:
+def _describe(policies: dict[str, tuple[GraspPolicy, str]], path: Path) -> None:
     """Writes what each policy is, for ``plgp.report``; what was measured there before stays in the file."""
     known: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
-    for name, policy in policies.items():
+    for name, (policy, _) in policies.items():
         described = policy.describe() if hasattr(policy, "describe") else {}
         known[name] = {"policy": type(policy).__name__, **described}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -214,20 +232,6 @@ def _class_name(target: str) -> str:
     """Returns a target of plgp's own without its modules: ``NetworkPolicy.from_checkpoint``."""
     first, *rest = str(target).split(".")
     return ".".join(part for part in rest if part[:1].isupper() or part == rest[-1]) if first in SHIPPED else target
-
-
-def _scenes(chosen: DictConfig) -> SceneSet:
-    """Returns the scenes of the chosen categories, each cut to the limit."""
-    scenes: SceneSet = instantiate(chosen.scene_set, _convert_="all")
-    asked = [chosen.category] if isinstance(chosen.category, str) else list(chosen.category)
-    if asked == ["all"]:
-        asked = list(scenes)
-    unknown = [c for c in asked if c not in scenes]
-    if unknown:
-        raise InputError(f"category '{unknown[0]}' is not in the scene set; choose from {', '.join(scenes)}, or all")
-    if chosen.limit is not None and chosen.limit < 1:
-        raise InputError(f"limit is {chosen.limit}; give at least 1, or null for all scenes")
-    return {category: scenes[category][: chosen.limit] for category in asked}
 
 
 def print_summary(summary: pd.DataFrame) -> None:

@@ -114,7 +114,8 @@ def check_choices(arguments: Sequence[str], config_name: str = "train") -> None:
             if name not in (*known, "null"):
                 close = difflib.get_close_matches(name, known, n=1)
                 guess = f" (did you mean {group}={close[0]}?)" if close else ""
-                raise InputError(f"unknown {group} '{name}'; choose one of {', '.join(known)}{guess}")
+                none = ", or null for none" if group in OPTIONAL else ""
+                raise InputError(f"unknown {group} '{name}'; choose one of {', '.join(known)}{none}{guess}")
 
 
 def _not_said(word: str, taken: Mapping[str, Sequence[str]]) -> str:
@@ -171,3 +172,17 @@ def setting_names(arguments: Sequence[str], config_name: str) -> list[str]:
             yield from dotted(value, f"{path}{key}.")
 
     return list(dotted(config, ""))
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """Returns a command line with Hydra's flags before the settings: between them its parser does not take any.
+
+    Args:
+        arguments: The words, flags and settings in any order.
+    """
+    flags: list[str] = []
+    others: list[str] = []
+    for before, argument in pairwise(["", *arguments]):
+        taken = argument.startswith("-") or before in FLAGS_WITH_WORD
+        (flags if taken else others).append(argument)
+    return flags + others

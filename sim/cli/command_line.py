@@ -16,12 +16,14 @@ import select
 import sys
 import types
 import typing
+import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from sim.cli.choices import FORMER
+from sim.cli.targets import wrong_target
 from sim.errors import InputError
 from sim.files import unwritable
 
@@ -56,6 +58,7 @@ def dispatch(program: str, usage: str, commands: Mapping[str, Command], *, inter
     if not words or words[0] in _HELP:
         print(usage, end="")
         return
+    warnings.showwarning = plain_warning
     with guarded(interrupted=interrupted):
         if words[0] not in commands:
             raise InputError(f"'{words[0]}' is no command; choose from {', '.join(commands)}")
@@ -88,10 +91,16 @@ def run_command(
     if words and words[0] in _HELP:
         print(usage, end="")
         return
+    warnings.showwarning = plain_warning
     with guarded():
         status = call(function, words, program)
         if status:
             sys.exit(status)
+
+
+def plain_warning(message: Warning | str, *_: Any, **__: Any) -> None:
+    """Prints a warning as one line without the place in the code, in place of ``warnings.showwarning``."""
+    print(f"warning: {message}", file=sys.stderr)
 
 
 @contextmanager
@@ -151,8 +160,10 @@ def mendable(error: BaseException) -> str | None:
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, (HydraException, OmegaConfBaseException)):
         cause = cause.__cause__
-    if cause is None or isinstance(cause, InstantiationException):
-        return None  # a constructor failed for a reason of its own: its traceback is worth more than a sentence
+    if isinstance(cause, InstantiationException):
+        return wrong_target(cause)
+    if cause is None:
+        return None
     missing = re.search(r"Interpolation key '([^']+)'", str(cause))
     if isinstance(cause, InterpolationKeyError) and missing:
         return f"{cause.full_key} needs {missing[1]}, which is left out; give {missing[1].split('.')[0]}=..."

@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sim.cli.choices import CONF, check_choices, drop_null_choices, setting_names
-from sim.cli.command_line import guarded, mendable
+from sim.cli.choices import CONF, check_choices, drop_null_choices, flags_first, own_groups, setting_names
+from sim.cli.command_line import guarded, mendable, plain_warning
 from sim.cli.help_page import asks_for_help, help_text
 from sim.errors import InputError
 
@@ -88,12 +88,12 @@ def run_hydra(
     from hydra.errors import ConfigCompositionException
 
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints a wrong choice over many lines, and exits itself
-    warnings.showwarning = _plain_warning
+    warnings.showwarning = plain_warning
     _FAILURES.clear()  # another command's, where one process runs several
     with guarded(interrupted=interrupted):
         arguments = list(sys.argv[1:] if words is None else words)
         check_choices(arguments, config_name)
-        sys.argv[:] = [program or sys.argv[0], *drop_null_choices(arguments)]
+        sys.argv[:] = [program or sys.argv[0], *flags_first(drop_null_choices(arguments))]
         application = hydra.main(version_base="1.3", config_path=f"pkg://{CONF}", config_name=config_name)
         try:
             if asks_for_help(arguments):
@@ -159,6 +159,8 @@ def _unknown_key(error: Exception, arguments: Sequence[str], config_name: str) -
     if key in known:
         choice = " or ".join(f"{place or 'its'}={name}" for name in _choices(arguments, place)) or "some of them"
         return InputError(f"not every job has the setting '{key}': leave out {choice}, or give ++{key}=...")
+    if place in own_groups(config_name) and not beside:
+        return InputError(f"{place} is left out, and so has no setting '{last}'; choose one first, {place}=...")
     close = difflib.get_close_matches(key, beside, n=1, cutoff=0.7) or difflib.get_close_matches(key, known, n=1)
     close += [name for name in known if name.rpartition(".")[2] == last]
     guess = f" (did you mean {close[0]}=?)" if close else ""
@@ -169,7 +171,3 @@ def _choices(arguments: Sequence[str], group: str) -> list[str]:
     """Returns the choices of a group between which a multirun varies."""
     given = [word.partition("=")[2].split(",") for word in arguments if word.startswith(f"{group}=")]
     return given[-1] if given and len(given[-1]) > 1 else []
-
-
-def _plain_warning(message: Warning | str, *_: Any, **__: Any) -> None:
-    print(f"warning: {message}", file=sys.stderr)

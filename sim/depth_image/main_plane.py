@@ -19,7 +19,7 @@ _AT = 0.6  # metres
 _MOST = 1.5  # times that distance up to which the noise is followed
 _REFINED = 4  # rounds of least squares
 _STEEPEST = np.deg2rad(75)  # a plane that leans more is seen as a line: a wall, or a table from its edge
-_WITHIN = np.deg2rad(12)  # of gravity, that a plane may lean where gravity is known
+LEVEL = float(np.deg2rad(12))  # of gravity, that a plane may lean where gravity is known
 _ALONE = 0.45  # share from which on a plane is the main one without a look at others
 _APART = np.deg2rad(20)  # between the normals of two sides of a bin
 _RIVAL = 0.5  # least share of a bin's other side, of the largest side's
@@ -112,7 +112,7 @@ def find_main_plane(
     normals *= -np.sign(np.einsum("ij,ij->i", normals, a))[:, None]  # towards the camera
     sound = -normals[:, 2] > least
     if up is not None:
-        sound &= normals @ up > np.cos(_WITHIN)
+        sound &= normals @ up > np.cos(LEVEL)
     normals, a = normals[sound], a[sound]
     if not len(normals):
         return None

@@ -153,7 +153,10 @@ def write(folder, name, content):
         (lambda d: read_depth(d / "millimetres.npy", -1.0), "depth_scale is -1"),
         (lambda d: read_depth(d / "millimetres.npy", "mm"), "depth_scale is mm"),
         (lambda d: read_rgb(d / "millimetres.npy"), "give \\(height, width, 3\\) uint8"),
-        (lambda d: read_intrinsics("600,610,320", (480, 640)), "neither fx,fy,cx,cy nor a file"),
+        (
+            lambda d: read_intrinsics("600,610,320", (480, 640)),
+            "are 3 numbers; give four, fx,fy,cx,cy in",
+        ),
         (lambda d: read_intrinsics("600,610,320,x", (480, 640)), "not four numbers"),
         (lambda d: read_intrinsics("600,610,960,540", (480, 640)), "outside the 640x480 image"),
         (lambda d: read_intrinsics("-600,610,320,240", (480, 640)), "positive focal"),
@@ -361,7 +364,7 @@ def test_an_empty_mask_gives_an_empty_list(camera_folder, tmp_path, command):
     overrides += [f"checkpoint={camera_folder / 'network.ckpt'}", f"workspace={tmp_path / 'nothing.npy'}"]
     done = command(main, *overrides, f"out={tmp_path / 'out'}", "picture=false")
     assert done.returncode == 0, done.stderr
-    assert "no grasp: nothing in the workspace" in done.stdout
+    assert "no grasp: no point that is seen lies in the workspace; they reach from -" in done.stdout
     assert json.loads((tmp_path / "out" / "depth.json").read_text())["grasps"] == []
 
 

@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
+from hydra.errors import InstantiationException
+from hydra.utils import instantiate
 from hypothesis import given
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from sim.cli import (
     FORMER,
@@ -23,8 +26,12 @@ from sim.cli import (
     run_command,
     run_hydra,
 )
+from sim.cli.choices import flags_first
+from sim.cli.command_line import mendable
 from sim.cli.progress import followed, format_seconds
 from sim.errors import InputError
+
+GRIPPER = "sim.gripper.GripperGeometry"
 
 
 def measure(
@@ -190,6 +197,56 @@ def test_a_sweep_whose_settings_are_asked_for_is_one_sentence(monkeypatch, capsy
         run_hydra(print, "sim", words=["-m", "--cfg", "job"])
     assert ended.value.code == 2
     assert "give one of them" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("config", "says"),
+    [
+        (
+            {"_target_": GRIPPER, "force_n": 3},
+            "has no setting 'force_n' (did you mean force?); it has finger_width",
+        ),
+        ({"a": {"b": {"_target_": GRIPPER, "zzz": 3}}}, f"a.b: {GRIPPER} has no setting 'zzz'; it has finger_w"),
+        ({"_target_": "my_module.Mine"}, "'my_module.Mine' cannot be imported (No module named 'my_module')"),
+        ({"_target_": "sim.camera.Nope"}, "'sim.camera.Nope' cannot be imported"),
+        ({"_target_": "sim.benchmark.scene_sets.drop_scene_set"}, "needs 'objects'; give it as a setting"),
+        (
+            {"_target_": GRIPPER, "finger_width": 17},
+            "gripper.finger_width is 17; give a positive length in metres, 1 at",
+        ),
+    ],
+)
+def test_a_wrong_target_is_one_sentence(config, says):
+    with pytest.raises(InstantiationException) as raised:
+        instantiate(OmegaConf.create(config))
+    assert says in mendable(raised.value)
+
+
+def test_a_target_that_fails_for_its_own_reason_keeps_its_traceback():
+    for config in ({"_target_": "json.loads", "s": 3}, {"_target_": f"{__name__}.fails_inside"}):
+        with pytest.raises(InstantiationException) as raised:
+            instantiate(config)
+        assert mendable(raised.value) is None
+
+
+def fails_inside():
+    measure(dir=1, out="", colour=2)
+
+
+def test_flags_may_stand_between_settings():
+    line = ["policy=[random]", "depth_noise=mine", "--config-dir", "my_conf", "limit=2", "-m", "--cfg=job", "a=-3"]
+    assert flags_first(line) == ["--config-dir", "my_conf", "-m", "--cfg=job", *line[:2], "limit=2", "a=-3"]
+
+
+def test_what_may_be_left_out_says_so_and_what_is_left_out_is_named(monkeypatch, capsys):
+    with pytest.raises(InputError, match="choose one of demo, paper, or null for none"):
+        check_choices(["final_benchmark=none"])
+    monkeypatch.setattr("sys.argv", ["plgp.predict"])
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    with pytest.raises(SystemExit):
+        run_hydra(print, "predict", words=["gripper.max_opening=0.08"])
+    assert "gripper is left out, and so has no setting 'max_opening'; choose one first" in capsys.readouterr().err
 
 
 def test_null_leaves_a_choice_out():

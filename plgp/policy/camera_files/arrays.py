@@ -81,9 +81,14 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
     except _BROKEN + (Image.DecompressionBombError,) as error:  # noqa: RUF005
         if isinstance(error, InputError):
             raise
-        raise InputError(
-            f"{name} file '{path}' cannot be read ({type(error).__name__}); give PNG, JPEG, npy or npz"
-        ) from error
+        raise InputError(f"{name} file '{path}' cannot be read ({_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    """Returns why a file cannot be read, and the cure, as the end of a sentence behind a bracket."""
+    if "truncated" in str(error) or isinstance(error, EOFError):
+        return "it is cut off); copy it again"
+    return f"{type(error).__name__}); give PNG, JPEG, npy or npz"
 
 
 def read_npy(path: Path) -> Any:

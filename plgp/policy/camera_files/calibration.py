@@ -189,7 +189,8 @@ def _check_focal_length(matrix: NDArray[np.float64], size: tuple[int, int], sour
         raise InputError(f"{head} is not a positive focal length; give fx and fy in pixels")
     if max(fx, fy) < 10 and max(matrix[0, 2], matrix[1, 2]) <= 2:
         raise InputError(
-            f"{head} is normalised by the image's size; multiply fx, cx by the width, fy, cy by the height"
+            f"{head} is no number of pixels: if it is normalised by the image's size, multiply fx, cx by the width and "
+            "fy, cy by the height; if it is in millimetres, divide it by the size of a pixel"
         )
     if min(fx, fy) < 0.2 * longer:
         raise InputError(f"{head} is too small for pixels of a {size[1]}x{size[0]} image, as if in millimetres; "

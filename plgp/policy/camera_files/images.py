@@ -15,6 +15,7 @@ from sim.errors import InputError
 from sim.view import check_depth_image
 
 _NEAREST, _FARTHEST = 0.15, 2.0  # metres; medians of the images that this job has
+_BELIEVED = 0.01, 100.0  # metres; no camera's median lies beyond, whatever scale is given
 _DOUBTFUL = 1.0  # metres; whole numbers beyond, taken as millimetres, are often an L515's quarters
 _ALIKE = 0.01  # by which the proportions of colour and depth may differ
 _KINECT_MISSING = 2047  # 11 bits
@@ -119,7 +120,8 @@ def read_depth(
         path: A 16-bit PNG or TIFF, a PCD file, or an npy or npz file (array "depth"). NaN, infinite values, single
             negative values and the largest unsigned integer are taken as missing.
         depth_scale: Metres of one unit; None is ``file_scale`` or 0.001 for integers, and 1 for floating numbers. A
-            scale that is given is believed: a doubtful median is then a warning on stderr.
+            scale that is given is believed: a doubtful median is then a warning on stderr, if it lies between 10 mm
+            and 100 m.
         file_scale: Metres of one unit of integers as the camera's own file says, or None.
 
     Raises:
@@ -203,9 +205,10 @@ def _check_median(median: float, scale: float, path: str | Path, *, believed: bo
         if other != scale and _NEAREST <= median * other <= _FARTHEST and (whole or other >= 0.001)
     ]
     head = f"depth '{path}' has a median of {metres:.3g} m with depth_scale={scale:g}"
-    if believed or _NEAREST <= metres <= _FARTHEST:
+    if (believed and _BELIEVED[0] <= metres <= _BELIEVED[1]) or _NEAREST <= metres <= _FARTHEST:
         print(f"{head}; {', '.join(likely) or 'grasping is done from 0.15 to 2 m'}", file=sys.stderr)
         return
     if not likely:
         likely = ["if these are a disparity or inverse depths, give focal length times baseline over them"]
-    raise InputError(f"{head}; {', '.join(likely)}; give the metres of one unit, depth_scale={scale:g} to keep it")
+    cure = "give the metres of one unit" + ("" if believed else f", depth_scale={scale:g} to keep it")
+    raise InputError(f"{head}; {', '.join(likely)}; {cure}")

@@ -14,6 +14,7 @@ from plgp.policy.workspace import Area, Workspace
 from sim.errors import InputError
 
 _ISLAND, _RING = 20, 5  # pixels: least part of a mask that is looked at, and width of its surroundings
+_FAR = 10.0  # metres from the camera at which nothing is grasped
 _RISE = 0.005  # metres by which an object stands nearer than its surroundings
 
 
@@ -45,6 +46,11 @@ def read_workspace(text: str | Path | None, size: tuple[int, int], frame: str = 
         low, high = np.array(numbers[:3]), np.array(numbers[3:])
         if not (low < high).all():
             raise InputError(f"workspace={text}: give the box's least corner first, x,y,z,x,y,z in metres")
+        if high[2] <= 0 or np.abs(np.concatenate([low, high])).max() > _FAR:
+            raise InputError(
+                f"workspace={text} lies nowhere that the camera sees; give x,y,z,x,y,z in metres (200 mm are 0.2), in "
+                "the camera's frame: x right, y down, z forward"
+            )
         return Workspace(tuple(low.tolist()), tuple(high.tolist()), "camera")
     if len(numbers) != 4:
         raise InputError(f"workspace={text}: give 4 numbers (pixels), 6 numbers (metres), or a mask image")

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from plgp.data.trained_view import TrainedView
 from plgp.policy.settings import DecoderSettings, ViewSettings
 from sim.camera import PinholeCamera
-from sim.depth_image.main_plane import MainPlane, main_plane
+from sim.depth_image.main_plane import LEVEL, MainPlane, main_plane
 from sim.depth_image.overhead_view import OverheadView
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
@@ -60,7 +60,8 @@ def choose_view(
 ) -> tuple[OverheadView | None, str]:
     """Returns the view that a network should be shown, or None for the image as it is; and a note of doubt, or "".
 
-    Where the camera's pose is known (it is not the identity), the main plane must lie across gravity, if one does.
+    Where the camera's pose is known (it is not the identity), the main plane lies across gravity, if one does; if none
+    does, the largest is taken, and the note says so.
 
     Args:
         seen: The image.
@@ -79,12 +80,25 @@ def choose_view(
     if plane.tilt > settings.steepest:
         lean = np.degrees(plane.tilt)
         return None, f"the main plane leans by {lean:.0f} degrees: {_AS_IS}; look at the table more from above"
+    leaning = _leaning(seen, plane)
     if settings.mode == "auto" and not differs(plane, trained, settings):
-        return None, ""
+        return None, leaning
     view = trained.to_view(seen, plane)
     if not (view.source >= 0).any():
         return None, f"nothing is seen of the main plane from {trained.camera_height:g} m above it: {_AS_IS}"
-    return view, _doubt(seen, plane)
+    return view, leaning or _doubt(seen, plane)
+
+
+def _leaning(seen: Observation, plane: MainPlane) -> str:
+    """Returns a sentence where the camera's pose is known and the main plane leans against gravity, or ""."""
+    pose = seen.camera.pose
+    lean = np.degrees(np.arccos(np.clip(pose[2, :3] @ plane.normal, -1, 1)))
+    if np.allclose(pose, np.eye(4)) or lean <= np.degrees(LEVEL):
+        return ""
+    return (
+        f"by the camera's pose the main plane leans by {lean:.0f} degrees against gravity, and none that is level is "
+        "seen: give T_world_camera, z up, or leave the pose out"
+    )
 
 
 def _doubt(seen: Observation, plane: MainPlane) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from labeler.labels import GraspLabels
 from plgp import failures
-from plgp.evaluation.failure_causes import (
+from plgp.evaluation.failures.causes import (
     Labelled,
     cause_table,
     compare_with_labels,
@@ -19,9 +19,9 @@ from plgp.evaluation.failure_causes import (
     reason_table,
     target_object,
 )
-from plgp.evaluation.failure_examples import choose_examples, scenes_before
-from plgp.evaluation.failure_figures import draw_example
-from plgp.evaluation.failure_page import write_failures
+from plgp.evaluation.failures.examples import choose_examples, scenes_before
+from plgp.evaluation.failures.figures import draw_example
+from plgp.evaluation.failures.page import write_failures
 from sim.benchmark import BenchmarkSettings, run_benchmark
 from sim.benchmark.baselines import RandomPolicy
 from sim.benchmark.observation import observe

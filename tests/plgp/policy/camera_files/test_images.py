@@ -80,6 +80,9 @@ def test_an_l515_is_warned_of_and_a_given_scale_believed(tmp_path, capsys):
     assert capsys.readouterr().err == ""
     assert np.median(read_depth(path, 0.01)) == pytest.approx(19, abs=0.1)
     assert "median of 19 m" in capsys.readouterr().err
+    for scale in (1e-6, 1.0):  # no camera sees so near, or so far
+        with pytest.raises(InputError, match=r"give the metres of one unit$"):
+            read_depth(path, scale)
 
 
 def test_an_array_is_found_by_its_name_among_several(tmp_path):
@@ -216,7 +219,7 @@ def test_blenderprocs_hdf5(tmp_path):
     np.testing.assert_array_equal(read_rgb(tmp_path / "0.hdf5"), rgb)
     assert read_workspace(tmp_path / "0.hdf5", (48, 64)).all()
     (tmp_path / "1.h5").write_bytes((tmp_path / "0.hdf5").read_bytes()[:900])
-    with pytest.raises(InputError, match=r"1.h5' cannot be read \(OSError\); give PNG"):
+    with pytest.raises(InputError, match=r"1.h5' cannot be read \(it is cut off\); copy it again"):
         read_depth(tmp_path / "1.h5")
 
 
@@ -268,6 +271,17 @@ def test_masks_of_every_kind(tmp_path):
     assert not read_workspace(saved(tmp_path, np.zeros((48, 64))), (48, 64)).any()
     with pytest.raises(InputError, match="transposed"):
         read_workspace(saved(tmp_path, grey.T), (48, 64))
+
+
+def test_boxes_in_millimetres_and_files_that_are_cut_off_are_named(tmp_path):
+    for box in ("-200,-200,300,200,200,700", "-0.2,-0.2,-0.7,0.2,0.2,-0.3"):
+        with pytest.raises(InputError, match=r"lies nowhere that the camera sees; give x,y,z,x,y,z in metres"):
+            read_workspace(box, (48, 64))
+    path = tmp_path / "whole.png"
+    Image.fromarray(np.random.default_rng(0).integers(0, 900, (48, 64)).astype(np.uint16)).save(path)
+    path.write_bytes(path.read_bytes()[:2000])
+    with pytest.raises(InputError, match=r"cannot be read \(it is cut off\); copy it again"):
+        read_depth(path)
 
 
 ANY = arrays.arrays(

@@ -1,16 +1,19 @@
 """Any camera's image through the view that a network was trained for, and back with the grasps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.spatial.transform import Rotation
 
 from plgp.data.trained_view import TrainedView
 from plgp.policy import ConstantPolicy, NetworkPolicy, ViewSettings
 from plgp.policy.views.viewed import choose_view, graspable
 from sim.camera import PinholeCamera, offset_pose
 from sim.errors import InputError
-from sim.geometry import transform
+from sim.geometry import make_pose, transform
 from sim.render.rasteriser import rasterise_pinhole
 from sim.view import Observation
 
@@ -130,6 +133,17 @@ def test_a_table_seen_from_its_edge_is_named():
     view, note = choose_view(seen, TrainedView(), ViewSettings(steepest=1.0))
     assert view is None
     assert "leans by 7" in note
+
+
+@pytest.mark.parametrize("mode", ["auto", "trained"])
+def test_a_pose_by_which_the_table_leans_is_doubted(mode):
+    for wrong, says in ((0.0, ""), (0.5, "leans by 29 degrees against gravity")):
+        seen, pose = take(0.6, known=True)
+        turn = make_pose(Rotation.from_euler("x", wrong).as_matrix(), (0, 0, 0))
+        doubtful = Observation(None, seen.depth, replace(seen.camera, pose=pose @ turn))
+        _, note = choose_view(doubtful, TrainedView(), ViewSettings(mode=mode))
+        assert says in note
+        assert bool(note) == bool(says)
 
 
 def test_a_network_of_unknown_training_says_so_where_a_view_is_forced():

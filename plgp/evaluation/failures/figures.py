@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Polygon
 
-from plgp.evaluation.failure_causes import Labelled, sample_relief, target_object
+from plgp.evaluation.failures.causes import Labelled, sample_relief, target_object
 from sim.benchmark.attempt_table import ending, recorded_grasp
 from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.protocol import BenchmarkSettings, Observation

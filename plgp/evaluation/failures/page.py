@@ -10,8 +10,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from plgp.evaluation.failure_causes import Tolerances, cause_table, reason_table
-from plgp.evaluation.failure_examples import Example, check_measured, examine
+from plgp.evaluation.failures.causes import Tolerances, cause_table, reason_table
+from plgp.evaluation.failures.examples import Example, check_measured, examine
 from sim.benchmark.protocol import BenchmarkSettings
 from sim.benchmark.scene_sets import load_scene_set
 from sim.benchmark.store import read_attempts

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from plgp.evaluation.failure_causes import Tolerances, compare_with_labels, find_obstacle, label_state
-from plgp.evaluation.failure_figures import caption, draw_example, film_ending
+from plgp.evaluation.failures.causes import Tolerances, compare_with_labels, find_obstacle, label_state
+from plgp.evaluation.failures.figures import caption, draw_example, film_ending
 from sim.benchmark.attempt_table import recorded_grasp, was_executed
 from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.observation import observe
@@ -128,8 +128,8 @@ def check_measured(
         policy, category, number = str(key[0]), str(key[1]), int(key[2])
         if category not in scenes or number >= len(scenes[category]):
             raise InputError(
-                f"there is no scene {number} of '{category}' in the scene set; "
-                "give the run's: scene_set=plgp-320, or a file"
+                f"there is no scene {number} of '{category}' in the scene set; give the run's own: "
+                "scene_set=plgp-320, or a file; without scene_set= it is what the results' measured.yaml says"
             )
         known = scene_identity("", scenes[category][number], frictions=[], settings=settings)
         where = SceneKey(policy, category, number)

@@ -1,0 +1,65 @@
+"""Specks: a few pixels that a depth camera sees in mid-air, in front of all that lies around them."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from sim.camera import PinholeCamera
+
+_LARGEST = 40e-6  # square metres; a pencil's end has 38, a marker's 78
+_IN_FRONT = 0.03  # metres, by which a speck is nearer than what lies around it
+_RIM = 0.015  # metres, by which the pixels at its rim still are
+_STEP, _MOST = 0.25e-3, 65_535  # metres of a step of depth, and the most steps
+
+
+def without_specks(
+    depth: NDArray[np.float32], camera: PinholeCamera, *, largest: float = _LARGEST
+) -> tuple[NDArray[np.float32], int]:
+    """Returns the image with the pixels of specks set to 0, and how many specks there were.
+
+    Stereo cameras match a patch wrongly now and then. It then stands alone in the air: no larger than the end of a
+    pencil, 30 mm or more in front of everything that is seen around it. To a network it looks like the top of
+    something tall. What is thin but long is no speck, nor is what only missing pixels surround: nobody knows how far
+    behind it the next surface lies. Found by a morphological closing (what is near and narrower than a speck's side
+    disappears in it), then by the area of each connected patch.
+
+    Args:
+        depth: (H, W) float32, metres, 0 = missing.
+        camera: The camera of the image; its focal lengths count.
+        largest: Area of the largest speck, square metres.
+    """
+    seen = depth > 0
+    if not seen.any():
+        return depth, 0
+    focal = float(camera.intrinsics[0, 0]), float(camera.intrinsics[1, 1])
+    # One side for the whole image: as wide as the nearest speck that there can be.
+    side = 1 + 2 * int(np.ceil(np.sqrt(largest) * max(focal) / float(depth[seen].min()) / 2))
+    side = min(side, 1 + 2 * (min(depth.shape) // 8))
+    steps = np.minimum(depth / _STEP, _MOST).astype(np.uint16)  # four times as fast as in metres
+    behind = cv2.morphologyEx(steps, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
+    in_front = np.where(seen, behind - steps, np.uint16(0))
+    if not (in_front >= _IN_FRONT / _STEP).any():
+        return depth, 0
+    patches = (in_front >= _RIM / _STEP).astype(np.uint8)
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(patches, connectivity=8)
+    result, specks = depth.copy(), 0
+    for label in np.unique(labels[in_front >= _IN_FRONT / _STEP]):
+        left, top, width, height = boxes[label, :4]
+        around = slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1)
+        if _is_speck(depth[around], labels[around] == label, largest * focal[0] * focal[1]):
+            result[around][labels[around] == label] = 0
+            specks += 1
+    return result, specks
+
+
+def _is_speck(depth: NDArray[np.float32], patch: NDArray[np.bool_], largest: float) -> bool:
+    """Returns whether a patch (h, w) is small and touches nothing of its own depth, as the corner of a thing does.
+
+    ``largest`` is the area of the largest speck at a depth of 1 m, square pixels.
+    """
+    if float(np.square(depth[patch], dtype=np.float64).sum()) > largest:
+        return False
+    beside = cv2.dilate(patch.astype(np.uint8), np.ones((3, 3), np.uint8)).astype(np.bool_) & ~patch & (depth > 0)
+    return bool((depth[beside] > np.median(depth[patch]) + _RIM).all())
