@@ -20,7 +20,7 @@ _MOST = 1.5  # times that distance up to which the noise is followed
 _REFINED = 4  # rounds of least squares
 _STEEPEST = np.deg2rad(75)  # a plane that leans more is seen as a line: a wall, or a table from its edge
 LEVEL = float(np.deg2rad(12))  # of gravity, that a plane may lean where gravity is known
-_ALONE = 0.45  # share from which on a plane is the main one without a look at others
+ALONE = 0.45  # share from which on a plane is the main one without a look at others
 _APART = np.deg2rad(20)  # between the normals of two sides of a bin
 _RIVAL = 0.5  # least share of a bin's other side, of the largest side's
 _SIDES = 5  # of a bin, its floor among them
@@ -121,7 +121,7 @@ def find_main_plane(
     votes = (support < near[:, None]).sum(axis=0)
     best = int(votes.argmax())
     largest = _refined(points, near, normals[best], float(-offsets[best]))
-    if up is not None or largest.share >= _ALONE:
+    if up is not None or largest.share >= ALONE:
         return largest
     return _floor(_sides(largest, points, near, drawn=(normals, offsets, votes)), points)
 

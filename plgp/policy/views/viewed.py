@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from plgp.data.trained_view import TrainedView
 from plgp.policy.settings import DecoderSettings, ViewSettings
 from sim.camera import PinholeCamera
-from sim.depth_image.main_plane import LEVEL, MainPlane, main_plane
+from sim.depth_image.main_plane import ALONE, LEVEL, MainPlane, find_main_plane, main_plane
 from sim.depth_image.overhead_view import OverheadView
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
@@ -23,6 +23,7 @@ _PLANE = 0.006  # metres from the main plane within which a pixel shows it
 _THING, _HOLES = 0.008, 0.02  # metres on or under a plane, and share of what is seen that lies so far under it
 _TALL, _MUCH = 0.35, 0.1  # metres over a plane, and share of what is seen from which on so high: then it may be a wall
 _LOOKED_AT = 320  # columns of the image, about, that tell so
+_TWICE = 2.0  # times as much as of a level plane may be seen of one that leans, before the pose is doubted
 _PATCH = 0.03  # of the plane's largest patch: what smaller ones show is the side of a thing that crosses the plane
 _BESIDE = 0.02  # metres beyond what is seen of the plane that still count as over it
 
@@ -90,14 +91,19 @@ def choose_view(
 
 
 def _leaning(seen: Observation, plane: MainPlane) -> str:
-    """Returns a sentence where the camera's pose is known and the main plane leans against gravity, or ""."""
+    """Returns a sentence where the pose is known, and what is seen most of leans against gravity by it, or ""."""
     pose = seen.camera.pose
+    if np.allclose(pose, np.eye(4)):
+        return ""
+    if plane.share < ALONE and plane.normal @ pose[2, :3] >= np.cos(LEVEL):  # a wrong pose finds some level plane, too
+        largest = find_main_plane(seen.depth, seen.camera)
+        plane = largest if largest is not None and largest.share > _TWICE * plane.share else plane
     lean = np.degrees(np.arccos(np.clip(pose[2, :3] @ plane.normal, -1, 1)))
-    if np.allclose(pose, np.eye(4)) or lean <= np.degrees(LEVEL):
+    if lean <= np.degrees(LEVEL):
         return ""
     return (
-        f"by the camera's pose the main plane leans by {lean:.0f} degrees against gravity, and none that is level is "
-        "seen: give T_world_camera, z up, or leave the pose out"
+        f"by the camera's pose the plane that is seen most of leans by {lean:.0f} degrees against gravity; if it is "
+        "the table, give T_world_camera, z up, or leave the pose out"
     )
 
 
