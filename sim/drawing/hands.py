@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 
+_ALIKE = np.cos(np.deg2rad(20))  # two hands at one place that close in one direction
 _OF_ONE = 5  # points of one gripper in a line: tip, base, base, tip, and a gap
 # Okabe and Ito's colours on a dark rim: told apart with any colour vision and on any ground.
 _FINGER, _CONTACT, _OPENING, _RIM = "#56B4E9", "#D55E00", "#F0E442", "black"
@@ -107,7 +108,8 @@ def draw_hands(
 ) -> NDArray[np.uint8]:
     """Returns a picture with grasps as the hand's outline: fingers, their contact faces, the opening, the rank.
 
-    Worse grasps are drawn first and fainter, so the best lies on top.
+    Worse grasps are drawn first and fainter, so the best lies on top. Grasps at one place share one label with the
+    ranks of all, and of those that also close in one direction the best alone is drawn.
 
     Args:
         picture: (H, W, 3) uint8.
@@ -121,9 +123,11 @@ def draw_hands(
     scale = width / picture.shape[1]
     image = Image.fromarray(picture).resize((width, max(1, round(picture.shape[0] * scale))))
     pen = ImageDraw.Draw(image, "RGBA")
-    font = ImageFont.load_default(size=max(10, width // 45))
+    size = max(10, width // 45)
+    font = ImageFont.load_default(size=size)
     outlines = (finger_outlines(grasps, gripper, camera) + 0.5) * scale
-    for i in reversed(range(len(grasps))):
+    labels, drawn = _places(outlines, 1.5 * size)
+    for i in reversed(drawn):
         opacity = "ff" if i < 3 else "b0"
         faces = [[tuple(p) for p in finger[:2]] for finger in outlines[i].tolist()]
         middles = [tuple(np.mean(face, axis=0).tolist()) for face in faces]
@@ -132,10 +136,32 @@ def draw_hands(
         for finger, face in zip(outlines[i].tolist(), faces, strict=True):
             pen.polygon([tuple(p) for p in finger], fill=_FINGER + opacity, outline=_RIM)
             pen.line(face, fill=_CONTACT, width=4)
-    for i in reversed(range(len(grasps))):
-        place = tuple(outlines[i].mean(axis=(0, 1)).tolist())
-        pen.text(place, str(i + 1), fill="white", stroke_fill=_RIM, stroke_width=2, font=font, anchor="mm")
+    for first, ranks in labels.items():
+        place = tuple(outlines[first].mean(axis=(0, 1)).tolist())
+        text = ",".join(str(i + 1) for i in ranks)
+        pen.text(place, text, fill="white", stroke_fill=_RIM, stroke_width=2, font=font, anchor="mm")
     return np.asarray(image.convert("RGB"))
+
+
+def _places(outlines: FloatArray, near: float) -> tuple[dict[int, list[int]], list[int]]:
+    """Returns the grasps of each place by its best one, and those that are drawn.
+
+    Args:
+        outlines: (N, 2, 4, 2), of ``finger_outlines``, pixels, best first.
+        near: Distance of two middles below which their labels would overlap, pixels.
+    """
+    middles = outlines.mean(axis=(1, 2))
+    closing = outlines[:, 1].mean(axis=1) - outlines[:, 0].mean(axis=1)
+    closing /= np.maximum(np.linalg.norm(closing, axis=1, keepdims=True), 1e-9)
+    places: dict[int, list[int]] = {}
+    drawn: list[int] = []
+    for i in range(len(outlines)):
+        first = next((j for j in places if np.linalg.norm(middles[i] - middles[j]) < near), i)
+        beside = [j for j in places.get(first, []) if j in drawn]
+        if all(abs(closing[i] @ closing[j]) < _ALIKE for j in beside):
+            drawn.append(i)
+        places.setdefault(first, []).append(i)
+    return places, drawn
 
 
 def contact_sheet(tiles: Sequence[tuple[NDArray[np.uint8], str]], columns: int = 3) -> NDArray[np.uint8]:

@@ -120,6 +120,28 @@ def test_grasps_on_the_table_do_not_count():
     assert count_on_objects("f", flat, found).on_objects == 0
 
 
+def test_of_hands_alike_at_one_place_the_best_is_drawn_with_the_ranks_of_all():
+    place = PinholeCamera(320, 240, np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]]))
+    blank = np.zeros((240, 320, 3), np.uint8)
+
+    def drawn(angles, places):
+        rotations, n = rotations_from_angles(np.array(angles)), len(angles)
+        grasps = GraspPoses(np.array([[x, 0, 0.6] for x in places]), rotations, np.full(n, 0.08), np.ones(n))
+        return draw_hands(blank, grasps, GripperGeometry(), camera=place, width=320)
+
+    one, label = drawn([0.0], [0.0]), (slice(105, 135), slice(125, 195))
+    alike, crossing = drawn([0.0, 0.2, np.pi], [0.0, 0.005, 0.0]), drawn([0.0, 1.5], [0.0, 0.005])
+    for other in (alike, crossing):
+        assert (other[label] != one[label]).any()  # more ranks
+    differs = (alike != one).any(axis=2)
+    differs[label] = False
+    assert not differs.any()
+    assert crossing[85:105].any()  # fingers above and below
+    assert not one[85:105].any()
+    apart = drawn([0.0, 0.2], [-0.1, 0.1])
+    assert np.ptp(np.nonzero(apart.any(axis=(0, 2)))[0]) > 100
+
+
 def test_outlines_are_the_fingers():
     place = PinholeCamera(320, 240, np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]]))
     angles = np.array([0.0, np.pi / 2])
