@@ -27,7 +27,7 @@ _MARGIN = 1.15  # of the objects' box
 
 
 def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, *, seed: int = 0) -> Figure:
-    """Draws random images of a data set with random ones of their labels.
+    """Draws random images of a data set with random ones of their labels, as many of each object.
 
     Each image is cropped around its objects, all to one size: the largest that any of them needs.
     A green point is the label's pixel; the red line runs along the closing direction and is as long
@@ -51,12 +51,7 @@ def draw_preview(folder: str | Path, images: int = 12, grasps: int = 40, *, seed
     data, rng = DataSet(folder), np.random.default_rng(seed)
     if not len(data):
         raise InputError(f"{data.folder} holds no images; there is nothing to draw")
-    order = rng.permutation(len(data))
-    # Every scene once before any a second time: how many of its images come earlier in the order?
-    scenes = data.scenes[order]
-    by_scene = np.argsort(scenes, kind="stable")
-    earlier = np.arange(len(order)) - np.searchsorted(scenes[by_scene], scenes[by_scene])
-    chosen = np.sort(order[by_scene[np.argsort(earlier, kind="stable")]][:images])
+    chosen = np.sort(in_turn(np.arange(len(data)), np.asarray(data.scenes), images, rng=rng))
     frames = [data.read(int(index), ("rgb", "depth", "instance_mask")) for index in chosen]
     boxes = crop_boxes([frame["instance_mask"] for frame in frames])
     columns = min(_COLUMNS, math.ceil(math.sqrt(len(chosen))))
@@ -112,12 +107,30 @@ def _inside(middle: float, half: float, length: int) -> float:
     return min(max(middle, half - 0.5), length - 0.5 - half) if 2 * half <= length else (length - 1) / 2
 
 
+def in_turn(
+    items: NDArray[np.int64], groups: NDArray[np.integer], count: int, *, rng: np.random.Generator
+) -> NDArray[np.int64]:
+    """Returns random items, one of each group before a second of any: an object with few labels shows them, too.
+
+    Args:
+        items: (N,) items.
+        groups: (N,) group of each.
+        count: Number of items wanted; all where there are fewer.
+        rng: Generator of the choice.
+    """
+    order = rng.permutation(len(items))
+    by_group = np.argsort(groups[order], kind="stable")
+    ordered = groups[order][by_group]
+    earlier = np.arange(len(items)) - np.searchsorted(ordered, ordered)
+    return items[order][by_group[np.argsort(earlier, kind="stable")][:count]]
+
+
 def _draw_image(axes: Axes, frame: Frame, count: int, *, angles: int, rng: np.random.Generator) -> None:
     labels = frame["grasps"]
     axes.imshow(frame["rgb"])
     axes.set_title(f"scene {frame['scene']}, view {frame['view']}: {len(labels)} labels", fontsize=10)
     seen = np.flatnonzero(frame["depth"][labels.row, labels.col] > 0)  # a length in pixels needs a depth
-    some = labels[np.sort(rng.choice(seen, min(count, len(seen)), replace=False))]
+    some = labels[np.sort(in_turn(seen, frame["instance_mask"][labels.row, labels.col][seen], count, rng=rng))]
     angle, depth = bin_to_angle(some.angle_bin, angles), frame["depth"][some.row, some.col]
     reach = frame["intrinsics"][0, 0] * some.width / depth / 2
     middle = np.stack([some.col, some.row], axis=1).astype(np.float64)

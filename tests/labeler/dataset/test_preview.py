@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from labeler.dataset.preview import crop_boxes, draw_preview
+from labeler.dataset.preview import crop_boxes, draw_preview, in_turn
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import GraspLabels
 from labeler.shards.writer import ShardWriter
@@ -97,6 +97,15 @@ def test_every_scene_is_shown_before_any_twice(data_set):
     assert all(title.endswith("2 labels") for title in titles)
     titles = [axes.get_title() for axes in draw_preview(data_set, images=99, grasps=0).axes]
     assert len([title for title in titles if title]) == 6
+
+
+def test_an_object_with_few_labels_shows_them():
+    rng, objects = np.random.default_rng(0), np.array([1] * 500 + [2] * 3 + [3] * 100)
+    chosen = in_turn(np.arange(603), objects, 30, rng=rng)
+    assert len(set(chosen.tolist())) == 30
+    assert np.bincount(objects[chosen]).tolist() in ([0, 14, 3, 13], [0, 13, 3, 14])
+    assert sorted(in_turn(np.arange(603), objects, 900, rng=rng).tolist()) == list(range(603))
+    assert len(in_turn(np.arange(0), objects[:0], 5, rng=rng)) == 0
 
 
 def test_arguments_out_of_range(data_set, tmp_path):
