@@ -101,7 +101,9 @@ def _read_frame(
         picture = None if picture is None else calibration.rectify(picture, order=1)
     image, specks = without_specks(image, calibration.camera)
     if specks:
-        print(f"'{depth}': specks in mid-air ({specks}, as thin as a pencil) are taken as missing", file=sys.stderr)
+        print(
+            f"'{depth}': {specks} specks in mid-air, none larger than a pencil's end, are missing now", file=sys.stderr
+        )
     return Observation(picture, image, calibration.camera), calibration, note
 
 

@@ -121,8 +121,9 @@ def in_turn(
     order = rng.permutation(len(items))
     by_group = np.argsort(groups[order], kind="stable")
     ordered = groups[order][by_group]
-    earlier = np.arange(len(items)) - np.searchsorted(ordered, ordered)
-    return items[order][by_group[np.argsort(earlier, kind="stable")][:count]]
+    earlier = np.empty(len(items), np.int64)  # how many of an item's group come before it in the order?
+    earlier[by_group] = np.arange(len(items)) - np.searchsorted(ordered, ordered)
+    return items[order][np.argsort(earlier, kind="stable")[:count]]
 
 
 def _draw_image(axes: Axes, frame: Frame, count: int, *, angles: int, rng: np.random.Generator) -> None:

@@ -64,6 +64,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     _check_physics(chosen)
     rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
     scenes = chosen_scenes(chosen)
+    save_measured(chosen, folder, replace=False)  # what is there may belong to other settings, which are refused
     _describe(policies, folder / DESCRIPTIONS)
     tables = []
     with attempt_progress() as progress:
@@ -113,7 +114,9 @@ def raised(attempts: pd.DataFrame) -> list[str]:
         own = rows.reason[rows.reason.str.startswith("policy raised")]
         if len(own):
             most = own.value_counts().index[0].removeprefix("policy raised ")
-            said.append(f"policy '{name}' raised in {len(own)} of {len(rows)} attempts, which fail by it; most: {most}")
+            said.append(
+                f"policy '{name}' raised in {len(own)} of {len(rows)} attempts, which failed; most often: {most}"
+            )
     return said
 
 

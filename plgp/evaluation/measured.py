@@ -37,13 +37,16 @@ def chosen_scenes(chosen: DictConfig) -> SceneSet:
     return {category: scenes[category][: chosen.limit] for category in asked}
 
 
-def save_measured(chosen: DictConfig, folder: Path) -> None:
+def save_measured(chosen: DictConfig, folder: Path, *, replace: bool = True) -> None:
     """Writes what ``measured_scenes`` and ``measured_rules`` read: scenes of one's own objects are known by no name.
 
     Args:
         chosen: The settings of conf/benchmark.yaml, or those of conf/final_benchmark.
         folder: Folder of the results.
+        replace: Whether a note that is there is replaced.
     """
+    if not replace and (folder / MEASURED).is_file():
+        return
     plain = {name: OmegaConf.to_container(chosen[name], resolve=True) for name in ("scene_set", "settings")}
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(plain), folder / MEASURED)
@@ -87,6 +90,8 @@ def _noted(folder: Path, part: str) -> Any:
     if not file.is_file():
         return None
     try:
-        return yaml.safe_load(file.read_text())[part]
+        known = yaml.safe_load(file.read_text())[part]
+        known["_target_"]
+        return known
     except (OSError, ValueError, KeyError, TypeError, yaml.YAMLError) as error:
         raise InputError(f"{file} cannot be read ({type(error).__name__}); remove it, and give scene_set=") from error

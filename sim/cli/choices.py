@@ -30,7 +30,8 @@ FLAGS_WITH_WORD = {
     "--config-name",
     "-cn",
 }
-FLAGS_WITH_WORD |= {"--info", "-i"}
+_INFO = ("--info", "-i")
+FLAGS_WITH_WORD |= set(_INFO)
 # Choices that may be left out; of the others something must be there.
 OPTIONAL = {
     *("loss", "optimizer", "scheduler", "decoder", "workspace", "recipe", "logger", "callbacks", "hydra/launcher"),
@@ -183,6 +184,10 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
     flags: list[str] = []
     others: list[str] = []
     for before, argument in pairwise(["", *arguments]):
-        taken = argument.startswith("-") or before in FLAGS_WITH_WORD
-        (flags if taken else others).append(argument)
-    return flags + others
+        word = before in FLAGS_WITH_WORD and not (before in _INFO and "=" in argument)
+        (flags if word or argument.startswith("-") else others).append(argument)
+    # Of all flags that a word follows --info alone does without; then it must not take a setting for its word.
+    alone = [not after or after.startswith("-") for _, after in pairwise([*flags, ""])]
+    return [
+        f"{_INFO[0]}=all" if flag in _INFO and last else flag for flag, last in zip(flags, alone, strict=True)
+    ] + others

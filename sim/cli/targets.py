@@ -9,8 +9,9 @@ from typing import Any
 
 _LOCATED = re.compile(r"Error locating target '([^']+)'")
 _CALLED = re.compile(r"Error in call to target '([^']+)'")
-_UNKNOWN = re.compile(r"([\w.]+)\(\) got an unexpected keyword argument '(\w+)'")
-_LACKING = re.compile(r"([\w.]+)\(\) missing \d+ required .*?arguments?: (.*)")
+_UNKNOWN = re.compile(r"([\w.<>]+)\(\) got an unexpected keyword argument '(\w+)'")
+_LACKING = re.compile(r"([\w.<>]+)\(\) missing \d+ required .*?arguments?: (.*)")
+_NONE = re.compile(r"([\w.<>]+)\(\) takes no arguments")
 _KEY = re.compile(r"full_key: (\S+)")
 
 
@@ -26,34 +27,43 @@ def wrong_target(error: BaseException) -> str | None:
     while root.__cause__ is not None:
         root = root.__cause__
     located, called = _LOCATED.search(text), _CALLED.search(text)
-    if located and isinstance(root, (ImportError, AttributeError)):
-        return f"'{located[1]}' cannot be imported ({root}); check its name, and that its folder is on PYTHONPATH"
+    if located and isinstance(root, ModuleNotFoundError) and root.name:
+        return _not_there(located[1], root.name)
     if called is None or not isinstance(root, TypeError):
         return None
     target, key = called[1], _KEY.search(text)
     place = f"{key[1]}: " if key else ""
-    unknown, lacking = _UNKNOWN.match(str(root)), _LACKING.match(str(root))
-    if unknown and _is_call_of(unknown[1], target):
-        known = _settings(target)
-        close = difflib.get_close_matches(unknown[2], known, n=1)
-        guess = f" (did you mean {close[0]}?)" if close else ""
-        return f"{place}{target} has no setting '{unknown[2]}'{guess}; it has {', '.join(known) or 'none'}"
-    if lacking and _is_call_of(lacking[1], target):
-        return f"{place}{target} needs {lacking[2]}; give it as a setting"
+    known, names = _signature(target)
+    for pattern in (_UNKNOWN, _LACKING, _NONE):
+        match = pattern.match(str(root))
+        if match is None or match[1] not in names:  # else something that the target calls was given too much
+            continue
+        if pattern is _UNKNOWN:
+            close = difflib.get_close_matches(match[2], known, n=1)
+            guess = f" (did you mean {close[0]}?)" if close else ""
+            return f"{place}{target} has no setting '{match[2]}'{guess}; it has {', '.join(known) or 'none'}"
+        return f"{place}{target} " + (f"needs {match[2]} in its settings" if pattern is _LACKING else "has no settings")
     return None
 
 
-def _is_call_of(name: str, target: str) -> bool:
-    """Whether Python's name of a callable is the target's own, not that of something that it calls."""
-    return target.endswith("." + name.removesuffix(".__init__"))
+def _not_there(target: str, missing: str) -> str | None:
+    """Returns the sentence of a target of which a module, or the thing in it, is missing; None for another module."""
+    if not f"{target}.".startswith(f"{missing}."):
+        return None
+    inside, _, name = missing.rpartition(".")
+    if not inside:
+        return f"'{target}' cannot be imported: there is no module {missing}; its folder must be on PYTHONPATH"
+    return f"'{target}' cannot be imported: {inside} has no '{name}'"
 
 
-def _settings(target: str) -> list[str]:
-    """Returns the names of a target's parameters; none where it has no signature."""
+def _signature(target: str) -> tuple[list[str], set[str]]:
+    """Returns the names of a target's settings, and those by which Python calls it in its messages."""
     from hydra.utils import get_object
 
+    found: Any = get_object(target)
+    named = {getattr(f, "__qualname__", "") for f in (found, getattr(found, "__init__", None))}
     try:
-        found: Any = inspect.signature(get_object(target)).parameters
-    except (ValueError, TypeError, ImportError):
-        return []
-    return [name for name in found if name not in ("args", "kwargs")]
+        parameters = inspect.signature(found).parameters.values()
+    except (ValueError, TypeError):
+        return [], named
+    return [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)], named

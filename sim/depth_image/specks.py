@@ -11,6 +11,7 @@ from sim.camera import PinholeCamera
 _LARGEST = 40e-6  # square metres; a pencil's end has 38, a marker's 78
 _IN_FRONT = 0.03  # metres, by which a speck is nearer than what lies around it
 _RIM = 0.015  # metres, by which the pixels at its rim still are
+_GAP = 5  # pixels; patches with a gap of 4 or less between them are one
 _STEP, _MOST = 0.25e-3, 65_535  # metres of a step of depth, and the most steps
 
 
@@ -21,9 +22,9 @@ def without_specks(
 
     Stereo cameras match a patch wrongly now and then. It then stands alone in the air: no larger than the end of a
     pencil, 30 mm or more in front of everything that is seen around it. To a network it looks like the top of
-    something tall. What is thin but long is no speck, nor is what only missing pixels surround: nobody knows how far
-    behind it the next surface lies. Found by a morphological closing (what is near and narrower than a speck's side
-    disappears in it), then by the area of each connected patch.
+    something tall. What is thin but long is no speck, even with gaps of some pixels, nor is what only missing pixels
+    surround: nobody knows how far behind it the next surface lies. Found by a morphological closing (what is near and
+    narrower than a speck's side disappears in it), then by the area of each connected patch.
 
     Args:
         depth: (H, W) float32, metres, 0 = missing.
@@ -34,20 +35,24 @@ def without_specks(
     if not seen.any():
         return depth, 0
     focal = float(camera.intrinsics[0, 0]), float(camera.intrinsics[1, 1])
-    # One side for the whole image: as wide as the nearest speck that there can be.
-    side = 1 + 2 * int(np.ceil(np.sqrt(largest) * max(focal) / float(depth[seen].min()) / 2))
+    few = depth[:: max(1, depth.shape[0] // 64), :: max(1, depth.shape[1] // 64)]
+    # One side for the whole image: as wide as the nearest speck, but for one before half the distance of the rest.
+    near = max(float(depth[seen].min()), float(np.median(few[few > 0])) / 2 if (few > 0).any() else 0.0)
+    side = 1 + 2 * int(np.ceil(np.sqrt(largest) * max(focal) / near / 2))
     side = min(side, 1 + 2 * (min(depth.shape) // 8))
     steps = np.minimum(depth / _STEP, _MOST).astype(np.uint16)  # four times as fast as in metres
     behind = cv2.morphologyEx(steps, cv2.MORPH_CLOSE, np.ones((side, side), np.uint8))
     in_front = np.where(seen, behind - steps, np.uint16(0))
     if not (in_front >= _IN_FRONT / _STEP).any():
         return depth, 0
-    patches = (in_front >= _RIM / _STEP).astype(np.uint8)
-    _, labels, boxes, _ = cv2.connectedComponentsWithStats(patches, connectivity=8)
+    patches = in_front >= _RIM / _STEP
+    joined = cv2.dilate(patches.astype(np.uint8), np.ones((_GAP, _GAP), np.uint8))
+    _, labels, boxes, _ = cv2.connectedComponentsWithStats(joined, connectivity=8)
+    labels[~patches] = 0
     result, specks = depth.copy(), 0
     for label in np.unique(labels[in_front >= _IN_FRONT / _STEP]):
         left, top, width, height = boxes[label, :4]
-        around = slice(max(top - 1, 0), top + height + 1), slice(max(left - 1, 0), left + width + 1)
+        around = slice(top, top + height), slice(left, left + width)
         if _is_speck(depth[around], labels[around] == label, largest * focal[0] * focal[1]):
             result[around][labels[around] == label] = 0
             specks += 1

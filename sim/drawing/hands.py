@@ -136,7 +136,7 @@ def draw_hands(
         for finger, face in zip(outlines[i].tolist(), faces, strict=True):
             pen.polygon([tuple(p) for p in finger], fill=_FINGER + opacity, outline=_RIM)
             pen.line(face, fill=_CONTACT, width=4)
-    for first, ranks in labels.items():
+    for first, ranks in reversed(labels.items()):
         place = tuple(outlines[first].mean(axis=(0, 1)).tolist())
         text = ",".join(str(i + 1) for i in ranks)
         pen.text(place, text, fill="white", stroke_fill=_RIM, stroke_width=2, font=font, anchor="mm")
@@ -148,7 +148,7 @@ def _places(outlines: FloatArray, near: float) -> tuple[dict[int, list[int]], li
 
     Args:
         outlines: (N, 2, 4, 2), of ``finger_outlines``, pixels, best first.
-        near: Distance of two middles below which their labels would overlap, pixels.
+        near: Distance of two middles below which they share a label, pixels.
     """
     middles = outlines.mean(axis=(1, 2))
     closing = outlines[:, 1].mean(axis=1) - outlines[:, 0].mean(axis=1)

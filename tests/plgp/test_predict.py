@@ -155,7 +155,7 @@ def write(folder, name, content):
         (lambda d: read_rgb(d / "millimetres.npy"), "give \\(height, width, 3\\) uint8"),
         (
             lambda d: read_intrinsics("600,610,320", (480, 640)),
-            "are 3 numbers; give four, fx,fy,cx,cy in",
+            "are not four numbers with commas between",
         ),
         (lambda d: read_intrinsics("600,610,320,x", (480, 640)), "not four numbers"),
         (lambda d: read_intrinsics("600,610,960,540", (480, 640)), "outside the 640x480 image"),

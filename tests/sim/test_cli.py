@@ -207,13 +207,15 @@ def test_a_sweep_whose_settings_are_asked_for_is_one_sentence(monkeypatch, capsy
             "has no setting 'force_n' (did you mean force?); it has finger_width",
         ),
         ({"a": {"b": {"_target_": GRIPPER, "zzz": 3}}}, f"a.b: {GRIPPER} has no setting 'zzz'; it has finger_w"),
-        ({"_target_": "my_module.Mine"}, "'my_module.Mine' cannot be imported (No module named 'my_module')"),
-        ({"_target_": "sim.camera.Nope"}, "'sim.camera.Nope' cannot be imported"),
-        ({"_target_": "sim.benchmark.scene_sets.drop_scene_set"}, "needs 'objects'; give it as a setting"),
+        ({"_target_": "my_module.Mine"}, "there is no module my_module; its folder must be on PYTHONPATH"),
+        ({"_target_": "sim.camera.Nope"}, "'sim.camera.Nope' cannot be imported: sim.camera has no 'Nope'"),
+        ({"_target_": "sim.benchmark.scene_sets.drop_scene_set"}, "needs 'objects' in its settings"),
         (
             {"_target_": GRIPPER, "finger_width": 17},
             "gripper.finger_width is 17; give a positive length in metres, 1 at",
         ),
+        ({"_target_": f"{__name__}.Child", "c": 1}, "Child has no setting 'c'; it has a, b"),
+        ({"_target_": f"{__name__}.Bare", "c": 1}, "Bare has no settings"),
     ],
 )
 def test_a_wrong_target_is_one_sentence(config, says):
@@ -222,11 +224,28 @@ def test_a_wrong_target_is_one_sentence(config, says):
     assert says in mendable(raised.value)
 
 
-def test_a_target_that_fails_for_its_own_reason_keeps_its_traceback():
-    for config in ({"_target_": "json.loads", "s": 3}, {"_target_": f"{__name__}.fails_inside"}):
+def test_a_target_that_fails_for_its_own_reason_keeps_its_traceback(tmp_path, monkeypatch):
+    (tmp_path / "needs_more.py").write_text("import not_installed_anywhere\n")
+    (tmp_path / "too_old.py").write_text("import numpy as np\nnp.no_such_thing\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    others = [{"_target_": f"{name}.Mine"} for name in ("needs_more", "too_old")]
+    for config in ({"_target_": "json.loads", "s": 3}, {"_target_": f"{__name__}.fails_inside"}, *others):
         with pytest.raises(InstantiationException) as raised:
             instantiate(config)
         assert mendable(raised.value) is None
+
+
+class Parent:
+    def __init__(self, a, b=2):
+        pass
+
+
+class Child(Parent):
+    pass
+
+
+class Bare:
+    pass
 
 
 def fails_inside():
@@ -236,6 +255,9 @@ def fails_inside():
 def test_flags_may_stand_between_settings():
     line = ["policy=[random]", "depth_noise=mine", "--config-dir", "my_conf", "limit=2", "-m", "--cfg=job", "a=-3"]
     assert flags_first(line) == ["--config-dir", "my_conf", "-m", "--cfg=job", *line[:2], "limit=2", "a=-3"]
+    for line in (["a=1", "--info"], ["--info", "a=1"], ["-i", "a=1"]):
+        assert flags_first(line) == ["--info=all", "a=1"]
+    assert flags_first(["a=1", "--info", "defaults"]) == ["--info", "defaults", "a=1"]
 
 
 def test_what_may_be_left_out_says_so_and_what_is_left_out_is_named(monkeypatch, capsys):

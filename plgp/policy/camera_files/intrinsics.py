@@ -86,7 +86,9 @@ def parse_intrinsics(text: str | Path, frame: str = "", size: tuple[int, int] | 
     if not os.path.isfile(path):
         if re.search(r"[^\d.,;\s\[\]()e+-]", str(text)):
             raise InputError(f"intrinsics file '{text}' does not exist; {_WANTED}")
-        raise InputError(f"intrinsics={text} are {len(parts)} numbers; give four, fx,fy,cx,cy in pixels, or a file")
+        raise InputError(
+            f"intrinsics={text} are not four numbers with commas between; give fx,fy,cx,cy in pixels, or a file"
+        )
     found, image = _read_document(path), _Image(frame, size)
     return _from_document(in_mode(found, size, source) or found, source, image)
 

@@ -46,11 +46,10 @@ def read_workspace(text: str | Path | None, size: tuple[int, int], frame: str = 
         low, high = np.array(numbers[:3]), np.array(numbers[3:])
         if not (low < high).all():
             raise InputError(f"workspace={text}: give the box's least corner first, x,y,z,x,y,z in metres")
-        if high[2] <= 0 or np.abs(np.concatenate([low, high])).max() > _FAR:
-            raise InputError(
-                f"workspace={text} lies nowhere that the camera sees; give x,y,z,x,y,z in metres (200 mm are 0.2), in "
-                "the camera's frame: x right, y down, z forward"
-            )
+        if np.abs(np.concatenate([low, high])).max() > _FAR:
+            raise InputError(f"workspace={text} reaches beyond {_FAR:g} m; give x,y,z,x,y,z in metres: 200 mm are 0.2")
+        if high[2] <= 0:
+            raise InputError(f"workspace={text} lies behind the camera; give x right, y down, z forward, metres")
         return Workspace(tuple(low.tolist()), tuple(high.tolist()), "camera")
     if len(numbers) != 4:
         raise InputError(f"workspace={text}: give 4 numbers (pixels), 6 numbers (metres), or a mask image")

@@ -80,7 +80,8 @@ def choose_view(
         return None, f"no plane holds more than {100 * share:.0f} % of what is seen: {_AS_IS}; show more of the table"
     if plane.tilt > settings.steepest:
         lean = np.degrees(plane.tilt)
-        return None, f"the main plane leans by {lean:.0f} degrees: {_AS_IS}; look at the table more from above"
+        known = _leaning(seen, plane)
+        return None, known or f"the main plane leans by {lean:.0f} degrees: {_AS_IS}; look at the table more from above"
     leaning = _leaning(seen, plane)
     if settings.mode == "auto" and not differs(plane, trained, settings):
         return None, leaning
@@ -95,7 +96,7 @@ def _leaning(seen: Observation, plane: MainPlane) -> str:
     pose = seen.camera.pose
     if np.allclose(pose, np.eye(4)):
         return ""
-    if plane.share < ALONE and plane.normal @ pose[2, :3] >= np.cos(LEVEL):  # a wrong pose finds some level plane, too
+    if plane.share < ALONE:  # a wrong pose finds some level plane, too
         largest = find_main_plane(seen.depth, seen.camera)
         plane = largest if largest is not None and largest.share > _TWICE * plane.share else plane
     lean = np.degrees(np.arccos(np.clip(pose[2, :3] @ plane.normal, -1, 1)))

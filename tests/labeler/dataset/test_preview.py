@@ -104,6 +104,8 @@ def test_an_object_with_few_labels_shows_them():
     chosen = in_turn(np.arange(603), objects, 30, rng=rng)
     assert len(set(chosen.tolist())) == 30
     assert np.bincount(objects[chosen]).tolist() in ([0, 14, 3, 13], [0, 13, 3, 14])
+    few = [in_turn(np.arange(100), np.arange(100), 5, rng=np.random.default_rng(seed)).tolist() for seed in range(9)]
+    assert len({tuple(chosen) for chosen in few}) == 9
     assert sorted(in_turn(np.arange(603), objects, 900, rng=rng).tolist()) == list(range(603))
     assert len(in_turn(np.arange(0), objects[:0], 5, rng=rng)) == 0
 

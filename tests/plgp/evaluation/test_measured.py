@@ -44,14 +44,19 @@ def test_scenes_that_were_dropped_are_dropped_again(tmp_path):
 def test_older_results_and_broken_notes(tmp_path):
     assert measured_rules(tmp_path) is None
     assert set(measured_scenes(tmp_path)) == {"novel-5", "novel-15", "seen-5", "seen-15"}
-    for text in ("a: [", "settings: 3", "3"):
+    for text in ("a: [", "settings: 3\nscene_set: 3", "settings: {a: 1}\nscene_set: {a: 1}", "3"):
         (tmp_path / MEASURED).write_text(text)
-        with pytest.raises(InputError, match=r"measured.yaml cannot be read \(\w+\); remove it, and give scene_set="):
-            measured_scenes(tmp_path)
+        for read in (measured_scenes, measured_rules):
+            with pytest.raises(
+                InputError, match=r"measured.yaml cannot be read \(\w+\); remove it, and give scene_set="
+            ):
+                read(tmp_path)
 
 
 def test_a_policy_that_raises_is_named_with_what_it_raises_most():
     reasons = ["", "policy raised KeyError: 'a'", "slipped", *["policy raised AttributeError: no depht"] * 2, "missed"]
     rows = pd.DataFrame({"policy": ["mine"] * 5 + ["other"], "reason": reasons, "success": np.zeros(6, bool)})
     (said,) = raised(rows)
-    assert said == "policy 'mine' raised in 3 of 5 attempts, which fail by it; most: AttributeError: no depht"
+    assert (
+        said == "policy 'mine' raised in 3 of 5 attempts, which count as failures; most often: AttributeError: no depht"
+    )

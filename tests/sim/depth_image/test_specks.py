@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy import ndimage
 
@@ -22,15 +22,16 @@ def table(**patches):
 
 
 def slow(depth):
-    """Every connected patch of equal depth, looked at by itself."""
+    """Every connected patch of equal depth, looked at by itself; holes of a few pixels around it count for nothing."""
     result = depth.copy()
     for value in np.unique(depth[depth > 0]):
         labels, count = ndimage.label(depth == value, structure=np.ones((3, 3)))
         for label in range(1, count + 1):
             patch = labels == label
             beside = depth[ndimage.binary_dilation(patch, np.ones((3, 3))) & ~patch & (depth > 0)]
+            around = depth[ndimage.binary_dilation(patch, np.ones((15, 15)))].max()
             area = patch.sum() * float(value) ** 2 / 300**2
-            if area <= LARGEST and len(beside) and (beside >= value + IN_FRONT).all():
+            if area <= LARGEST and (beside >= value + IN_FRONT).all() and around >= value + IN_FRONT:
                 result[patch] = 0
     return result
 
@@ -49,6 +50,7 @@ def test_a_speck_in_mid_air_is_taken_as_missing():
     [
         pytest.param({"block": (40, 50, 6, 6, 0.5)}, id="as large as a marker's end"),
         pytest.param({"pen": (40, 50, 2, 60, 0.5)}, id="thin but long"),
+        pytest.param({f"pen {col}": (40, col, 2, 6, 0.5) for col in range(20, 140, 8)}, id="a pen with gaps"),
         pytest.param({"low": (40, 50, 3, 3, 0.58)}, id="20 mm over the table"),
         pytest.param({"block": (40, 50, 30, 30, 0.5), "tooth": (37, 60, 3, 3, 0.5)}, id="a thing's tooth"),
         pytest.param({"hole": (30, 40, 20, 20, 0.0), "speck": (39, 49, 2, 2, 0.4)}, id="nobody knows what is behind"),
@@ -68,6 +70,15 @@ def test_a_speck_at_the_border_and_a_blurred_one():
     assert count == 2
     assert not clean[117:, :3].any()
     assert not clean[60:63, 80:83].any()
+
+
+def test_a_stray_pixel_before_the_lens_changes_nothing():
+    depth = table(speck=(40, 50, 3, 3, 0.4), stray=(10, 10, 1, 1, 0.01))
+    clean, count = without_specks(depth, CAMERA)
+    assert count == 2
+    assert not clean[40:43, 50:53].any()
+    hole = table(hole=(30, 40, 20, 20, 0.0), speck=(39, 49, 2, 2, 0.4), stray=(10, 10, 1, 1, 0.05))
+    assert without_specks(hole, CAMERA)[0][39, 49] == np.float32(0.4)
 
 
 def test_images_without_depth_or_of_a_few_pixels():
@@ -94,6 +105,7 @@ def test_one_patch_as_a_slow_twin_sees_it(patch):
 
 
 @given(st.lists(PLACE, max_size=12))
+@example([(40, 50, 5, 5, 0), (41, 51, 3, 3, 4)])
 def test_of_many_patches_nothing_but_specks_goes(patches):
     """The closing may pass by a speck between two things that are as near."""
     depth = drawn(patches)
