@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -58,7 +59,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     """
     folder = Path(output)
     policies, left_out = _policies(chosen.policies, skip_missing=bool(chosen.get("skip_missing", False)))
-    print(*left_out, sep="\n", end="\n" * bool(left_out))
+    _say(left_out)
     if chosen.compare is not None and chosen.compare not in policies:
         raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(policies)})")
     _check_physics(chosen)
@@ -97,10 +98,13 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     plot_frictions(attempts, folder / "frictions.png")
     if chosen.get("physics", PHYSICS[0]) == "mujoco":
         _judge(attempts, scenes, rules, workers=chosen.workers, folder=folder)
-    said = [*left_out, *raised(attempts)]  # the former again, where it is read
-    print(*said, sep="\n", end="\n" * bool(said))
+    _say([*left_out, *raised(attempts)])  # what is left out again, where it is read
     _draw_all(chosen, {name: p for name, (p, _) in policies.items()}, scenes, attempts, rules, folder)
     return summary
+
+
+def _say(sentences: Sequence[str]) -> None:
+    print(*sentences, sep="\n", end="\n" * bool(sentences))
 
 
 def raised(attempts: pd.DataFrame) -> list[str]:
@@ -114,9 +118,8 @@ def raised(attempts: pd.DataFrame) -> list[str]:
         own = rows.reason[rows.reason.str.startswith("policy raised")]
         if len(own):
             most = own.value_counts().index[0].removeprefix("policy raised ")
-            said.append(
-                f"policy '{name}' raised in {len(own)} of {len(rows)} attempts, which failed; most often: {most}"
-            )
+            count = f"{len(own)} of {len(rows)} attempts"
+            said.append(f"policy '{name}' raised in {count}, which count as failures; most often: {most}")
     return said
 
 

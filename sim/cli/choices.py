@@ -187,7 +187,5 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
         word = before in FLAGS_WITH_WORD and not (before in _INFO and "=" in argument)
         (flags if word or argument.startswith("-") else others).append(argument)
     # Of all flags that a word follows --info alone does without; then it must not take a setting for its word.
-    alone = [not after or after.startswith("-") for _, after in pairwise([*flags, ""])]
-    return [
-        f"{_INFO[0]}=all" if flag in _INFO and last else flag for flag, last in zip(flags, alone, strict=True)
-    ] + others
+    bare = [flag in _INFO and (not after or after.startswith("-")) for flag, after in pairwise([*flags, ""])]
+    return [f"{_INFO[0]}=all" if alone else flag for flag, alone in zip(flags, bare, strict=True)] + others
