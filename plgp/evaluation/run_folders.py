@@ -194,10 +194,11 @@ def pack(roots: Sequence[str | Path], *, out: str | Path, command: str = "") -> 
     except OSError as error:
         raise write_error(target, error) from error
     written = _write_tables(found, target)
-    settings = {name: content.settings for name, content in found.items()}
-    known = {"schema": _SCHEMA, "command": command, "versions": _versions(), "runs": settings}
+    head = {"schema": _SCHEMA, "command": command, "versions": _versions()}
+    # A line a run, unsorted: the report's rows keep the order.
+    lines = [f"{json.dumps(name)}: {json.dumps(content.settings)}" for name, content in found.items()]
     with atomic_path(target / SETTINGS) as temporary:
-        temporary.write_text(json.dumps(known, indent=1) + "\n")  # unsorted: the report's rows keep the order
+        temporary.write_text(json.dumps(head)[:-1] + ', "runs": {\n' + ",\n".join(lines) + "\n}}\n")
     return Packed([*written, target / SETTINGS], skipped)
 
 
