@@ -91,7 +91,9 @@ class DataSetRecipe:
             raise InputError(
                 f"data set: object_counts is {counts!r}; give whole numbers, for example [5, 15]"
             ) from error
-        object.__setattr__(self, "object_counts", fitting_counts(counts, self.objects, "recipe.object_counts"))
+        if self.world is None:  # which draws its own numbers
+            counts = fitting_counts(counts, self.objects, "recipe.object_counts")
+        object.__setattr__(self, "object_counts", counts)
         limits = dict.fromkeys(("scenes", "views"), COUNT) | {"seed": WHOLE, "max_offset": NOT_NEGATIVE}
         limits |= dict.fromkeys(("pixels_per_metre", "camera_height", "parallel_side"), POSITIVE)
         check_numbers("recipe", self, limits)

@@ -1,6 +1,7 @@
 """A data set of random worlds: every scene has a tray of its own, which comes back from the shards."""
 
 import shutil
+import warnings
 
 import h5py
 import numpy as np
@@ -10,11 +11,13 @@ from hydra.utils import instantiate
 
 from labeler.dataset.generate import generate, make_frames
 from labeler.dataset.preview import draw_preview
+from labeler.dataset.recipe import DataSetRecipe
 from labeler.dataset.validate import find_problems
 from labeler.labels import label_view
 from labeler.shards.data_set import DataSet
 from labeler.truth.execution import find_objects, rebuild_scene, rebuild_view
 from sim.errors import InputError
+from sim.objects import ObjectSet
 from sim.physics import TraySettings
 from sim.worlds import RandomWorld
 
@@ -108,6 +111,15 @@ def test_same_bytes_in_any_order(made, recipe):
 
 
 @pytest.mark.parametrize("command", ["generate", "train"])
+def test_a_world_draws_its_own_numbers_of_objects():
+    few = ObjectSet("few", ObjectSet.pybullet(900, 902).models)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert DataSetRecipe(objects=few, world=WORLD).object_counts == (5, 15)
+    with pytest.warns(UserWarning, match="scenes have 3 instead of 5 and 15"):
+        assert DataSetRecipe(objects=few).object_counts == (3,)
+
+
 def test_a_random_world_has_random_light_unless_another_is_asked_for(command):
     with initialize_config_module("plgp_conf", version_base="1.3"):
         looks = {
