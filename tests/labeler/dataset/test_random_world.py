@@ -42,6 +42,15 @@ def test_former_recipes_keep_their_hash(small_recipe):
     assert small_recipe(world=WORLD).hash != small_recipe(world=RandomWorld()).hash
 
 
+def test_a_world_draws_its_own_numbers_of_objects():
+    few = ObjectSet("few", ObjectSet.pybullet(900, 902).models)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert DataSetRecipe(objects=few, world=WORLD).object_counts == (5, 15)
+    with pytest.warns(UserWarning, match="scenes have 3 instead of 5 and 15"):
+        assert DataSetRecipe(objects=few).object_counts == (3,)
+
+
 def test_every_scene_has_its_own_tray_and_every_view_its_own_camera(made, recipe):
     frames = [made.read(i, ("depth", "objects")) for i in range(len(made))]
     trays = {f["scene"]: f["tray"] for f in frames}
@@ -111,15 +120,6 @@ def test_same_bytes_in_any_order(made, recipe):
 
 
 @pytest.mark.parametrize("command", ["generate", "train"])
-def test_a_world_draws_its_own_numbers_of_objects():
-    few = ObjectSet("few", ObjectSet.pybullet(900, 902).models)
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
-        assert DataSetRecipe(objects=few, world=WORLD).object_counts == (5, 15)
-    with pytest.warns(UserWarning, match="scenes have 3 instead of 5 and 15"):
-        assert DataSetRecipe(objects=few).object_counts == (3,)
-
-
 def test_a_random_world_has_random_light_unless_another_is_asked_for(command):
     with initialize_config_module("plgp_conf", version_base="1.3"):
         looks = {
