@@ -30,7 +30,7 @@ from plgp.policy.settings import DecoderSettings, ViewSettings
 from plgp.policy.views.viewed import ViewedGrasps
 from plgp.policy.workspace import Area, allowed_pixels
 from sim.cli import FLAGS_WITH_WORD, run_hydra
-from sim.depth_image.specks import without_specks
+from sim.depth_image.speckles import without_speckles
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import FORMATS, write_grasps
@@ -99,11 +99,9 @@ def _read_frame(
         image = calibration.rectify(image)
         check_depth_image(image, f"depth '{depth}', rectified by '{intrinsics}',")
         picture = None if picture is None else calibration.rectify(picture, order=1)
-    image, specks = without_specks(image, calibration.camera)
-    if specks:
-        print(
-            f"'{depth}': {specks} specks in mid-air, none larger than a pencil's end, are missing now", file=sys.stderr
-        )
+    image, speckles = without_speckles(image, calibration.camera)
+    if speckles:
+        print(f"'{depth}': {speckles} speckles in mid-air are taken as missing", file=sys.stderr)
     return Observation(picture, image, calibration.camera), calibration, note
 
 

@@ -14,7 +14,7 @@ from scipy.spatial.transform import Rotation
 from robot.backends.rosbridge.camera import RosCamera
 from robot.backends.rosbridge.connection import RosConnection
 from robot.errors import DeviceError
-from sim.depth_image.specks import without_specks
+from sim.depth_image.speckles import without_speckles
 from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.view import Observation
@@ -93,7 +93,7 @@ class GraspService:
         began = time.monotonic()
         try:
             seen = self.camera.read(after=self.camera.clock())
-            depth, _ = without_specks(seen.depth, seen.camera)
+            depth, _ = without_speckles(seen.depth, seen.camera)
             grasps = self.predict(Observation(seen.rgb, depth, seen.camera))
             values = {"success": True, "message": json.dumps(self._message(grasps))}
         except InputError as error:

@@ -117,6 +117,9 @@ def in_turn(
         groups: (N,) group of each.
         count: Number of items wanted; all where there are fewer.
         rng: Generator of the choice.
+
+    Returns:
+        (min(N, count),) int64, the chosen items, those of the first round first.
     """
     order = rng.permutation(len(items))
     by_group = np.argsort(groups[order], kind="stable")

@@ -15,7 +15,7 @@ from robot.errors import DeviceError
 from robot.picking.settings import PickSettings
 from robot.values import FloatArray, Frame
 from sim.camera import PinholeCamera
-from sim.depth_image.specks import without_specks
+from sim.depth_image.speckles import without_speckles
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.view import Observation
@@ -52,8 +52,8 @@ class Photographer:
     def take(self, settings: PickSettings) -> Observation:
         """Returns what the camera sees, in a picture that was taken after the arm came to rest.
 
-        Pixels that show arm or hand have no depth in it: a policy must not grasp its own fingers. Nor have specks in
-        mid-air; see ``without_specks``.
+        Pixels that show arm or hand have no depth in it: a policy must not grasp its own fingers. Nor have speckles in
+        mid-air; see ``without_speckles``.
 
         Args:
             settings: How long arm and camera may need.
@@ -72,7 +72,7 @@ class Photographer:
             size = 2 * round(MARGIN * camera.width) + 1
             wide = cv2.dilate(own.astype(np.uint8), np.ones((size, size), np.uint8))
             depth = np.where(wide > 0, np.float32(0), depth)
-        return Observation(frame.rgb, without_specks(depth, camera)[0], camera)
+        return Observation(frame.rgb, without_speckles(depth, camera)[0], camera)
 
     def _rest(self, settings: PickSettings) -> float:
         """Waits until the arm is at rest; returns since when, on the cell's clock. Raises DeviceError."""

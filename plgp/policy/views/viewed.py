@@ -78,11 +78,11 @@ def choose_view(
     if plane is None or plane.share < settings.least_share:
         share = 0.0 if plane is None else plane.share
         return None, f"no plane holds more than {100 * share:.0f} % of what is seen: {_AS_IS}; show more of the table"
+    leaning = _leaning(seen, plane)
     if plane.tilt > settings.steepest:
         lean = np.degrees(plane.tilt)
-        known = _leaning(seen, plane)
-        return None, known or f"the main plane leans by {lean:.0f} degrees: {_AS_IS}; look at the table more from above"
-    leaning = _leaning(seen, plane)
+        steep = f"the main plane leans by {lean:.0f} degrees: {_AS_IS}; look at the table more from above"
+        return None, leaning or steep
     if settings.mode == "auto" and not differs(plane, trained, settings):
         return None, leaning
     view = trained.to_view(seen, plane)

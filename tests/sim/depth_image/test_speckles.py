@@ -1,4 +1,4 @@
-"""Specks in mid-air disappear from a depth image; what is attached, long, large or alone among holes stays."""
+"""Speckles in mid-air disappear from a depth image; what is attached, long, large or alone among holes stays."""
 
 import numpy as np
 import pytest
@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from scipy import ndimage
 
 from sim.camera import PinholeCamera
-from sim.depth_image.specks import without_specks
+from sim.depth_image.speckles import without_speckles
 
 CAMERA = PinholeCamera(160, 120, np.array([[300.0, 0, 80], [0, 300, 60], [0, 0, 1]]))  # at 0.6 m a pixel is 2 mm
 IN_FRONT, RIM, LARGEST = 0.03, 0.015, 40e-6
@@ -36,9 +36,9 @@ def slow(depth):
     return result
 
 
-def test_a_speck_in_mid_air_is_taken_as_missing():
-    depth = table(speck=(40, 50, 3, 4, 0.35))
-    clean, count = without_specks(depth, CAMERA)
+def test_a_speckle_in_mid_air_is_taken_as_missing():
+    depth = table(speckle=(40, 50, 3, 4, 0.35))
+    clean, count = without_speckles(depth, CAMERA)
     assert count == 1
     assert not clean[40:43, 50:54].any()
     assert (clean[depth > 0.5] == np.float32(0.6)).all()
@@ -53,39 +53,39 @@ def test_a_speck_in_mid_air_is_taken_as_missing():
         pytest.param({f"pen {col}": (40, col, 2, 6, 0.5) for col in range(20, 140, 8)}, id="a pen with gaps"),
         pytest.param({"low": (40, 50, 3, 3, 0.58)}, id="20 mm over the table"),
         pytest.param({"block": (40, 50, 30, 30, 0.5), "tooth": (37, 60, 3, 3, 0.5)}, id="a thing's tooth"),
-        pytest.param({"hole": (30, 40, 20, 20, 0.0), "speck": (39, 49, 2, 2, 0.4)}, id="nobody knows what is behind"),
+        pytest.param({"hole": (30, 40, 20, 20, 0.0), "speckle": (39, 49, 2, 2, 0.4)}, id="nobody knows what is behind"),
         pytest.param({"deep": (40, 50, 3, 3, 0.9)}, id="a hole in the table"),
     ],
 )
-def test_what_is_no_speck_stays(patches):
+def test_what_is_no_speckle_stays(patches):
     depth = table(**patches)
-    clean, count = without_specks(depth, CAMERA)
+    clean, count = without_speckles(depth, CAMERA)
     assert count == 0
     assert np.array_equal(clean, depth)
 
 
-def test_a_speck_at_the_border_and_a_blurred_one():
-    depth = table(corner=(117, 0, 3, 3, 0.4), rim=(60, 80, 3, 3, 0.58), speck=(61, 81, 1, 1, 0.45))
-    clean, count = without_specks(depth, CAMERA)
+def test_a_speckle_at_the_border_and_a_blurred_one():
+    depth = table(corner=(117, 0, 3, 3, 0.4), rim=(60, 80, 3, 3, 0.58), speckle=(61, 81, 1, 1, 0.45))
+    clean, count = without_speckles(depth, CAMERA)
     assert count == 2
     assert not clean[117:, :3].any()
     assert not clean[60:63, 80:83].any()
 
 
 def test_a_stray_pixel_before_the_lens_changes_nothing():
-    depth = table(speck=(40, 50, 3, 3, 0.4), stray=(10, 10, 1, 1, 0.01))
-    clean, count = without_specks(depth, CAMERA)
+    depth = table(speckle=(40, 50, 3, 3, 0.4), stray=(10, 10, 1, 1, 0.01))
+    clean, count = without_speckles(depth, CAMERA)
     assert count == 2
     assert not clean[40:43, 50:53].any()
-    hole = table(hole=(30, 40, 20, 20, 0.0), speck=(39, 49, 2, 2, 0.4), stray=(10, 10, 1, 1, 0.05))
-    assert without_specks(hole, CAMERA)[0][39, 49] == np.float32(0.4)
+    hole = table(hole=(30, 40, 20, 20, 0.0), speckle=(39, 49, 2, 2, 0.4), stray=(10, 10, 1, 1, 0.05))
+    assert without_speckles(hole, CAMERA)[0][39, 49] == np.float32(0.4)
 
 
 def test_images_without_depth_or_of_a_few_pixels():
     for shape in ((120, 160), (1, 1), (2, 5)):
         for value in (0.0, 0.5):
             depth = np.full(shape, value, np.float32)
-            clean, count = without_specks(depth, CAMERA)
+            clean, count = without_speckles(depth, CAMERA)
             assert count == 0
             assert np.array_equal(clean, depth)
 
@@ -101,16 +101,16 @@ def drawn(patches):
 @given(PLACE)
 def test_one_patch_as_a_slow_twin_sees_it(patch):
     depth = drawn([patch])
-    assert np.array_equal(without_specks(depth, CAMERA)[0], slow(depth))
+    assert np.array_equal(without_speckles(depth, CAMERA)[0], slow(depth))
 
 
 @given(st.lists(PLACE, max_size=12))
 @example([(40, 50, 5, 5, 0), (41, 51, 3, 3, 4)])
 @example([(0, 0, 1, 1, 1), (0, 0, 1, 2, 2), (0, 0, 1, 1, 2)])
-def test_of_many_patches_nothing_but_specks_goes(patches):
+def test_of_many_patches_nothing_but_speckles_goes(patches):
     """What goes is small, patches that nearly touch taken as one, and touches nothing that is as near."""
     depth = drawn(patches)
-    clean, _ = without_specks(depth, CAMERA)
+    clean, _ = without_speckles(depth, CAMERA)
     gone = clean != depth
     labels, count = ndimage.label(ndimage.binary_dilation(gone, np.ones((5, 5))), structure=np.ones((3, 3)))
     for label in range(1, count + 1):
