@@ -6,7 +6,8 @@ to four files:
 - ``attempts.parquet``: the attempts of all its runs (``sim.benchmark.packed``),
 - ``curves.parquet``: the rows of their ``csv/metrics.csv``,
 - ``validation.parquet``: the attempts of the benchmarks at epoch ends,
-- ``runs.json``: the command, the versions, and by run its configuration and what its policies are.
+- ``runs.json``: the command, the versions, the settings that all trainings share, and by run its own settings and what
+  its policies are.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import pandas as pd
 from omegaconf import OmegaConf
 
+from plgp.evaluation.common_settings import common_part, joined, own_part
 from sim.benchmark import packed
 from sim.benchmark.store import finished_scenes
 from sim.errors import InputError
@@ -30,7 +32,7 @@ from sim.files import atomic_path, write_error
 SETTINGS = "runs.json"
 CURVES = "curves.parquet"
 VALIDATION = "validation.parquet"
-_SCHEMA = 1
+_SCHEMA = 2  # 1 kept every configuration whole
 _DEPTH = 4  # folders below a root that are looked into
 _PACKAGES = ("plgp", "pybullet", "numpy", "numba", "torch", "lightning", "wandb")
 
@@ -107,9 +109,10 @@ def _packed_settings(folder: Path) -> dict[str, Any] | None:
     """Returns what the nearest packed folder says of a run, or None."""
     for parent in (folder, *folder.parents):
         if (parent / SETTINGS).is_file():
-            settings: dict[str, Any] | None = _settings(parent / SETTINGS)["runs"].get(
-                folder.relative_to(parent).as_posix()
-            )
+            content = _settings(parent / SETTINGS)
+            settings: dict[str, Any] | None = content["runs"].get(folder.relative_to(parent).as_posix())
+            if settings and "config" in settings:
+                return {**settings, "config": joined(content.get("config", {}), settings["config"])}
             return settings
     return None
 
@@ -194,11 +197,7 @@ def pack(roots: Sequence[str | Path], *, out: str | Path, command: str = "") -> 
     except OSError as error:
         raise write_error(target, error) from error
     written = _write_tables(found, target)
-    head = {"schema": _SCHEMA, "command": command, "versions": _versions()}
-    # A line a run, unsorted: the report's rows keep the order.
-    lines = [f"{json.dumps(name)}: {json.dumps(content.settings)}" for name, content in found.items()]
-    with atomic_path(target / SETTINGS) as temporary:
-        temporary.write_text(json.dumps(head)[:-1] + ', "runs": {\n' + ",\n".join(lines) + "\n}}\n")
+    _write_settings(target / SETTINGS, command, found)
     return Packed([*written, target / SETTINGS], skipped)
 
 
@@ -225,6 +224,19 @@ def _write_tables(found: dict[str, _Content], target: Path) -> list[Path]:
             written.append(target / file)
             packed.write_table(written[-1], pd.concat(there, ignore_index=True))
     return written
+
+
+def _write_settings(path: Path, command: str, found: dict[str, _Content]) -> None:
+    shared = common_part([content.settings["config"] for content in found.values() if "config" in content.settings])
+    head = {"schema": _SCHEMA, "command": command, "versions": _versions(), "config": shared}
+    lines = []  # one a run, unsorted: the report's rows keep the order
+    for name, content in found.items():
+        settings = dict(content.settings)
+        if "config" in settings:
+            settings["config"] = own_part(settings["config"], shared)
+        lines.append(f"{json.dumps(name)}: {json.dumps(settings)}")
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(head)[:-1] + ', "runs": {\n' + ",\n".join(lines) + "\n}}\n")
 
 
 def _named(roots: Sequence[str | Path], target: Path) -> dict[str, Path]:
@@ -258,6 +270,6 @@ def _settings(path: Path) -> dict[str, Any]:
         schema = content["schema"]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise InputError(f"{path} is broken; pack the runs again, or take it from Git") from error
-    if schema != _SCHEMA:
+    if schema not in (1, _SCHEMA):
         raise InputError(f"{path} is of schema {schema}, later than this plgp's {_SCHEMA}; install a later plgp")
     return content

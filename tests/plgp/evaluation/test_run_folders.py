@@ -79,6 +79,19 @@ def test_a_run_is_read_alike_from_either(outputs, tmp_path):
     assert read_validation(outputs / "ablation" / "1") is None
 
 
+def test_settings_that_all_runs_share_are_written_once_and_the_former_files_are_read(outputs, tmp_path):
+    pack([outputs], out=tmp_path / "packed")
+    path, run = tmp_path / "packed" / "runs.json", "ablation/1"
+    content = json.loads(path.read_text())
+    whole = read_settings(outputs / run, "config")
+    assert content["config"]["group"] == "table3"
+    assert content["runs"][run]["config"].keys() < whole.keys()
+    del content["config"]
+    content["schema"], content["runs"] = 1, {run: {"config": whole}}
+    path.write_text(json.dumps(content))
+    assert read_settings(tmp_path / "packed" / run, "config") == whole
+
+
 def test_runs_are_found_in_order_and_by_their_path(outputs, tmp_path, write_scenes):
     packed = tmp_path / "packed"
     pack([outputs], out=packed)
@@ -125,7 +138,7 @@ def test_broken_runs_are_left_out_with_the_reason(outputs, tmp_path):
     (tmp_path / "packed" / "runs.json").write_text("{")
     with pytest.raises(InputError, match="is broken"):
         find_runs(tmp_path / "packed")
-    (tmp_path / "packed" / "runs.json").write_text('{"schema": 2, "runs": {}}')
+    (tmp_path / "packed" / "runs.json").write_text('{"schema": 3, "runs": {}}')
     with pytest.raises(InputError, match="install a later plgp"):
         find_runs(tmp_path / "packed")
 
@@ -148,9 +161,9 @@ def test_configurations_of_either_spelling_are_read(tmp_path, recipe, final, wri
 def test_the_kept_results_are_whole_and_small():
     """Every run that results/README.md names, in few files."""
     runs = find_runs(RESULTS)
-    assert len(runs) == 73
-    assert sum(has_config(run) for run in runs) == 55
-    assert sum(has_scenes(run) for run in runs) == 70
+    assert len(runs) == 91
+    assert sum(has_config(run) for run in runs) == 73
+    assert sum(has_scenes(run) for run in runs) == 88
     files = [path for path in RESULTS.rglob("*") if path.is_file()]
     assert len(files) < 50
     assert sum(path.stat().st_size for path in files) < 6_000_000
