@@ -94,8 +94,9 @@ def train(config: DictConfig) -> dict[str, float]:
         bar = {"enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks)}
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, **bar)
         trainers.append(trainer)
+        cost = cost_of(module) if loggers else {}  # once: it takes some seconds of a large network
         for logger in loggers:
-            logger.log_hyperparams({**_plain(config), "cost": cost_of(module)})
+            logger.log_hyperparams({**_plain(config), "cost": cost})
         with told_when_stopped(trainer, output, _sweep_folder()):
             trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
         clock.lap("training")

@@ -140,7 +140,7 @@ def test_twin_agrees_as_well_as_with_itself(synthetic, twins):
     """Samples around each pixel's own aligned point, at turned angles; then moved by a third of a pixel."""
     bins = (1, 2, 7, 10, 14, 17)
     gripper, s, counts = GripperGeometry(), LabelSettings(relaxed={}, min_coverage=0.7), np.zeros(4)
-    for seed in range(11, 21):
+    for seed in range(11, 17):
         view = synthetic.scatter("box", seed, seed % 2 == 1)
         labels = label_view(view, gripper, s)
         pixels = sample_pixels(view, labels, np.random.default_rng(seed), 24)
@@ -149,7 +149,7 @@ def test_twin_agrees_as_well_as_with_itself(synthetic, twins):
         for i, other in enumerate((kernel_labels(labels, s, pixels, bins), moved)):
             counts[2 * i] += len(own.keys() & other.keys())
             counts[2 * i + 1] += len(own.keys() | other.keys())
-    assert counts[1] > 125
+    assert counts[1] > 75
     assert counts[0] / counts[1] > counts[2] / counts[3] - 0.06
     assert counts[0] / counts[1] > 0.7
 

@@ -71,7 +71,7 @@ def test_two_networks_side_by_side_in_wandb(bars_folder, tmp_path, wandb_run, sm
     """Runs named by what differs, one group; costs, scores by category and friction, table and pictures in files."""
     out = tmp_path / "sweep"
     monkeypatch.setenv("WANDB_MODE", "offline")
-    words = ["-m", "network=ggcnn2,smp_unet", "name=two", *small]
+    words = ["-m", "network=ggcnn2,grcnn", "name=two", *small]
     words += [f"data.folder={bars_folder}", "callbacks=none", f"hydra.sweep.dir={out}", *one_attempt[:5]]
     words += ["final_benchmark=demo", "final_benchmark.limit=1", "final_benchmark.frictions=[1.0]"]
     words += ["final_benchmark.workers=1", "final_benchmark.compare=null"]
@@ -83,7 +83,7 @@ def test_two_networks_side_by_side_in_wandb(bars_folder, tmp_path, wandb_run, sm
     moved = tmp_path / "elsewhere"
     shutil.move(out, moved)
     runs = [wandb_run(moved / folder.name) for folder in folders]
-    assert [run["name"] for run in runs] == ["two network=ggcnn2", "two network=smp_unet"]
+    assert [run["name"] for run in runs] == ["two network=ggcnn2", "two network=grcnn"]
     assert {run["group"] for run in runs} == {"two sweep"}
     for run, folder in zip(runs, folders, strict=True):
         assert {"test/novel-5/friction 1/AP", "test/novel-5/friction mean/SR"} <= set(run["history"])
