@@ -48,6 +48,8 @@ def _shard_problems(reader: ShardReader, line: ShardLine) -> list[str]:
     scenes, counts = np.unique(file["scene"][...], return_counts=True)
     if list(zip(scenes.tolist(), counts.tolist(), strict=True)) != list(line.scenes):
         problems.append("holds other scenes than dataset.json says")
+    elif (np.diff(file["scene"][...]) < 0).any():
+        problems.append("mixes the images of its scenes, so splits part them; import the data set again")
     for name in (*(IMAGES if images else ()), "camera/intrinsics", "camera/pose", "view"):
         if len(file[name]) != images:
             problems.append(f"{name} has {len(file[name])} rows for {images} images")

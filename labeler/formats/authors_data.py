@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from labeler.dataset.manifest import (
+    MANIFEST,
     SCHEMA_VERSION,
     STAKE,
     Counts,
@@ -22,6 +23,7 @@ from labeler.dataset.manifest import (
     SkippedView,
     find_hash,
     parse,
+    read_manifest,
     stake,
     write_manifest,
 )
@@ -71,10 +73,7 @@ def import_plgp(
     shards = import_shards(folder, scenes, SCENES_PER_SHARD, what="scenes", write=write, progress=progress)
     lines, skipped = tuple(shard.line for shard in shards), tuple(view for shard in shards for view in shard.skipped)
     sentences = [f"{s.view}: {s.reason}" for s in skipped]
-    if not any(line.images for line in lines):
-        for line in lines:  # nothing worth keeping: the next import starts afresh
-            (folder / line.file).unlink()
-        raise InputError(f"none of the {len(sentences)} views in {source} could be read; the first: {sentences[0]}")
+    refuse_empty(folder, lines, sentences)
     imported = Import(
         source="PLGP-Dataset, files of github.com/dexin-wang/ODG-Generation",
         objects_per_image=tuple(sorted({int(m[1]) for s in scenes if (m := VIEW_NAME.fullmatch(s[0].name))})),
@@ -90,7 +89,7 @@ def import_plgp(
         imported=imported,
         shards=lines,
     )
-    write_manifest(folder, manifest)
+    write_import(folder, manifest)
     return sentences
 
 
@@ -109,7 +108,8 @@ def _recipe(source: Path, scenes: list[list[ViewFiles]], noise: DepthNoise | Non
     """Returns what shapes the import, with the keys of a generated data set's recipe where they have a meaning."""
     names = hashlib.sha256()
     for view in (v for scene in scenes for v in scene):
-        names.update(f"{view.labels.relative_to(source)} {view.labels.stat().st_size}\n".encode())
+        files = (view.labels, view.rgb, view.depth, view.mask, view.camera, view.poses)
+        names.update(f"{view.labels.relative_to(source)} {[size_of(file) for file in files if file]}\n".encode())
     camera = PinholeCamera.from_fov()
     return {
         "imported": "plgp",
@@ -123,6 +123,11 @@ def _recipe(source: Path, scenes: list[list[ViewFiles]], noise: DepthNoise | Non
         "scenes": len(scenes),
         "seed": seed,
     }
+
+
+def size_of(file: Path) -> int:
+    """Returns a file's bytes, -1 of one that is missing: an import of other files is another import."""
+    return file.stat().st_size if file.is_file() else -1
 
 
 def begin_import(folder: Path, recipe: dict[str, Any], digest: str) -> None:
@@ -139,6 +144,30 @@ def begin_import(folder: Path, recipe: dict[str, Any], digest: str) -> None:
     stake(folder, digest, recipe)
     for leftover in folder.glob(".*.part"):
         leftover.unlink(missing_ok=True)
+
+
+def refuse_empty(folder: Path, lines: Sequence[ShardLine], sentences: Sequence[str]) -> None:
+    """Raises InputError if no shard of an import holds an image, and removes them: the next import starts afresh.
+
+    Args:
+        folder: Folder of the data set.
+        lines: What the shards say of themselves.
+        sentences: Why each image was skipped.
+    """
+    if any(line.images for line in lines):
+        return
+    for line in lines:
+        (folder / line.file).unlink()
+    raise InputError(f"none of the {len(sentences)} images could be used; the first: {sentences[0]}")
+
+
+def write_import(folder: Path, manifest: Manifest) -> None:
+    """Writes ``dataset.json``; what was measured of the same shards before stays in it."""
+    if find_hash(folder, MANIFEST) == manifest.hash:
+        former = read_manifest(folder)
+        if former.shards == manifest.shards:
+            manifest = replace(manifest, truth=former.truth, recall=former.recall)
+    write_manifest(folder, manifest)
 
 
 def import_shards(

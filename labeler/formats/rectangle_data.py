@@ -6,6 +6,7 @@ the width in metres at the depth of that pixel. How deep the grasp goes, it does
 
 from __future__ import annotations
 
+import csv
 import hashlib
 import json
 from collections.abc import Sequence
@@ -17,9 +18,16 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest, write_manifest
-from labeler.formats.authors_data import SCENES_PER_SHARD, begin_import, import_shards
-from labeler.formats.rectangles import FORMATS, GraspRectangles, parse_cornell, parse_jacquard
+from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest
+from labeler.formats.authors_data import (
+    SCENES_PER_SHARD,
+    begin_import,
+    import_shards,
+    refuse_empty,
+    size_of,
+    write_import,
+)
+from labeler.formats.rectangles import FORMATS, SCENES_FILE, GraspRectangles, parse_cornell, parse_jacquard
 from labeler.labels import GraspLabels
 from labeler.shards.frame import Frame
 from labeler.shards.writer import ShardWriter
@@ -33,6 +41,7 @@ _ENDS = {"cornell": "cpos.txt", "jacquard": "_grasps.txt"}
 _COLOUR = {"cornell": "r.png", "jacquard": "_RGB.png"}
 _CLEAN = {"cornell": "d.tiff", "jacquard": "_perfect_depth.tiff"}
 _NOISY = {"cornell": "d.tiff", "jacquard": "_stereo_depth.tiff"}
+_MASK = {"cornell": "m.png", "jacquard": "_mask.png"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,10 +66,13 @@ class RectangleSource:
             raise InputError(f"`import-rectangles`: focal is {self.focal}; give the camera's focal length in pixels")
 
     def scenes(self) -> list[list[Path]]:
-        """Returns the label files of each scene: of Jacquard a folder, of Cornell a single image.
+        """Returns the label files of each scene.
+
+        A scene of Jacquard's is a folder. One of Cornell's is a single image, unless a ``scenes.csv``, which
+        `export-rectangles` writes, names each image's scene.
 
         Raises:
-            InputError: The folder does not exist, or holds none.
+            InputError: The folder does not exist, or holds none; or ``scenes.csv`` is damaged.
         """
         if not self.folder.is_dir():
             raise InputError(f"{self.folder} is no folder; give the one that holds the rectangles")
@@ -68,10 +80,23 @@ class RectangleSource:
         files = sorted(p for p in self.folder.rglob(f"*{end}") if p.is_file())
         if not files:
             raise InputError(f"{self.folder} holds no *{end}; give another folder, or the other format=")
-        scenes: dict[Path, list[Path]] = {}
+        named = _named_scenes(self.folder / SCENES_FILE) if self.format == "cornell" else {}
+        scenes: dict[Path | str, list[Path]] = {}
         for file in files:
-            scenes.setdefault(file if self.format == "cornell" else file.parent, []).append(file)
+            stem = file.relative_to(self.folder).as_posix().removesuffix(end)
+            scenes.setdefault(named.get(stem, file) if self.format == "cornell" else file.parent, []).append(file)
         return list(scenes.values())
+
+
+def _named_scenes(path: Path) -> dict[str, str]:
+    """Returns the scenes of images by their stems below the folder; none where there is no such file."""
+    if not path.is_file():
+        return {}
+    try:
+        with path.open(newline="") as file:
+            return {row["image"]: row["scene"] for row in csv.DictReader(file)}
+    except (OSError, ValueError, KeyError, csv.Error) as error:
+        raise InputError(f"{path} has no columns image,scene; export again, or delete it") from error
 
 
 def import_rectangles(source: RectangleSource, folder: str | Path, *, progress: bool = False) -> list[str]:
@@ -100,16 +125,20 @@ def import_rectangles(source: RectangleSource, folder: str | Path, *, progress: 
     write = partial(_write_shard, source=source, shape=first.shape)
     shards = import_shards(folder, scenes, SCENES_PER_SHARD, what="scenes", write=write, progress=progress)
     skipped = tuple(view for shard in shards for view in shard.skipped)
+    filled = {sentence for shard in shards for sentence in shard.defaults}
+    if source.format == "cornell" and not (source.folder / SCENES_FILE).is_file():
+        filled.add("scenes: every image is one, so splits may part views of one object")
     imported = Import(
         source=f"rectangles in {source.format.title()}'s format",
-        defaults=tuple(sorted({sentence for shard in shards for sentence in shard.defaults})),
+        defaults=tuple(sorted(filled)),
         skipped=skipped,
     )
-    lines = tuple(shard.line for shard in shards)
+    lines, sentences = tuple(shard.line for shard in shards), [f"{s.view}: {s.reason}" for s in skipped]
+    refuse_empty(folder, lines, sentences)
     name = source.folder.resolve().name
     about: dict[str, Any] = {"counts": Counts.of(lines), "imported": imported, "shards": lines}
-    write_manifest(folder, Manifest(name=name, hash=digest, recipe=recipe, seed=0, **about))
-    return [f"{s.view}: {s.reason}" for s in skipped]
+    write_import(folder, Manifest(name=name, hash=digest, recipe=recipe, seed=0, **about))
+    return sentences
 
 
 def _first_depth(source: RectangleSource, scenes: Sequence[Sequence[Path]]) -> NDArray[np.float32]:
@@ -130,7 +159,9 @@ def _recipe(source: RectangleSource, scenes: Sequence[Sequence[Path]], depth: ND
     """Returns what shapes the import, with the keys of a generated data set's recipe where they have a meaning."""
     names = hashlib.sha256()
     for file in (f for scene in scenes for f in scene):
-        names.update(f"{file.relative_to(source.folder)} {file.stat().st_size}\n".encode())
+        sizes = [size_of(_beside(file, source, end)) for end in (_CLEAN, _NOISY, _COLOUR, _MASK)]
+        names.update(f"{file.relative_to(source.folder)} {sizes}\n".encode())
+        names.update(file.read_bytes())
     height, width = depth.shape
     return {
         "imported": "rectangles",
@@ -198,7 +229,7 @@ def read_image(labels: Path, source: RectangleSource) -> tuple[Frame, list[str]]
         told.append("depth_noisy: the depth where there is no stereo depth")
         noisy = _beside(labels, source, _CLEAN)
     rgb = _read(_beside(labels, source, _COLOUR), "RGB").astype(np.uint8)
-    mask_file = _beside(labels, source, {"cornell": "m.png", "jacquard": "_mask.png"})
+    mask_file = _beside(labels, source, _MASK)
     mask = np.zeros(depth.shape, np.uint8)
     if mask_file.is_file():
         mask = (_read(mask_file, "L") > 0).astype(np.uint8)

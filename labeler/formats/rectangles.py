@@ -34,6 +34,7 @@ from sim.grasp import bin_to_angle
 
 _PER_FOLDER = 100  # images in each of Cornell's folders
 FORMATS = ("cornell", "jacquard")
+SCENES_FILE = "scenes.csv"  # of an export to Cornell: which images show one scene
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,14 @@ def export_rectangles(
             rectangles = _pick(rectangles, np.sort(rng.choice(len(rectangles), per_image, replace=False)))
         write(out, index, frame, rectangles)
         counts["images"], counts["grasps"] = counts["images"] + 1, counts["grasps"] + len(rectangles)
+    if format == "cornell":  # whose files do not say which images show one scene
+        rows = [f"{_cornell_stem(index)},{scene}\n" for index, scene in enumerate(data.scenes)]
+        _save_text(out / SCENES_FILE, "".join(["image,scene\n", *rows]))
     return counts
+
+
+def _cornell_stem(index: int) -> str:
+    return f"{index // _PER_FOLDER + 1:02d}/pcd{index + _PER_FOLDER:04d}"
 
 
 def _pick(rectangles: GraspRectangles, which: NDArray[np.generic]) -> GraspRectangles:
@@ -215,10 +223,10 @@ def _cut_square(frame: Frame, rectangles: GraspRectangles, side: int) -> tuple[F
         return cv2.resize(image[top : top + square, left : left + square], (side, side), interpolation=mode)
 
     cut["rgb"] = scaled(frame["rgb"], cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR)
-    # Depth and mask must not blend across edges: their nearest pixel.
-    cut["depth"] = scaled(frame["depth"], cv2.INTER_NEAREST)
-    cut["depth_noisy"] = scaled(frame["depth_noisy"], cv2.INTER_NEAREST)
-    cut["instance_mask"] = scaled(frame["instance_mask"], cv2.INTER_NEAREST)
+    # Depth and mask must not blend across edges: their nearest pixel, whose centre INTER_NEAREST does not look at.
+    cut["depth"] = scaled(frame["depth"], cv2.INTER_NEAREST_EXACT)
+    cut["depth_noisy"] = scaled(frame["depth_noisy"], cv2.INTER_NEAREST_EXACT)
+    cut["instance_mask"] = scaled(frame["instance_mask"], cv2.INTER_NEAREST_EXACT)
     moved = GraspRectangles(
         (rectangles.x - left + 0.5) * scale - 0.5,
         (rectangles.y - top + 0.5) * scale - 0.5,
@@ -231,9 +239,8 @@ def _cut_square(frame: Frame, rectangles: GraspRectangles, side: int) -> tuple[F
 
 
 def _write_cornell(out: Path, index: int, frame: Frame, rectangles: GraspRectangles) -> None:
-    folder = out / f"{index // _PER_FOLDER + 1:02d}"
-    stem = folder / f"pcd{index + _PER_FOLDER:04d}"
-    folder.mkdir(parents=True, exist_ok=True)
+    stem = out / _cornell_stem(index)
+    stem.parent.mkdir(parents=True, exist_ok=True)
     _save(stem.with_name(f"{stem.name}r.png"), frame["rgb"])
     _save(stem.with_name(f"{stem.name}d.tiff"), frame["depth"])
     _save_text(stem.with_name(f"{stem.name}cpos.txt"), cornell_text(rectangles))

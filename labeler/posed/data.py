@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest, write_manifest
+from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest
 from labeler.dataset.recipe import describe_objects
-from labeler.formats.authors_data import ImportedShard, begin_import, import_shards
+from labeler.formats.authors_data import ImportedShard, begin_import, import_shards, refuse_empty, write_import
 from labeler.posed.check import CheckSettings
 from labeler.posed.export_bop import SIDECAR
 from labeler.posed.models import PosedModels, load_posed_models, models_folder
@@ -80,15 +80,13 @@ def import_posed(
     settings, saved = _settings(source, check)
     recipe = _recipe(views, meshes, settings, format=format, saved=saved)
     begin_import(folder, recipe, digest := hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest())
-    shards, rows = _make_shards(folder, views, models=meshes, settings=settings, progress=progress)
+    canvas = (max(h for _, h in sizes), max(w for w, _ in sizes)) if (sizes := recipe.get("sizes")) else None
+    shards, rows = _make_shards(folder, views, meshes, settings=settings, canvas=canvas, progress=progress)
     lines = tuple(shard.line for shard in shards)
     skipped = tuple(view for shard in shards for view in shard.skipped)
     poses = pd.DataFrame(rows, columns=_COLUMNS)
     sentences = [f"{s.view}: {s.reason}" for s in skipped]
-    if not any(line.images for line in lines):
-        for line in lines:  # nothing worth keeping: the next import starts afresh
-            (folder / line.file).unlink()
-        raise InputError(f"none of the {len(views)} views in {source} could be used; the first: {sentences[0]}")
+    refuse_empty(folder, lines, sentences)
     counts = replace(Counts.of(lines), scenes=len({scene for line in lines for scene, _ in line.scenes}))
     imported = Import(
         source=f"{source.resolve().name}, a data set in the format {format}",
@@ -104,18 +102,24 @@ def import_posed(
     }
     with atomic_path(folder / TABLE_FILE) as temporary:
         poses.to_csv(temporary, index=False, float_format="%.5f")
-    write_manifest(folder, Manifest(**about, counts=counts, imported=imported, shards=lines))
+    write_import(folder, Manifest(**about, counts=counts, imported=imported, shards=lines))
     return PosedImport(skipped=sentences, poses=poses)
 
 
 def _make_shards(
-    folder: Path, views: Sequence[Found], *, models: PosedModels, settings: TwinSettings, progress: bool
+    folder: Path,
+    views: Sequence[Found],
+    models: PosedModels,
+    *,
+    settings: TwinSettings,
+    canvas: tuple[int, int] | None,
+    progress: bool,
 ) -> tuple[list[ImportedShard], list[list[Any]]]:
     """Writes the shards that are not there yet; returns what all say of themselves, and the rows of their poses."""
     numbers = {place: i for i, place in enumerate(dict.fromkeys(v.place for v in views if isinstance(v, PosedView)))}
 
     def write(path: Path, some: Sequence[Found], first: int) -> None:
-        _write_shard(path, some, numbers, models=models, settings=settings)
+        _write_shard(path, some, numbers, models=models, settings=settings, canvas=canvas)
 
     shards = import_shards(folder, views, VIEWS_PER_SHARD, what="views", write=write, progress=progress)
     rows = list[list[Any]]()
@@ -142,11 +146,14 @@ def describe_checks(poses: pd.DataFrame) -> str:
 
 
 def _thinned(views: list[Found], every: int) -> list[Found]:
-    """Returns every so many-th view of each scene."""
+    """Returns every so many-th view of each folder; the sensors' views of one place lie together, as one scene."""
     scenes: dict[str, list[Found]] = {}
     for view in views:
         scenes.setdefault(_scene(view), []).append(view)
-    return [view for scene in scenes.values() for view in scene[::every]]
+    places: dict[str, list[Found]] = {}
+    for view in (view for scene in scenes.values() for view in scene[::every]):
+        places.setdefault(view.place if isinstance(view, PosedView) else _scene(view), []).append(view)
+    return [view for place in places.values() for view in place]
 
 
 def _scene(view: Found) -> str:
@@ -187,7 +194,10 @@ def _recipe(
     first = next((v for v in views if isinstance(v, PosedView)), None)
     if first is None:
         raise InputError(f"none of the {len(views)} views can be read; the first: {': '.join(views[0])}")  # type: ignore[arg-type]
-    height, width = first.read_depth().shape
+    sizes = list(dict.fromkeys(size for view in views if isinstance(view, PosedView) if (size := view.size())))
+    if not sizes:
+        first.read_depth()  # says what is wrong with it
+    width, height = sizes[0]
     scene = saved.get("scene", {"tray": TABLE.to_saved(), "physics": asdict(PhysicsSettings())})
     return {
         "imported": format,
@@ -196,6 +206,7 @@ def _recipe(
         "objects": describe_objects(models.objects),
         "scene": scene,
         "camera": {"width": width, "height": height, "intrinsics": first.intrinsics.tolist()},
+        **({"sizes": sorted(map(list, sizes))} if len(sizes) > 1 else {}),
         "pixels_per_metre": settings.pixels_per_metre,
         "parallel_side": settings.parallel_side,
         "gripper": asdict(settings.gripper),
@@ -208,13 +219,19 @@ def _recipe(
 
 
 def _write_shard(
-    path: Path, views: Sequence[Found], numbers: dict[str, int], *, models: PosedModels, settings: TwinSettings
+    path: Path,
+    views: Sequence[Found],
+    numbers: dict[str, int],
+    *,
+    models: PosedModels,
+    settings: TwinSettings,
+    canvas: tuple[int, int] | None,
 ) -> None:
     """Writes one shard; what was dropped, and the checks of all poses, become its notes."""
     skipped: list[dict[str, str]] = []
     rows: list[list[Any]] = []
     tables: set[str] = set()
-    with ShardWriter(path) as writer:
+    with ShardWriter(path, canvas) as writer:
         for view in views:
             if not isinstance(view, PosedView):
                 skipped.append({"view": view[0], "reason": view[1]})

@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,13 @@ from scipy.spatial.distance import pdist
 from labeler.shards.data_set import DataSet
 from labeler.shards.frame import Frame, encode_depth
 from labeler.truth.execution import find_objects
+from sim.camera import PinholeCamera
 from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.files import atomic_path, write_error, write_json
-from sim.geometry import FloatArray
+from sim.geometry import FloatArray, transform
 from sim.objects.surfaces import ObjectMesh, load_surface
+from sim.render.rasteriser import NEAR, rasterise_pinhole
 
 SIDECAR = "plgp-recipe.json"
 DEPTH_SCALE = 0.1  # millimetres a step: the shards' own steps
@@ -64,13 +67,16 @@ def export_bop(
         trays: dict[str, Any] = {}
         files: dict[str, dict[str, Any]] = {}
         scene = -1
-        for index in followed(range(len(data)), "images", len(data), quiet=not progress):
+        order = np.argsort(data.scenes, kind="stable")  # a scene's files are written once, with all of its views
+        for index in followed(order.tolist(), "images", len(data), quiet=not progress):
             frame = data.read(index, ("rgb", _DEPTHS[depth], "instance_mask", "objects"))
             if frame["scene"] != scene:
                 _write_scene(out, scene, files)
                 scene, files = frame["scene"], {"scene_camera": {}, "scene_gt": {}, "scene_gt_info": {}}
             trays[str(scene)] = frame.get("tray", data.manifest.recipe["scene"]["tray"])
-            _write_image(out / "test" / f"{scene:06d}", frame, frame[_DEPTHS[depth]], numbers, files)  # type: ignore[literal-required]
+            surfaces = [load_surface(found.model(item.name).urdf, item.scale) for item in frame["objects"]]
+            shown = frame[_DEPTHS[depth]]  # type: ignore[literal-required]
+            _write_image(out / "test" / f"{scene:06d}", frame, shown, surfaces=surfaces, numbers=numbers, files=files)
         _write_scene(out, scene, files)
         meshes = {number: load_surface(found.model(name).urdf, scale) for (name, scale), number in numbers.items()}
         _write_models(out / "models", meshes)
@@ -85,6 +91,8 @@ def _write_image(
     folder: Path,
     frame: Frame,
     depth: NDArray[np.float32],
+    *,
+    surfaces: Sequence[ObjectMesh],
     numbers: dict[tuple[str, float], int],
     files: dict[str, dict[str, Any]],
 ) -> None:
@@ -110,11 +118,68 @@ def _write_image(
             }
         )
         mask = frame["instance_mask"] == item.mask_value
-        top, left, bottom, right = item.box
-        box = [-1] * 4 if top < 0 else [left, top, right - left + 1, bottom - top + 1]
-        notes.append({"bbox_visib": box, "px_count_visib": int(mask.sum())})
+        silhouette = _silhouette(
+            frame["intrinsics"], depth.shape, transform(pose, surfaces[number].vertices), faces=surfaces[number].faces
+        )
+        notes.append(_note(mask, silhouette, depth > 0))
         _save(folder / "mask_visib" / f"{view:06d}_{number:06d}.png", np.where(mask, 255, 0).astype(np.uint8))
     files["scene_gt"][key], files["scene_gt_info"][key] = poses, notes
+
+
+def _silhouette(
+    intrinsics: FloatArray, shape: tuple[int, ...], vertices: FloatArray, *, faces: NDArray[np.int32]
+) -> tuple[NDArray[np.bool_], int, int]:
+    """Returns where an object alone would be seen, and the row and column of its first pixel in the image.
+
+    It reaches up to the image's own size beyond the image's edges, as in the counts of bop_toolkit.
+
+    Args:
+        intrinsics: (3, 3) float64, pixels.
+        shape: (H, W) of the image.
+        vertices: (V, 3) float64, camera frame, metres.
+        faces: (F, 3) int32 vertex indices.
+    """
+    front = vertices[vertices[:, 2] > NEAR] @ intrinsics.T
+    if not len(front):
+        return np.zeros((0, 0), bool), 0, 0
+    pixels, (height, width) = front[:, :2] / front[:, 2:], shape
+    left, top = np.maximum(np.floor(pixels.min(axis=0)).astype(int) - 1, (-width, -height)).tolist()
+    right, bottom = np.minimum(np.ceil(pixels.max(axis=0)).astype(int) + 2, (2 * width, 2 * height)).tolist()
+    if right <= left or bottom <= top:
+        return np.zeros((0, 0), bool), 0, 0
+    moved = intrinsics - np.array([[0, 0, left], [0, 0, top], [0, 0, 0]])
+    return rasterise_pinhole(PinholeCamera(right - left, bottom - top, moved), vertices, faces)[1] >= 0, top, left
+
+
+def _note(
+    mask: NDArray[np.bool_], silhouette: tuple[NDArray[np.bool_], int, int], measured: NDArray[np.bool_]
+) -> dict[str, Any]:
+    """Returns an object's line of ``scene_gt_info.json``: boxes x, y, width, height (-1 of nothing), and counts.
+
+    Args:
+        mask: (H, W) bool, where it is seen.
+        silhouette: Where it alone would be seen, and the row and column of its first pixel.
+        measured: (H, W) bool, where there is a depth.
+    """
+    whole, top, left = silhouette
+    rows, cols = np.nonzero(whole)
+    rows, cols = rows + top, cols + left
+    inside = (rows >= 0) & (rows < mask.shape[0]) & (cols >= 0) & (cols < mask.shape[1])
+    seen = int(mask.sum())
+    return {
+        "bbox_obj": _box(rows, cols),
+        "bbox_visib": _box(*np.nonzero(mask)),
+        "px_count_all": len(rows),
+        "px_count_valid": int(measured[rows[inside], cols[inside]].sum()),
+        "px_count_visib": seen,
+        "visib_fract": min(seen / len(rows), 1.0) if len(rows) else 0.0,
+    }
+
+
+def _box(rows: NDArray[np.intp], cols: NDArray[np.intp]) -> list[int]:
+    if not len(rows):
+        return [-1] * 4
+    return [int(cols.min()), int(rows.min()), int(np.ptp(cols)) + 1, int(np.ptp(rows)) + 1]
 
 
 def _write_scene(out: Path, scene: int, files: dict[str, dict[str, Any]]) -> None:

@@ -79,6 +79,16 @@ class PosedView:
         metres = np.nan_to_num(steps * self.depth_unit, nan=0.0, posinf=0.0, neginf=0.0)
         return np.maximum(metres, 0).astype(np.float32)
 
+    def size(self) -> tuple[int, int] | None:
+        """Returns the depth image's width and height by its head; None where that cannot be read."""
+        from PIL import Image
+
+        try:
+            with Image.open(self.depth) as image:
+                return image.size
+        except Exception:  # PIL raises whatever the broken file makes it raise; reading it all names it
+            return None
+
 
 def _open(path: Path) -> Any:
     from PIL import Image

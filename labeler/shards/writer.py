@@ -78,7 +78,7 @@ class ShardWriter:
         """Appends one image.
 
         Args:
-            frame: The image; it holds every key of Frame.
+            frame: The image; it holds every key of Frame. Images of one scene come together, in order of the scenes.
         """
         for name in IMAGES:
             image = encode_depth(frame[name]) if name.startswith("depth") else frame[name]  # type: ignore[literal-required]
@@ -120,6 +120,8 @@ class ShardWriter:
 
     def _add_rows(self, frame: Frame, size: tuple[int, ...] | None) -> None:
         """Adds what is no image; ``size`` is the image's, where sizes differ."""
+        if frame["scene"] < self._rows.get("scene", [frame["scene"]])[-1]:
+            raise ValueError(f"{self.path.name}: scene {frame['scene']} comes too late; readers know scenes by order")
         objects = frame["objects"]
         values: dict[str, Any] = {f"grasps/{name}": getattr(frame["grasps"], name) for name in GRASPS}
         if self.scores:

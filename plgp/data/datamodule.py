@@ -69,8 +69,9 @@ def _end_with_training() -> None:
 
 def _check_sizes(data: DataSet, crop: int) -> None:
     """Raises InputError where a data set of images of several sizes has one that is smaller than the crop."""
-    world = data.manifest.recipe.get("world")
-    sizes = parse(tuple[tuple[int, int], ...], (world or {}).get("sizes", []), f"{data.folder}: recipe.world.sizes")
+    recipe = data.manifest.recipe  # an import has sizes of its own, a random world those that it draws
+    known = recipe.get("sizes") or (recipe.get("world") or {}).get("sizes", [])
+    sizes = parse(tuple[tuple[int, int], ...], known, f"{data.folder}: recipe.sizes or recipe.world.sizes")
     width, height = min(sizes, key=min, default=(crop, crop))
     if min(width, height) < crop:
         raise InputError(

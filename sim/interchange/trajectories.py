@@ -38,7 +38,8 @@ class Trajectory:
         """Returns the 16 or 7 numbers of one image's pose; those of the only pose whatever the image.
 
         Args:
-            frame: Name of the image: its time within 0.02 s, its name, or its last number.
+            frame: Name of the image: its time within 0.02 s, its name, or its last number. A number without a
+                point is a time only where all times are whole: else image 1 would be the one at 1 s.
 
         Raises:
             InputError: There are several poses and none is the image's.
@@ -47,12 +48,13 @@ class Trajectory:
             return np.asarray(self.poses[0], np.float64)
         stem, words = Path(frame).stem, re.findall(r"\d+(?:\.\d+)?", Path(frame).stem)
         found: list[int] = []
-        if self.times and words:
+        counted = all(time == int(time) for time in self.times)  # times that are the frames' numbers
+        if self.times and words and ("." in words[-1] or counted):
             nearest = int(np.argmin(np.abs(np.array(self.times) - float(words[-1]))))
             found = [nearest] if abs(self.times[nearest] - float(words[-1])) <= _NEAR else []
         elif self.names:
             found = [number for number, name in enumerate(self.names) if Path(name).stem == stem]
-        elif words and words[-1].isdigit():
+        elif not self.times and words and words[-1].isdigit():
             found = [int(words[-1])] if int(words[-1]) < len(self.poses) else []
         if len(found) != 1:
             by = "time" if self.times else "image's name" if self.names else "frame's number"

@@ -237,7 +237,7 @@ def test_nothing_to_import_is_an_error(tmp_path, packed):
         import_plgp(tmp_path / "empty", tmp_path / "out")
     (tmp_path / "bad").mkdir()
     (tmp_path / "bad" / "05_0000_0_0_grasp.txt").write_text("")
-    with pytest.raises(InputError, match=r"none of the 1 views .* is missing"):
+    with pytest.raises(InputError, match=r"none of the 1 images could be used; .* is missing"):
         import_plgp(tmp_path / "bad", tmp_path / "out")
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "holiday.jpg").write_bytes(b"")

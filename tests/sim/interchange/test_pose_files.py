@@ -112,6 +112,16 @@ def line(pose):
     return " ".join(f"{v:.9g}" for v in (*pose[:3, 3], *turn))
 
 
+def test_a_frames_number_is_no_time_where_times_are_seconds(tmp_path):
+    tum = tmp_path / "tum.txt"
+    tum.write_text("".join(f"{n / 30:.4f} {line(moved(n / 100))}\n" for n in range(90)))
+    with pytest.raises(InputError, match=r"holds 90 poses by time, none of '000001.png'"):
+        pose_of(str(tum), "camera_pose", "000001.png")
+    np.testing.assert_allclose(pose_of(str(tum), "camera_pose", "0.0333.png"), moved(0.01), atol=1e-8)
+    tum.write_text("".join(f"{n} {line(moved(n / 100))}\n" for n in range(1, 9)))  # as ICL-NUIM counts frames
+    np.testing.assert_allclose(pose_of(str(tum), "camera_pose", "000003.png"), moved(0.03), atol=1e-8)
+
+
 def test_the_image_chooses_in_a_trajectory(tmp_path):
     tum = "".join(f"{1305031102.1 + n / 10:.4f} {line(moved(n))}\n" for n in range(3))
     kitti = "".join(" ".join(f"{v:.9g}" for v in moved(n)[:3].ravel()) + "\n" for n in range(3))
