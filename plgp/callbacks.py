@@ -123,8 +123,11 @@ class BenchmarkCallback(lightning.Callback):
         # The monitor wants a value in every epoch, the loggers a point only where one was measured.
         pl_module.log_dict(values, logger=False, rank_zero_only=False)
 
-    def on_train_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
-        """Runs the benchmark where the training has ended before its epoch came."""
+    def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Runs the benchmark where the training has ended before its epoch came.
+
+        By now an average of the weights has taken their place, so those are measured that a checkpoint holds.
+        """
         if self._measured == trainer.global_step or not isinstance(pl_module, GraspModule) or not trainer.global_step:
             return
         self._run(trainer, pl_module)

@@ -49,8 +49,12 @@ class GraspFrames(Dataset[Sample]):
     quality_floor: float = 1.0
 
     def __getitem__(self, key: Key) -> Sample:
-        """Returns the sample of image ``index`` as epoch ``epoch`` sees it; a repeated one has the index -1."""
-        epoch, index = max(key[0], 0), key[1]
+        """Returns the sample of image ``index`` as epoch ``epoch`` sees it; a repeated one has the index -1.
+
+        Args:
+            key: (epoch, index), or (epoch, index, round) of an image that the epoch shows again.
+        """
+        index, words = key[1], [self.seed, max(key[0], 0), *key[1:]]
         depth_key = self.depth_key if self.fresh_noise is None else "depth"
         use_rgb, use_depth = self.input_format.uses_rgb, self.input_format.uses_depth
         read = self.source.read(index, ["instance_mask"] + ["rgb"] * use_rgb + [depth_key] * use_depth)
@@ -63,11 +67,11 @@ class GraspFrames(Dataset[Sample]):
             None if self.quality_floor == 1 else self.quality_floor + (1 - self.quality_floor) * labels.score,
         )
         depth = read[depth_key] if use_depth else None
-        draw = int(np.random.SeedSequence([self.seed, epoch, index]).generate_state(1)[0])
+        draw = int(np.random.SeedSequence(words).generate_state(1)[0])
         if depth is not None and self.fresh_noise is not None:
             noise = noise_for_camera(self.fresh_noise, float(read["intrinsics"][0, 0]))
             part = self.augmentation.shown(depth.shape, draw)
-            spoilt = noise_on_part(noise, depth, np.random.default_rng([self.seed, epoch, index]), part=part)
+            spoilt = noise_on_part(noise, depth, np.random.default_rng(words), part=part)
             depth = np.zeros_like(depth)  # noise costs more than all the rest: only what the crop shows gets it
             depth[part] = spoilt
         labelled = LabelledImage(read["rgb"] if use_rgb else None, depth, read["instance_mask"], grasps)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from itertools import combinations
 from typing import Any
 
 import numpy as np
@@ -35,6 +37,14 @@ class JoinedDataSets:
                     f"({'; '.join(differs[:3])}); generate them for one gripper and one number of angles"
                 )
         self._ends = np.cumsum([len(part) for part in self.parts])
+        for one, other in combinations(self.parts, 2):
+            if _same_scenes(one, other):
+                warnings.warn(
+                    f"data.also: {one.folder} and {other.folder} hold the same heaps (one seed, objects and tray) but "
+                    f"other numbers of scenes, so validation and test of one lie in the training of the other; "
+                    f"generate one of them with another seed=",
+                    stacklevel=2,
+                )
 
     @property
     def name(self) -> str:
@@ -68,3 +78,11 @@ class JoinedDataSets:
             raise InputError(f"the data sets hold images 0 ... {len(self) - 1}, not {index}")
         part = int(np.searchsorted(self._ends, index, side="right"))
         return part, index - int(self._ends[part - 1] if part else 0)
+
+
+def _same_scenes(one: DataSet, other: DataSet) -> bool:
+    """Returns whether two data sets were made of the same heaps, which their splits part differently."""
+    ours, theirs = one.manifest.recipe, other.manifest.recipe
+    drawn = ("seed", "objects", "scene", "object_counts", "world")
+    same = "imported" not in ours and all(ours.get(name) == theirs.get(name) for name in drawn)
+    return same and len(np.unique(one.scenes)) != len(np.unique(other.scenes))

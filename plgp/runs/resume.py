@@ -13,6 +13,7 @@ from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from plgp.data.sampler import EpochSampler
 from sim.errors import InputError
 
 AUTO = "auto"  # resume=auto: from the run's own folder
@@ -100,7 +101,8 @@ def steps_of(checkpoint: str | None) -> int:
 def go_on(module: lightning.LightningModule, checkpoint: Mapping[str, Any]) -> int | None:
     """Brings a run that is resumed to the present run's pace, and says so where an epoch now has more or fewer batches.
 
-    The place in the epoch becomes the same share of the new number of batches. A schedule over the whole run ends where
+    The place in the epoch becomes the same share of the new number of batches, and the data goes on from there:
+    Lightning itself counts on, but would show the epoch's first images again. A schedule over the whole run ends where
     the run ends now. The data's order is that of the epoch to come, also where a schedule asks for the data before
     Lightning has put the epoch back.
 
@@ -129,16 +131,20 @@ def go_on(module: lightning.LightningModule, checkpoint: Mapping[str, Any]) -> i
         return None
     done, current = int(epochs["current"]["processed"]), batches["current"]
     ended = int(epochs["current"]["ready"]) == done  # the checkpoint is of an epoch's end
-    before, whole_epochs = current["ready"], done - 1 if ended else done
+    # What is completed counts: a batch that was under way when the run was stopped is made again.
+    before, whole_epochs = current["completed"], done - 1 if ended else done
     if not batches["is_last_batch"]:
-        before = round((batches["total"]["ready"] - before) / whole_epochs) if whole_epochs else 0
+        before = round((batches["total"]["completed"] - before) / whole_epochs) if whole_epochs else 0
     if before and before != now:
-        moved = int(now) if batches["is_last_batch"] else min(int(now) - 1, round(current["ready"] / before * now))
-        shift = moved - current["ready"]
+        moved = int(now) if batches["is_last_batch"] else min(int(now) - 1, round(current["completed"] / before * now))
+        shift = moved - current["completed"]
         for name in current:
             current[name] = max(0, current[name] + shift)
+    loader: Any = trainer.train_dataloader
+    if not ended and not batches["is_last_batch"] and isinstance(getattr(loader, "sampler", None), EpochSampler):
+        loader.sampler.skip = current["completed"] * loader.batch_size
     steps, epoch_steps = int(checkpoint["global_step"]), math.ceil(now / accumulated)
-    behind = done * epoch_steps + (0 if ended else min(int(now), current["ready"]) // accumulated)
+    behind = done * epoch_steps + (0 if ended else min(int(now), current["completed"]) // accumulated)
     whole = steps + max(0, epoch_steps * max(1, int(trainer.max_epochs or 1)) - behind)
     if trainer.max_steps != -1:
         whole = min(whole, trainer.max_steps)

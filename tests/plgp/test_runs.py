@@ -69,6 +69,22 @@ def test_a_late_benchmark_that_is_worse_leaves_the_best(options, scored, tmp_pat
     assert torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] == 4
 
 
+def test_a_late_benchmark_measures_the_average_that_it_saves(options, monkeypatch, tmp_path):
+    measured = []
+
+    def measure(self, module, epoch):
+        measured.append({name: value.clone() for name, value in module.state_dict().items()})
+        return {"SR": 1.0, "PC": 2.0, "AP": 30.0}
+
+    monkeypatch.setattr(BenchmarkCallback, "measure", measure)
+    run = ["callbacks=ema", "callbacks.pictures=null", "callbacks.ema.decay=0.5", "trainer.max_epochs=9"]
+    run += ["+trainer.max_steps=3", f"output={tmp_path}", "callbacks.benchmark.every_n_epochs=5"]
+    train(composed(*options, *run))
+    saved = torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["state_dict"]
+    (state,) = measured
+    assert all(torch.equal(state[name], value) for name, value in saved.items() if name in state)
+
+
 def test_a_skipped_epoch_is_no_point(options, scored, tmp_path):
     scored += [10.0, 30.0]
     run = ["trainer.max_epochs=4", f"output={tmp_path}"]

@@ -75,6 +75,15 @@ def test_workers_give_the_same_and_see_the_epoch(bars_folder):
             assert torch.equal(a.labels.row, b.labels.row)
 
 
+def test_an_image_that_an_epoch_shows_again_is_drawn_anew(bars_folder):
+    data = build(bars_folder)
+    frames, index = data.frames(train=True), data.indices["train"][0]
+    first, same, again = frames[(3, index)], frames[(3, index)], frames[(3, index, 1)]
+    assert torch.equal(first.image, same.image)
+    assert not torch.equal(first.image, again.image)
+    assert first.image_index == again.image_index == index
+
+
 def test_bad_input_is_clear(tmp_path, bars_folder):
     with pytest.raises(InputError, match="no data set"):
         PLGPDataModule(tmp_path).prepare_data()

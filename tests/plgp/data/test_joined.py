@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import warnings
 from dataclasses import asdict, replace
 
 import numpy as np
@@ -42,6 +43,22 @@ def test_the_data_module_mixes_them(bars_folder):
     assert len(mixed.indices["train"]) == 2 * len(alone.indices["train"])
     name = alone.trained_view.data_set
     assert mixed.trained_view == replace(alone.trained_view, data_set=f"{name}+{name}")
+
+
+def test_the_same_heaps_that_are_split_otherwise_are_told(scored_bars, bars_folder, tmp_path):
+    """One seed, objects and tray, but other numbers of scenes: validation scenes of one are in the other's training."""
+    for folder, name, seed in ((bars_folder, "all", 0), (scored_bars, "few", 0), (scored_bars, "others", 1)):
+        shutil.copytree(folder, tmp_path / name)
+        content = json.loads((tmp_path / name / "dataset.json").read_text())
+        content["recipe"] |= {"seed": seed, "objects": {"sha256": "a"}, "object_counts": [5]}
+        (tmp_path / name / "dataset.json").write_text(json.dumps(content))
+    parts = {name: DataSet(tmp_path / name) for name in ("all", "few", "others")}
+    with pytest.warns(UserWarning, match=r"hold the same heaps .* generate one of them with another seed="):
+        JoinedDataSets([parts["all"], parts["few"]])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        JoinedDataSets([parts["all"], parts["others"]])
+        JoinedDataSets([parts["all"], parts["all"]])
 
 
 def test_labels_of_another_hand_are_refused(bars_folder, tmp_path):

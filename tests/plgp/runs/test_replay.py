@@ -52,6 +52,24 @@ def test_a_replayed_run_is_the_one_that_w_and_b_would_have_held(bars_folder, tmp
     assert (last["test/SR"], last["test/AP"], last["test/novel-5/friction 0.2/SR"]) == (70.0, 90.0, 50.0)
 
 
+def test_a_multiruns_runs_keep_their_names_and_group(bars_folder, tmp_path):
+    """As ``plgp.train`` names them while they train: by what the sweep varies, with the sweep's group."""
+    sweep = tmp_path / "2026-01-01"
+    for seed in (0, 1):
+        config = options(bars_folder, sweep / str(seed), "logger=csv", f"seed={seed}", "group=null")
+        run = sweep / str(seed)
+        (run / "csv").mkdir(parents=True)
+        (run / ".hydra").mkdir()
+        (run / "csv" / "metrics.csv").write_text("epoch,step,train/loss\n0,1,0.5\n")
+        OmegaConf.save(config, run / "config.yaml")
+        OmegaConf.save([f"seed={seed}", "logger=csv"], run / ".hydra" / "overrides.yaml")
+    OmegaConf.save({"hydra": {"overrides": {"task": ["seed=0,1", "logger=csv"]}}}, sweep / "multirun.yaml")
+    for seed in (0, 1):
+        replay(sweep / str(seed), offline=True, cost={})
+        (found,) = read_offline_runs(sweep / str(seed))
+        assert (found.name, found.group) == (f"ggcnn2 depth seed={seed}", "train 2026-01-01")
+
+
 def test_what_is_no_run_or_is_there_already_is_said(tmp_path, monkeypatch, capsys):
     with pytest.raises(InputError, match=r"no csv/metrics.csv below"):
         csv_runs((tmp_path,))

@@ -13,7 +13,7 @@ from hydra import compose, initialize_config_module
 
 import labeler.dataset.generate  # noqa: F401
 from plgp.data.sampler import EpochSampler
-from plgp.module import scheduled
+from plgp.module import GraspModule, scheduled
 from plgp.runs.resume import resumable
 from plgp.train import main, train
 from sim.cli import drop_null_choices
@@ -58,6 +58,33 @@ def test_another_batch_size_or_epoch_goes_on_with_whole_epochs_and_says_so(half_
     assert {row["epoch"] for row in rows if row["epoch"]} == {"2", "3"}
     said = f"had 4 batches and now has {batches} (data.batch_size, data.samples_per_epoch or the data changed)"
     assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
+def test_a_run_stopped_in_mid_epoch_goes_on_with_what_it_has_not_seen(bars_folder, tmp_path, monkeypatch, workers):
+    """The epoch's remaining images, as the uninterrupted run sees them; the next epoch is whole again."""
+    seen, stop = [], set()
+    step = GraspModule.training_step
+
+    def watched(self, batch, index):
+        if (self.current_epoch, index) in stop:
+            raise KeyboardInterrupt
+        seen.append((self.current_epoch, index, batch.image_index.tolist(), batch.image.sum().item()))
+        return step(self, batch, index)
+
+    monkeypatch.setattr(GraspModule, "training_step", watched)
+    options = [*FEW, f"data.folder={bars_folder}", "data.batch_size=2", "data.samples_per_epoch=10"]
+    options += ["trainer.max_epochs=3", f"data.workers={workers}"]
+    train(composed(*options, f"output={tmp_path / 'whole'}"))
+    whole = list(seen)
+    assert len(whole) == 15
+    seen.clear()
+    stop.add((1, 3))
+    with pytest.raises((KeyboardInterrupt, SystemExit)):
+        train(composed(*options, f"output={tmp_path / 'stopped'}"))
+    stop.clear()
+    train(composed(*options, f"output={tmp_path / 'stopped'}", "resume=auto"))
+    assert seen == whole
 
 
 def test_the_same_pace_is_not_spoken_of_and_the_order_goes_on_before_the_schedule_asks(

@@ -47,7 +47,7 @@ class CropBatch(NamedTuple):
 
 @dataclass(kw_only=True)
 class CropFrames(Dataset[CropBatch]):
-    """The crops of one image; which ones is a function of (seed, epoch, index).
+    """The crops of one image; which ones is a function of (seed, epoch, index), and of the round in an epoch.
 
     Attributes:
         source: The data set.
@@ -70,8 +70,8 @@ class CropFrames(Dataset[CropBatch]):
 
     def __getitem__(self, key: Key) -> CropBatch:
         """Returns the crops of image ``index`` as epoch ``epoch`` sees them; a repeated one has none."""
-        epoch, index = key
-        rng = np.random.default_rng([self.seed, max(epoch, 0), index])
+        epoch, index = key[:2]
+        rng = np.random.default_rng([self.seed, max(epoch, 0), *key[1:]])
         rows = read_examples(self.folder, index)[: None if epoch != REPEATED else 0]
         success = rows.success.to_numpy(bool)
         chosen = np.arange(len(rows)) if self.per_image is None else _balanced(success, self.per_image, rng)

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from hydra.utils import instantiate
 from torch import Tensor, nn
+from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAveragePrecision, MulticlassAccuracy
 
 from plgp.callbacks import BenchmarkCallback, PictureCallback
@@ -61,6 +62,7 @@ class DexNetModule(lightning.LightningModule):
         if dense_only and self.scratch:
             raise InputError("module.dense_only needs weights to start from; give module.weights_file=..., or false")
         self.precision_metric, self.accuracy = BinaryAveragePrecision(), MulticlassAccuracy(2, average="macro")
+        self.validation_loss = MeanMetric()
         self.trained_view: TrainedView | None = None
         self.whole_steps: int | None = None
 
@@ -103,7 +105,8 @@ class DexNetModule(lightning.LightningModule):
         if not size:
             return
         logits = self(batch).float()
-        self.log("val/loss", F.cross_entropy(logits, batch.success), on_epoch=True, prog_bar=True, batch_size=size)
+        self.validation_loss.update(F.cross_entropy(logits, batch.success), size)  # over all ranks, by grasps
+        self.log("val/loss", self.validation_loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
         self.precision_metric.update(logits.softmax(dim=1)[:, 1], batch.success)
         self.accuracy.update(logits.argmax(dim=1), batch.success)
         self.log("val/average_precision", self.precision_metric, on_step=False, on_epoch=True, batch_size=size)
