@@ -163,7 +163,12 @@ class RosArm(FollowingArm):
             goal.cancel()
         self._send_hold()
         began, end = self.clock(), time.monotonic() + BRAKING
-        while np.abs(self._newest.dq).max() > RESTING or self._newest.time < began + NEWS:
+        while True:
+            state = self._newest
+            if self._goal is None:  # a stop from another thread has seen it at rest
+                return
+            if state and np.abs(state.dq).max() <= RESTING and state.time >= began + NEWS:
+                break
             if time.monotonic() > end:
                 raise DeviceError(f"{self.name} still moves, or tells nothing")
             time.sleep(POLL)

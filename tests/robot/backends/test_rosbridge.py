@@ -112,7 +112,7 @@ def test_a_controller_that_gives_up_is_quoted(arm, ros, bench):
 
 def test_an_arm_that_does_not_arrive_is_stopped(arm, ros, bench):
     ros.falls_short = 0.1
-    ended = arm.execute(bench.turn(arm.state().q, by=0.1, seconds=0.2), bench.make_guard(joint_speed=100))
+    ended = arm.execute(bench.turn(arm.state().q, by=0.1, seconds=0.2), bench.make_guard(joint_speed=7))
     assert ended.reason == "fault"
     assert "stays 0.100 rad from the trajectory's end" in ended.message
     assert arm.stopped
