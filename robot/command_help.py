@@ -92,7 +92,8 @@ python -m robot validate FILE DIR intrinsics=... [key=value ...]: tests a calibr
   FILE              what calibrate wrote
   DIR               holds one or more pictures of the board, poses.csv as for calibrate, and touches.csv:
                     corner,x,y,z (the place of the tip that touched the corner, base frame, metres). Corners are
-                    counted from 0 along the rows. Without touches.csv the pictures are compared with each other.
+                    counted from 0 along the rows. The base is ROS's base_link: a UR pendant's x and y with the other
+                    sign. Without touches.csv the pictures are compared with each other.
   intrinsics        fx,fy,cx,cy of the pictures, or a file with them
 {_BOARD}""",
 }

@@ -61,7 +61,8 @@ class Device(ABC):
 class Arm(Device):
     """An arm that follows joint trajectories.
 
-    A stop latches: after ``stop()``, a fault or a broken limit nothing moves until ``recover()``.
+    A stop latches: after ``stop()``, a fault or a broken limit nothing moves until ``recover()``. A stop that was asked
+    for from outside is told apart from the arm's own: ``stopped_by_person``.
 
     Attributes:
         armed: Whether motions are executed. Where it is False they are checked and go no further (a dry run).
@@ -72,6 +73,8 @@ class Arm(Device):
     def __init__(self) -> None:
         """Starts without a stop."""
         self._stopped = threading.Event()
+        self._changes = threading.RLock()  # a signal's handler may stop, too
+        self._asked = self._taken_back = 0  # stops by ``stop()``, and how many of them were taken back
 
     @property
     @abstractmethod
@@ -103,6 +106,11 @@ class Arm(Device):
         """Whether a stop is in force."""
         return self._stopped.is_set()
 
+    @property
+    def stopped_by_person(self) -> bool:
+        """Whether a stop by ``stop()`` is in force; what the arm stops by itself after a fault is none."""
+        return self._asked > self._taken_back
+
     def execute(self, trajectory: Trajectory, guard: Guard) -> Execution:
         """Follows a trajectory, to its end or to the first thing that speaks against it.
 
@@ -128,26 +136,38 @@ class Arm(Device):
             ended = self._follow(trajectory, guard)
         except DeviceError as error:
             ended = Execution("lost", state.q, str(error))
+            if self.stopped_by_person:
+                ended = Execution("stopped", state.q, f"{self.name} was stopped ({error})")
         except BaseException:
-            self.stop()
+            self._latch()
             raise
         return ended if ended.reason in ("done", "contact") else self._stop_after(ended)
 
     def _stop_after(self, ended: Execution) -> Execution:
         """Stops; says where the stop did not reach the arm."""
         try:
-            self.stop()
+            self._latch()
         except DeviceError as error:
             return Execution(ended.reason, ended.q, f"{ended.message}; {error}")
         return ended
 
     def stop(self) -> None:
-        """Stops and holds. Callable from any thread, any number of times.
+        """Stops and holds, for a person or a program that watches. Callable from any thread, any number of times.
 
         Raises:
             DeviceError: The stop did not reach the arm: its emergency stop must be pressed.
         """
+        with self._changes:
+            self._asked += 1
+            self._stopped.set()
+        self._halt_or_say()
+
+    def _latch(self) -> None:
+        """Stops and holds by itself; see ``stop``."""
         self._stopped.set()
+        self._halt_or_say()
+
+    def _halt_or_say(self) -> None:
         try:
             self._halt()
         except DeviceError as error:
@@ -156,11 +176,18 @@ class Arm(Device):
     def recover(self) -> None:
         """Takes the stop back and clears the controller's fault; moves nothing.
 
+        A ``stop()`` that comes while the controller recovers stays in force.
+
         Raises:
             DeviceError: A person must clear it, for example by releasing the emergency stop.
         """
+        asked = self._asked
         self._recover()
-        self._stopped.clear()
+        with self._changes:
+            self._taken_back = asked
+            self._stopped.clear()
+            if self._asked > asked:
+                self._stopped.set()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -168,7 +195,7 @@ class Arm(Device):
         """Stops after an exception, then disconnects."""
         try:
             if error is not None:
-                self.stop()
+                self._latch()
         finally:
             self.disconnect()
 

@@ -106,6 +106,8 @@ class Chain:
             low, high = (-np.inf, np.inf) if endless else (float(known["lower"]), float(known["upper"]))
             if not low < high or not np.linalg.norm(axis) > 0:
                 raise ValueError(f"'{joint.get('name')}' has limits {low} and {high}, axis {axis}")
+            if not 0 < float(known.get("velocity", 1.0)) < np.inf:
+                raise ValueError(f"'{joint.get('name')}' has velocity {known['velocity']}, which must be more than 0")
             rows.append((joint.get("name"), pose, axis / np.linalg.norm(axis), kind == "prismatic", low, high, known))
             pose = np.eye(4)
         if not rows:

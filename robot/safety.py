@@ -13,7 +13,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from robot.values import ArmState, FloatArray, Trajectory
-from sim.errors import POSITIVE, InputError, check_numbers
+from sim.errors import POSITIVE, InputError, Limits, check_numbers
 
 SAMPLE = 0.01  # s between the checked points of a trajectory
 START = 0.02  # rad that a trajectory's first point may lie from the arm
@@ -21,6 +21,17 @@ REST = 1e-3  # rad/s that count as rest
 MEASURED = 1.25  # measured speeds overshoot planned ones; a planned one keeps to the limit itself
 NOISE = 0.02  # m/s by which a measured speed of the tip may be wrong besides
 EDGE = 0.002  # m by which the measured tip may lie outside the box
+FARTHEST = 10.0  # m; numbers beyond it are millimetres
+# Greater values are another unit's, and would switch the limit off.
+SPEED = Limits("metres a second, more than 0 and at most 2", most=2.0, without_least=True)
+RANGES = {
+    "tip_speed": SPEED,
+    "approach_speed": SPEED,
+    "joint_speed": Limits("radians a second, more than 0 and at most 7", most=7.0, without_least=True),
+    "force": POSITIVE,
+    "effort": POSITIVE,
+    "state_age": Limits("seconds, more than 0 and at most 1", most=1.0, without_least=True),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,13 +41,14 @@ class SafetyLimits:
     Attributes:
         box_low: Least x, y, z of the tip, base frame, metres.
         box_high: Greatest x, y, z of the tip, base frame, metres.
-        tip_speed: Greatest speed of the tip, metres a second.
-        approach_speed: Greatest speed of the tip in motions that may meet things, metres a second.
-        joint_speed: Greatest speed of a joint, radians a second.
+        tip_speed: Greatest speed of the tip, metres a second, at most 2.
+        approach_speed: Greatest speed of the tip in motions that may meet things, metres a second, at most
+            ``tip_speed``.
+        joint_speed: Greatest speed of a joint, radians a second, at most 7.
         force: Greatest change of the force on the tip since the motion began, newtons.
         effort: Greatest change of a joint's torque (N m) or current (A) since the motion began, in the arm's own
             unit. It is the contact stop of an arm that does not measure force.
-        state_age: Greatest age of the arm's state, seconds.
+        state_age: Greatest age of the arm's state, seconds, at most 1.
     """
 
     box_low: tuple[float, float, float] = (-0.8, -0.8, 0.0)
@@ -50,13 +62,22 @@ class SafetyLimits:
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
-        names = ("tip_speed", "approach_speed", "joint_speed", "force", "effort", "state_age")
-        check_numbers("safety", self, dict.fromkeys(names, POSITIVE))
+        check_numbers("safety", self, RANGES)
+        if self.approach_speed > self.tip_speed:
+            raise InputError(
+                f"safety.approach_speed is {self.approach_speed:g} m/s, faster than tip_speed with "
+                f"{self.tip_speed:g} m/s; give at most that"
+            )
         low, high = (np.asarray(c, np.float64) for c in (self.box_low, self.box_high))
         if low.shape != (3,) or high.shape != (3,) or not (np.isfinite([low, high]).all() and (low < high).all()):
             raise InputError(
                 f"safety.box_low is {self.box_low} and box_high {self.box_high}; "
                 "give x, y, z in metres, each low below its high"
+            )
+        if np.abs([low, high]).max() > FARTHEST:
+            raise InputError(
+                f"safety.box_low is {self.box_low} and box_high {self.box_high}, up to "
+                f"{np.abs([low, high]).max():g} m away; give metres, not millimetres"
             )
 
 

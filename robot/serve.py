@@ -98,6 +98,9 @@ class GraspService:
             values = {"success": True, "message": json.dumps(self._message(grasps))}
         except InputError as error:
             values = {"success": False, "message": str(error)}
+        except Exception as error:  # anyone's network runs here: what it raises costs it the request
+            said = " ".join(str(error).split())
+            values = {"success": False, "message": f"the request failed with {type(error).__name__}: {said}"}
         self._send({"op": "service_response", "id": number, "service": self.service, "values": values, "result": True})
         if values["success"]:
             self._publish(grasps)

@@ -74,6 +74,12 @@ class Station:
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
         check_numbers("station", self, {"friction": NOT_NEGATIVE})
+        place = self.cell.receptacle
+        if place.overlaps(self.tray):
+            raise InputError(
+                f"cell.receptacle.centre is {place.centre} with a side of {place.side:g} m, over the tray, which "
+                f"reaches {self.tray.opening / 2:g} m from its middle to each side; give a place beside the tray"
+            )
 
     @contextmanager
     def planner(self) -> Iterator[MotionPlanner]:

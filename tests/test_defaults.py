@@ -41,7 +41,7 @@ PRESETS |= {f"arm/{name}.yaml": {"urdf", "acceleration", "jerk", "ready"} for na
 PRESETS |= {
     "calibration/exact.yaml": {"position", "rotation"},
     "calibration/measured.yaml": {"file"},
-    "robot/kinova_gen2_ros.yaml": {"version", "joint_states", "positions"},
+    "robot/kinova_gen2_ros.yaml": {"version", "joint_states", "stop_topic", "stop_empty", "positions"},
     "safety/hardware.yaml": {"box_low", "box_high"},
     "safety/simulated.yaml": {"box_low", "box_high", "force"},
 }

@@ -40,13 +40,13 @@ class FollowingArm(Arm):
         end = time.monotonic() + trajectory.duration + self.late
         while not self._over():
             state = self.state()
+            if self.stopped:  # asked first: the wrist feels the braking
+                return Execution("stopped", state.q, f"{self.name} was stopped")
             broken = guard.check(state)
             if broken:
                 if broken.reason == "contact":
                     self._halt()  # a contact that was expected leaves the arm free; anything else stops it
                 return Execution(broken.reason, state.q, broken.message)
-            if self.stopped:
-                return Execution("stopped", state.q, f"{self.name} was stopped")
             if time.monotonic() > end:
                 return Execution("fault", state.q, f"{self.name} does not end its motion; check its controller")
         failure, state = self._failure(), self.state()

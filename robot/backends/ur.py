@@ -163,7 +163,10 @@ class URArm(StreamingArm):
             raise DeviceError(f"{self.name} does not react ({error})") from error
 
     def _recover(self) -> None:
-        """Unlocks a protective stop, 5 seconds after it at the earliest, and starts the control script again."""
+        """Unlocks a protective stop and starts the control script again.
+
+        The controller refuses for the first 5 seconds, in which a person is to look at the cause; nothing waits here.
+        """
         fault = self.state().fault
         if fault == "protective stop":
             try:
@@ -171,8 +174,8 @@ class URArm(StreamingArm):
                 self._dashboard.unlockProtectiveStop()
             except Exception as error:
                 raise DeviceError(
-                    f"{self.name} keeps its protective stop ({str(error).strip()}); wait 5 seconds, look at what it "
-                    "touches and recover it again"
+                    f"{self.name} keeps its protective stop ({str(error).strip()}); look at what it touches, after 5 "
+                    "seconds unlock it on the pendant, then give the same command again"
                 ) from error
             self._wait_for(lambda: not self._fault(), "the protective stop to end")
             time.sleep(SILENCE)  # until the driver knows that the stop has ended its script

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from robot.calibration.park import Fit, Views, board_pose, board_scale, fit_jointly, park
 from robot.calibration.samples import Sample
@@ -21,6 +22,9 @@ FloatArray = NDArray[np.float64]
 Mount = Literal["flange", "base"]
 LEAST = 8  # pictures
 USELESS = 0.02  # m of held-out error: poses and pictures do not belong together
+AHEAD = (0.0, 0.0, 0.6)  # m, a place in the camera's frame whose standard error is judged
+DOUBTFUL, UNKNOWN = 0.002, 0.01  # m of that error: a doubt, no calibration
+ONE_AXIS = 0.5  # degrees of tilt about a second axis, root mean square, which the robot's own error gives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +96,8 @@ class HandEye:
             settings: Errors of the measurements.
 
         Raises:
-            InputError: Too few pictures, too little tilt, or pictures and poses that do not belong together.
+            InputError: Too few pictures, too little tilt or tilt about one axis only, or pictures and poses that do not
+                belong together.
         """
         settings = settings or CalibrationSettings()
         kept, doubts = list(samples), []
@@ -137,10 +142,7 @@ class HandEye:
         Returns:
             Root of the trace of the point's covariance, metres.
         """
-        x, y, z = point
-        cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-        part = np.hstack([np.eye(3), -cross])
-        return float(np.sqrt(np.trace(part @ self.covariance @ part.T)))
+        return _error_at(self.covariance, point)
 
     def describe(self) -> str:
         """Returns the result in words, several lines."""
@@ -149,7 +151,7 @@ class HandEye:
         lines = [
             f"camera on the {self.mount}: x {x:.1f}, y {y:.1f}, z {z:.1f} mm, from {len(held)} pictures",
             f"held-out error of the board: median {np.median(held):.2f} mm, worst {held.max():.2f} mm (robot included)",
-            f"standard error of a point 0.6 m in front of the camera: {1000 * self.error_at((0, 0, 0.6)):.2f} mm",
+            f"standard error of a point 0.6 m in front of the camera: {1000 * self.error_at(AHEAD):.2f} mm",
             f"residuals of the corners: {self.corner_px:.2f} px",
             *(f"doubt: {text}" for text in self.doubts),
         ]
@@ -209,6 +211,13 @@ class HandEye:
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is damaged ({error}); calibrate again") from error
+
+
+def _error_at(covariance: FloatArray, point: Sequence[float]) -> float:
+    x, y, z = point
+    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
+    part = np.hstack([np.eye(3), -cross])
+    return float(np.sqrt(np.trace(part @ covariance @ part.T)))
 
 
 def rigid(numbers: Any, what: str) -> FloatArray:
@@ -289,11 +298,38 @@ def _doubts_about_tilt(views: Views) -> list[str]:
             "30 degrees and more, to every side"
         )
     cure = "tilt the hand by 30 degrees and more, to every side"
+    second = _axes_of_tilt(views)[1]
+    if second < ONE_AXIS:
+        raise InputError(f"the hand was tilted about one axis only ({second:.1f} degrees about a second one); {cure}")
     return [f"the views tilt by {spread:.0f} degrees only, which multiplies the error; {cure}"] if spread < 15 else []
 
 
+def _axes_of_tilt(views: Views) -> FloatArray:
+    """Returns (3,) by how much the hand turned between two pictures about its main axes, degrees, greatest first."""
+    first, second = np.triu_indices(len(views.carriers), 1)
+    turns = Rotation.from_matrix((np.linalg.inv(views.carriers[second]) @ views.carriers[first])[:, :3, :3])
+    sizes = np.linalg.svd(turns.as_rotvec(degrees=True), compute_uv=False)
+    return np.asarray(sizes / math.sqrt(len(first)), np.float64)
+
+
+def _doubts_about_covariance(found: Fit, views: Views) -> list[str]:
+    """Returns a doubt where the views place the camera poorly; raises InputError where they do not place it."""
+    error = _error_at(found.covariance, AHEAD)
+    if error <= DOUBTFUL:
+        return []
+    greatest, second, _ = _axes_of_tilt(views)
+    cause = "the hand was tilted about hardly more than one axis" if second < greatest / 5 else "the hand tilted little"
+    text = (
+        f"{cause}, so that a point {AHEAD[2]:g} m in front of the camera is known to {1000 * error:.0f} mm only; tilt "
+        "it by 30 degrees and more, to every side"
+    )
+    if error > UNKNOWN:
+        raise InputError(text)
+    return [text]
+
+
 def _doubts_about_fit(found: Fit, views: Views, settings: CalibrationSettings) -> list[str]:
-    doubts = []
+    doubts = _doubts_about_covariance(found, views)
     scale, error = board_scale(views.carriers, _boards(views), found.camera[:3, :3])
     if abs(scale - 1) > max(0.01, 3 * error):
         doubts.append(

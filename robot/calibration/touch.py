@@ -17,6 +17,8 @@ from sim.geometry import transform
 
 FloatArray = NDArray[np.float64]
 COLUMNS = ("corner", "x", "y", "z")
+HALF_TURN = np.array([-1.0, -1.0, 1.0])  # from a UR pendant's base to base_link
+LARGE = 0.02  # m of error, from which on another frame is tried
 
 
 def corner_places(sample: Sample, hand_eye: HandEye, corners: FloatArray) -> FloatArray:
@@ -74,6 +76,25 @@ def read_touches(path: Path) -> dict[int, FloatArray]:
     return touches
 
 
+def _describe_touches(places: FloatArray, touches: Mapping[int, FloatArray]) -> str:
+    """Returns the errors of touched corners in words, and whether they are in a UR pendant's frame."""
+    errors = 1000 * compare_touches(places, touches)
+    size, (x, y, z) = np.linalg.norm(errors, axis=1), errors.mean(0)
+    worst = list(touches)[int(size.argmax())]
+    turned = 1000 * compare_touches(places, {k: HALF_TURN * tip for k, tip in touches.items()})
+    better = float(np.linalg.norm(turned, axis=1).mean())
+    lines = [
+        f"{len(size)} touched corners: mean error {size.mean():.2f} mm, worst {size.max():.2f} mm (corner {worst})",
+        f"the camera sees them off by x {x:+.2f}, y {y:+.2f}, z {z:+.2f} mm on average, base frame",
+    ]
+    if size.mean() > 1000 * LARGE and better < size.mean() / 4:
+        lines.append(
+            f"with x and y of the touches negated the mean error is {better:.2f} mm: they are a UR pendant's, whose "
+            "base is turned by 180 degrees; give them in the frame of base_link, x and y with the other sign"
+        )
+    return "\n".join(lines)
+
+
 def describe_validation(
     hand_eye: HandEye, samples: Sequence[Sample], *, corners: FloatArray, touches: Mapping[int, FloatArray]
 ) -> str:
@@ -94,14 +115,7 @@ def describe_validation(
         raise InputError("a camera beside the arm is tested by touched corners; write touches.csv")
     places = np.stack([corner_places(s, hand_eye, corners) for s in samples])
     if touches:
-        errors = 1000 * compare_touches(places.mean(0), touches)
-        size, (x, y, z) = np.linalg.norm(errors, axis=1), errors.mean(0)
-        worst = list(touches)[int(size.argmax())]
-        return (
-            f"{len(size)} touched corners: mean error {size.mean():.2f} mm, "
-            f"worst {size.max():.2f} mm (corner {worst})\n"
-            f"the camera sees them off by x {x:+.2f}, y {y:+.2f}, z {z:+.2f} mm on average, base frame"
-        )
+        return _describe_touches(places.mean(0), touches)
     if len(samples) < 2:
         raise InputError("one picture and no touches.csv compare with nothing; touch corners or take more pictures")
     spread = 1000 * np.linalg.norm(places - places.mean(0), axis=2)

@@ -49,6 +49,10 @@ class ReceptacleSettings:
             boxes.append((size, make_pose(np.eye(3), middle)))
         return Obstacle("the receptacle", tuple(boxes))
 
+    def overlaps(self, tray: TraySettings) -> bool:
+        """Returns whether the receptacle, walls included, stands over or under a part of the tray."""
+        return max(map(abs, self.centre)) < self.side / 2 + _WALL + tray.opening / 2 + tray.thickness
+
     def holds(self, place: FloatArray) -> bool:
         """Returns whether a place (3,), world frame, metres, is between the walls or piled over them."""
         x, y = self.centre

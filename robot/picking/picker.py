@@ -123,6 +123,7 @@ class Picker:
             self._choose(attempt)
             attempt.fail("dry run", f"{self.parts.arm.name} is not armed; give armed=true to move it")
             return attempt
+        self._heed_stop()
         began = self.parts.arm.clock()
         try:
             self._let_go_safely(attempt, landed)  # a run that was killed may have left the arm anywhere
@@ -140,6 +141,18 @@ class Picker:
         attempt.duration = self.parts.arm.clock() - began
         self._remember(attempt)
         return attempt
+
+    def _heed_stop(self) -> None:
+        """Raises StoppedByPerson where somebody has stopped the arm, whatever the loop was doing."""
+        arm = self.parts.arm
+        if arm.stopped_by_person:
+            raise StoppedByPerson(f"{arm.name} was stopped; look at the cell, then give the same command again")
+
+    def _recover(self) -> None:
+        """Takes back the arm's own stop after a fault; a person's stop is never overruled."""
+        self._heed_stop()
+        if self.parts.arm.stopped:
+            self.parts.arm.recover()
 
     def _go_to_view(self, attempt: PickAttempt) -> None:
         hand = self.parts.hand
@@ -197,6 +210,7 @@ class Picker:
         except Exception as error:  # anyone's code runs here: what it raises costs it the attempt
             grasps = GraspPoses.empty("world")
             problem = f"policy raised {type(error).__name__}: {' '.join(str(error).split())}"
+        self._heed_stop()
         attempt.policy_seconds = time.perf_counter() - started
         attempt.given, self.record.grasps = len(grasps), grasps
         if not len(grasps):
@@ -304,8 +318,7 @@ class Picker:
     def _come_back(self, attempt: PickAttempt, landed: Callable[[], list[str]]) -> None:
         """Brings the arm out of the tray and to the view, after a stop too; raises DeviceError where it cannot."""
         try:
-            if self.parts.arm.stopped:
-                self.parts.arm.recover()
+            self._recover()
             self._let_go_safely(attempt, landed)
             self._go_to_view(attempt)
         except Halted as halt:
@@ -331,8 +344,7 @@ class Picker:
         parts = self.parts
         if self._grasped is None:
             raise Halted(f"{blocked}; the hand holds something: take it out")
-        if parts.arm.stopped:
-            parts.arm.recover()
+        self._recover()
         width, (above, low) = parts.hand.state().width, self._grasped
         self._run(parts.planner.to(parts.arm.state().q, above, width, via=[parts.view]), "back over the tray", attempt)
         self._run(parts.planner.straight(above, low, opening=width), "down again", attempt)

@@ -18,6 +18,7 @@ from robot import (
     SafetyLimits,
     Trajectory,
 )
+from robot.backends.following import FollowingArm
 from robot.errors import load_backend
 from sim.camera import PinholeCamera
 from sim.errors import InputError
@@ -105,6 +106,72 @@ def test_a_stop_latches_until_it_is_taken_back():
     assert arm.q == 0
     arm.recover()
     assert arm.execute(motion(), guard()).done
+
+
+def test_a_stop_from_outside_is_told_from_the_arms_own():
+    arm = Slider(Execution("fault", np.zeros(1), "said"))
+    arm.execute(motion(), guard())
+    assert (arm.stopped, arm.stopped_by_person) == (True, False)
+    arm.stop()
+    assert arm.stopped_by_person
+    arm.recover()
+    assert (arm.stopped, arm.stopped_by_person) == (False, False)
+
+
+def test_a_stop_while_the_arm_recovers_stays_in_force():
+    arm = Slider()
+    arm.stop()
+    arm._recover = arm.stop
+    arm.recover()
+    assert (arm.stopped, arm.stopped_by_person) == (True, True)
+    del arm._recover
+    arm.recover()
+    assert (arm.stopped, arm.stopped_by_person) == (False, False)
+
+
+def test_a_device_lost_after_a_persons_stop_is_told_as_the_stop():
+    arm = Slider()
+
+    def fail(trajectory, guard):
+        arm.stop()
+        raise DeviceError("the script has ended")
+
+    arm._follow = fail
+    ended = arm.execute(motion(), guard())
+    assert (ended.reason, ended.message) == ("stopped", "the slider was stopped (the script has ended)")
+
+
+class Watched(FollowingArm):
+    """Its controller never ends a motion, and its wrist feels the braking of a stop."""
+
+    name, joints, armed, felt = "the watched arm", 1, True, 0.0
+
+    def connect(self):
+        pass
+
+    disconnect = _recover = connect
+
+    def state(self):
+        return ArmState(q=np.zeros(1), dq=np.zeros(1), time=self.clock(), force=np.array([self.felt, 0, 0]))
+
+    def _send_off(self, trajectory):
+        pass
+
+    def _over(self):
+        self.stop()
+        return False
+
+    def _failure(self):
+        return ""
+
+    def _halt(self):
+        self.felt = 45.0
+
+
+def test_a_stop_whose_braking_is_felt_at_the_wrist_is_told_as_the_stop():
+    arm = Watched()
+    assert arm.execute(motion(), guard()).reason == "stopped"
+    assert arm.stopped_by_person
 
 
 @pytest.mark.parametrize("reason", ["limit", "stale", "fault", "stopped", "lost"])

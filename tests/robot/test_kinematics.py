@@ -115,6 +115,8 @@ BROKEN = {
     '<parent link="a"/><child link="flange"/></joint></robot>',
     "no limits": '<robot><link name="a"/><link name="flange"/><joint name="j" type="revolute">'
     '<parent link="a"/><child link="flange"/></joint></robot>',
+    "a joint that may not move": '<robot><link name="a"/><link name="flange"/><joint name="j" type="revolute">'
+    '<limit lower="-1" upper="1" velocity="0"/><parent link="a"/><child link="flange"/></joint></robot>',
     "words for numbers": '<robot><link name="a"/><link name="flange"/><joint name="j" type="continuous">'
     '<origin xyz="one 2 3"/><parent link="a"/><child link="flange"/></joint></robot>',
     "a circle": '<robot><link name="a"/><link name="flange"/><joint name="j" type="continuous"><parent link="flange"/>'

@@ -93,6 +93,22 @@ def test_limits_that_make_no_sense_are_refused(wrong):
         SafetyLimits(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"tip_speed": 250.0}, "tip_speed is 250.0; give metres a second"),
+        ({"approach_speed": 100.0}, "approach_speed is 100.0; give metres a second"),
+        ({"joint_speed": 60.0}, "joint_speed is 60.0; give radians a second"),
+        ({"state_age": 100.0}, "state_age is 100.0; give seconds"),
+        ({"box_low": (100, -600, 0), "box_high": (800, 600, 700)}, "give metres, not millimetres"),
+        ({"approach_speed": 0.3}, "approach_speed is 0.3 m/s, faster than tip_speed with 0.25 m/s"),
+    ],
+)
+def test_limits_in_another_unit_are_named(wrong, said):
+    with pytest.raises(InputError, match=said):
+        SafetyLimits(**wrong)
+
+
 @settings(max_examples=200, deadline=None)
 @given(
     st.lists(st.floats(-3, 3), min_size=3, max_size=3),

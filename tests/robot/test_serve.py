@@ -86,6 +86,31 @@ def test_a_request_is_answered_with_grasps(ros):
         node.close()
 
 
+def test_a_request_that_fails_in_any_way_is_answered_and_the_node_goes_on(ros):
+    fake.tray(ros, np.full((48, 64), 0.6))
+    raised = [RuntimeError("CUDA out\nof memory")]
+
+    def predict(observation):
+        if raised:
+            raise raised.pop()
+        return GraspPoses.empty("camera")
+
+    link = RosConnection("127.0.0.1", ros.port)
+    node = GraspService(link, RosCamera(link), predict)
+    node.open()
+    try:
+        time.sleep(0.1)
+        values = ask(ros, node)
+        assert values == {"success": False, "message": "the request failed with RuntimeError: CUDA out of memory"}
+        assert ask(ros, node)["success"]
+        ros.pictures["/camera/color/camera_info"].pop("k")
+        values = ask(ros, node)
+        assert not values["success"]
+        assert "/camera/color/camera_info tells no intrinsics" in values["message"]
+    finally:
+        node.close()
+
+
 def test_a_closed_connection_ends_the_node_with_a_sentence(ros):
     link = RosConnection("127.0.0.1", ros.port)
     node = GraspService(link, RosCamera(link), lambda seen: GraspPoses.empty("camera"))

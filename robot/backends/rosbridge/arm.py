@@ -11,20 +11,22 @@ import numpy as np
 from robot.backends.following import FollowingArm
 from robot.backends.rosbridge.connection import Goal, Message, RosConnection
 from robot.errors import DeviceError
-from robot.values import ArmState, Trajectory
+from robot.safety import Guard
+from robot.values import ArmState, Execution, Trajectory
 from sim.errors import InputError
 
 POLL = 0.01  # s
 FIRST = 2.0  # s until the first message of a topic
 RESTING = 0.01  # rad/s
 BRAKING = 1.0  # s
+NEWS = 0.05  # s after a stop from which on states tell of it
 
 
 class RosArm(FollowingArm):
     """An arm behind a FollowJointTrajectory action: Kinova Gen2, MoveIt's controllers, ros2_control.
 
     A stop cancels the goal and sends the present pose to the controller's topic, because rosbridge may hold a
-    cancellation back until the goal is over.
+    cancellation back until the goal is over, and a controller may still move when it has given a goal up.
     """
 
     def __init__(
@@ -35,6 +37,8 @@ class RosArm(FollowingArm):
         controller: str,
         action: str = "follow_joint_trajectory",
         joint_states: str = "/joint_states",
+        stop_topic: str = "",
+        stop_empty: bool = False,
         armed: bool = False,
     ) -> None:
         """Keeps the settings; connects to nothing.
@@ -45,6 +49,9 @@ class RosArm(FollowingArm):
             controller: Namespace of the controller, for example "/scaled_joint_trajectory_controller".
             action: Name of the action within it.
             joint_states: Topic of the joints' state.
+            stop_topic: Topic on which the controller takes a JointTrajectory; empty for "joint_trajectory" within its
+                namespace, with ROS 1 "command".
+            stop_empty: Whether a trajectory without points stops the controller, instead of one to the present pose.
             armed: Whether motions are executed.
 
         Raises:
@@ -55,10 +62,11 @@ class RosArm(FollowingArm):
             raise InputError(f"joint_names are {list(joint_names)}; give each joint's name once, in the chain's order")
         self.link, self.joint_names, self.armed = link, tuple(joint_names), armed
         self.name, self.controller = f"the arm at {controller} of {link.name}", controller.rstrip("/")
-        self._action, self._topics = f"{self.controller}/{action}", (joint_states,)
+        self._action, self._topics = f"{self.controller}/{action}", (joint_states, stop_topic)
+        self._stop_empty = stop_empty
         self._ros: Any = None
         self._states: Any = None
-        self._hold: Any = None
+        self._hold_topic: Any = None
         self._goal: Goal | None = None
         self._newest: ArmState | None = None
 
@@ -76,7 +84,7 @@ class RosArm(FollowingArm):
         self._states = self.link.topic(self._topics[0], kind("sensor_msgs", "msg", "JointState"))
         word = "joint_trajectory" if self.link.version == 2 else "command"
         kind_of_hold = kind("trajectory_msgs", "msg", "JointTrajectory")
-        self._hold = self.link.topic(f"{self.controller}/{word}", kind_of_hold)
+        self._hold_topic = self.link.topic(self._topics[1] or f"{self.controller}/{word}", kind_of_hold)
         self._states.subscribe(self._note)
         end = time.monotonic() + FIRST
         while self._newest is None:
@@ -134,20 +142,33 @@ class RosArm(FollowingArm):
         return goal is None or goal.wait(POLL)
 
     def _failure(self) -> str:
-        goal, self._goal = self._goal, None
+        goal = self._goal
         return f"{self._action} gave up: {goal.failure}" if goal is not None and goal.failure else ""
 
+    def _follow(self, trajectory: Trajectory, guard: Guard) -> Execution:
+        """Follows; only a motion that is done leaves nothing to be stopped."""
+        ended = super()._follow(trajectory, guard)
+        if ended.done:
+            self._goal = None
+        return ended
+
     def _halt(self) -> None:
-        """Cancels the goal, sends the present pose, and waits for rest."""
+        """Cancels the goal, sends the hold, and waits for rest, also where the controller has given the goal up."""
         goal = self._goal
         if goal is None:
             return
         if self._newest is None or self._ros is None or not self._ros.is_connected:
             raise DeviceError(f"{self.link.name} is gone")
-        goal.cancel()
+        if not goal.over:
+            goal.cancel()
         self._send_hold()
-        end = time.monotonic() + BRAKING
-        while np.abs(self._newest.dq).max() > RESTING or self.clock() - self._newest.time > BRAKING / 2:
+        began, end = self.clock(), time.monotonic() + BRAKING
+        while True:
+            state = self._newest
+            if self._goal is None:  # a stop from another thread has seen it at rest
+                return
+            if state and np.abs(state.dq).max() <= RESTING and state.time >= began + NEWS:
+                break
             if time.monotonic() > end:
                 raise DeviceError(f"{self.name} still moves, or tells nothing")
             time.sleep(POLL)
@@ -159,7 +180,8 @@ class RosArm(FollowingArm):
             "velocities": [0.0] * self.joints,
             "time_from_start": self.link.stamp(0.1),
         }
-        self._hold.publish(self.link.library.Message({"joint_names": list(self.joint_names), "points": [point]}))
+        points = [] if self._stop_empty else [point]
+        self._hold_topic.publish(self.link.library.Message({"joint_names": list(self.joint_names), "points": points}))
 
     def _recover(self) -> None:
         """Checks that states come; ROS drivers clear their faults by services of their own."""

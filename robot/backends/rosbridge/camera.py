@@ -149,5 +149,7 @@ def _camera_of(message: Message, topic: str) -> tuple[tuple[int, int], NDArray[n
     lens = message.get("d", message.get("D")) or ()
     if any(abs(float(v)) > 1e-3 for v in lens):
         raise InputError(f"{topic} tells of a lens's distortion; subscribe to rectified images (image_rect_color)")
-    matrix = np.array(message.get("k", message.get("K")), np.float64).reshape(3, 3)
-    return (int(message["width"]), int(message["height"])), matrix
+    numbers = message.get("k", message.get("K"))
+    if numbers is None or len(numbers) != 9:
+        raise DeviceError(f"{topic} tells no intrinsics (k has nine numbers); let the camera's driver send CameraInfo")
+    return (int(message["width"]), int(message["height"])), np.array(numbers, np.float64).reshape(3, 3)

@@ -19,6 +19,7 @@ class FakeRos:
         self.q, self.dq = np.array([0.1, 9.0, -0.4, 0.2]), np.zeros(4)
         self.plan, self.began, self.goal = None, 0.0, None
         self.frozen = self.deaf = self.abort = self.still = False
+        self.coasts, self.coasting, self.held = False, 0.0, None  # rad/s after a goal was given up; the last hold
         self.falls_short = 0.0  # radians by which a goal that is told as reached is not
         self.finger, self.object_at = 0.0, None
         self.pictures = {}
@@ -72,6 +73,7 @@ class FakeRos:
         elif op == "publish" and topic.endswith("/cancel"):
             self.cancel()
         elif op == "publish" and topic.endswith(("/joint_trajectory", "/command")):
+            self.held = message["msg"]
             self.hold()
 
     def start(self, action, args, goal):
@@ -83,6 +85,7 @@ class FakeRos:
             result = {"position": self.finger, "effort": 1.0, "stalled": stalled, "reached_goal": not stalled}
             return self.finish(result)
         if self.abort:
+            self.coasting = 0.4 if self.coasts else 0.0
             return self.finish({"error_code": -4, "error_string": "path tolerance violated"}, status=6)
         names = args["trajectory"]["joint_names"]
         order = [JOINTS.index(n) for n in names]
@@ -101,7 +104,7 @@ class FakeRos:
             self.finish({"error_code": 0, "error_string": ""}, status=5)
 
     def hold(self):
-        self.plan = None
+        self.plan, self.coasting = None, 0.0
         if self.goal:
             self.finish({"error_code": -1, "error_string": "preempted"}, status=6)
 
@@ -139,7 +142,8 @@ class FakeRos:
                     self.dq = np.zeros(4)
                     self.finish({"error_code": 0, "error_string": ""})
             else:
-                self.dq = np.zeros(4)
+                self.dq = np.array([0.0, 0.0, 0.0, self.coasting])
+                self.q += 0.01 * self.dq
             if not self.frozen:
                 state = {"name": list(JOINTS), "position": self.q.tolist(), "velocity": self.dq.tolist(), "effort": []}
                 self.publish("/joint_states", state)

@@ -1,8 +1,8 @@
 """A UR controller on 127.0.0.1: dashboard, script port and RTDE, as the protocol documents have them.
 
 It runs as its own process, ``python fake_ur.py``: the driver holds the interpreter's lock while it waits. Lines on
-standard input change it: "protective", "estop", "freeze", "cut", "force 80", "thaw", "clear", "script-dies". It
-prints "ready", and after each line that line.
+standard input change it: "protective", "estop", "freeze", "cut", "force 80", "thaw", "clear", "script-dies"; after
+"later 5" a protective stop is 5 seconds older. It prints "ready", and after each line that line.
 """
 
 import contextlib
@@ -28,7 +28,7 @@ state = {
 }
 inputs = {"input_int_register_0": 0}
 target = list(state["actual_q"])
-flags = {"frozen": False, "cut": False}
+flags = {"frozen": False, "cut": False, "protective": 0.0}
 sockets = []
 
 
@@ -113,8 +113,12 @@ def dashboard(one):
         elif word == "close safety popup":
             answer = "closing safety popup"
         elif word == "unlock protective stop":
-            answer = "Protective stop releasing"
-            state["safety_status_bits"] = 1
+            if time.monotonic() - flags["protective"] < 5:
+                answer = "Cannot unlock protective stop until 5s after occurrence. Always inspect cause of protective "
+                answer += "stop before unlocking"
+            else:
+                answer = "Protective stop releasing"
+                state["safety_status_bits"] = 1
         elif word == "quit":
             one.sendall(b"Disconnected\n")
             return
@@ -214,7 +218,9 @@ def control():
 
 def obey(line):
     if line == "protective":
-        state["safety_status_bits"] = 4
+        state["safety_status_bits"], flags["protective"] = 4, time.monotonic()
+    elif line.startswith("later"):
+        flags["protective"] -= float(line.split()[1])
     elif line == "estop":
         state["safety_status_bits"] = 1 << 6 | 1 << 7
     elif line == "clear":

@@ -112,10 +112,42 @@ def test_a_controller_that_gives_up_is_quoted(arm, ros, bench):
 
 def test_an_arm_that_does_not_arrive_is_stopped(arm, ros, bench):
     ros.falls_short = 0.1
-    ended = arm.execute(bench.turn(arm.state().q, by=0.1, seconds=0.2), bench.make_guard(joint_speed=100))
+    ended = arm.execute(bench.turn(arm.state().q, by=0.1, seconds=0.2), bench.make_guard(joint_speed=7))
     assert ended.reason == "fault"
     assert "stays 0.100 rad from the trajectory's end" in ended.message
     assert arm.stopped
+
+
+def test_an_arm_that_moves_on_after_its_controller_gave_up_is_stopped(arm, ros, bench):
+    ros.abort = ros.coasts = True
+    ended = arm.execute(bench.turn(arm.state().q), bench.make_guard())
+    assert ended.reason == "fault"
+    assert "press the emergency stop" not in ended.message
+    assert not np.any(arm.state().dq)
+    here = ros.q.copy()
+    time.sleep(0.05)
+    np.testing.assert_array_equal(ros.q, here)
+    assert len(ros.held["points"]) == 1
+
+
+def test_a_stop_that_nobody_heeds_is_said_each_time(arm, ros, bench, monkeypatch):
+    monkeypatch.setattr(ros_arm, "BRAKING", 0.2)
+    monkeypatch.setattr(ros, "hold", lambda: None)
+    ros.abort = ros.coasts = True
+    ended = arm.execute(bench.turn(arm.state().q), bench.make_guard())
+    assert "still moves" in ended.message
+    with pytest.raises(DeviceError, match="press the emergency stop"):
+        arm.stop()
+
+
+def test_kinovas_driver_is_stopped_by_an_empty_trajectory_on_its_own_topic(link, ros, bench):
+    topic = "/j2s7s300_driver/trajectory_controller/command"
+    with RosArm(link, NAMES, controller="/j2s7s300", stop_topic=topic, stop_empty=True, armed=True) as arm:
+        threading.Timer(0.1, arm.stop).start()
+        assert arm.execute(bench.turn(arm.state().q, seconds=1.0), bench.make_guard()).reason == "stopped"
+    assert ("publish", topic) in ros.calls
+    assert sorted(ros.held["joint_names"]) == sorted(NAMES)
+    assert ros.held["points"] == []
 
 
 def test_a_hand_opens_closes_and_feels(link, ros):

@@ -95,10 +95,14 @@ def interrupted(arm, controller, bench, line):
     return ended
 
 
-def test_a_protective_stop_is_recovered(arm, controller, bench):
+def test_a_protective_stop_is_recovered_by_a_person_after_5_seconds(arm, controller, bench):
     later(0.15, lambda: controller.tell("protective"))
     assert arm.execute(bench.turn(arm.state().q), bench.make_guard()).reason == "fault"
     assert arm.execute(bench.turn(arm.state().q), bench.make_guard()).reason == "stopped"
+    with pytest.raises(DeviceError, match=r"until 5s after.*unlock it on the pendant, then give the same command"):
+        arm.recover()
+    assert arm.stopped
+    controller.tell("later 5")
     arm.recover()
     ended = arm.execute(bench.turn(arm.state().q, by=0.05, seconds=0.2), bench.make_guard())
     assert ended.done, ended

@@ -98,6 +98,12 @@ def test_pictures_become_a_calibration_that_touches_confirm(folder, lens, camera
     assert status == 0
     assert "3 touched corners: mean error" in said
     assert -4.5 < float(said.split("z ")[-1].split(" mm")[0]) < -1.5
+    assert "pendant" not in said
+    turned = [f"{k},{-x:.5f},{-y:.5f},{z:.5f}" for k, (x, y, z) in enumerate(corners) if k in (0, 4, 34)]
+    (folder / "touches.csv").write_text("\n".join(["corner,x,y,z", *turned]))
+    _, said, _ = run(monkeypatch, capsys, "validate", folder / "hand_eye.yaml", folder, lens)
+    assert "with x and y of the touches negated the mean error is" in said
+    assert "a UR pendant's, whose base is turned by 180 degrees" in said
     (folder / "touches.csv").unlink()
     _, said, _ = run(monkeypatch, capsys, "validate", folder / "hand_eye.yaml", folder, lens)
     assert "10 pictures put the board's corners" in said

@@ -10,6 +10,7 @@ from scipy.spatial.transform import Rotation
 
 from robot.calibration import Board, HandEye, draw_residuals, propose_poses, sample_picture
 from robot.calibration.park import fit_jointly, park
+from robot.calibration.samples import Sample
 from sim.errors import InputError
 from sim.geometry import make_pose, transform
 
@@ -93,6 +94,35 @@ def test_too_few_pictures_or_too_little_tilt_are_named(camera_world, pictures):
         HandEye.fit(flat)
     little = HandEye.fit(camera_world.take_pictures(0, count=8, tilt=(0.1, 0.2)))
     assert "multiplies the error" in little.doubts[0]
+
+
+def arc_of_pictures(camera_world, seed, *, wobble, count=20):
+    """Samples along one arc over the board; ``wobble`` in radians is how far the hand leaves it."""
+    rng, board = np.random.default_rng(seed), Board()
+    middle, samples = board.corners.mean(0), []
+    for i, angle in enumerate(np.radians(np.linspace(-40, 40, count))):
+        turn = Rotation.from_euler("yxz", [angle, *rng.normal(0, wobble, 2)]).as_matrix()
+        seen = make_pose(turn, np.array([0, 0, rng.uniform(0.3, 0.45)]) - turn @ middle)
+        rows, cols, _ = camera_world.lens.project(transform(seen, board.corners))
+        pixels = np.stack([cols, rows], 1) + rng.normal(0, 0.2, (len(rows), 2))
+        flange = camera_world.board @ np.linalg.inv(seen) @ np.linalg.inv(camera_world.camera)
+        told = camera_world.noisy(flange, rng, metres=3e-4, radians=6e-4)
+        given = {"points": board.corners, "pixels": pixels, "camera": camera_world.lens}
+        samples.append(Sample(name=f"{i}.png", flange=told, **given))
+    return samples
+
+
+@pytest.mark.parametrize(("wobble", "said"), [(0.0, "about one axis only"), (0.006, "hardly more than one axis")])
+def test_views_along_one_arc_are_no_calibration(camera_world, wobble, said):
+    for seed in range(2):
+        with pytest.raises(InputError, match=f"{said}.*to every side"):
+            HandEye.fit(arc_of_pictures(camera_world, seed, wobble=wobble))
+
+
+def test_views_near_one_arc_are_doubted(camera_world):
+    found = HandEye.fit(arc_of_pictures(camera_world, 0, wobble=0.02))
+    assert any("is known to 4 mm only" in text or "is known to 5 mm only" in text for text in found.doubts)
+    assert not HandEye.fit(arc_of_pictures(camera_world, 0, wobble=0.2)).doubts
 
 
 def test_poses_that_belong_to_other_pictures_are_named(pictures):

@@ -5,9 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from robot.cell.settings import ReceptacleSettings
 from robot.errors import DeviceError
 from robot.protocol.contacts import ContactWatch
 from robot.protocol.crew import SimulatedCrew
+from sim.errors import InputError
 from sim.physics import pybullet
 
 
@@ -21,6 +23,16 @@ def picked(station, scene, policy, *, on_step=None, prepare=None):
             prepare(cell, picker)
         attempt = picker.pick(crew.landed)
         return attempt, picker, np.array(cell.world.poses()), cell.q
+
+
+@pytest.mark.parametrize(("centre", "refused"), [((0.0, 0.2), True), ((0.38, -0.38), True), ((0.0, -0.4), False)])
+def test_a_receptacle_over_the_tray_is_refused(station, centre, refused):
+    cell = replace(station.cell, receptacle=ReceptacleSettings(centre=centre))
+    if not refused:
+        assert replace(station, cell=cell).cell.receptacle.centre == centre
+        return
+    with pytest.raises(InputError, match=r"cell\.receptacle\.centre is .* over the tray.*beside the tray"):
+        replace(station, cell=cell)
 
 
 def test_a_box_goes_into_the_receptacle_bit_by_bit_the_same(station, lying, highest):

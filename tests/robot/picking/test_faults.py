@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from robot.errors import DeviceError
-from robot.picking.picker import Picker
+from robot.picking.picker import Picker, StoppedByPerson
 from robot.protocol.crew import SimulatedCrew
 from robot.values import Frame
 from sim.camera import PinholeCamera
@@ -235,6 +235,54 @@ def test_a_person_who_stops_the_arm_is_not_overruled(cell_and_picker):
     with pytest.raises(DeviceError, match="was stopped on the way; look at the cell"):
         picker.pick(SimulatedCrew(cell).landed)
     assert picker.parts.arm.stopped
+
+
+def test_a_stop_while_the_policy_thinks_is_not_overruled(cell_and_picker):
+    cell, picker = cell_and_picker
+
+    def think(observation, count):
+        picker.parts.arm.stop()
+        return GraspPoses.empty("camera")
+
+    think.name = "made for this test"
+    picker.policy = think
+    for _ in range(2):  # the same command does not move it on either
+        with pytest.raises(StoppedByPerson, match="was stopped; look at the cell"):
+            picker.pick(SimulatedCrew(cell).landed)
+        assert len(picker.record.motions) <= 1
+        assert picker.parts.arm.stopped
+
+
+def test_a_stop_while_the_hand_closes_and_fails_is_not_overruled(cell_and_picker):
+    cell, picker = cell_and_picker
+    free = picker.parts.hand._move
+
+    def fail(width, *, force):
+        if force is None:
+            return free(width, force=force)
+        picker.parts.arm.stop()
+        raise DeviceError("the hand does not answer any more")
+
+    picker.parts.hand._move = fail
+    with pytest.raises(StoppedByPerson):
+        picker.pick(SimulatedCrew(cell).landed)
+    assert picker.record.motions[-1][0] == "down"
+    assert picker.parts.arm.stopped
+
+
+def test_a_stop_at_a_blocked_receptacle_is_not_overruled(cell_and_picker):
+    cell, picker = cell_and_picker
+    arm, over = picker.parts.arm, picker.parts.planner.over
+
+    def block(*given, **named):
+        arm.stop()
+        return over(given[0], np.array([0.0, 3.0, 0.2]), *given[2:], **named)
+
+    picker.parts.planner.over = block
+    with pytest.raises(StoppedByPerson):
+        picker.pick(SimulatedCrew(cell).landed)
+    assert picker.record.motions[-1][0] == "up"
+    assert arm.stopped
 
 
 def test_a_hand_that_does_not_open_ends_the_loop_with_the_object_in_it(cell_and_picker, highest):
