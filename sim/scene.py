@@ -132,13 +132,12 @@ class SceneState:
         return replace(self, models=tuple(self.models[i] for i in indices), poses=self.poses[indices])
 
     def to_json(self) -> dict[str, Any]:
-        """Returns names, scales, poses (xyz in metres, quaternion xyzw), tray, seed as plain JSON."""
+        """Returns names, scales, weights but 1, poses (xyz in metres, quaternion xyzw), tray, seed as plain JSON."""
         rows = []
         for model, pose in zip(self.models, self.poses, strict=True):
             quaternion = Rotation.from_matrix(pose[:3, :3]).as_quat()
-            rows.append(
-                {"name": model.name, "scale": model.scale, "pose": [*pose[:3, 3].tolist(), *quaternion.tolist()]}
-            )
+            row = {"name": model.name, "scale": model.scale, "pose": [*pose[:3, 3].tolist(), *quaternion.tolist()]}
+            rows.append(row if model.weight == 1 else row | {"weight": model.weight})
         return {
             "category": self.category,
             "seed": self.seed,
@@ -152,15 +151,15 @@ class SceneState:
     def from_json(cls, content: dict[str, Any], objects: ObjectSet) -> SceneState:
         """Returns the scene of ``to_json``; raises InputError, KeyError, TypeError or ValueError for what is none."""
         rows = content["objects"]
-        models = tuple(replace(objects.model(r["name"]), scale=float(r["scale"])) for r in rows)
+        models = tuple(_as_saved(objects.model(r["name"]), r) for r in rows)
         poses = np.array([pose_to_matrix(r["pose"][:3], r["pose"][3:]) for r in rows])
         tray, fallen = TraySettings.from_saved(content["tray"]), content.get("fallen", [])
         about = content["category"], content["seed"], content["at_rest"]
         if [type(value) for value in about] != [str, int, bool] or not isinstance(fallen, list):
             raise ValueError("category is a text, seed a whole number, at_rest true or false, fallen a list of names")
-        numbers = [*poses.ravel(), *(m.scale for m in models), *vars(tray).values()]
-        if not np.isfinite(np.array(numbers, np.float64)).all() or any(m.scale <= 0 for m in models):
-            raise ValueError("poses, scales and the tray are finite numbers, scales above 0")
+        numbers = [*poses.ravel(), *(n for m in models for n in (m.scale, m.weight)), *vars(tray).values()]
+        if not np.isfinite(np.array(numbers, np.float64)).all() or any(min(m.scale, m.weight) <= 0 for m in models):
+            raise ValueError("poses, scales, weights and the tray are finite numbers, scales and weights above 0")
         if not all(isinstance(name, str) for name in fallen):
             raise ValueError("fallen holds the names of objects")
         return cls(models, poses, tray, *about, tuple(fallen))
@@ -182,6 +181,11 @@ class SceneState:
             raise
         except (OSError, KeyError, TypeError, ValueError, AttributeError) as error:
             raise InputError(f"scene file {path} cannot be read ({error}); make it anew") from error
+
+
+def _as_saved(model: ObjectModel, row: dict[str, Any]) -> ObjectModel:
+    """Returns a model with the scale and the weight of a saved scene; without a weight it keeps its set's."""
+    return replace(model, scale=float(row["scale"]), weight=float(row.get("weight", model.weight)))
 
 
 def object_places(models: Sequence[ObjectModel], poses: Sequence[FloatArray] | FloatArray) -> FloatArray:

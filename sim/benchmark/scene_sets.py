@@ -139,7 +139,8 @@ def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneS
         result = {}
         for category, part in content["categories"].items():
             scales = part.get("scales", [None] * len(part["objects"]))
-            models = [_scaled(known.model(n), scale) for n, scale in zip(part["objects"], scales, strict=True)]
+            weights = part.get("weights", [None] * len(part["objects"]))
+            models = [_as_saved(known.model(n), *own) for n, *own in zip(part["objects"], scales, weights, strict=True)]
             notes = part.get("notes", [{}] * len(part["scenes"]))
             result[category] = [
                 SceneState(
@@ -163,14 +164,15 @@ def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneS
     return result
 
 
-def _scaled(model: ObjectModel, scale: float | None) -> ObjectModel:
-    return model if scale is None else replace(model, scale=float(scale))
+def _as_saved(model: ObjectModel, scale: float | None, weight: float | None) -> ObjectModel:
+    model = model if scale is None else replace(model, scale=float(scale))
+    return model if weight is None else replace(model, weight=float(weight))
 
 
 def save_scene_set(scenes: SceneSet, path: str | Path, made_by: str = "", *, digits: int | None = None) -> None:
     """Writes a set as one JSON file, a line a scene: rows of object number, x, y, z (metres), quaternion xyzw.
 
-    ``load_scene_set`` reads back all that a scene holds: scales, seeds, whether it is at rest and what fell out.
+    ``load_scene_set`` reads back all that a scene holds: scales, weights, seeds, whether it is at rest, what fell out.
 
     Args:
         scenes: The set, of scenes in one kind of tray, each listed under its own category.
@@ -188,13 +190,13 @@ def save_scene_set(scenes: SceneSet, path: str | Path, made_by: str = "", *, dig
     for category, part in scenes.items():
         if any(s.category != category for s in part):
             raise InputError(f"a scene of category '{part[0].category}' is listed as '{category}'; list it as its own")
-        found = sorted({(m.name, m.scale) for s in part for m in s.models})
+        found = sorted({(m.name, m.scale, m.weight) for s in part for m in s.models})
         number = {key: i for i, key in enumerate(found)}
         rows = [
-            [[number[m.name, m.scale], *_numbers(p, digits)] for m, p in zip(s.models, s.poses, strict=True)]
+            [[number[m.name, m.scale, m.weight], *_numbers(p, digits)] for m, p in zip(s.models, s.poses, strict=True)]
             for s in part
         ]
-        head = json.dumps({"seed": part[0].seed, "objects": [name for name, _ in found], **_extras(part, found)})[:-1]
+        head = json.dumps({"seed": part[0].seed, "objects": [name for name, *_ in found], **_extras(part, found)})[:-1]
         body = ",\n".join(json.dumps(r, separators=(",", ":")) for r in rows)
         lines.append(f'{json.dumps(category)}: {head}, "scenes": [\n{body}\n]}}')
     head = json.dumps({"made_by": made_by, "row": "object, x, y, z, qx, qy, qz, qw", "tray": trays.pop().to_saved()})[
@@ -207,13 +209,14 @@ def save_scene_set(scenes: SceneSet, path: str | Path, made_by: str = "", *, dig
         raise write_error(path, error) from error
 
 
-def _extras(part: Sequence[SceneState], found: Sequence[tuple[str, float]]) -> dict[str, Any]:
-    """Returns what a category holds beyond scenes at rest of objects of scale 1 and one seed: nothing as a rule."""
+def _extras(part: Sequence[SceneState], found: Sequence[tuple[str, float, float]]) -> dict[str, Any]:
+    """Returns what a category holds beyond scenes at rest of objects of scale and weight 1: nothing as a rule."""
     usual = {"seed": part[0].seed, "at_rest": True, "fallen": []}
     notes = [{"seed": s.seed, "at_rest": s.at_rest, "fallen": list(s.fallen)} for s in part]
     extras: dict[str, Any] = {}
-    if any(scale != 1 for _, scale in found):
-        extras["scales"] = [scale for _, scale in found]
+    for place, name in ((1, "scales"), (2, "weights")):
+        if any(object[place] != 1 for object in found):
+            extras[name] = [object[place] for object in found]
     if any(note != usual for note in notes):
         extras["notes"] = [{k: v for k, v in note.items() if v != usual[k]} for note in notes]
     return extras

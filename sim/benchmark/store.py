@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +17,7 @@ from sim.benchmark.protocol import BenchmarkSettings
 from sim.benchmark.provenance import remember
 from sim.errors import InputError
 from sim.files import atomic_path, write_error
-from sim.identity.code import package_version
+from sim.identity.code import is_shipped, package_version
 from sim.identity.content import describe, differences, digest
 from sim.identity.objects import digest_meshes
 from sim.scene import SceneState
@@ -77,8 +77,17 @@ def scene_identity(
         "scene": _hash([scene.to_json(), models]),
         "meshes": digest_meshes(scene.models)[:16] or "none",
         "frictions": ", ".join(f"{f:g}" for f in frictions),
-        "rules": _hash(asdict(settings)),
+        "rules": _hash(asdict(settings)) if _only_shipped(settings) else digest(describe(settings)),
     }
+
+
+def _only_shipped(value: Any) -> bool:
+    """Returns whether a value's dataclasses are all plgp's: then their numbers say it all, else their code counts."""
+    if is_dataclass(value):
+        return is_shipped(type(value)) and all(_only_shipped(getattr(value, f.name)) for f in fields(value))
+    if isinstance(value, Mapping):
+        return all(map(_only_shipped, value.values()))
+    return all(map(_only_shipped, value)) if isinstance(value, (list, tuple)) else True
 
 
 def describe_scene(

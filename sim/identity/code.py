@@ -12,8 +12,9 @@ import sys
 import sysconfig
 import types
 from collections.abc import Iterator
-from functools import lru_cache
+from functools import cache, lru_cache
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -25,11 +26,28 @@ _KEPT = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Import, ast.Im
 
 
 def package_version(package: str) -> str:
-    """Returns the version of an installed distribution, "unknown" where there is none."""
+    """Returns the version of an installed distribution.
+
+    Of one that is only on the path it is the hash of its files, plgp's with all packages that ship here; of one that
+    is not there "unknown".
+    """
     try:
         return version(package)
     except PackageNotFoundError:
-        return "unknown"
+        return _unversioned(package)
+
+
+@cache
+def _unversioned(package: str) -> str:
+    content = hashlib.sha256()
+    for name in SHIPPED if package in SHIPPED else (package,):
+        spec = find_spec(name)
+        if spec is None or (spec.origin is None and not spec.submodule_search_locations):
+            return "unknown"
+        folders = [Path(folder) for folder in spec.submodule_search_locations or ()]
+        for path in sorted(p for f in folders for p in f.rglob("*.py")) or [Path(str(spec.origin))]:
+            content.update(path.read_bytes())
+    return f"of files {content.hexdigest()[:12]}"
 
 
 def is_shipped(code: Any) -> bool:
@@ -50,7 +68,7 @@ def describe_code(code: Any) -> dict[str, str]:
     name = str(getattr(code, "__qualname__", type(code).__qualname__))
     if is_shipped(code):
         return {"name": name}
-    if _is_installed(sys.modules.get(module)):
+    if is_installed(sys.modules.get(module)):
         return {"name": f"{module}.{name}", "version": _distribution_version(module.partition(".")[0])}
     found = {"name": name} | {f"source of {m}": _tree_hash(m) for m in sorted(set(_local_modules(module, set())))}
     if len(found) == 1 or name.endswith("<lambda>"):
@@ -69,7 +87,7 @@ def _file(module: types.ModuleType | None) -> Path | None:
     return path if path is not None and path.suffix == ".py" and path.is_file() else None
 
 
-def _is_installed(module: types.ModuleType | None) -> bool:
+def is_installed(module: types.ModuleType | None) -> bool:
     """Returns whether a module belongs to Python or to an installed package."""
     if module is None:
         return False
@@ -88,7 +106,7 @@ def _local_modules(name: str, seen: set[str]) -> Iterator[str]:
     """Yields the user's own modules that a module imports, itself first."""
     module = sys.modules.get(name)
     path = _file(module)
-    if name in seen or path is None or name.partition(".")[0] in SHIPPED or _is_installed(module):
+    if name in seen or path is None or name.partition(".")[0] in SHIPPED or is_installed(module):
         return
     seen.add(name)
     yield name

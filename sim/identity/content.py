@@ -12,6 +12,7 @@ import inspect
 import json
 import pickle
 import re
+import sys
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from sim.files import checksum
-from sim.identity.code import describe_code, is_shipped
+from sim.identity.code import describe_code, is_installed, is_shipped
 
 _SMALL = 64  # entries up to which an array stands as numbers, so that a difference can be named
 _DEEP = 6  # objects further within count by their hash: shared ones would be told again and again
@@ -158,7 +159,9 @@ def _state(value: Any, within: _Above) -> dict[str, Any]:
     try:
         if hasattr(value, "state_dict") and hasattr(value, "named_modules"):  # a network
             text = [f"{name} {type(part).__name__} {part.extra_repr()}" for name, part in value.named_modules()]
-            return {"state": _describe([value.state_dict(), text, value.training], within)}
+            own = {name: _plain_settings(part) for name, part in value.named_modules() if not _is_known(type(part))}
+            said = {"settings": _describe(own, within)} if any(own.values()) else {}
+            return {"state": _describe([value.state_dict(), text, value.training], within), **said}
         if any("__getstate__" in vars(k) for k in kind.__mro__ if k is not object):
             return {"state": _describe(value.__getstate__(), within)}
         slots = [n for k in kind.__mro__ for n in _slots(k) if hasattr(value, n)]
@@ -168,6 +171,16 @@ def _state(value: Any, within: _Above) -> dict[str, Any]:
         return {"pickle": hashlib.sha256(pickle.dumps(value, 4)).hexdigest()}
     except Exception:  # anyone's code runs here: what shows no state counts by its class
         return {}
+
+
+def _plain_settings(module: Any) -> dict[str, Any]:
+    """Returns a network's own attributes beside parameters, buffers and parts, which PyTorch keeps under a "_"."""
+    return {name: value for name, value in vars(module).items() if not name.startswith("_") and name != "training"}
+
+
+def _is_known(kind: type) -> bool:
+    """Returns whether a class ships here or is installed: its version tells what it does."""
+    return is_shipped(kind) or is_installed(sys.modules.get(kind.__module__))
 
 
 def _held(cell: Any) -> Any:

@@ -79,8 +79,10 @@ def _generators(policy: Any) -> Iterator[Any]:
             waiting.extend(value.values())
         elif isinstance(value, (list, tuple)):
             waiting.extend(value)
-        elif not hasattr(value, "state_dict"):  # a network draws from PyTorch's
-            waiting.extend(getattr(value, "__dict__", {}).values())
+        else:  # of a network only what is its own: its parts draw from PyTorch's
+            own = getattr(value, "__dict__", {})
+            network = hasattr(value, "state_dict")
+            waiting.extend(v for name, v in own.items() if not (network and name.startswith("_")))
 
 
 def _state(generator: Any) -> Any:

@@ -13,6 +13,8 @@ import pytest
 
 from sim.benchmark import WALL_TIMES, BenchmarkSettings, run_benchmark
 from sim.benchmark.baselines import RandomPolicy
+from sim.benchmark.store import scene_identity
+from sim.depth_noise import DepthNoise, MixedNoise
 from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.objects import ObjectSet
@@ -152,6 +154,49 @@ def test_what_differs_is_refused_by_its_name(folder, tmp_path, monkeypatch, chan
     call |= {key: value for key, value in change.items() if key in call}
     with pytest.raises(InputError, match=words):
         run_benchmark(scenes=[scene], out=tmp_path / "out", **call)
+
+
+@dataclasses.dataclass(frozen=True)
+class Mild:
+    """A noise of the user's."""
+
+    sigma: float = 0.001
+
+    def __call__(self, depth, rng):
+        return depth
+
+
+@dataclasses.dataclass(frozen=True)
+class Blind(Mild):
+    """With the same numbers, another noise."""
+
+    def __call__(self, depth, rng):
+        return np.zeros_like(depth)
+
+
+def test_a_noise_of_the_users_counts_by_its_class_and_code(folder, tmp_path):
+    scene, policy = make_scene(folder), RandomPolicy()
+    mild, blind = (dataclasses.replace(RULES, depth_noise=kind()) for kind in (Mild, Blind))
+    run_benchmark(policy, [scene], [0.4], mild, out=tmp_path / "out")
+    with pytest.raises(InputError, match="rules: depth_noise"):
+        run_benchmark(policy, [scene], [0.4], blind, out=tmp_path / "out")
+    mixed = [MixedNoise(noises={"paper": DepthNoise(), "mine": kind()}) for kind in (Mild, Blind)]
+    rules = [
+        scene_identity("", scene, frictions=[0.4], settings=dataclasses.replace(RULES, depth_noise=n))["rules"]
+        for n in mixed
+    ]
+    assert rules[0] != rules[1]
+
+
+@pytest.mark.parametrize("wrong", ["", "..", "a/b"])
+def test_a_name_that_is_no_folder_is_refused_where_results_are_kept(folder, tmp_path, wrong):
+    scene = make_scene(folder)
+    with pytest.raises(InputError, match="a scene's category is"):
+        run_benchmark(RandomPolicy(), [dataclasses.replace(scene, category=wrong)], [0.4], RULES, out=tmp_path / "out")
+    if wrong:
+        with pytest.raises(InputError, match="the policy's name is"):
+            run_benchmark(RandomPolicy(), [scene], [0.4], RULES, out=tmp_path / "out", name=wrong)
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_policys_own_random_numbers_depend_on_scene_and_attempt_alone(folder):

@@ -1,11 +1,13 @@
 """Scene sets: the published one, dropped ones, files."""
 
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 from scipy.io import savemat
 
+from sim.benchmark import BenchmarkSettings
 from sim.benchmark.scene_sets import (
     PUBLISHED,
     PUBLISHED_SETTINGS,
@@ -16,11 +18,12 @@ from sim.benchmark.scene_sets import (
     make_standing,
     save_scene_set,
 )
+from sim.benchmark.store import scene_identity
 from sim.errors import InputError
 from sim.geometry import transform
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, World, matrix_to_pose
-from sim.scene import fitting_counts
+from sim.scene import SceneState, fitting_counts
 
 OBJECTS = ObjectSet.pybullet(900, 909)
 
@@ -90,6 +93,27 @@ def test_a_set_survives_its_file(dropped, tmp_path):
         for a, b in zip(scenes, back[category], strict=True):
             assert (a.names, a.category, a.tray, a.seed) == (b.names, b.category, b.tray, b.seed)
             np.testing.assert_allclose(a.poses, b.poses, atol=3e-6)
+
+
+def test_weights_survive_their_files_and_are_scenes_of_their_own(dropped, tmp_path):
+    scene = next(iter(dropped.values()))[0]
+    models = tuple(dataclasses.replace(model, weight=1.0 + number) for number, model in enumerate(scene.models))
+    heavy = dataclasses.replace(scene, models=models)
+    objects = ObjectSet("all", scene.models)
+    heavy.save(tmp_path / "one.json")
+    save_scene_set({scene.category: [scene, heavy]}, tmp_path / "set.json")
+    light, read = load_scene_set(tmp_path / "set.json", objects)[scene.category]
+    for found in (read, SceneState.load(tmp_path / "one.json", objects)):
+        assert [model.weight for model in found.models] == [1.0 + number for number in range(len(models))]
+    assert {model.weight for model in light.models} == {1.0}
+    about = {"frictions": [0.4], "settings": BenchmarkSettings()}
+    assert scene_identity("", scene, **about)["scene"] != scene_identity("", heavy, **about)["scene"]
+    assert not any("weight" in row for row in scene.to_json()["objects"])  # scenes of before keep their identity
+    for weight in (0.0, float("nan")):
+        content = heavy.to_json()
+        content["objects"][1]["weight"] = weight
+        with pytest.raises(ValueError, match="weights above 0"):
+            SceneState.from_json(content, objects)
 
 
 def test_scene_files_of_ours_and_of_the_authors(dropped, tmp_path):

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import threading
+from importlib.metadata import PackageNotFoundError
 
 import numpy as np
 import pytest
@@ -16,7 +17,9 @@ from hypothesis import strategies as st
 
 from sim.benchmark import BenchmarkSettings
 from sim.benchmark.baselines import AntipodalPolicy, RandomPolicy
+from sim.identity import code
 from sim.identity.content import describe, differences, digest
+from sim.identity.fresh_policy import generator_states, seeded
 
 MODULE = """
 import numpy as np
@@ -127,6 +130,56 @@ def test_networks_count_by_their_weights():
     assert digest(net(0)) == digest(net(0)) != digest(net(1))
     assert digest(net(0)) != digest(net(0).eval())
     assert digest(net(0).to(torch.bfloat16)) != digest(net(1).to(torch.bfloat16))
+
+
+def test_networks_of_the_users_count_by_their_plain_settings():
+    import torch
+
+    class Net(torch.nn.Module):
+        def __init__(self, margin):
+            super().__init__()
+            self.margin, self.layer = margin, torch.nn.Linear(1, 1, bias=False)
+            torch.nn.init.ones_(self.layer.weight)
+
+    class Holder:
+        def __init__(self, margin):
+            self.network = Net(margin)
+
+    for kind in (Net, Holder):
+        assert digest(describe(kind(0.1))) == digest(describe(kind(0.1))) != digest(describe(kind(0.2)))
+
+
+def test_a_networks_own_generator_is_seeded_too():
+    import torch
+
+    class Net(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layer, self.rng = torch.nn.Linear(1, 1), np.random.default_rng(0)
+
+    policy = Net()
+    start = generator_states(policy)
+    drawn = []
+    for seed in (1, 2, 1):
+        with seeded(policy, start, [seed]):
+            drawn.append(policy.rng.random())
+    assert drawn[0] == drawn[2] != drawn[1]
+
+
+def test_a_package_without_a_version_counts_by_its_files(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(code, "version", lambda name: (_ for _ in ()).throw(PackageNotFoundError(name)))
+    said = []
+    for text in ("a = 1\n", "a = 2\n"):
+        (tmp_path / "lonely").mkdir(exist_ok=True)
+        (tmp_path / "lonely" / "__init__.py").write_text(text)
+        code._unversioned.cache_clear()
+        said.append(code.package_version("lonely"))
+    assert said[0] != said[1]
+    assert all(text.startswith("of files ") for text in (*said, code.package_version("plgp")))
+    assert code.package_version("pybullet").startswith("of files ")
+    assert code.package_version("nowhere_at_all") == "unknown"
+    code._unversioned.cache_clear()
 
 
 def test_it_is_the_same_in_another_process(tmp_path):
