@@ -10,6 +10,7 @@ import pandas as pd
 from plgp.evaluation.paper_tables import CATEGORIES, METRICS, TABLE_III, Scores
 from plgp.evaluation.report_tables import MODALITIES, Section, mean, scores_text, spread
 from plgp.evaluation.runs import TRAINED, Gathered, Run
+from sim.benchmark.provenance import same_origin
 
 _ROWS = [(False, False), (True, False), (False, True), (True, True)]  # enhancement, focal loss
 _Groups = dict[tuple[bool, bool], list[tuple[Run, Scores]]]
@@ -58,17 +59,17 @@ def table_iii(found: Gathered, ablation: str, category: str) -> Section:
 
 def _ablations(scored: Sequence[tuple[Run, Scores | None]], final: bool) -> dict[str, list[tuple[Run, Scores]]]:
     """Returns the scored runs that differ in nothing but seed, enhancement and focal loss, by their network."""
-    alike: dict[tuple[str, str, str], list[tuple[Run, Scores]]] = {}
+    alike: list[tuple[tuple[str, str, str], list[tuple[Run, Scores]]]] = []
     for run, scores in scored:
         if scores is not None:
             frictions = run.results.frictions(TRAINED) if final and run.results is not None else ""
-            net = f"{run.network} {MODALITIES[run.modality]}"
-            alike.setdefault((net, frictions, run.settings(ablated=True)), []).append((run, scores))
-    names = [net for net, _, _ in alike]
-    return {
-        net if names.count(net) == 1 else f"{net} ({some[0][0].folder} ...)": some
-        for (net, _, _), some in alike.items()
-    }
+            key = (f"{run.network} {MODALITIES[run.modality]}", frictions, run.settings(ablated=True))
+            groups = (some for other, some in alike if other == key)
+            fitting = (some for some in groups if not final or same_origin(run.origin, some[0][0].origin))
+            some = next(fitting, None)
+            alike.append((key, [(run, scores)])) if some is None else some.append((run, scores))
+    names = [net for (net, *_), _ in alike]
+    return {net if names.count(net) == 1 else f"{net} ({some[0][0].folder} ...)": some for (net, *_), some in alike}
 
 
 def _values(group: Sequence[tuple[Run, Scores]], metric: str) -> dict[int, float]:

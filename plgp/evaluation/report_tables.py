@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pandas as pd
 from omegaconf import OmegaConf
 
 from plgp.evaluation.paper_tables import CATEGORIES, COSTS, INPUTS, METRICS, TABLE_II, TABLE_IV, Scores
 from plgp.evaluation.runs import TRAINED, Gathered, Results, Run
+from sim.benchmark.provenance import same_origin
 
 MODALITIES = {"depth": "depth", "rgb": "RGB", "rgbd": "RGB-D"}
 
@@ -67,13 +68,14 @@ class _Entry:
     frictions: str
     source: str
     settings: str = ""
+    origin: dict[str, str] = field(default_factory=dict)
 
 
 def table_ii(found: Gathered, ablation: str = "") -> Section:
     """Returns the networks in the shape of Table II.
 
     There is a row for each network, input and recipe. The paper's row stands below those of its network and input.
-    Runs count as seeds of one row where their settings and the benchmark's frictions are the same.
+    Runs count as seeds of one row where their settings, the benchmark's frictions, scenes and rules are the same.
 
     Args:
         found: Runs and results.
@@ -106,16 +108,23 @@ def table_ii(found: Gathered, ablation: str = "") -> Section:
 
 def _grouped(entries: Sequence[_Entry]) -> dict[tuple[str, str, str], list[_Entry]]:
     """Returns the entries of each row by network, input and label. Equal labels are told apart by the folder."""
-    alike: dict[tuple[str, str, str], dict[tuple[str, str], list[_Entry]]] = {}
+    alike: dict[tuple[str, str, str], list[list[_Entry]]] = {}
     for entry in entries:
-        key = (entry.network, entry.modality, entry.label)
-        alike.setdefault(key, {}).setdefault((entry.settings, entry.frictions), []).append(entry)
+        variants = alike.setdefault((entry.network, entry.modality, entry.label), [])
+        fitting = (some for some in variants if all(_seeds_of_one_row(entry, other) for other in some))
+        some = next(fitting, None)
+        variants.append([entry]) if some is None else some.append(entry)
     groups: dict[tuple[str, str, str], list[_Entry]] = {}
     for key, variants in alike.items():
-        for some in variants.values():
+        for some in variants:
             label = key[2] if len(variants) == 1 else f"{key[2]} in {some[0].source}"
             groups.setdefault((*key[:2], label), []).extend(some)
     return groups
+
+
+def _seeds_of_one_row(one: _Entry, other: _Entry) -> bool:
+    alike = (one.settings, one.frictions) == (other.settings, other.frictions)
+    return alike and same_origin(one.origin, other.origin)
 
 
 def _entries(found: Gathered, ablation: str) -> list[_Entry]:
@@ -129,7 +138,7 @@ def _entries(found: Gathered, ablation: str) -> list[_Entry]:
         label = ", ".join(p for p in (run.name, run.recipe()) if p)
         means, frictions = run.results.of(TRAINED), run.results.frictions(TRAINED)
         known = (run.network, run.modality, label, run.seed, parameters, macs, means, frictions, str(run.folder))
-        entries.append(_Entry(*known, run.settings()))
+        entries.append(_Entry(*known, run.settings(), run.origin))
     for results in (r for r in found.results if r.folder not in trainings):
         for policy, about in results.policies.items():
             if _is_trained(policy, results):
@@ -137,7 +146,10 @@ def _entries(found: Gathered, ablation: str) -> list[_Entry]:
                 parameters, macs = _cost(network, modality, results, policy)
                 label, frictions = f"{policy} in {results.folder.name}", results.frictions(policy)
                 means, source = results.of(policy), str(results.folder)
-                entries.append(_Entry(network, modality, label, None, parameters, macs, means, frictions, source))
+                own = results.origins.get(policy, {})
+                entries.append(
+                    _Entry(network, modality, label, None, parameters, macs, means, frictions, source, "", own)
+                )
     return entries
 
 

@@ -16,6 +16,7 @@ from omegaconf.errors import OmegaConfBaseException
 from plgp.evaluation.paper_tables import METRICS, Scores
 from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_curves, read_settings
 from plgp.networks.titles import smp_title
+from sim.benchmark.provenance import origins
 from sim.benchmark.statistics import summarise
 from sim.benchmark.store import read_attempts
 from sim.cli import failed_jobs
@@ -33,12 +34,14 @@ class Results:
         summary: Rows of ``sim.benchmark.statistics.summarise`` for all policies, categories and frictions.
         policies: What ``plgp.benchmark`` wrote of each policy: network, modality, parameters, macs.
         seconds: Median time in which each policy planned an observation, wall seconds of its machine.
+        origins: Where each policy was measured, by category; see ``sim.benchmark.provenance.origins``.
     """
 
     folder: Path
     summary: pd.DataFrame
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
+    origins: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def of(self, policy: str) -> pd.DataFrame:
         """Returns a policy's means over the frictions, a row a category, indexed by category."""
@@ -140,7 +143,14 @@ class Run:
             data.pop("enhance", None)
             module["loss"] = {k: v for k, v in (module.get("loss") or {}).items() if k != "element"}
         epochs = OmegaConf.select(self.config, "trainer.max_epochs")
-        return json.dumps([module, data, epochs], sort_keys=True, default=str)
+        average = OmegaConf.select(self.config, "callbacks.ema")
+        said = [module, data, epochs] if average is None else [module, data, epochs, OmegaConf.to_container(average)]
+        return json.dumps(said, sort_keys=True, default=str)
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """Where the trained network was measured, by category; empty where it was not."""
+        return {} if self.results is None else self.results.origins.get(TRAINED, {})
 
     def scores(self, category: str) -> Scores | None:
         """Returns the trained network's scores on a category, means over frictions; None where it was not measured."""
@@ -224,7 +234,8 @@ def read_results(folder: Path) -> Results:
     # The 50 ranked attempts of a scene share one plan; each of those that clear it has its own.
     planned = attempts[attempts.protocol == "clear"].groupby("policy").plan_seconds.median()
     seconds = {str(policy): float(value) for policy, value in planned.items()}
-    return Results(folder, summarise(attempts), read_settings(folder, "policies") or {}, seconds)
+    about = read_settings(folder, "policies") or {}
+    return Results(folder, summarise(attempts), about, seconds, origins(attempts))
 
 
 def read_run(folder: Path, results: Results | None = None, *, incomplete: bool = False) -> Run:

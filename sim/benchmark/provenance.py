@@ -70,6 +70,26 @@ def _known(table: Any) -> Known:
     return {(policy, category, scene): frozenset((p, h) for p, h in parts) for policy, category, scene, parts in rows}
 
 
+def origins(attempts: pd.DataFrame) -> dict[str, dict[str, str]]:
+    """Returns where each policy was measured: by category a text of its first scene's objects, meshes and rules.
+
+    Two texts are equal where ``check_same_origin`` has nothing to say. What a table does not remember is left out.
+
+    Args:
+        attempts: Rows of ``run_benchmark`` or ``read_attempts``.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for (policy, category, _), parts in sorted(_known(attempts).items(), reverse=True):  # the first scene comes last
+        if parts:
+            found.setdefault(policy, {})[category] = ", ".join(f"{part} {text}" for part, text in sorted(parts))
+    return found
+
+
+def same_origin(one: Mapping[str, str], other: Mapping[str, str]) -> bool:
+    """Returns whether two policies' origins, of ``origins``, agree in every category that both were measured in."""
+    return all(one[category] == other[category] for category in one.keys() & other.keys())
+
+
 def check_same_origin(attempts: pd.DataFrame, policies: Iterable[str]) -> None:
     """Raises InputError where policies were measured in other scenes of one number, or by other rules.
 

@@ -95,9 +95,8 @@ def run_benchmark(
     settings = settings or BenchmarkSettings()
     values = check_frictions(frictions)
     name = name or str(getattr(policy, "name", type(policy).__name__))
+    _check_names(name, scenes if out is not None else ())
     _check_scenes(policy, name, scenes, settings=settings)
-    if out is not None:
-        _check_names(name, scenes)
     numbered = number_scenes(scenes)
     described, start = describe(policy), generator_states(policy)
     known = {}
@@ -137,7 +136,8 @@ def _check_scenes(policy: GraspPolicy, name: str, scenes: Sequence[SceneState], 
 
 def _check_names(name: str, scenes: Sequence[SceneState]) -> None:
     """Raises InputError for a policy's name or a category that makes no folder of its own in the results."""
-    for what, text in (("the policy's name", name), *(("a scene's category", s.category) for s in scenes)):
+    categories = [("a scene's category", scene.category) for scene in scenes]
+    for what, text in [("the policy's name", name), *categories] if categories else ():
         if text in ("", ".", "..") or "/" in text or "\\" in text:
             raise InputError(f"{what} is '{text}', which names no folder for its results; give another, as novel-5")
 

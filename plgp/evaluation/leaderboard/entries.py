@@ -32,6 +32,7 @@ class Entry:
         command: Command that makes the results again.
         folder: Folder of the results.
         means: The means over the frictions and their bounds, one row of ``sim.benchmark.summarise``.
+        origin: First scene and rules of the measurement, as text; "" where the results do not remember.
     """
 
     method: str
@@ -44,6 +45,7 @@ class Entry:
     command: str
     folder: Path
     means: pd.Series[Any]
+    origin: str = ""
 
 
 def find_entries(root: str | Path) -> list[Entry]:
@@ -53,7 +55,8 @@ def find_entries(root: str | Path) -> list[Entry]:
         root: Folder.
 
     Raises:
-        InputError: There is no such folder or no entry, or one of them lacks something.
+        InputError: There is no such folder or no entry, one of them lacks something, or two that would stand in one
+            table were measured in other scenes or by other rules.
     """
     root = Path(root)
     if not root.is_dir():
@@ -61,7 +64,22 @@ def find_entries(root: str | Path) -> list[Entry]:
     files = sorted(root.rglob(ABOUT))
     if not files:
         raise InputError(f"no {ABOUT} at or below {root}; put one beside each result (docs/how-to/policy.md shows it)")
-    return [entry for file in files for entry in _read(file)]
+    entries = [entry for file in files for entry in _read(file)]
+    _check_origins(entries)
+    return entries
+
+
+def _check_origins(entries: list[Entry]) -> None:
+    """Raises InputError where results that would stand in one table were not measured in the same world."""
+    first: dict[tuple[str, str, str], Entry] = {}
+    for entry in (e for e in entries if e.origin):
+        other = first.setdefault((entry.scenes, entry.category, entry.frictions), entry)
+        if entry.origin != other.origin:
+            raise InputError(
+                f"{entry.folder / ABOUT} and {other.folder / ABOUT} both say scenes: {entry.scenes}, but were measured "
+                f"in other scenes of {entry.category} or by other rules (camera, gripper, noise, physics); measure "
+                "again, or give scenes: another name"
+            )
 
 
 def _read(file: Path) -> list[Entry]:
@@ -84,9 +102,10 @@ def _read(file: Path) -> list[Entry]:
         said = {key: str(told[key]) for key in _METHOD_KEYS}
         said |= {key: str(about[key]) for key in ("scenes", "hardware", "command")}
         said["frictions"] = str(results.frictions(str(policy)))
-        entries += [
-            Entry(**said, category=str(category), folder=file.parent, means=row) for category, row in means.iterrows()
-        ]
+        own = results.origins.get(str(policy), {})
+        for category, row in means.iterrows():
+            name = str(category)
+            entries.append(Entry(**said, category=name, folder=file.parent, means=row, origin=own.get(name, "")))
     return entries
 
 

@@ -82,6 +82,6 @@ def _data(entries: Sequence[Entry]) -> pd.DataFrame:
     """Returns the entries as a table, a row each."""
     rows = []
     for entry in entries:
-        about = {key: str(value) for key, value in vars(entry).items() if key != "means"}
+        about = {key: str(value) for key, value in vars(entry).items() if key not in ("means", "origin")}
         rows.append(about | {str(k): v for k, v in entry.means.items() if k not in ("policy", "friction")})
     return pd.DataFrame(rows)

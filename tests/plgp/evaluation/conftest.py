@@ -10,8 +10,9 @@ from sim.benchmark.store import SceneKey, write_scene
 LOSSES = {True: "plgp.losses.BinaryFocalLoss", False: "plgp.losses.BinaryCrossEntropy"}
 
 
-def _write_scenes(folder, policy, category, successes, scenes=2, privileged=False):
-    """Finished scenes of 4 ranked and 4 clearing attempts; ``successes`` of each four hold."""
+def _write_scenes(folder, policy, category, successes, scenes=2, privileged=False, world=None):
+    """Finished scenes of 4 ranked and 4 clearing attempts; ``successes`` of each four hold; ``world``: of the rules."""
+    known = {} if world is None else {"rules": world, "scene": "one"}
     for scene in range(scenes):
         rows = []
         for protocol in ("rank", "clear"):
@@ -22,12 +23,13 @@ def _write_scenes(folder, policy, category, successes, scenes=2, privileged=Fals
                 row |= {"friction": 0.4, "protocol": protocol, "attempt": attempt, "success": held, "object": ""}
                 row |= {"plan_seconds": 3.0 if protocol == "rank" else 0.5}
                 rows.append(row | {"reason": "" if held else "slipped", "lifted": int(held)})
-        write_scene(pd.DataFrame(rows, columns=COLUMNS), folder, SceneKey(policy, category, scene), known={})
+        write_scene(pd.DataFrame(rows, columns=COLUMNS), folder, SceneKey(policy, category, scene), known=known)
 
 
 def _write_run(
-    folder, name, seed=0, enhance=True, focal=True, successes=None, ap=50.0, group=None, epochs=3, wanted=3, **module
-):
+    folder, name, seed=0, enhance=True, focal=True, successes=None, ap=50.0, group=None, epochs=3, wanted=3,
+    world=None, **module
+):  # fmt: skip
     """A training's folder, with a benchmark at its end if ``successes`` is given."""
     (folder / "csv").mkdir(parents=True)
     loss = {"_target_": "plgp.losses.GraspLoss", "element": {"_target_": LOSSES[focal]}}
@@ -41,7 +43,7 @@ def _write_run(
         rows.append({"epoch": e, "step": 10 * e + 9, "val/loss": 2 / (e + 1), **scores})
     pd.DataFrame(rows).to_csv(folder / "csv" / "metrics.csv", index=False)
     if successes is not None:
-        _write_scenes(folder, "network", "novel-15", successes)
+        _write_scenes(folder, "network", "novel-15", successes, world=world)
     return folder
 
 

@@ -138,6 +138,18 @@ def test_other_settings_are_no_other_seeds(tmp_path, write_run):
     assert section.data.AP.tolist() == [25, 62.5]
 
 
+def test_runs_measured_in_other_worlds_or_with_an_average_are_no_seeds_of_one_row(tmp_path, write_run):
+    """Two seeds by one set of rules, one by others, one with averaged weights: three rows, in Table III as well."""
+    for name, seed, successes, world in (("a", 0, 1, "r"), ("b", 1, 3, "r"), ("c", 2, 4, "other"), ("d", 3, 2, "r")):
+        folder = write_run(tmp_path / name, "train", seed, successes=successes, group="sweep", world=world)
+        if name == "d":
+            config = OmegaConf.load(folder / "config.yaml")
+            config.callbacks = {"ema": {"decay": 0.999}}
+            OmegaConf.save(config, folder / "config.yaml")
+    assert table_ii(gather([tmp_path])).data.AP.tolist() == [50, 100, 50]
+    assert table_iii(gather([tmp_path]), "sweep", "novel-15").data.AP.tolist() == [50, 100, 50]
+
+
 def test_runs_on_rectangles_say_so_and_a_new_setting_splits_no_row(tmp_path, write_run):
     for name, seed, rectangles in (("a", 0, "none"), ("b", 1, None), ("c", 0, 100)):
         folder = write_run(tmp_path / name, "train", seed, enhance=rectangles != 100, successes=2)

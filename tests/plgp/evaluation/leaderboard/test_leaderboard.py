@@ -39,6 +39,16 @@ def kept(tmp_path, write_scenes):
     return root
 
 
+def test_results_of_another_world_are_refused_in_one_table(tmp_path, write_scenes):
+    for folder, policy, world in (("a", "ours", "r"), ("b", "theirs", "r"), ("c", "others", "another gripper")):
+        write_scenes(tmp_path / folder, policy, "novel-5", 2, world=world)
+        write_about(tmp_path / folder, {policy: METHOD})
+    with pytest.raises(InputError, match=r"both say scenes: plgp-320-v2, but were measured in other scenes"):
+        find_entries(tmp_path)
+    write_about(tmp_path / "c", {"others": METHOD}, scenes="plgp-320-v2, another gripper")
+    assert len(find_entries(tmp_path)) == 3
+
+
 def test_rows_of_one_table_met_the_same_scenes_and_the_best_comes_first(kept, tmp_path):
     entries = find_entries(kept)
     page, table = write_leaderboard(entries, tmp_path / "out" / "board.md")
