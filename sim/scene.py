@@ -151,7 +151,7 @@ class SceneState:
     def from_json(cls, content: dict[str, Any], objects: ObjectSet) -> SceneState:
         """Returns the scene of ``to_json``; raises InputError, KeyError, TypeError or ValueError for what is none."""
         rows = content["objects"]
-        models = tuple(_as_saved(objects.model(r["name"]), r) for r in rows)
+        models = tuple(as_saved(objects.model(r["name"]), r["scale"], r.get("weight")) for r in rows)
         poses = np.array([pose_to_matrix(r["pose"][:3], r["pose"][3:]) for r in rows])
         tray, fallen = TraySettings.from_saved(content["tray"]), content.get("fallen", [])
         about = content["category"], content["seed"], content["at_rest"]
@@ -183,9 +183,13 @@ class SceneState:
             raise InputError(f"scene file {path} cannot be read ({error}); make it anew") from error
 
 
-def _as_saved(model: ObjectModel, row: dict[str, Any]) -> ObjectModel:
-    """Returns a model with the scale and the weight of a saved scene; without a weight it keeps its set's."""
-    return replace(model, scale=float(row["scale"]), weight=float(row.get("weight", model.weight)))
+def as_saved(model: ObjectModel, scale: float | None, weight: float | None) -> ObjectModel:
+    """Returns a model with the scale and the weight of a saved scene; None keeps its set's."""
+    return replace(
+        model,
+        scale=model.scale if scale is None else float(scale),
+        weight=model.weight if weight is None else float(weight),
+    )
 
 
 def object_places(models: Sequence[ObjectModel], poses: Sequence[FloatArray] | FloatArray) -> FloatArray:

@@ -67,7 +67,10 @@ def _ablations(scored: Sequence[tuple[Run, Scores | None]], final: bool) -> dict
             groups = (some for other, some in alike if other == key)
             fitting = (some for some in groups if not final or same_origin(run.origin, some[0][0].origin))
             some = next(fitting, None)
-            alike.append((key, [(run, scores)])) if some is None else some.append((run, scores))
+            if some is None:
+                alike.append((key, [(run, scores)]))
+            else:
+                some.append((run, scores))
     names = [net for (net, *_), _ in alike]
     return {net if names.count(net) == 1 else f"{net} ({some[0][0].folder} ...)": some for (net, *_), some in alike}
 

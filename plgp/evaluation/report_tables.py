@@ -113,7 +113,10 @@ def _grouped(entries: Sequence[_Entry]) -> dict[tuple[str, str, str], list[_Entr
         variants = alike.setdefault((entry.network, entry.modality, entry.label), [])
         fitting = (some for some in variants if all(_seeds_of_one_row(entry, other) for other in some))
         some = next(fitting, None)
-        variants.append([entry]) if some is None else some.append(entry)
+        if some is None:
+            variants.append([entry])
+        else:
+            some.append(entry)
     groups: dict[tuple[str, str, str], list[_Entry]] = {}
     for key, variants in alike.items():
         for some in variants:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +23,7 @@ from sim.jobs import run_jobs
 from sim.objects.named import published_objects
 from sim.objects.object_set import ObjectModel, ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, matrix_to_pose, pose_to_matrix
-from sim.scene import DEFAULT_COUNTS, Scene, SceneSettings, SceneState, fitting_counts
+from sim.scene import DEFAULT_COUNTS, Scene, SceneSettings, SceneState, as_saved, fitting_counts
 
 PUBLISHED = {name: Path(__file__).parent / f"{name}.json" for name in ("plgp-320", "plgp-320-v2")}
 # What the published scenes fell by. The first fell on a tray on which nothing slides, by a solver that stops earlier.
@@ -140,7 +139,7 @@ def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneS
         for category, part in content["categories"].items():
             scales = part.get("scales", [None] * len(part["objects"]))
             weights = part.get("weights", [None] * len(part["objects"]))
-            models = [_as_saved(known.model(n), *own) for n, *own in zip(part["objects"], scales, weights, strict=True)]
+            models = [as_saved(known.model(n), *own) for n, *own in zip(part["objects"], scales, weights, strict=True)]
             notes = part.get("notes", [{}] * len(part["scenes"]))
             result[category] = [
                 SceneState(
@@ -162,11 +161,6 @@ def load_scene_set(path: str | Path, objects: ObjectSet | None = None) -> SceneS
     except (OSError, KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise InputError(f"scene set {file} cannot be read ({error}); make it anew") from error
     return result
-
-
-def _as_saved(model: ObjectModel, scale: float | None, weight: float | None) -> ObjectModel:
-    model = model if scale is None else replace(model, scale=float(scale))
-    return model if weight is None else replace(model, weight=float(weight))
 
 
 def save_scene_set(scenes: SceneSet, path: str | Path, made_by: str = "", *, digits: int | None = None) -> None:

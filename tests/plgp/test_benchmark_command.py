@@ -42,8 +42,9 @@ def checkpoint(tmp_path_factory):
     return path
 
 
-def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, capsys):
-    policies = ["random", "untrained", "network", "oracle"]
+@pytest.mark.parametrize("more", [(), pytest.param(("antipodal", "constant"), marks=pytest.mark.slow)])
+def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, capsys, more):
+    policies = ["random", "untrained", "network", "oracle", *more]
     choices = [
         f"checkpoint={checkpoint}",
         f"policy=[{','.join(policies)}]",
@@ -65,7 +66,10 @@ def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, ca
     assert not attempts[attempts.policy == "network"].privileged.any()
     assert set(pd.read_csv(tmp_path / "comparison.csv").policy) == set(policies) - {"random"}
     # Untrained twice: a network that was never trained equals its own untrained start only by its seed.
-    assert {p.name for p in (tmp_path / "pictures").iterdir()} == {"scene.png", "network.png", "untrained.png"}
+    assert {p.name for p in (tmp_path / "pictures").iterdir()} == {
+        *("scene.png", "network.png", "untrained.png"),
+        *(f"{name}.png" for name in more if name == "constant"),
+    }
     about = OmegaConf.load(tmp_path / "policies.yaml")
     assert list(about) == policies
     assert (about.network.network, about.network.modality, about.network.parameters) == ("GGCNN2", "depth", 79381)
@@ -125,7 +129,7 @@ def test_the_command_says_it_without_a_traceback(tmp_path):
 
 
 def test_a_killed_run_goes_on_and_gives_the_same_rows(tmp_path):
-    """Kill -9 once a scene is there: no half file, and the same run again ends with an uninterrupted run's rows."""
+    """Kill -9 once a scene is there: no half file, and the same command ends with an uninterrupted run's rows."""
     arguments = ["policy=random", "limit=3", "benchmark.count=4", "workers=2"]
     evaluate(composed(*arguments, "workers=1"), tmp_path / "whole")
     out = tmp_path / "killed"
@@ -137,7 +141,8 @@ def test_a_killed_run_goes_on_and_gives_the_same_rows(tmp_path):
         os.killpg(run.pid, signal.SIGKILL)
     kept = {f: f.stat().st_mtime_ns for f in out.rglob("*.parquet")}
     assert 1 <= len(kept) < 3
-    evaluate(composed(*arguments, "workers=1"), out)  # in this process: quicker than the command
+    again = command(*arguments, f"out={out}", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
     assert all(f.stat().st_mtime_ns == time for f, time in kept.items())
     a, b = (read_attempts(tmp_path / name).drop(columns=WALL_TIMES) for name in ("whole", "killed"))
     pd.testing.assert_frame_equal(a, b, check_exact=True)

@@ -47,6 +47,11 @@ class Entry:
     means: pd.Series[Any]
     origin: str = ""
 
+    @property
+    def table(self) -> tuple[str, str, str]:
+        """Scene set, category and frictions: what entries of one table share."""
+        return self.scenes, self.category, self.frictions
+
 
 def find_entries(root: str | Path) -> list[Entry]:
     """Returns the entries of all folders at and below ``root`` that hold a ``method.yaml``.
@@ -73,7 +78,7 @@ def _check_origins(entries: list[Entry]) -> None:
     """Raises InputError where results that would stand in one table were not measured in the same world."""
     first: dict[tuple[str, str, str], Entry] = {}
     for entry in (e for e in entries if e.origin):
-        other = first.setdefault((entry.scenes, entry.category, entry.frictions), entry)
+        other = first.setdefault(entry.table, entry)
         if entry.origin != other.origin:
             raise InputError(
                 f"{entry.folder / ABOUT} and {other.folder / ABOUT} both say scenes: {entry.scenes}, but were measured "

@@ -46,18 +46,13 @@ def write_leaderboard(entries: Sequence[Entry], path: str | Path) -> list[Path]:
 def markdown(entries: Sequence[Entry]) -> str:
     """Returns the page: a table for each scene set, category and frictions, best AP first, and the commands."""
     parts = [_INTRODUCTION]
-    ordered = sorted(entries, key=lambda e: (*_kind(e), -e.means.AP, -e.means.SR, e.method))
-    for (scenes, category, frictions), group in groupby(ordered, key=_kind):
+    ordered = sorted(entries, key=lambda e: (*e.table, -e.means.AP, -e.means.SR, e.method))
+    for (scenes, category, frictions), group in groupby(ordered, key=lambda e: e.table):
         parts += [f"## {category} of {scenes}, frictions {frictions}", ""]
         parts += [_line(_HEADS), _line(["---"] * len(_HEADS)), *(_line(_cells(entry)) for entry in group), ""]
     commands = dict.fromkeys((entry.folder.name, entry.command) for entry in entries)
     parts += ["## Commands", "", *(f"- `{name}`: `{command}`" for name, command in commands), ""]
     return "\n".join(parts)
-
-
-def _kind(entry: Entry) -> tuple[str, str, str]:
-    """Returns what entries of one table share."""
-    return entry.scenes, entry.category, entry.frictions
 
 
 def _cells(entry: Entry) -> list[str]:

@@ -136,11 +136,12 @@ def test_twin_gives_the_same_answer_at_every_depth(synthetic, twins, back):
     assert {"contact", "symmetry", "coverage", "wall", "valid"} <= said
 
 
-def test_twin_agrees_as_well_as_with_itself(synthetic, twins):
+@pytest.mark.parametrize(("scenes", "least"), [(6, 75), pytest.param(10, 125, marks=pytest.mark.slow)])
+def test_twin_agrees_as_well_as_with_itself(synthetic, twins, scenes, least):
     """Samples around each pixel's own aligned point, at turned angles; then moved by a third of a pixel."""
     bins = (1, 2, 7, 10, 14, 17)
     gripper, s, counts = GripperGeometry(), LabelSettings(relaxed={}, min_coverage=0.7), np.zeros(4)
-    for seed in range(11, 17):
+    for seed in range(11, 11 + scenes):
         view = synthetic.scatter("box", seed, seed % 2 == 1)
         labels = label_view(view, gripper, s)
         pixels = sample_pixels(view, labels, np.random.default_rng(seed), 24)
@@ -149,7 +150,7 @@ def test_twin_agrees_as_well_as_with_itself(synthetic, twins):
         for i, other in enumerate((kernel_labels(labels, s, pixels, bins), moved)):
             counts[2 * i] += len(own.keys() & other.keys())
             counts[2 * i + 1] += len(own.keys() | other.keys())
-    assert counts[1] > 75
+    assert counts[1] > least
     assert counts[0] / counts[1] > counts[2] / counts[3] - 0.06
     assert counts[0] / counts[1] > 0.7
 
