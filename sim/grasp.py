@@ -211,6 +211,7 @@ def deepest_free_depth(
     width: ArrayLike,
     margin: float = 0.0025,
     depth_margin: float = 0.0,
+    surface: ArrayLike | None = None,
 ) -> FloatArray:
     """Returns section IV-A's grasp depth: as deep as the opened gripper stays free of the image.
 
@@ -229,6 +230,8 @@ def deepest_free_depth(
         margin: Distance kept free on every side of each finger's footprint, metres.
         depth_margin: Distance kept free under fingers and palm, metres, but never more than half of the way that
             is free. A noisy image shows surfaces too low, and a hand that presses on one cannot close.
+        surface: (N,) metres, the depth that each grasp counts from where the image does not tell it, in a hole for
+            example. It frees and blocks nothing. None takes the image's.
 
     Returns:
         (N,) float64, metres below the surface at the pixel, at most ``gripper.finger_length``;
@@ -239,4 +242,4 @@ def deepest_free_depth(
         InputError: The image holds NaN, is empty, or a grasp lies outside it.
     """
     rule = FreeDepth(depth_image, camera, gripper)
-    return rule(row, col, angle, width, margin=margin, depth_margin=depth_margin)
+    return rule(row, col, angle, width, margin=margin, depth_margin=depth_margin, surface=surface)

@@ -129,6 +129,7 @@ def _free_depths(
     z_range: Pair,
     rows: IntArray,
     cols: IntArray,
+    surfaces: FloatArray,
     angles: FloatArray,
     widths: FloatArray,
     measures: tuple[float, float, float, float, float],
@@ -137,13 +138,14 @@ def _free_depths(
 ) -> FloatArray:
     """Returns the grasp depths of ``deepest_free_depth``, metres.
 
-    ``focal`` and ``centre`` = (row, column) in pixels; ``z_range`` = (nearest, farthest) depth seen, metres;
+    ``focal`` and ``centre`` = (row, column) in pixels; ``surfaces`` = the depth that each grasp counts from, metres,
+    0 = unknown; ``z_range`` = (nearest, farthest) depth seen, metres;
     ``measures`` = the gripper's finger thickness, width and length, and its palm's width and thickness.
     """
     thickness, finger_width, length, palm_width, palm_thickness = measures
     result = np.full(len(rows), np.nan)
     for i in range(len(rows)):
-        surface = depth[rows[i], cols[i]]
+        surface = surfaces[i]
         if surface <= 0:
             continue
         origin = (
@@ -202,6 +204,7 @@ class FreeDepth:
         *,
         margin: ArrayLike,
         depth_margin: ArrayLike,
+        surface: ArrayLike | None = None,
     ) -> FloatArray:
         """Returns what ``deepest_free_depth`` returns of the same arguments; the margins may be (N,), too."""
         places = [np.atleast_1d(np.asarray(a, np.int64)) for a in (row, col)]
@@ -211,5 +214,6 @@ class FreeDepth:
         if len(rows) and not (rows.min() >= 0 and cols.min() >= 0 and rows.max() < height and cols.max() < breadth):
             raise InputError(f"a grasp lies outside the {height}x{breadth} image")
         angles, widths, margins, below = rest
-        grasps = rows, cols, angles, widths
+        own = self._image[rows, cols] if surface is None else np.broadcast_to(surface, rows.shape)
+        grasps = rows, cols, np.ascontiguousarray(own, np.float64), angles, widths
         return _free_depths(self._image, self._blocks, *self._optics, *grasps, self._measures, margins, below)

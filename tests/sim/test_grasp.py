@@ -31,9 +31,8 @@ def floor_with_bar(height=0.04, half_width=0.015, angle=0.0):
     return np.where(np.abs(along) < half_width, 0.5 - height, 0.5).astype(np.float32)
 
 
-def slow_free_depth(depth, row, col, angle, width, margin, depth_margin):
+def slow_free_depth(depth, row, col, angle, width, surface, margin, depth_margin):
     """Every pixel of the image against both fingers' and the palm's rectangles."""
-    surface = float(depth[row, col])
     if surface == 0:
         return np.nan
     rows, cols = np.nonzero(depth)
@@ -66,9 +65,14 @@ def test_depth_rule_equals_its_slow_twin(seed):
     rows, cols = rng.integers(0, 90, 20), rng.integers(0, 120, 20)
     angle, width = rng.uniform(0, np.pi, 20), rng.uniform(0.02, 0.1, 20)
     under = rng.choice([0.0, 0.004, 0.02])
-    fast = deepest_free_depth(depth, CAMERA, GRIPPER, rows, cols, angle, width, margin=0.002, depth_margin=under)
-    slow = [slow_free_depth(depth, *g, 0.002, under) for g in zip(rows, cols, angle, width, strict=True)]
-    np.testing.assert_allclose(fast, slow, atol=1e-6)
+    given_ones = rng.choice([0.0, 0.4, 0.49], 20)
+    for surface in (None, given_ones):
+        fast = deepest_free_depth(
+            depth, CAMERA, GRIPPER, rows, cols, angle, width, margin=0.002, depth_margin=under, surface=surface
+        )
+        own = depth[rows, cols].astype(float) if surface is None else surface
+        slow = [slow_free_depth(depth, *g, 0.002, under) for g in zip(rows, cols, angle, width, own, strict=True)]
+        np.testing.assert_allclose(fast, slow, atol=1e-6)
 
 
 @pytest.mark.parametrize("angle", np.deg2rad([0, 20, 45, 90, 130, 170]))

@@ -133,13 +133,14 @@ class DexNetSettings:
         row, col = surface_pixels(centre, filled, camera)
         inside = None if self.workspace is None else self.workspace.mask(seen.observation.depth, camera)
         margins = DepthMargins(self.depth_margin, self.floor_margin)
-        image = floor_lowered(seen.observation, inside, margins).copy()
-        image[row, col] = filled[row, col]
+        image = floor_lowered(seen.observation, inside, margins)
         opening = min(self.opening, self.gripper.max_opening)
         place = row, col, grasps.angle, np.full(len(row), opening)
-        free = deepest_free_depth(image, camera, self.gripper, *place, depth_margin=self.depth_margin)
+        surface = filled[row, col].astype(np.float64)
+        margin = {"depth_margin": self.depth_margin}
+        free = deepest_free_depth(image, camera, self.gripper, *place, **margin, surface=surface)
         kept = np.nan_to_num(free, nan=-1.0) >= self.min_depth
-        lowest = filled[row, col] + free
+        lowest = surface + free
         tips = lowest if self.depth == "shared" else np.minimum(grasps.depth + self.tip_offset, lowest)
         tip = np.column_stack([centre[:, :2], tips])
         rotation = rotations_from_angles(grasps.angle)

@@ -171,7 +171,7 @@ class AntipodalPolicy:
         pairs = self._sample_pairs(filled, slopes, camera, rng=rng)
         margins = DepthMargins(self.depth_margin, self.floor_margin)
         relief = floor_lowered(observation, self._over_floor(observation), margins)
-        grasps, image, reach, pairs = self._executable(relief, filled, pairs, camera=camera)
+        grasps, reach, pairs = self._executable(relief, filled, pairs, camera=camera)
         if len(grasps) == 0:
             return GraspPoses.empty()
         score = self._score(pairs, reach)
@@ -179,7 +179,7 @@ class AntipodalPolicy:
         grasps = replace(grasps, quality=score)[order]
         place = (pairs.first + pairs.second)[order] / 2
         return grasps[suppress(place, grasps.angle, count, spacing=self.spacing, turn=self.spacing_angle)].to_poses(
-            image, camera
+            filled, camera
         )
 
     @property
@@ -235,21 +235,19 @@ class AntipodalPolicy:
 
     def _executable(
         self, relief: FloatImage, filled: FloatImage, pairs: _Pairs, *, camera: PinholeCamera
-    ) -> tuple[PixelGrasps, FloatImage, FloatArray, _Pairs]:
+    ) -> tuple[PixelGrasps, FloatArray, _Pairs]:
         """Returns the pairs that the gripper can take, as grasps.
 
+        Their depths count from the surface of ``filled``: the floor's where it was lowered, a hole's neighbours'.
+
         Returns:
-            The grasps; the image from whose surface their depths count: ``relief`` with a filled
-            pixel under each grasp's centre; (N,) how far the tips go below all that is seen
-            between the contacts, metres; their pairs.
+            The grasps; (N,) how far the tips go below all that is seen between the contacts, metres; their pairs.
         """
         middle = (pairs.first + pairs.second) / 2
         row, col = _pixel(middle, pairs.top.mean(axis=1), camera)
         # The middle's pixel depends on the depth there: once more with that depth.
         row, col = _pixel(middle, filled[row, col], camera)
-        image = relief.copy()
-        image[row, col] = filled[row, col]
-        surface = image[row, col].astype(np.float64)
+        surface = filled[row, col].astype(np.float64)
         line = pairs.second - pairs.first
         angle = np.arctan2(-line[:, 1], line[:, 0])
         least = np.linalg.norm(line, axis=1) + self.clearance
@@ -262,12 +260,14 @@ class AntipodalPolicy:
                 break
             opening = least[todo] + step * self.widening
             some = row[todo], col[todo], angle[todo], opening
-            reach = deepest_free_depth(image, camera, self.gripper, *some, depth_margin=self.depth_margin)
+            reach = deepest_free_depth(
+                relief, camera, self.gripper, *some, depth_margin=self.depth_margin, surface=surface[todo]
+            )
             fits = np.nan_to_num(reach - np.maximum(lower[todo], 0), nan=-1.0) >= self.min_depth
             width[todo[fits]], free[todo[fits]], found[todo[fits]] = opening[fits], reach[fits], True
         grasps = PixelGrasps(row, col, free, angle, width, np.zeros(len(row)))[found]
         kept = _Pairs(*(getattr(pairs, f.name)[found] for f in fields(_Pairs)))
-        return grasps, image, (free - lower)[found], kept
+        return grasps, (free - lower)[found], kept
 
     def _score(self, pairs: _Pairs, reach: FloatArray) -> FloatArray:
         """Returns the class's score, (N,) in [0, 1]; ``reach`` (N,) metres is its r."""

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from sim.benchmark import BenchmarkSettings, Observation, make_scenes, observe
 from sim.benchmark.baselines import RandomPolicy
-from sim.benchmark.baselines.antipodal import AntipodalPolicy, suppress
+from sim.benchmark.baselines.antipodal import AntipodalPolicy, _Pairs, suppress
 from sim.benchmark.grasp_attempt import attempt
 from sim.camera import PinholeCamera, overhead_pose
 from sim.depth_image.edges import fill_nearest, surface_slope, thin_edges
@@ -107,6 +107,27 @@ def test_the_papers_noise_makes_no_grasps_and_turns_none(seed):
     grasps = POLICY(seen(noise(box_image(0.7 * seed), np.random.default_rng(seed))), 50)
     assert len(grasps) == 50
     assert turn(angles(grasps)[:5], 0.7 * seed + np.pi / 2).max() < np.radians(10)
+
+
+def test_what_is_free_for_a_pair_does_not_depend_on_the_others():
+    """Others' middles lie in holes and on the floor, which neither block nor free before they are asked about."""
+    rng = np.random.default_rng(0)
+    image = np.where(rng.random((480, 640)) < 0.79, 0, box_image(0.3)).astype(np.float32)
+    along, across = np.array([np.cos(0.3), -np.sin(0.3)]), np.array([np.sin(0.3), np.cos(0.3)])
+    place = rng.uniform(-0.055, 0.055, (200, 1)) * along + rng.uniform(-0.004, 0.004, (200, 1)) * across
+    place[100:] = rng.uniform(-0.08, 0.08, (100, 2))
+    half = 0.01 * across + rng.uniform(-0.006, 0.006, (200, 1)) * along
+    pairs = _Pairs(place - half, place + half, np.full((200, 2), 0.56), np.zeros(200))
+    policy, filled = AntipodalPolicy(), fill_nearest(image)
+
+    def executable(some):
+        chosen = _Pairs(*(getattr(pairs, f.name)[some] for f in dataclasses.fields(_Pairs)))
+        grasps, reach, kept = policy._executable(image, filled, chosen, camera=CAMERA)
+        return np.column_stack([kept.first, grasps.depth, grasps.width, reach])
+
+    alone = np.concatenate([executable([k]) for k in range(200)])
+    assert 20 < len(alone) < 100
+    np.testing.assert_array_equal(executable(range(200)), alone)
 
 
 def test_the_same_image_gives_the_same_grasps_and_another_seed_others():
