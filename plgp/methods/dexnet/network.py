@@ -66,7 +66,14 @@ class GQCNN(_ImageStream):
 
     def logits(self, crops: Tensor, depth: Tensor) -> Tensor:
         """Returns (N, 2) float32 logits of failure and success; see ``forward``."""
-        image = self.features(((crops - self.im_mean) / self.im_std)[:, None]).flatten(1)
+        return self.judge(self.look(crops), depth)
+
+    def look(self, crops: Tensor) -> Tensor:
+        """Returns (N, 128) features of crops (N, 96, 96), metres; no grasp's depth counts yet."""
+        return self.features(((crops - self.im_mean) / self.im_std)[:, None]).flatten(1)
+
+    def judge(self, image: Tensor, depth: Tensor) -> Tensor:
+        """Returns (N, 2) float32 logits of failure and success: of ``look``'s features, and depths (N,) in metres."""
         pose = F.relu(self.pc1(((depth - self.pose_mean) / self.pose_std)[:, None]))
         merged = F.relu(self.fc4_input_1(image) + self.fc4_input_2(pose))
         pair: Tensor = self.fc5(merged)
