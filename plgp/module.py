@@ -21,10 +21,11 @@ from plgp.data.input_format import InputFormat
 from plgp.data.trained_view import TrainedView
 from plgp.losses import GraspLoss, LossTerms
 from plgp.metrics import GraspMetrics
-from plgp.networks.base import GraspNetwork, select_memory
+from plgp.networks.base import GraspNetwork, is_finite, select_memory
 from plgp.runs.resume import go_on
 from plgp.targets import GraspMaps, LabelBatch, rasterise
 from sim.errors import InputError
+from sim.files import check_archive
 from sim.gripper import GripperGeometry
 
 log = logging.getLogger(__name__)
@@ -288,6 +289,7 @@ def load_module(path: str | Path, weights: bool = True) -> GraspModule:
     if not path.is_file():
         raise InputError(f"no checkpoint at '{path}'; train one, or give another path")
     try:
+        check_archive(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a broken archive or pickle raises whatever its bytes lead to
         raise InputError(f"checkpoint '{path}' is broken or not a checkpoint; train or download it again") from error
@@ -302,7 +304,7 @@ def load_module(path: str | Path, weights: bool = True) -> GraspModule:
     except Exception as error:  # settings of any kind reach networks of any kind
         first = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise InputError(f"checkpoint '{path}' does not fit this version of plgp: {first}; train it again") from error
-    if not all(torch.isfinite(value).all() for value in module.network.state_dict().values()):
+    if not is_finite(module.network):
         raise InputError(f"checkpoint '{path}' holds weights that are not numbers; take an earlier one, or train again")
     module.trained_view = _saved_view(checkpoint, module, path)
     return module.eval()

@@ -1,14 +1,18 @@
-"""Files that are whole or not there: atomic writes, checksums, locks."""
+"""Files that are whole or not there: atomic writes, checksums, locks; and such as last as long as their process."""
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import errno
 import hashlib
 import json
 import os
+import shutil
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +31,17 @@ def checksum(path: str | Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def check_archive(path: str | Path) -> None:
+    """Raises ``zipfile.BadZipFile`` where a part of a zip archive is not what its checksum says.
+
+    torch and numpy read such a part as it is. A file that is no archive passes.
+    """
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            if part := archive.testzip():
+                raise zipfile.BadZipFile(f"{part} is damaged")
 
 
 def decoded(data: bytes) -> str:
@@ -61,6 +76,28 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def passing_file(text: str, name: str) -> Path:
+    """Returns a file of a name that holds a text until this process ends, for libraries that read nothing but files.
+
+    The same text and name have one file in a process; a forked process has its own.
+    """
+    return _passing_file(text, name, os.getpid())
+
+
+@lru_cache(maxsize=32)
+def _passing_file(text: str, name: str, process: int) -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="plgp-"))
+    atexit.register(_remove, folder, process)
+    (folder / name).write_text(text)
+    return folder / name
+
+
+def _remove(folder: Path, process: int) -> None:
+    """Removes a folder, unless this is a fork of the process that made it."""
+    if os.getpid() == process:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def write_json(path: Path, content: dict[str, Any]) -> None:

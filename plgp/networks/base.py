@@ -33,6 +33,11 @@ def set_prior(head: nn.Conv2d, prior: float | None) -> None:
     nn.init.constant_(head.bias, math.log(prior / (1 - prior)))
 
 
+def is_finite(network: nn.Module) -> bool:
+    """Returns whether all of a network's weights are finite numbers."""
+    return all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
+
+
 class GraspNetwork(nn.Module):
     """Base of all networks, which checks the input and splits 1 + 2K channels into the three maps.
 

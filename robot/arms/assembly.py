@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import copy
-import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 from xml.etree import ElementTree
 
 import numpy as np
@@ -14,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from robot.arms.model import ArmModel
+from sim.files import passing_file
 from sim.gripper import GripperGeometry
 from sim.interchange.hand_frames import frame_of_grasp
 from sim.physics import matrix_to_pose, pybullet, quiet
@@ -91,7 +89,12 @@ def assemble(
     position, quaternion = matrix_to_pose(base)
     with quiet():
         body = pybullet.loadURDF(
-            str(_file(text)), position, quaternion, useFixedBase=1, physicsClientId=client, flags=_NO_MERGE
+            str(passing_file(text, "arm.urdf")),
+            position,
+            quaternion,
+            useFixedBase=1,
+            physicsClientId=client,
+            flags=_NO_MERGE,
         )
     names, links = {}, {"base": -1}
     for number in range(pybullet.getNumJoints(body, physicsClientId=client)):
@@ -106,14 +109,6 @@ def assemble(
 
 
 _NO_MERGE = pybullet.URDF_MAINTAIN_LINK_ORDER
-
-
-@lru_cache(maxsize=16)
-def _file(urdf: str) -> Path:
-    """Returns a file that holds a URDF."""
-    path = Path(tempfile.mkdtemp(prefix="plgp-arm-")) / "arm.urdf"
-    path.write_text(urdf)
-    return path
 
 
 def assembly_urdf(arm: ArmModel, gripper: GripperGeometry, camera: FloatArray | None) -> str:

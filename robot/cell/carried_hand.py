@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
-from functools import lru_cache
-from pathlib import Path
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.benchmark.parallel_jaw import JawFingers, hand_parts, link_part, slide_joints
 from sim.benchmark.protocol import AttemptSettings
+from sim.files import passing_file
 from sim.geometry import make_pose
 from sim.gripper import GripperGeometry
 from sim.physics import World, matrix_to_pose, pybullet
@@ -37,13 +34,6 @@ def carried_urdf(gripper: GripperGeometry, settings: AttemptSettings) -> str:
     parts = [link_part(name, settings.slide_mass) for name in names]
     parts += [*slide_joints(names[:4], force=settings.arm_force), *joints, *hand_parts(gripper, settings)]
     return f'<robot name="carried_hand">{"".join(parts)}</robot>'
-
-
-@lru_cache(maxsize=8)
-def _file(urdf: str) -> Path:
-    path = Path(tempfile.mkdtemp(prefix="plgp-hand-")) / "hand.urdf"
-    path.write_text(urdf)
-    return path
 
 
 class CarriedHand:
@@ -78,7 +68,7 @@ class CarriedHand:
         self.world, self.settings = world, settings
         position, quaternion = matrix_to_pose(make_pose(_DOWN, np.zeros(3)))
         self.body: int = pybullet.loadURDF(
-            str(_file(carried_urdf(gripper, settings))),
+            str(passing_file(carried_urdf(gripper, settings), "hand.urdf")),
             position,
             quaternion,
             useFixedBase=1,

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable
-from functools import lru_cache
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sim.benchmark.protocol import AttemptSettings
+from sim.files import passing_file
 from sim.gripper import GripperGeometry
 from sim.physics import World, matrix_to_pose, pybullet
 
@@ -89,15 +87,6 @@ def gripper_urdf(gripper: GripperGeometry, settings: AttemptSettings) -> str:
         *hand_parts(gripper, settings),
     ]
     return f'<robot name="parallel_jaw">{"".join(parts)}</robot>'
-
-
-@lru_cache(maxsize=8)
-def _urdf_file(urdf: str) -> Path:
-    """Returns the file that holds a hand's URDF."""
-    folder = Path(tempfile.mkdtemp(prefix="plgp-gripper-"))
-    path = folder / "parallel_jaw.urdf"
-    path.write_text(urdf)
-    return path
 
 
 class JawFingers:
@@ -224,7 +213,7 @@ class ParallelJaw:
         start[:3, 3] -= settings.pre_grasp * pose[:3, 2]
         position, quaternion = matrix_to_pose(start)
         self.body: int = pybullet.loadURDF(
-            str(_urdf_file(gripper_urdf(gripper, settings))),
+            str(passing_file(gripper_urdf(gripper, settings), "parallel_jaw.urdf")),
             position,
             quaternion,
             useFixedBase=1,

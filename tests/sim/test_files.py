@@ -120,6 +120,17 @@ def test_a_full_or_closed_place_is_one_sentence_whoever_says_it(error, sentence)
     assert unwritable(ValueError("anything")) is None
 
 
+def test_a_passing_file_lasts_as_long_as_its_process(tmp_path):
+    program = "import sim.files; print(*[sim.files.passing_file(text, 'a.urdf') for text in 'aab'], sep='\\n')"
+    ran = subprocess.run(
+        [sys.executable, "-c", program], env=os.environ | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True
+    )
+    first, same, other = ran.stdout.split()
+    assert first == same != other
+    assert first.startswith(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
 HOLD = """
 import pathlib, sys, time
 from sim.files import held_alone

@@ -13,7 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from plgp.methods.contact_graspnet.sampling import Points, ball_neighbours, farthest_points
+from plgp.networks.base import is_finite
 from sim.errors import InputError
+from sim.files import check_archive
 
 INSTALL = "pip install --no-deps cgn-pytorch==0.4.3"
 
@@ -130,11 +132,14 @@ def load_network(weights_file: str | Path | None = None) -> ContactGraspNet:
         raise InputError(f"Contact-GraspNet's weights {weights_file} do not exist; give a file, or run: {INSTALL}")
     network = ContactGraspNet()
     try:
+        check_archive(weights_file)
         state = torch.load(weights_file, map_location="cpu", weights_only=True)["state_dict"]
         own = {_own_name(name): value for name, value in state.items() if not name.startswith("set_abstract_final")}
         network.load_state_dict(own)
     except Exception as error:  # torch raises whatever the broken file makes it raise
         raise InputError(f"{weights_file} is no checkpoint of cgn-pytorch 0.4.3; run: {INSTALL}") from error
+    if not is_finite(network):
+        raise InputError(f"{weights_file} holds NaN or infinite numbers; run: {INSTALL}")
     return network.eval()
 
 

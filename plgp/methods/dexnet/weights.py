@@ -16,6 +16,7 @@ from torch import nn
 from plgp.methods.dexnet.network import FCGQCNN, GQCNN
 from plgp.methods.dexnet.tensorflow_checkpoint import read_checkpoint
 from sim.errors import InputError
+from sim.files import check_archive
 
 Network = TypeVar("Network", bound=nn.Module)
 Arrays = dict[str, NDArray[Any]]
@@ -70,6 +71,8 @@ def _fill(network: Network, arrays: Arrays, need: str, *, weights_file: str | Pa
         raise InputError(f"{need} 4.0 for a parallel jaw, and {weights_file} is {_what(arrays)}; give the other folder")
     if not all(np.isfinite(array).all() for array in arrays.values()):
         raise InputError(f"{weights_file} holds NaN or infinite numbers; download the weights anew")
+    if not all((array > 0).all() for name, array in arrays.items() if name.endswith("_std")):
+        raise InputError(f"{weights_file} holds a standard deviation that is not positive; download the weights anew")
     network.load_state_dict({name: torch.tensor(array, dtype=torch.float32) for name, array in arrays.items()})
     return network.eval()
 
@@ -116,6 +119,7 @@ def _read_training(path: Path) -> Arrays:
     if not path.is_file():
         raise InputError(f"no checkpoint at '{path}'; train one with experiment=gqcnn, or give the authors' folder")
     try:
+        check_archive(path)
         state = torch.load(path, map_location="cpu", weights_only=True)["state_dict"]
         named = {str(name): value for name, value in state.items() if str(name).startswith("network.")}
         return {name.removeprefix("network."): np.asarray(value, np.float64) for name, value in named.items()}

@@ -15,7 +15,9 @@ from torch import Tensor, nn
 
 from plgp.methods.contact_graspnet.sampling import farthest_points
 from plgp.methods.graspnet.grouping import Points, ball_neighbours, cylinder_neighbours
+from plgp.networks.base import is_finite
 from sim.errors import InputError
+from sim.files import check_archive
 
 LEAST = 2048  # points that the first level samples
 VIEWS, ANGLES = 300, 12  # directions of approach, and turns about one
@@ -192,6 +194,7 @@ def load_network(weights_file: str | Path) -> GraspNet:
         raise InputError(f"GraspNet's weights {path} do not exist; give the authors' checkpoint-rs.tar, as downloaded")
     network = GraspNet()
     try:
+        check_archive(path)
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
         state = content.get("model_state_dict", content)
         own = {_own_name(name.removeprefix("module.")): value for name, value in state.items()}
@@ -201,6 +204,8 @@ def load_network(weights_file: str | Path) -> GraspNet:
         raise InputError(
             f"{path} is no checkpoint of GraspNet-baseline; give the authors' checkpoint-rs.tar"
         ) from error
+    if not is_finite(network):
+        raise InputError(f"{path} holds NaN or infinite numbers; download the weights anew")
     return network.eval()
 
 

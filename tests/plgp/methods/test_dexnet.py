@@ -157,6 +157,10 @@ def test_what_is_no_such_network_is_named(tmp_path):
     (one / "im_mean.npy").unlink()
     with pytest.raises(InputError, match="lacks im_mean; give the whole folder"):
         load_gqcnn(one)
+    np.save(one / "im_mean.npy", 0.7)
+    np.save(one / "im_std.npy", 0.0)
+    with pytest.raises(InputError, match="deviation that is not positive"):
+        load_gqcnn(one)
 
 
 def test_damage_is_named(tmp_path):

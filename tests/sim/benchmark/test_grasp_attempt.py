@@ -6,7 +6,7 @@ from scipy.spatial.transform import Rotation
 
 from sim.benchmark import AttemptSettings
 from sim.benchmark.grasp_attempt import attempt
-from sim.benchmark.parallel_jaw import _urdf_file, gripper_urdf
+from sim.benchmark.parallel_jaw import gripper_urdf
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
@@ -83,12 +83,10 @@ def test_the_palm_is_what_stops_the_hand_on_a_tall_box(tmp_path, monkeypatch):
     lowest = []
     for build in (gripper_urdf, without_palm):
         monkeypatch.setattr("sim.benchmark.parallel_jaw.gripper_urdf", build)
-        _urdf_file.cache_clear()
         world, tips = World(PhysicsSettings(), TraySettings()), []
         attempt(world, tall, grasp(tip=0.005), GRIPPER, 0.4, on_step=lambda jaw, seen=tips: seen.append(jaw.position()))
         world.close()
         lowest.append(min(p[2] for p in tips))
-    _urdf_file.cache_clear()
     assert lowest == pytest.approx([0.04, 0.005], abs=1.5e-3)
 
 
