@@ -69,14 +69,14 @@ class ContactGraspNetPolicy:
 
     def points(self, observation: Observation) -> NDArray[np.float64]:
         """Returns (N, 3) float64 points of the workspace, world frame, metres: at most ``samples``, in random order."""
-        seen = observation
+        seen, pose = observation, world_pose(observation)
         if self.workspace is not None:
             inside = self.workspace.mask(seen.depth, seen.camera)
             seen = replace(seen, depth=np.where(inside, seen.depth, np.float32(0)))
         cloud = seen.point_cloud()[0]
         rng = np.random.default_rng(self.seed)
         chosen = rng.choice(len(cloud), min(len(cloud), self.samples), replace=False)
-        return transform(observation.camera.pose, cloud[chosen])
+        return transform(pose, cloud[chosen])
 
     @torch.inference_mode()
     def contact_grasps(self, observation: Observation) -> ContactGrasps:
@@ -97,4 +97,17 @@ class ContactGraspNetPolicy:
         grasps = grasps[np.argsort(-grasps.score, kind="stable")[:count]]
         widest = min(self.gripper.max_opening, TRAINED_OPENING)
         poses = grasps.to_grasp_poses(widest, self.extra_opening, base_to_tip=self.base_to_tip)
-        return poses.transform(np.linalg.inv(observation.camera.pose), "camera")
+        return poses.transform(np.linalg.inv(world_pose(observation)), "camera")
+
+
+def world_pose(observation: Observation) -> NDArray[np.float64]:
+    """Returns T_world_camera, (4, 4), metres: in the camera's own frame the network finds hardly a grasp that lifts.
+
+    Without a pose the camera looks straight down, and the table is the farthest that is seen.
+    """
+    pose, depth = observation.camera.pose, observation.depth
+    if not np.array_equal(pose, np.eye(4)) or not (depth > 0).any():
+        return pose
+    above = np.diag([1.0, -1.0, -1.0, 1.0])
+    above[2, 3] = np.percentile(depth[depth > 0], 99)
+    return above

@@ -257,6 +257,17 @@ def test_the_cloud_is_cropped_sampled_and_repeatable(fake):
     assert np.abs(ContactGraspNetPolicy().points(box_on_tray())[:, 0]).max() > 0.3
 
 
+@pytest.mark.parametrize("cone", [None, 0.3])
+def test_without_a_pose_the_camera_looks_straight_down(fake, cone):
+    posed = box_on_tray(CAMERA)
+    lost = Observation(posed.rgb, posed.depth, PinholeCamera(CAMERA.width, CAMERA.height, CAMERA.intrinsics))
+    policy = ContactGraspNetPolicy(top_down_max_angle=cone, min_height=0.03)
+    one, other = policy(posed, 20), policy(lost, 20)
+    assert len(one) == len(other) > 0
+    np.testing.assert_allclose(one.rotation[:, :, 2], other.rotation[:, :, 2], atol=1e-6)
+    assert other.translation[:, 2].max() < 0.6 - 0.03 + 0.0089  # on the box, not on the floor
+
+
 def test_blindness_and_bad_settings(fake):
     blind = box_on_tray()
     blind = Observation(blind.rgb, np.zeros_like(blind.depth), CAMERA)
@@ -292,6 +303,11 @@ def test_missing_and_broken_weights_say_how_to_get_them(monkeypatch, tmp_path):
     broken = tmp_path / "broken.pth"
     torch.save({"state_dict": {"multihead.0.0.weight": torch.zeros(3)}}, broken)
     with pytest.raises(InputError, match="no checkpoint of cgn-pytorch"):
+        load_network(broken)
+    state = {"state_dict": ContactGraspNet().state_dict()}
+    state["state_dict"]["heads.0.0.weight"][:] = np.nan
+    torch.save(state, broken)
+    with pytest.raises(InputError, match="holds NaN"):
         load_network(broken)
 
 
