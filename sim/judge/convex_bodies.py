@@ -65,6 +65,9 @@ def _corners(shape: Shape) -> list[FloatArray]:
     return [np.asarray(read_mesh(shape.file).vertices, np.float64) * shape.scale]
 
 
+_PARTS = ("o ", "o\t", "g ", "g\t")  # beginnings of lines at which Bullet begins a part; a bare letter is none
+
+
 def _obj_parts(path: Path) -> list[FloatArray]:
     """Returns the corners that the faces of each ``o`` or ``g`` of an OBJ use."""
     corners: list[list[float]] = []
@@ -73,7 +76,7 @@ def _obj_parts(path: Path) -> list[FloatArray]:
         words = line.split()
         if words[:1] == ["v"]:
             corners.append([float(word) for word in words[1:4]])
-        elif words[:1] in (["o"], ["g"]):
+        elif line.lstrip()[:2] in _PARTS:
             parts.append(set())
         elif words[:1] == ["f"]:
             numbers = (int(word.partition("/")[0]) for word in words[1:])

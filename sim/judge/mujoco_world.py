@@ -104,7 +104,9 @@ class MujocoWorld:
         spec.option.cone, spec.option.impratio = mj.mjtCone.mjCONE_ELLIPTIC, _IMPEDANCE
         spec.compiler.balanceinertia = True
         tray = self.state.tray
-        touch = {"friction": [tray.friction, 0, 0], "priority": _TRAY, "contype": 0, "conaffinity": 3}
+        # As in Bullet, two bodies' frictions are multiplied; here the one of higher priority counts, or the greater.
+        floor = [tray.friction * self.physics.object_friction, 0, 0]
+        touch = {"friction": floor, "priority": _TRAY, "contype": 0, "conaffinity": 3}
         plane = {"type": mj.mjtGeom.mjGEOM_PLANE, "size": [4, 4, 0.1], "pos": [0, 0, -tray.thickness]}
         spec.worldbody.add_geom(**plane, **touch, solref=_CONTACT)
         for size, pose in tray.boxes():
@@ -126,7 +128,7 @@ class MujocoWorld:
             # A shell's inertia is taken because thin parts have no volume to speak of; the body's own is given above.
             shell = self._mj.mjtMeshInertia.mjMESH_INERTIA_SHELL
             spec.add_mesh(name=name, uservert=corners.ravel().tolist(), inertia=shell)
-            touch = {"friction": [self.physics.object_friction, 0, 0], "contype": 1, "conaffinity": 3}
+            touch = {"friction": [self.physics.object_friction**2, 0, 0], "contype": 1, "conaffinity": 3}
             body.add_geom(type=self._mj.mjtGeom.mjGEOM_MESH, meshname=name, solref=_CONTACT, **touch)
 
     def _add_hand(self, spec: Any) -> None:
@@ -191,8 +193,9 @@ class MujocoWorld:
     def _reset(self, pose: FloatArray, opening: float, friction: float) -> None:
         """Puts all objects where they lay and the opened hand at the pre-grasp place, and lets the pile rest."""
         self._mj.mj_resetData(self.model, self.data)
-        twist = 2 / 3 * self.settings.contact_radius * friction
-        self.model.geom_friction[self._pads] = [[friction, twist, 0]] * 2 + [[friction, 0, 0]]
+        slide = friction * self.physics.object_friction
+        twist = 2 / 3 * self.settings.contact_radius * slide
+        self.model.geom_friction[self._pads] = [[slide, twist, 0]] * 2 + [[slide, 0, 0]]
         base = self.model.body("base").id
         self._rotation, self._slide_to = pose[:3, :3], np.zeros(3)
         self.model.body_pos[base] = pose[:3, 3] - self.settings.pre_grasp * pose[:3, 2]

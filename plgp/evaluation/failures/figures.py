@@ -13,6 +13,7 @@ from matplotlib.patches import Patch, Polygon
 from plgp.evaluation.failures.causes import Labelled, sample_relief, target_object
 from sim.benchmark.attempt_table import ending, recorded_grasp
 from sim.benchmark.grasp_attempt import attempt
+from sim.benchmark.parallel_jaw import ParallelJaw
 from sim.benchmark.protocol import BenchmarkSettings, Observation
 from sim.camera import PinholeCamera
 from sim.drawing.figures import hide_ticks, panels
@@ -43,11 +44,18 @@ def film_ending(
     """Executes an attempt again: three frames of it with their titles, and how it ended this time."""
     grasp: Any = recorded_grasp(row)
     recorder, world, s = Recorder(every=1), World(settings.physics, state.tray), settings.attempt
+    ends: list[int] = []
+
+    def watch(jaw: ParallelJaw) -> None:
+        recorder(jaw)
+        if recorder.steps == s.down_steps:  # a hand that is wide open closes for longer than its settings say
+            ends.append(s.down_steps + jaw.closing_steps())
+
     try:
-        result = attempt(world, state, grasp, settings.gripper, float(row.friction), s, on_step=recorder)
+        result = attempt(world, state, grasp, settings.gripper, float(row.friction), s, on_step=watch)
     finally:
         world.close()
-    shots, closed = recorder.snapshots, s.down_steps + s.close_steps
+    shots, closed = recorder.snapshots, ends[0]
     near, far = close_camera(grasp, size), film_camera(size)
     chosen = [("before", 0, near), ("closed", closed - 1, near), ("end", len(shots) - 1, far)]
     if len(shots) == closed:  # nothing was gripped: closed is the end

@@ -20,9 +20,10 @@ from plgp.evaluation.failures.causes import (
     target_object,
 )
 from plgp.evaluation.failures.examples import choose_examples, scenes_before
-from plgp.evaluation.failures.figures import draw_example
+from plgp.evaluation.failures.figures import draw_example, film_ending
 from plgp.evaluation.failures.page import write_failures
 from sim.benchmark import BenchmarkSettings, run_benchmark
+from sim.benchmark.attempt_table import GRASP
 from sim.benchmark.baselines import RandomPolicy
 from sim.benchmark.observation import observe
 from sim.benchmark.scene_sets import load_scene_set
@@ -206,6 +207,16 @@ def test_page_of_real_rows_stands_alone_and_counts_every_executed_attempt(measur
     assert "executed again" not in page.read_text().split("<h2>")[1]
     ends = pd.read_csv(reasons, keep_default_na=False)
     assert ends[(ends["where"] == "novel-5") & (ends.protocol == "rank")].attempts.sum() == 8
+
+
+@pytest.mark.parametrize("opening", [0.085, 0.14])
+def test_a_film_shows_the_closed_hand_of_any_opening(measured, opening):
+    """A hand that is wide open closes for longer than its settings say."""
+    rules = replace(measured[1], gripper=GripperGeometry(max_opening=opening))
+    state = replace(load_scene_set("plgp-320-v2")["novel-5"][0], models=(), poses=np.zeros((0, 4, 4)))
+    across = dict(zip(GRASP, (0, 0, 0.03, 1, 0, 0, 0, opening), strict=True))
+    frames, ended = film_ending(state, pd.Series({**across, "quality": 0.5, "friction": 0.6}), rules, size=(64, 48))
+    assert ([title for title, _ in frames], ended) == (["before", "down", "closed: the end"], "missed")
 
 
 def test_an_examples_legends_name_all_that_is_drawn(measured):

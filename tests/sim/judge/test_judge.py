@@ -18,7 +18,7 @@ from sim.judge.agreement import count_agreement, describe_agreement
 from sim.judge.convex_bodies import convex_parts, inertias
 from sim.judge.second_attempts import judge_attempts
 from sim.objects import ObjectSet
-from sim.physics import PhysicsSettings, TraySettings, World
+from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 from sim.scene import SceneState
 
 mujoco = pytest.mark.skipif(importlib.util.find_spec("mujoco") is None, reason="MuJoCo is not installed: plgp[mujoco]")
@@ -61,6 +61,25 @@ def test_every_part_of_an_obj_is_a_convex_body(tmp_path):
     np.testing.assert_allclose(parts[1], [[0.25, 0, 0.5], [0.3, 0, 0.5], [0.25, 0.05, 0.5], [0.25, 0, 0.6]])
 
 
+def test_parts_begin_where_bullet_begins_them(tmp_path):
+    """Bullet overlooks a letter that ends its line; with a blank behind it, it begins a part without a name."""
+    for line, parts in (("g", 1), ("o", 1), ("g ", 2), ("  g b", 2), ("o\tb", 2), ("group", 1)):
+        cubes = [f"v {x + a} {b} {c}" for x in (0, 5) for a in (0, 1) for b in (0, 1) for c in (0, 1)]
+        faces = ["1 2 4", "5 7 8", "1 5 6", "3 4 8", "1 3 7", "2 6 8"]
+        second = [" ".join(str(int(number) + 8) for number in face.split()) for face in faces]
+        text = [*cubes[:8], "o a", *(f"f {f}" for f in faces), line, *cubes[8:], *(f"f {f}" for f in second)]
+        (tmp_path / "two.obj").write_text("\n".join(text))
+        mesh = '<geometry><mesh filename="two.obj" scale="0.02 0.02 0.02"/></geometry>'
+        (tmp_path / "two.urdf").write_text(urdf(f"<collision>{mesh}</collision>"))
+        model = ObjectSet.from_folder(tmp_path, pattern="*.urdf").models[0]
+        assert len(convex_parts(model)) == parts, repr(line)
+        world = World(PhysicsSettings(), TraySettings())
+        world.rebuild([model], [np.eye(4)])
+        between = pybullet.rayTest([0.07, 0.01, 1], [0.07, 0.01, 0.005], physicsClientId=world.client)[0][0]
+        world.close()
+        assert (between == -1) == (parts == 2), repr(line)
+
+
 def test_bodies_weigh_what_they_weigh_in_bullet(state):
     world = World(PhysicsSettings(), TraySettings())
     world.rebuild(list(state.models), list(state.poses))
@@ -90,6 +109,19 @@ def test_friction_decides(judge, share, holds):
     creep = 0.02 if share < 20 else 0.002  # MuJoCo's friction is soft: near the limit a thing creeps through the hand
     np.testing.assert_allclose(result.poses[0, :3, 3], [s.carry[0], 0, s.lift], atol=creep)
     assert result.slip < creep
+
+
+@mujoco
+def test_an_objects_own_friction_counts_as_in_bullet(state):
+    """Two bodies' frictions are multiplied."""
+    world = mujoco_world.MujocoWorld(state, GRIPPER, PhysicsSettings(object_friction=0.3))
+    assert world.attempt(grasp(), 2 * HOLDS_FROM).reason == "slipped"
+    assert world.attempt(grasp(), 8 * HOLDS_FROM).success
+    touching = world.data.contact
+    assert len(touching.friction) > 0
+    world._reset(np.eye(4) + np.eye(4, k=3) * 0.5, 0.08, 0.5)
+    on_tray = world.data.contact.friction[: world.data.ncon, 0]
+    np.testing.assert_allclose(on_tray, 0.3 * state.tray.friction)
 
 
 @mujoco
