@@ -128,6 +128,9 @@ class FakeExr:
 
 COLOURS = {name: np.full((48, 64), value, np.float16) for name, value in (("R", 0.1), ("G", 0.2), ("B", 0.3))}
 
+VECTORS = {f"ViewLayer.{layer}.{name}": METRES * 3 for layer in ("Normal", "Position") for name in "XYZ"}
+VECTORS |= {f"ViewLayer.UV.{name}": METRES * 3 for name in "UV"}
+
 
 @pytest.mark.parametrize(
     ("channels", "words"),
@@ -137,7 +140,13 @@ COLOURS = {name: np.full((48, 64), value, np.float16) for name, value in (("R", 
         ({"ViewLayer.Depth.Z": METRES, "ViewLayer.Combined.R": METRES * 2}, ""),
         (COLOURS | {"Depth.V": METRES, "A": METRES}, ""),
         (dict.fromkeys("RGB", METRES) | {"A": np.ones((48, 64))}, ""),
+        (VECTORS | COLOURS | {"ViewLayer.Depth.Z": METRES, "ViewLayer.Mist.Z": METRES * 2}, ""),
+        (VECTORS | {"Z": METRES, "ViewLayer.Index.Y": METRES * 2}, ""),
         (COLOURS, r"has the channels R, G, B; write depth as one called Z"),
+        (VECTORS | {"ViewLayer.Mist.Z": METRES}, r"UV\.U, ViewLayer\.UV\.V, ViewLayer\.Mist\.Z; write depth as one"),
+        ({"Y": METRES, "RY": METRES, "BY": METRES}, r"has the channels Y, RY, BY; write depth"),
+        ({"a.Z": METRES, "b.Z": METRES, "V": METRES}, r"several channels of depth, a\.Z, b\.Z; write the one wanted"),
+        ({"left.Depth.Z": METRES, "right.Depth.Z": METRES, "Z": METRES}, r"several channels of depth, left\.Depth\.Z"),
         ({}, r"cannot be read \(RuntimeError\)"),
     ],
 )
