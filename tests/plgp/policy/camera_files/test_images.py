@@ -211,6 +211,50 @@ def test_tables_and_matlabs_files(tmp_path):
             read_depth(tmp_path / name)
 
 
+def test_whole_millimetres_of_files_without_types_count_as_integers_do(tmp_path, capsys):
+    """The page promises CSV in millimetres, and MATLAB's numbers are doubles: both were refused as metres."""
+    units = np.rint(METRES * 1000)
+    units[:2] = np.nan
+    np.savetxt(tmp_path / "a.csv", units, delimiter=",")
+    units[:2] = -1
+    np.savetxt(tmp_path / "b.txt", units, fmt="%d")
+    savemat(tmp_path / "c.mat", {"depth": units})
+    for name in ("a.csv", "b.txt", "c.mat"):
+        depth = read_depth(tmp_path / name)
+        assert (depth[:2] == 0).all()
+        np.testing.assert_allclose(depth[2:], METRES[2:], atol=1e-3)
+        np.testing.assert_allclose(read_depth(tmp_path / name, None, 0.0005), depth / 2, atol=1e-6)
+    assert capsys.readouterr().err == ""
+    np.savetxt(tmp_path / "ones.csv", np.ones((4, 6)) * [1, 2, 1, 1, 1, 2])  # metres, as long as they may be
+    assert read_depth(tmp_path / "ones.csv").max() == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["distance"], "no depth, but 'distance', the distance along each ray; give the depth along the axis"),
+        (["distance", "colors"], "no depth, but 'distance', the distance along each ray"),
+        (["normals"], "no depth, but 'normals', directions of surfaces"),
+        (["left_disparity"], "no depth, but 'left_disparity', a disparity; give metres, focal length times baseline"),
+        (["Inverse_Depth"], "no depth, but 'Inverse_Depth', an inverse depth; give metres, 1 over it; name it 'depth'"),
+        (["depth_map", "distance"], ""),
+        (["Depth", "disparity"], ""),
+        (["array"], ""),
+    ],
+)
+def test_an_array_that_is_no_depth_is_refused_by_its_name(tmp_path, names, words):
+    np.savez(tmp_path / "a.npz", **dict.fromkeys(names, METRES))
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        for name in names:
+            file[name] = METRES
+    for name in ("a.npz", "a.hdf5"):
+        if words:
+            with pytest.raises(InputError, match=words):
+                read_depth(tmp_path / name)
+        else:
+            np.testing.assert_allclose(read_depth(tmp_path / name), METRES, atol=1e-6)
+
+
 def test_a_mask_as_jpeg_has_no_fringe(tmp_path):
     mask = np.zeros((48, 64), np.uint8)
     mask[10:30, 10:50] = 255
