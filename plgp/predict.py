@@ -33,7 +33,7 @@ from sim.cli import FLAGS_WITH_WORD, run_hydra
 from sim.depth_image.speckles import without_speckles
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
-from sim.interchange.grasp_files import FORMATS, write_grasps
+from sim.interchange.grasp_files import FORMATS, IN_CAMERA, write_grasps
 from sim.interchange.hand_frames import frame_of_grasp, read_pose
 from sim.interchange.pose_files import pose_of
 from sim.view import Observation, check_depth_image
@@ -249,7 +249,8 @@ def _predict_one(
     written[0].write_text(json.dumps(record, indent=1) + "\n")
     for name in config.write:
         path = target.with_name(target.name + FORMATS[name])
-        written.append(write_grasps(poses, path, policy.gripper, format=name, hand_frame=hand_frame))
+        given = found.poses if name in IN_CAMERA else poses
+        written.append(write_grasps(given, path, policy.gripper, format=name, hand_frame=hand_frame))
     written += _drawn(policy, seen, found, config=config, target=target, notes=notes)
     Console(width=None if sys.stdout.isatty() else 120).print(grasp_table(record, config.shown))
     if none:
