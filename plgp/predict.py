@@ -47,6 +47,7 @@ _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose"
 _EMPTY = "none of the best grasps lies 8 mm or more over the main plane: the table may be empty, or its things flat"
 _INTRINSICS = "give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file"
 WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
+_UNLIKE_OTHERS = "other frames have a mask, this one has none: grasps may lie anywhere in it; give it one as well"
 
 
 def read_image(
@@ -125,12 +126,16 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
             f"checkpoint '{config.checkpoint}' looks at {modality(policy)}; give rgb=FILE besides the depth"
         )
     hand_frame = _hand_frame(config, policy.gripper)
-    if config.region in (None, "none", "") and not any(frame.region for frame in asked):
+    anywhere, masked = config.region in (None, "none", ""), any(frame.region for frame in asked)
+    if anywhere and not masked:
         print(WHOLE_FRAME, file=sys.stderr)
     gallery, failed = Gallery(Path(config.out), policy.gripper, drawn=config.drawn), []
     for frame in asked:
         try:
             seen, notes = _see(frame, config, policy)
+            if anywhere and masked and frame.region is None:
+                print(f"{frame.depth}: {_UNLIKE_OTHERS}", file=sys.stderr)
+                notes.append(_UNLIKE_OTHERS)
             gallery.add(_predict_one(policy, seen, config, frame=frame, hand_frame=hand_frame, notes=notes))
         except InputError as error:
             if len(asked) == 1:
