@@ -33,7 +33,7 @@ from sim.cli import FLAGS_WITH_WORD, run_hydra
 from sim.depth_image.speckles import without_speckles
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
-from sim.interchange.grasp_files import FORMATS, write_grasps
+from sim.interchange.grasp_files import FORMATS, IN_CAMERA, write_grasps
 from sim.interchange.hand_frames import frame_of_grasp, read_pose
 from sim.interchange.pose_files import pose_of
 from sim.view import Observation, check_depth_image
@@ -47,6 +47,7 @@ _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose"
 _EMPTY = "none of the best grasps lies 8 mm or more over the main plane: the table may be empty, or its things flat"
 _INTRINSICS = "give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file"
 WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
+_UNLIKE_OTHERS = "other frames have a mask, this one has none: grasps may lie anywhere in it; give it one as well"
 
 
 def read_image(
@@ -125,12 +126,16 @@ def predict(config: DictConfig) -> list[dict[str, Any]]:
             f"checkpoint '{config.checkpoint}' looks at {modality(policy)}; give rgb=FILE besides the depth"
         )
     hand_frame = _hand_frame(config, policy.gripper)
-    if config.region in (None, "none", "") and not any(frame.region for frame in asked):
+    anywhere, masked = config.region in (None, "none", ""), any(frame.region for frame in asked)
+    if anywhere and not masked:
         print(WHOLE_FRAME, file=sys.stderr)
     gallery, failed = Gallery(Path(config.out), policy.gripper, drawn=config.drawn), []
     for frame in asked:
         try:
             seen, notes = _see(frame, config, policy)
+            if anywhere and masked and frame.region is None:
+                print(f"{frame.depth}: {_UNLIKE_OTHERS}", file=sys.stderr)
+                notes.append(_UNLIKE_OTHERS)
             gallery.add(_predict_one(policy, seen, config, frame=frame, hand_frame=hand_frame, notes=notes))
         except InputError as error:
             if len(asked) == 1:
@@ -249,7 +254,8 @@ def _predict_one(
     written[0].write_text(json.dumps(record, indent=1) + "\n")
     for name in config.write:
         path = target.with_name(target.name + FORMATS[name])
-        written.append(write_grasps(poses, path, policy.gripper, format=name, hand_frame=hand_frame))
+        given = found.poses if name in IN_CAMERA else poses
+        written.append(write_grasps(given, path, policy.gripper, format=name, hand_frame=hand_frame))
     written += _drawn(policy, seen, found, config=config, target=target, notes=notes)
     Console(width=None if sys.stdout.isatty() else 120).print(grasp_table(record, config.shown))
     if none:

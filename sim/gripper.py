@@ -11,6 +11,7 @@ import numpy as np
 from sim.errors import POSITIVE, InputError, Limits, check_numbers
 
 _LENGTH = Limits("a positive length in metres, 1 at most (70 mm are 0.07)", most=1, without_least=True)
+_FARTHEST, _MOST_TURNED = 1.0, 2 * np.pi + 1e-3  # metres, radians: no hand's frame is farther off or turned by more
 Origin = tuple[tuple[float, float, float], tuple[float, float, float]]  # xyz in metres, rpy in radians
 
 
@@ -67,4 +68,10 @@ def _origin(name: str, value: Any) -> Origin:
         raise InputError(
             f"gripper.frames.{name} is {value}; give xyz: [x, y, z] in metres and rpy: [r, p, y] in radians"
         )
+    place, turn = (max(map(abs, part)) for part in (six[:3], six[3:]))
+    if place > _FARTHEST or turn > _MOST_TURNED:
+        is_, unit = (
+            (f"{place:g} m away", "millimetres") if place > _FARTHEST else (f"turned by {turn:g} rad", "degrees")
+        )
+        raise InputError(f"gripper.frames.{name} is {is_}, as if in {unit}; give xyz in metres and rpy in radians")
     return (six[0], six[1], six[2]), (six[3], six[4], six[5])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import re
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -83,18 +84,34 @@ def _frames_in(folder: Path, config: DictConfig) -> list[Frame]:
     if not folder.is_dir():
         raise InputError(f"there is no folder '{folder}'; give a folder of frames, or depth=FILE and intrinsics=FILE")
     if (folder / MANIFEST).is_file():
-        return _by_manifest(folder / MANIFEST)
+        return _with_given(_by_manifest(folder / MANIFEST), config)
     depths = find_files(str(_part(folder, "depth")), "depth")
-    found: dict[str, list[Path | None]] = {}
-    for name, given in (("rgb", config.rgb), ("intrinsics", config.intrinsics), ("workspace", config.region)):
-        found[name] = [None] * len(depths)
+    partners = {
+        name: [None] * len(depths) if given is not None else partners_by_name(depths, _part(folder, name), name)
+        for name, given in (("rgb", config.rgb), ("intrinsics", config.intrinsics), ("workspace", config.region))
+    }
+    return _with_given(_joined(depths, partners["rgb"], partners["intrinsics"], partners["workspace"]), config)
+
+
+def _with_given(frames: list[Frame], config: DictConfig) -> list[Frame]:
+    """Returns a folder's frames with the files that are given beside the folder, which come first.
+
+    Numbers and a single file are the command's, and so left out of the frames, but for colours.
+    """
+    depths = [frame.depth for frame in frames]
+    asked = {"rgb": config.rgb, "intrinsics": config.intrinsics, "workspace": config.region}
+    for name, given in asked.items():
         if given is None:
-            found[name] = list(partners_by_name(depths, _part(folder, name), name))
-        elif (several := _several(given)) is not None:
-            found[name] = list(pair(depths, find_files(several, name), name))
-        elif name == "rgb":
-            found[name] = [Path(given)] * len(depths)
-    return _joined(depths, found["rgb"], found["intrinsics"], found["workspace"])
+            continue
+        field = "region" if name == "workspace" else name
+        if any(getattr(frame, field) is not None for frame in frames):
+            print(f"{name}={given} counts for every frame, whatever {MANIFEST} says", file=sys.stderr)
+        files: list[Path | None] = [Path(given) if name == "rgb" else None] * len(depths)
+        if (several := _several(given)) is not None:
+            files = list(pair(depths, find_files(several, name), name))
+        changes: list[dict[str, Any]] = [{field: file} for file in files]
+        frames = [frame._replace(**change) for frame, change in zip(frames, changes, strict=True)]
+    return frames
 
 
 _FOLDERS = {

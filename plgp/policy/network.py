@@ -24,7 +24,7 @@ from plgp.policy.settings import DecoderSettings, ViewSettings, VirtualViews
 from plgp.policy.turned import averaged_logits, check_turns
 from plgp.policy.views.measured import measured_grasps, narrow_side_first
 from plgp.policy.views.middles import nearer_the_middle
-from plgp.policy.views.viewed import PlaneExtent, ViewedGrasps, bring_back, choose_view, graspable
+from plgp.policy.views.viewed import PlaneExtent, ViewedGrasps, bring_back, choose_view, doubt_beside, graspable
 from plgp.policy.views.virtual_views import leaning_grasps, leaning_views, merged
 from plgp.policy.workspace import Area, allowed_pixels
 from plgp.targets import GraspMaps
@@ -305,7 +305,7 @@ class NetworkPolicy(MapPolicy):
         found = bring_back(
             shown, view, observation, gripper=self.gripper, decoder=self.decoder, approach=settings.approach
         )
-        return replace(found, allowed=allowed, note=note)
+        return replace(found, allowed=allowed, note=note or doubt_beside(observation, view, area))
 
     def _in_views(
         self,

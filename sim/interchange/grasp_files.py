@@ -16,7 +16,7 @@ from sim.files import atomic_path, decoded
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_tables import read_grasp_table
-from sim.interchange.hand_frames import from_frame, to_frame
+from sim.interchange.hand_frames import frame_of_grasp, from_frame, to_frame
 from sim.interchange.moveit import moveit_document, read_moveit_document
 from sim.interchange.pickled_arrays import read_archive
 
@@ -25,6 +25,7 @@ FORMATS = {
     "contact_graspnet": "_contact_graspnet.npz",
     "moveit": "_moveit.yaml",
 }
+IN_CAMERA = ("graspnet", "contact_graspnet")  # formats that name no frame: their poses are the camera's
 SUFFIXES = (".json", ".npy", ".npz", ".yaml", ".yml", ".csv")
 _CONTACT_DEPTH = 0.0088  # metres from the Franka hand's tips back to the pads' middle, where the method's contacts lie
 
@@ -40,7 +41,7 @@ def write_grasps(
     """Writes grasps, whole or not at all.
 
     Args:
-        grasps: The grasps, in the camera's frame or the world's.
+        grasps: The grasps, in the camera's frame or, for MoveIt, the world's.
         path: Path of the file.
         gripper: The gripper.
         format: Name of the format: "graspnet" (npy, (N, 17) float64), "contact_graspnet" (npz with ``pred_grasps_cam``,
@@ -51,10 +52,15 @@ def write_grasps(
         The path.
 
     Raises:
-        InputError: The format is unknown, or the hand has no such frame.
+        InputError: The format is unknown or means another frame than the grasps', or the hand has no such frame.
     """
     if format not in FORMATS:
         raise InputError(f"grasp format is '{format}'; choose one of {', '.join(FORMATS)}")
+    if format in IN_CAMERA and grasps.frame != "camera":
+        raise InputError(
+            f"{format}'s files hold grasps in the camera's frame, these are in that of the {grasps.frame}; give them "
+            "in the camera's, or write moveit, which names its frame"
+        )
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomic_path(path) as temporary:
@@ -66,9 +72,9 @@ def write_grasps(
                 np.savez(file, **_contact_arrays(grasps, gripper))
         else:
             poses = to_frame(grasps, hand_frame, gripper)
-            document = moveit_document(
-                poses, grasps.width, grasps.quality, reference=grasps.frame, hand_frame=hand_frame
-            )
+            told: dict[str, Any] = {"reference": grasps.frame, "hand_frame": hand_frame}
+            told["approach"] = frame_of_grasp(hand_frame, gripper)[:3, 2]  # the grasp frame's z is the approach
+            document = moveit_document(poses, grasps.width, grasps.quality, **told)
             temporary.write_text(yaml.safe_dump(document, sort_keys=False))
     return path
 

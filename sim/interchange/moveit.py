@@ -22,6 +22,7 @@ def moveit_document(
     *,
     reference: str,
     hand_frame: str,
+    approach: NDArray[np.float64],
     joints: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Returns the document of a YAML file, plain values only.
@@ -35,9 +36,11 @@ def moveit_document(
         quality: (N,) qualities in [0, 1].
         reference: Frame of the poses: "camera" or "world"; it becomes the ``frame_id``.
         hand_frame: Frame of the hand whose poses these are.
+        approach: (3,) direction of the approach in that frame, length 1.
         joints: Names of the finger joints; without them the posture is left empty.
     """
     quaternions = Rotation.from_matrix(poses[:, :3, :3]).as_quat() if len(poses) else np.zeros((0, 4))
+    along = (np.round(approach, 12) + 0.0).tolist()
     grasps = []
     for i, pose in enumerate(poses):
         position = dict(zip("xyz", pose[:3, 3].tolist(), strict=True))
@@ -45,8 +48,6 @@ def moveit_document(
         posture: dict[str, Any] = {"joint_names": list(joints), "points": []}
         if joints:
             posture["points"] = [{"positions": [float(width[i]) / 2] * len(joints)}]
-        # The approach is the hand frame's z in every frame but GraspNet's, where it is x.
-        along = [1.0, 0.0, 0.0] if hand_frame == "graspnet" else [0.0, 0.0, 1.0]
         grasps.append(
             {
                 "id": f"grasp_{i}",

@@ -23,6 +23,7 @@ from sim.cli import conf_folder
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import read_grasps
+from sim.interchange.hand_frames import read_pose
 
 GRIPPERS = {p.stem: instantiate(yaml.safe_load(p.read_text())) for p in sorted(conf_folder().glob("gripper/*.yaml"))}
 
@@ -324,9 +325,13 @@ def test_poses_of_the_flange_in_the_world_and_in_other_programs_files(camera_fol
         # The paper's hand: its flange lies 50 mm behind the tips, so 50 mm above them, straight up.
         assert np.allclose(other["translation"], (0.4 + x, 0.1 - y, 0.6 - z + 0.05), atol=1e-9)
     stem = tmp_path / "depth"
+    heights = [0.6 - g["translation"][2] for g in tips["grasps"]]
     for suffix in ("_graspnet.npy", "_contact_graspnet.npz", "_moveit.yaml"):
         found = read_grasps(stem.with_name(stem.name + suffix), GRIPPERS["paper"])
-        assert np.allclose(found.translation[:, 2], [0.6 - g["translation"][2] for g in tips["grasps"]], atol=1e-6)
+        # Only MoveIt's file names its frame; the others mean the camera's, whatever camera_pose= is.
+        assert found.frame == ("world" if suffix == "_moveit.yaml" else "camera")
+        in_world = found if found.frame == "world" else found.transform(read_pose(POSE), "world")
+        assert np.allclose(in_world.translation[:, 2], heights, atol=1e-6)
     back = read_grasps(stem.with_name("depth.json"), GRIPPERS["paper"])
     assert back.frame == "world"
 

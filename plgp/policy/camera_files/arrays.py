@@ -31,6 +31,17 @@ _BROKEN: tuple[type[Exception], ...] = (
 )
 _BROKEN += (zipfile.BadZipFile, zlib.error, struct.error, MemoryError)
 _WORDS = {"rgb": ("color", "colour"), "workspace": ("mask", "seg")}  # in names of arrays
+# Arrays that are no depth, and what to give instead.
+_NO_DEPTHS = {
+    r"dist(ance)?s?|ray_?(dist(ance)?|depth|length)s?|eucl\w*": (
+        "the distance along each ray; give the depth along the axis (BlenderProc's enable_depth_output), which is the "
+        "distance over sqrt(1 + ((u - cx) / fx)^2 + ((v - cy) / fy)^2)"
+    ),
+    r".*disp(arity)?": "a disparity; give metres, focal length times baseline over it",
+    r".*inv(erse)?_?depth.*": "an inverse depth; give metres, 1 over it",
+    r"(.*_)?normals?": "directions of surfaces; give the depth in metres",
+}
+_MOST_METRES = 20  # whole numbers beyond, of a file whose numbers have no type, count units as integers do
 _ORIENTATION = 0x0112  # the tag of EXIF
 _EIGHT_BIT = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "LAB")
 
@@ -68,9 +79,9 @@ def read_array(path: Path, name: str, size: tuple[int, int] | None = None) -> ND
                 found[_array_name(path, list(map(str, found)), name)] if isinstance(found, dict) else found
             )
         if suffix in (".csv", ".txt") and name != "rgb":
-            return _from_text(path)
+            return _typed(_from_text(path), name)
         if suffix == ".mat":
-            return _from_matlab(path, name)
+            return _typed(_from_matlab(path, name), name)
         if suffix in (".h5", ".hdf5"):
             return _from_hdf5(path, name)
         if suffix == ".npz":
@@ -115,6 +126,15 @@ def _from_text(path: Path) -> NDArray[np.float64]:
     return np.array([[float(word) for word in re.split(r"[,;\s]+", line.strip(" ,;\t"))] for line in lines])
 
 
+def _typed(image: NDArray[Any], name: str) -> NDArray[Any]:
+    """Returns whole depths as integers where they cannot be metres: a text has no types, and MATLAB's are doubles."""
+    if name != "depth" or image.dtype.kind != "f" or not np.isfinite(image).any():
+        return image
+    known = np.where(np.isfinite(image), image, 0)
+    whole = known.max() > _MOST_METRES and abs(known).max() < 2**32 and np.array_equal(known, np.rint(known))
+    return known.astype(np.int64) if whole else image
+
+
 def _from_matlab(path: Path, name: str) -> NDArray[Any]:
     """Returns an array of a MATLAB file of version 7 or before."""
     from scipy.io import loadmat
@@ -139,12 +159,22 @@ def _from_hdf5(path: Path, name: str) -> NDArray[Any]:
 def _array_name(path: Path, names: list[str], name: str) -> str:
     """Returns the array that is meant: the only one, the one of that name, or the only one whose name holds a word."""
     words = (name, *_WORDS.get(name, ()))
+    if name == "depth" and name not in map(str.lower, names):
+        _check_depths(path, names)
     if name in names or len(names) == 1:
         return name if name in names else names[0]
     found = [other for other in names if any(word in other.lower() for word in words)]
     if len(found) != 1:
         raise InputError(f"'{path}' holds {', '.join(names)}; name the array that is meant '{name}'")
     return found[0]
+
+
+def _check_depths(path: Path, names: list[str]) -> None:
+    """Raises InputError where the only array, or one beside none that may be depth, is known to be something else."""
+    kinds = {other: kind for other in names for form, kind in _NO_DEPTHS.items() if re.fullmatch(form, other.lower())}
+    if kinds and (len(names) == 1 or not any("depth" in other.lower() for other in set(names) - set(kinds))):
+        other, kind = next(iter(kinds.items()))
+        raise InputError(f"'{path}' has no depth, but '{other}', {kind}; name it 'depth'")
 
 
 def _pixels(image: Any, name: str, size: tuple[int, int] | None) -> NDArray[Any]:

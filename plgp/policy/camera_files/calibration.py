@@ -11,21 +11,10 @@ from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from plgp.policy.camera_files.intrinsics import Intrinsics, parse_intrinsics
+from plgp.policy.camera_files.lenses import FISHEYE, RADIAL, known_model
 from sim.camera import PinholeCamera
 from sim.errors import InputError
 
-_RADIAL: tuple[str, ...] = (
-    "",
-    "plumb_bob",
-    "rational_polynomial",
-    "radtan",
-    "radial-tangential",
-    "brown_conrady",
-    "opencv",
-    "pinhole",
-)
-_RADIAL += ("modified_brown_conrady", "full_opencv", "thin_prism", "none")
-_FISHEYE = ("equidistant", "fisheye", "kannala_brandt4", "kannala_brandt", "opencv_fisheye", "equi")
 _OFF_CENTRE = 0.1  # of the image's size; a principal point that is farther off is another image's
 
 
@@ -158,13 +147,14 @@ def _windowed(found: Intrinsics, size: tuple[int, int], source: str) -> Intrinsi
     if found.window is None or found.size == size:
         return found
     left, top, width, height = found.window
-    if size != (height, width):
+    across, down = found.binning or (1, 1)
+    if size not in ((height, width), (height // down, width // across)):
         raise InputError(
             f"intrinsics {source} are for {width}x{height} pixels from ({left}, {top}) on, which is not the "
             f"{size[1]}x{size[0]} image; give the intrinsics of this image"
         )
     moved = np.array([[1, 0, -left], [0, 1, -top], [0, 0, 1]]) @ found.matrix
-    return replace(found, matrix=moved, size=size)
+    return replace(found, matrix=moved, size=(height, width))
 
 
 def _at_size(found: Intrinsics, size: tuple[int, int], source: str) -> NDArray[np.float64]:
@@ -225,14 +215,19 @@ def _check_centre(matrix: NDArray[np.float64], size: tuple[int, int], source: st
 def _lens_of(found: Intrinsics, source: str) -> tuple[tuple[float, ...], bool]:
     """Returns the coefficients that count and whether they are a fisheye's."""
     lens = found.distortion
+    if not lens and found.unread:
+        raise InputError(
+            f"intrinsics {source} have '{found.unread}', which is not read as a lens's distortion; call the "
+            "coefficients distortion_coefficients, in OpenCV's order, or leave them out if the image is rectified"
+        )
     if not any(lens):
         return (), False
-    model = found.model.lower().replace("distortion.", "").strip()
-    if model in _FISHEYE:
+    model = known_model(found.model)
+    if model in FISHEYE:
         if len(lens) < 4 or any(lens[4:]):
             raise InputError(f"intrinsics {source} have {len(lens)} coefficients of a fisheye; give 4")
         return lens[:4], True
-    if model not in _RADIAL:
+    if model not in RADIAL:
         raise InputError(f"the distortion model '{found.model}' of intrinsics {source} is not known; rectify the image")
     if len(lens) not in (4, 5, 8, 12) and (len(lens) != 14 or any(lens[12:])):
         raise InputError(f"intrinsics {source} have {len(lens)} distortion coefficients; give 4, 5, 8 or 12")

@@ -13,6 +13,8 @@ from sim.errors import InputError
 
 _INSTALL = "pip install OpenEXR, which reads it, or convert it to npy where that is installed"
 _DEPTHS = ("z", "depth", "v", "y")  # names of the channel, without its layers; V and Y are single channels' own
+_OF_VECTORS = ("x", "u", "ry")  # beside them in a layer, Z, V and Y are parts of a normal, a place or a colour
+_NO_DEPTHS = ("mist",)  # Blender's layer from 0 to 1, whose channel is a Z too
 _BACKGROUND = 6.5e4  # at and beyond it, in Blender's units: nothing was hit (65504 of a half, 1e10)
 
 
@@ -20,8 +22,8 @@ def read_exr(path: Path) -> NDArray[np.float32]:
     """Returns the depth channel of an OpenEXR file, (H, W) float32; 0 where the renderer hit nothing.
 
     Args:
-        path: The file. Its channel is the only one, the one called Z, Depth, V or Y, whatever its layers, or R, G and B
-            that are the same.
+        path: The file. Its channel is the only one, that of a layer called Depth, the one called Z, Depth, V or Y of
+            any other layer that is no vector's (normals, places, UV), or R, G and B that are the same.
 
     Raises:
         InputError: The OpenEXR package is not installed, the file is broken, or it has no channel of depth.
@@ -43,12 +45,17 @@ def read_exr(path: Path) -> NDArray[np.float32]:
 def _depth_channel(channels: dict[str, NDArray[Any]], path: Path) -> NDArray[Any]:
     if len(channels) == 1:
         return next(iter(channels.values()))
-    names = {name: name.rsplit(".", 1)[-1].lower() for name in channels}
-    for wanted in _DEPTHS:
-        found = [name for name, last in names.items() if last == wanted]
-        if len(found) == 1:
-            return channels[found[0]]
-    colours = [channels[name] for name, last in names.items() if last in ("r", "g", "b")]
+    parts = {name: tuple(name.lower().rpartition(".")[::2]) for name in channels}  # layers, last
+    vectors = {layer for layer, last in parts.values() if last in _OF_VECTORS}
+    alone = {name: (layer.rpartition(".")[2], last) for name, (layer, last) in parts.items() if layer not in vectors}
+    found = [name for name, (layer, last) in alone.items() if layer == "depth" and last in _DEPTHS]
+    for wanted in () if found else _DEPTHS:
+        found = found or [name for name, (layer, last) in alone.items() if last == wanted and layer not in _NO_DEPTHS]
+    if len(found) > 1:
+        raise InputError(f"depth file '{path}' has several channels of depth, {', '.join(found)}; write the one wanted")
+    if found:
+        return channels[found[0]]
+    colours = [channels[name] for name, (_, last) in alone.items() if last in ("r", "g", "b")]
     if len(colours) == 3 and all(np.array_equal(colours[0], other) for other in colours[1:]):
         return colours[0]
     raise InputError(f"depth file '{path}' has the channels {', '.join(channels)}; write depth as one called Z")

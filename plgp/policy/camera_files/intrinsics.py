@@ -15,12 +15,13 @@ from numpy.typing import NDArray
 from plgp.policy.camera_files.arrays import read_npy
 from plgp.policy.camera_files.azure_kinect import in_mode
 from plgp.policy.camera_files.intrinsics_text import parse_text
+from plgp.policy.camera_files.lenses import first_of, is_lens_of, plain_names, read_lens
 from sim.errors import InputError
 from sim.files import decoded
 
 # Keys of other tools, whose capitals do not count.
 _MATRIX_KEYS: tuple[str, ...] = ("intrinsics", "intrinsic_matrix", "camera_matrix", "cam_k", "camk", "k", "intrinsic")
-_MATRIX_KEYS += ("m", "cameramatrix", "projection_matrix", "p")
+_MATRIX_KEYS += ("m", "cameramatrix", "projection_matrix", "p", "mtx")
 _FOUR_KEYS: tuple[tuple[str, ...], ...] = (
     ("fx", "fy", "cx", "cy"),
     ("fx", "fy", "ppx", "ppy"),
@@ -33,9 +34,6 @@ _PAIR_KEYS = (("focal_length", "principal_point"), ("focal", "center"), ("f", "c
 _SIZE_KEYS: tuple[tuple[str, str], ...] = (("width", "height"), ("image_width", "image_height"), ("w", "h"))
 _SIZE_KEYS += (("depthwidth", "depthheight"), ("colorwidth", "colorheight"))
 _BOTH_SIZES = ("resolution", "image_size", "imagesize", "img_size", "size")  # width, height; also "640x480"
-_LENS_KEYS: tuple[str, ...] = ("distortion_coefficients", "distortion_coeffs", "dist_coeffs", "distcoeffs", "coeffs")
-_LENS_KEYS += ("d", "distortion", "dist")
-_MODEL_KEYS = ("distortion_model", "model", "camera_model")
 _UNIT_KEYS = ("depth_scale", "depth_units", "factor_depth", "depthmapfactor", "depth_factor")
 _WANTED = "give fx, fy, cx, cy (pixels), or a 3x3 matrix 'intrinsics'"
 
@@ -49,18 +47,22 @@ class Intrinsics:
         size: Height and width that the file states, pixels, or None.
         distortion: Coefficients of the lens, in the model's order; none for a rectified image.
         model: Name of the lens's model as the file spells it, or "".
+        unread: Key of what seem to be coefficients, and are not understood, or "".
         unit: Metres of one unit of the depth image that the file states, or None.
         radius: Distance from the axis, on the plane z = 1, beyond which the lens's model is not measured, or None.
         window: Left, top, width and height of the part of that size which the camera delivers (ROS's roi), or None.
+        binning: Columns and rows of that size which the camera then makes one (ROS's binning), or None.
     """
 
     matrix: NDArray[np.float64]
     size: tuple[int, int] | None = None
     distortion: tuple[float, ...] = ()
     model: str = ""
+    unread: str = ""
     unit: float | None = None
     radius: float | None = None
     window: tuple[int, int, int, int] | None = None
+    binning: tuple[int, int] | None = None
 
 
 def parse_intrinsics(text: str | Path, frame: str = "", size: tuple[int, int] | None = None) -> Intrinsics:
@@ -133,26 +135,12 @@ def _left_part(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     return numbers.reshape(4, 4)[:3, :3]
 
 
-def _plain(found: Mapping[Any, Any]) -> dict[str, Any]:
-    """Returns a mapping with "Camera.Fx", "_fx" called "fx"; comments of MATLAB are left out."""
-    names = {str(key): value for key, value in found.items() if not str(key).startswith("__")}
-    return {re.sub(r"^(camera\d*\.|rgbd\.|_)", "", key.lower()): value for key, value in names.items()}
-
-
-def _first(found: Mapping[str, Any], keys: tuple[str, ...]) -> Any:
-    for key in keys:
-        if key in found and found[key] is not None:
-            value = found[key]
-            return value["data"] if isinstance(value, Mapping) and "data" in value else value
-    return None
-
-
 def _from_document(found: Any, source: str, image: _Image, depth: int = 0) -> Intrinsics:
     if isinstance(found, list) and found and all(isinstance(camera, Mapping) for camera in found):
         found = found[0] if len(found) == 1 else {str(number): camera for number, camera in enumerate(found)}
     if not isinstance(found, Mapping):
         return Intrinsics(matrix=_matrix(found, source))
-    names = _of_matlab(_plain(found))
+    names = _of_matlab(plain_names(found))
     stated = _stated(names, source)
     for four in _FOUR_KEYS:
         if set(four) <= set(names):
@@ -161,22 +149,25 @@ def _from_document(found: Any, source: str, image: _Image, depth: int = 0) -> In
         if np.size(names.get(focal, ())) in (1, 2) and np.size(names.get(centre, ())) == 2:
             lengths = np.resize(np.asarray(names[focal]), 2)
             return replace(stated, matrix=_matrix([*lengths, *np.ravel(names[centre])], source))
-    value = _first(names, _MATRIX_KEYS)
+    value = first_of(names, _MATRIX_KEYS)
     if value is not None and isinstance(value, Mapping):
         return _filled(_from_document(value, source, image, depth + 1), stated)
     if value is not None:
         return replace(stated, matrix=_matrix(value, source))
-    return _filled(_from_parts(names, source, image, depth), stated)
+    return _from_parts(names, stated, source, image=image, depth=depth)
 
 
 def _filled(inner: Intrinsics, outer: Intrinsics) -> Intrinsics:
     """Returns what a part of a file says of a camera, and what the file says around it where the part is silent."""
-    told = ("size", "distortion", "model", "unit", "radius", "window")
+    told = ("size", "distortion", "model", "unread", "unit", "radius", "window", "binning")
     return Intrinsics(matrix=inner.matrix, **{key: getattr(inner, key) or getattr(outer, key) for key in told})
 
 
-def _from_parts(names: dict[str, Any], source: str, image: _Image, depth: int) -> Intrinsics:
-    """Returns the one camera in a file of several images or streams; raises InputError if that is not clear."""
+def _from_parts(names: dict[str, Any], around: Intrinsics, source: str, *, image: _Image, depth: int) -> Intrinsics:
+    """Returns the one camera in a file of several images or streams; raises InputError if that is not clear.
+
+    ``around`` is what the file says around its cameras; a key of it that is not read may be another camera's lens.
+    """
     inner = {key: value for key, value in names.items() if isinstance(value, Mapping)}
     numbers = re.findall(r"\d+", Path(image.name).stem)
     if numbers and all(key.isdigit() for key in inner):
@@ -191,19 +182,20 @@ def _from_parts(names: dict[str, Any], source: str, image: _Image, depth: int) -
     if not cameras:
         keys = ", ".join(list(names)[:8])
         raise InputError(f"no intrinsics in {source}{f' (keys {keys})' * bool(keys)}; {_WANTED}")
+    around = around if len(cameras) == 1 else replace(around, unread="")
     fitting = {key: camera for key, camera in cameras.items() if camera.size is not None and camera.size == image.size}
     cameras = fitting or cameras
     cameras = {key: _with_lens_beside(camera, key, names, source) for key, camera in cameras.items()}
     first, *others = cameras.values()
     if any(not np.array_equal(first.matrix, o.matrix) or (first.size, first.unit) != (o.size, o.unit) for o in others):
         raise InputError(f"{source} holds the cameras {', '.join(list(cameras)[:8])}; give the one of this image")
-    return first
+    return _filled(first, around)
 
 
 def _with_lens_beside(camera: Intrinsics, key: str, names: dict[str, Any], source: str) -> Intrinsics:
     """Returns a camera with the lens that stands beside it, as Orbbec's depthDistortion beside depthIntrinsic."""
-    beside = key.partition("intrinsic")[0] + "distortion"
-    if camera.distortion or "intrinsic" not in key or beside not in names:
+    beside = next((other for other in names if is_lens_of(key, other) and other != key), None)
+    if camera.distortion or beside is None:
         return camera
     lens = _stated({"distortion": names[beside]}, source)
     return replace(camera, distortion=lens.distortion, model=camera.model or lens.model)
@@ -234,9 +226,11 @@ def _stated(names: dict[str, Any], source: str) -> Intrinsics:
         roi = names.get("roi")
         sides = ("x_offset", "y_offset", "width", "height")
         part = [int(roi[side]) for side in sides] if isinstance(roi, Mapping) and set(sides) <= set(roi) else [0]
-        lens = np.asarray(_lens(names), np.float64).ravel()
+        binning = max(1, int(names.get("binning_x") or 1)), max(1, int(names.get("binning_y") or 1))
+        found = read_lens(names)
+        lens = np.asarray(found.coefficients, np.float64).ravel()
         radius = float(names.get("metric_radius") or 0) or None
-        unit = _first(names, _UNIT_KEYS)
+        unit = first_of(names, _UNIT_KEYS)
         metres = None if unit is None else _unit(float(np.asarray(unit, np.float64).item()))
     except (TypeError, ValueError, OverflowError, LookupError) as error:
         raise InputError(f"{source} has a size, distortion or depth scale that is no number; correct it") from error
@@ -245,22 +239,10 @@ def _stated(names: dict[str, Any], source: str) -> Intrinsics:
     window = (part[0], part[1], part[2], part[3]) if len(part) == 4 and min(part[2:]) > 0 else None
     if not np.isfinite(lens).all():
         raise InputError(f"{source} has distortion coefficients that are not finite; correct them")
-    model = _first(names, _MODEL_KEYS)
     return Intrinsics(
-        matrix=np.eye(3), size=size, distortion=tuple(lens.tolist()), model="" if model is None else str(model),
-        unit=metres, radius=radius, window=window,
+        matrix=np.eye(3), size=size, distortion=tuple(lens.tolist()), model=found.model, unread=found.unread,
+        unit=metres, radius=radius, window=window, binning=binning if binning != (1, 1) else None,
     )  # fmt: skip
-
-
-def _lens(names: dict[str, Any]) -> Any:
-    """Returns the coefficients in OpenCV's order."""
-    keys = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6")
-    value = _first(names, _LENS_KEYS)
-    if isinstance(value, Mapping):
-        names, value = dict(value), None
-    if value is None and {"k1", "k2"} <= set(names):
-        return [names.get(key, 0.0) for key in keys]
-    return () if value is None else value
 
 
 def _unit(stated: float) -> float:

@@ -6,13 +6,20 @@ import json
 import re
 from typing import Any
 
-# A camera's line in COLMAP's cameras.txt: where fx, fy, cx, cy and the lens stand among the parameters of a model.
+# A camera's line in COLMAP's cameras.txt: where fx, fy, cx, cy and the lens stand among the parameters of a model. The
+# coefficients of the last two are no lens's that is undone, and their models are refused by name.
 _COLMAP: dict[str, tuple[tuple[int, int, int, int], int]] = {
     "SIMPLE_PINHOLE": ((0, 0, 1, 2), 3),
     "PINHOLE": ((0, 1, 2, 3), 4),
     "SIMPLE_RADIAL": ((0, 0, 1, 2), 3),
     "RADIAL": ((0, 0, 1, 2), 3),
     "OPENCV": ((0, 1, 2, 3), 4),
+    "FULL_OPENCV": ((0, 1, 2, 3), 4),
+    "OPENCV_FISHEYE": ((0, 1, 2, 3), 4),
+    "SIMPLE_RADIAL_FISHEYE": ((0, 0, 1, 2), 3),
+    "RADIAL_FISHEYE": ((0, 0, 1, 2), 3),
+    "FOV": ((0, 1, 2, 3), 4),
+    "THIN_PRISM_FISHEYE": ((0, 1, 2, 3), 4),
 }
 # Width and height of a ZED's modes, which are part of its sections' names; the left camera is the depth's.
 _ZED = {"2K": (2208, 1242), "FHD1200": (1920, 1200), "FHD": (1920, 1080), "HD": (1280, 720), "SVGA": (960, 600)}
@@ -134,6 +141,7 @@ def _colmap(text: str) -> dict[str, Any] | None:
         known = {"fx": values[fx], "fy": values[fy], "cx": values[cx] - 0.5, "cy": values[cy] - 0.5}
         lens = [*values[rest:], *[0.0] * max(0, 4 - len(values[rest:]))] if values[rest:] else []
         cameras[words[0]] = {"width": int(words[2]), "height": int(words[3]), **known, "coeffs": lens}
+        cameras[words[0]]["model"] = words[1] if lens else ""
     return cameras or None
 
 

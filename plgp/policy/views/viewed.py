@@ -22,6 +22,8 @@ _AS_IS = "the network is shown the image as it is"
 _PLANE = 0.006  # metres from the main plane within which a pixel shows it
 _THING, _HOLES = 0.008, 0.02  # metres on or under a plane, and share of what is seen that lies so far under it
 _TALL, _MUCH = 0.35, 0.1  # metres over a plane, and share of what is seen from which on so high: then it may be a wall
+_FINE = 0.01  # of the depth: what stands lower over the plane may be noise
+_FEW = 20  # of the pixels that are looked at
 _LOOKED_AT = 320  # columns of the image, about, that tell so
 _TWICE = 2.0  # times as much as of a level plane may be seen of one that leans, before the pose is doubted
 _PATCH = 0.03  # of the plane's largest patch: what smaller ones show is the side of a thing that crosses the plane
@@ -108,12 +110,43 @@ def _leaning(seen: Observation, plane: MainPlane) -> str:
     )
 
 
-def _doubt(seen: Observation, plane: MainPlane) -> str:
-    """Returns a sentence where the main plane may be a wall behind the things, or depth may be inverse, or ""."""
+def _looked_at(seen: Observation) -> tuple[int, NDArray[np.float32], PinholeCamera]:
+    """Returns a step, every step-th pixel of the depth, and the camera of these."""
     step = max(1, seen.camera.width // _LOOKED_AT)
     some, scaled = seen.depth[::step, ::step], seen.camera.intrinsics.copy()
     scaled[:2] /= step
-    heights = plane.heights(some, PinholeCamera(some.shape[1], some.shape[0], scaled))[some > 0]
+    return step, some, PinholeCamera(some.shape[1], some.shape[0], scaled)
+
+
+def doubt_beside(seen: Observation, view: OverheadView, allowed: NDArray[np.bool_] | None) -> str:
+    """Returns a sentence where much of what is seen over the main plane lies beside a view of it, or "".
+
+    Args:
+        seen: The image.
+        view: The view, from straight above.
+        allowed: (H, W) bool, the workspace in the image; None is everywhere.
+    """
+    step, some, camera = _looked_at(seen)
+    heights = np.nan_to_num(view.plane.heights(some, camera))
+    things = (heights > np.maximum(_THING, _FINE * some)) & (heights < _TALL)
+    if allowed is not None:
+        things &= allowed[::step, ::step]
+    rows, cols = np.nonzero(things)
+    above, to_view = view.seen.camera, np.linalg.inv(view.pose)
+    r, c, depth = above.project(transform(to_view, camera.deproject(rows, cols, some[rows, cols])))
+    beside = (depth > 0) & ~((r >= 0) & (r < above.height) & (c >= 0) & (c < above.width))
+    if beside.sum() < max(_FEW, _MUCH * len(rows)):
+        return ""
+    return (
+        f"{100 * beside.mean():.0f} % of what is seen on the main plane lies beside the trained view, where no grasp "
+        "is looked for; give view=as_is, or point the camera at the things"
+    )
+
+
+def _doubt(seen: Observation, plane: MainPlane) -> str:
+    """Returns a sentence where the main plane may be a wall behind the things, or depth may be inverse, or ""."""
+    _, some, camera = _looked_at(seen)
+    heights = plane.heights(some, camera)[some > 0]
     if not len(heights):
         return ""
     under, over = (float((part > _THING).mean()) for part in (-heights, heights))

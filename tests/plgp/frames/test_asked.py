@@ -57,6 +57,21 @@ def test_a_manifest_says_it_all(tmp_path):
     assert second.depth_scale is None
 
 
+def test_what_is_given_beside_a_manifest_comes_first(tmp_path, capsys):
+    """The manifest's won without a word, unlike a folder's files and depth_scale."""
+    (tmp_path / "manifest.csv").write_text("depth,rgb,intrinsics,mask\nx_1.png,x_1.jpg,k.json,m.png\nx_2.png,,,\n")
+    first, _ = asked(folder=str(tmp_path), intrinsics="600,600,320,240", region="0,0,9,9")
+    assert names(first) == ["x_1.png", "x_1.jpg", None, None]
+    assert "workspace=0,0,9,9 counts for every frame, whatever manifest.csv says\n" in capsys.readouterr().err
+    touch(tmp_path, "own/1.jpg", "own/2.jpg", "masks/x_1.png", "masks/x_2.png")
+    frames = asked(folder=str(tmp_path), rgb=f"{tmp_path}/own/*.jpg", region=f"{tmp_path}/masks")
+    assert [names(frame) for frame in frames] == [
+        ["x_1.png", "1.jpg", "k.json", "x_1.png"],
+        ["x_2.png", "2.jpg", None, "x_2.png"],
+    ]
+    assert frames[1].region == tmp_path / "masks/x_2.png"
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [("a,b\n1,2\n", "has no column depth"), ("depth,depth_scale\nx.png,much\n", "'much' is no number")],

@@ -68,6 +68,20 @@ def test_one_bad_frame_is_named_and_the_others_are_finished(folder, tmp_path, ca
     assert {p.name for p in (tmp_path / "out").glob("*.json")} == {"a_depth.json", "b_depth.json"}
 
 
+def test_a_frame_without_a_mask_beside_others_that_have_one_says_so(folder, tmp_path, capsys):
+    mixed = tmp_path / "frames"
+    shutil.copytree(folder, mixed)
+    Image.fromarray(np.full((240, 320), 255, np.uint8)).save(mixed / "a_mask.png")
+    hint = "other frames have a mask, this one has none: grasps may lie anywhere in it; give it one as well"
+    masked, whole = run(str(mixed), f"out={tmp_path / 'out'}", "count=3", "picture=false")
+    assert hint not in masked["notes"]
+    assert hint in whole["notes"]
+    assert capsys.readouterr().err.count(hint) == 1
+    assert pd.read_csv(tmp_path / "out" / "frames.csv").notes.str.contains(hint).tolist() == [False, True]
+    _, boxed = run(str(mixed), f"out={tmp_path / 'out'}", "count=3", "picture=false", "workspace=9,9,300,200")
+    assert hint not in boxed["notes"]
+
+
 def test_a_folder_says_what_became_of_each_frame(folder, tmp_path, capsys):
     mixed = tmp_path / "frames"
     shutil.copytree(folder, mixed)

@@ -51,6 +51,29 @@ def test_moveit_in_the_flanges_frame_and_in_the_world(tmp_path):
     assert np.allclose(position, some.translation[0] - 0.12 * some.rotation[0][:, 2])
 
 
+SIDEWAYS = {"ee_link": {"xyz": [0.16, 0, 0], "rpy": [0, np.pi / 2, 0]}, "odd": {"xyz": [0, 0.1, 0], "rpy": [0.3, 1, 2]}}
+
+
+@pytest.mark.parametrize("hand_frame", ["grasp", "palm", "graspnet", "contact_graspnet", *SIDEWAYS])
+def test_moveits_approach_is_the_hands_in_every_frame(tmp_path, hand_frame):
+    """A UR's ee_link looks along its x: its z was given, a quarter turn off."""
+    hand, some = GripperGeometry(frames=SIDEWAYS), grasps(3)
+    path = write_grasps(some, tmp_path / "a.yaml", hand, format="moveit", hand_frame=hand_frame)
+    for i, message in enumerate(yaml.safe_load(path.read_text())["grasps"]):
+        turn = Rotation.from_quat([message["grasp_pose"]["pose"]["orientation"][k] for k in "xyzw"])
+        along = [message["pre_grasp_approach"]["direction"]["vector"][k] for k in "xyz"]
+        np.testing.assert_allclose(turn.apply(along), some.rotation[i][:, 2], atol=1e-9)
+    if hand_frame in ("ee_link", "graspnet"):
+        assert along == [1.0, 0.0, 0.0]
+
+
+@pytest.mark.parametrize("format", ["graspnet", "contact_graspnet"])
+def test_formats_that_mean_the_camera_take_no_other_frame(tmp_path, format):
+    with pytest.raises(InputError, match=f"{format}'s files hold grasps in the camera's frame, these are in that of"):
+        write_grasps(grasps(frame="world"), tmp_path / f"a{FORMATS[format]}", HAND, format=format)
+    assert not list(tmp_path.iterdir())
+
+
 def test_contact_graspnets_own_files(tmp_path):
     """As its inference writes them: dictionaries of segments, pickled into the archive; no openings in older ones."""
     some = grasps(5)

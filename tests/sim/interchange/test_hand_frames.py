@@ -97,6 +97,16 @@ def test_bad_frames_are_one_sentence():
             GripperGeometry(frames={"flange": value})
 
 
+def test_frames_in_millimetres_or_degrees_are_said():
+    for value, words in (
+        ({"xyz": [0, 0, 151], "rpy": [0, 0, 0]}, "flange is 151 m away, as if in millimetres; give xyz in metres"),
+        ({"xyz": [0, 0, 0.151], "rpy": [0, 0, -90]}, "flange is turned by 90 rad, as if in degrees; give xyz"),
+    ):
+        with pytest.raises(InputError, match=words):
+            GripperGeometry(frames={"flange": value})
+    assert GripperGeometry(frames={"far": {"xyz": [0, 0, -1], "rpy": [0, 0, 6.2832]}}).frame_origins["far"][0][2] == -1
+
+
 @given(st.integers(0, 10**6))
 def test_poses_are_read_in_both_notations(seed):
     rng = np.random.default_rng(seed)

@@ -128,6 +128,9 @@ class FakeExr:
 
 COLOURS = {name: np.full((48, 64), value, np.float16) for name, value in (("R", 0.1), ("G", 0.2), ("B", 0.3))}
 
+VECTORS = {f"ViewLayer.{layer}.{name}": METRES * 3 for layer in ("Normal", "Position") for name in "XYZ"}
+VECTORS |= {f"ViewLayer.UV.{name}": METRES * 3 for name in "UV"}
+
 
 @pytest.mark.parametrize(
     ("channels", "words"),
@@ -137,7 +140,13 @@ COLOURS = {name: np.full((48, 64), value, np.float16) for name, value in (("R", 
         ({"ViewLayer.Depth.Z": METRES, "ViewLayer.Combined.R": METRES * 2}, ""),
         (COLOURS | {"Depth.V": METRES, "A": METRES}, ""),
         (dict.fromkeys("RGB", METRES) | {"A": np.ones((48, 64))}, ""),
+        (VECTORS | COLOURS | {"ViewLayer.Depth.Z": METRES, "ViewLayer.Mist.Z": METRES * 2}, ""),
+        (VECTORS | {"Z": METRES, "ViewLayer.Index.Y": METRES * 2}, ""),
         (COLOURS, r"has the channels R, G, B; write depth as one called Z"),
+        (VECTORS | {"ViewLayer.Mist.Z": METRES}, r"UV\.U, ViewLayer\.UV\.V, ViewLayer\.Mist\.Z; write depth as one"),
+        ({"Y": METRES, "RY": METRES, "BY": METRES}, r"has the channels Y, RY, BY; write depth"),
+        ({"a.Z": METRES, "b.Z": METRES, "V": METRES}, r"several channels of depth, a\.Z, b\.Z; write the one wanted"),
+        ({"left.Depth.Z": METRES, "right.Depth.Z": METRES, "Z": METRES}, r"several channels of depth, left\.Depth\.Z"),
         ({}, r"cannot be read \(RuntimeError\)"),
     ],
 )
@@ -200,6 +209,50 @@ def test_tables_and_matlabs_files(tmp_path):
         (tmp_path / name).write_text(text)
         with pytest.raises(InputError, match=rf"{name}' cannot be read"):
             read_depth(tmp_path / name)
+
+
+def test_whole_millimetres_of_files_without_types_count_as_integers_do(tmp_path, capsys):
+    """The page promises CSV in millimetres, and MATLAB's numbers are doubles: both were refused as metres."""
+    units = np.rint(METRES * 1000)
+    units[:2] = np.nan
+    np.savetxt(tmp_path / "a.csv", units, delimiter=",")
+    units[:2] = -1
+    np.savetxt(tmp_path / "b.txt", units, fmt="%d")
+    savemat(tmp_path / "c.mat", {"depth": units})
+    for name in ("a.csv", "b.txt", "c.mat"):
+        depth = read_depth(tmp_path / name)
+        assert (depth[:2] == 0).all()
+        np.testing.assert_allclose(depth[2:], METRES[2:], atol=1e-3)
+        np.testing.assert_allclose(read_depth(tmp_path / name, None, 0.0005), depth / 2, atol=1e-6)
+    assert capsys.readouterr().err == ""
+    np.savetxt(tmp_path / "ones.csv", np.ones((4, 6)) * [1, 2, 1, 1, 1, 2])  # metres, as long as they may be
+    assert read_depth(tmp_path / "ones.csv").max() == 2
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        (["distance"], "no depth, but 'distance', the distance along each ray; give the depth along the axis"),
+        (["distance", "colors"], "no depth, but 'distance', the distance along each ray"),
+        (["normals"], "no depth, but 'normals', directions of surfaces"),
+        (["left_disparity"], "no depth, but 'left_disparity', a disparity; give metres, focal length times baseline"),
+        (["Inverse_Depth"], "no depth, but 'Inverse_Depth', an inverse depth; give metres, 1 over it; name it 'depth'"),
+        (["depth_map", "distance"], ""),
+        (["Depth", "disparity"], ""),
+        (["array"], ""),
+    ],
+)
+def test_an_array_that_is_no_depth_is_refused_by_its_name(tmp_path, names, words):
+    np.savez(tmp_path / "a.npz", **dict.fromkeys(names, METRES))
+    with h5py.File(tmp_path / "a.hdf5", "w") as file:
+        for name in names:
+            file[name] = METRES
+    for name in ("a.npz", "a.hdf5"):
+        if words:
+            with pytest.raises(InputError, match=words):
+                read_depth(tmp_path / name)
+        else:
+            np.testing.assert_allclose(read_depth(tmp_path / name), METRES, atol=1e-6)
 
 
 def test_a_mask_as_jpeg_has_no_fringe(tmp_path):

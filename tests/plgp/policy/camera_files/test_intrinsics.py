@@ -289,6 +289,10 @@ VALUES = st.recursive(
                     "RadialDistortion",
                     "depthIntrinsic",
                     "depthDistortion",
+                    "distortion",
+                    "k1",
+                    "binning_x",
+                    "type",
                 ]
             ),
             inner,

@@ -206,6 +206,22 @@ def test_a_wall_behind_the_things_is_doubted():
     assert not policy.find(Observation(None, depth, camera), 3).note
 
 
+def test_things_far_beside_the_optical_axis_are_said_to_lie_beside_the_view(policy):
+    """A camera of a wide angle sees a metre to the side, the trained view 0.92 m: there was no grasp, and no note."""
+    floor, bar = ((3, 3, 0.02), (0, 0, -0.01)), ((0.05, 0.12, 0.05), (0.0, 0.0, 0.025))
+    seen = {x: take(1.0, boxes=(floor, (bar[0], (x, 0, 0.025))), focal=300.0)[0] for x in (0.4, 1.0)} | {
+        "both": take(1.0, boxes=(floor, bar, (bar[0], (1.0, 0, 0.025))), focal=300.0)[0]
+    }
+    found = {x: policy.find(image, 3) for x, image in seen.items()}
+    assert len(found[0.4].poses) == 3
+    assert found[0.4].note == ""
+    assert not len(found[1.0].poses)
+    assert "100 % of what is seen on the main plane lies beside the trained view" in found[1.0].note
+    assert "lies beside the trained view, where no grasp is looked for; give view=as_is" in found["both"].note
+    near = NetworkPolicy.pretrained(workspace=np.indices((480, 640))[1] < 500).find(seen["both"], 3)
+    assert near.note == ""  # the workspace leaves it out
+
+
 @pytest.mark.parametrize("unit", [1.0, 0.6], ids=["1/m", "scaled to its own median"])
 def test_inverse_depth_is_doubted(unit):
     """Things come out as holes in the table; of a bin that things stand beside, they do not."""
