@@ -99,6 +99,14 @@ def bars_image():
     return *bars(np.random.default_rng(0)), CAMERA
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _small_images_are_timed():
+    """What a network costs is measured at every training's start: of a small image here."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("plgp.networks.cost.TIMED_SIZE", (64, 64))
+        yield
+
+
 @pytest.fixture(scope="session")
 def perfect():
     """A maker of probability maps (480x640) with peaks at some pixels and angle bins, of falling quality."""

@@ -83,7 +83,7 @@ ODD = st.one_of(
 )
 
 
-@settings(max_examples=200, deadline=None, report_multiple_bugs=False)
+@settings(max_examples=60, deadline=None, report_multiple_bugs=False)
 @given(st.data())
 def test_any_part_of_a_checkpoint_replaced(content, place, data):
     changed = copy.deepcopy(content)

@@ -121,7 +121,7 @@ def test_max_opening_is_the_data_sets(bars_folder):
         data.setup()
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**6), st.booleans())
 def test_quality_ap_is_the_same_with_and_without_enhancement(seed, guard):
     generator = torch.Generator().manual_seed(seed)

@@ -76,6 +76,7 @@ def assert_close(ours, theirs, tolerance):
         assert (a.float() - b.float()).abs().max() <= tolerance * (b.float().std() + b.float().abs().max())
 
 
+@quick_by_default
 def test_shapes_and_every_parameter_gets_a_gradient(subject):
     network, image = subject
     network.train()

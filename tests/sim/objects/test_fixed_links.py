@@ -81,7 +81,7 @@ def split(folder, links):
     return path, poses
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(links=LINKS)
 def test_split_bodies_look_and_weigh_as_their_merged_twins(tmp_path, links):
     wedge(tmp_path)

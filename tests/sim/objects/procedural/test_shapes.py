@@ -19,7 +19,7 @@ from sim.objects.procedural.solids import circle, ring, turned, vessel
 
 
 @given(st.integers(0, 10**9), st.integers(0, 10**9))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_object_is_a_closed_body_of_convex_parts(seed, index):
     shape = make_shape(seed, index)
     assert shape.family == family_of(seed, index)
