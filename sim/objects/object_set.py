@@ -51,8 +51,12 @@ class ObjectModel:
 
     @property
     def described(self) -> bytes:
-        """Content of the author's URDF, by which the object is known wherever its folder and the cache lie."""
-        return (self.original or self.urdf).read_bytes()
+        """Content of the author's URDF, by which the object is known wherever it lies; raises InputError."""
+        file = self.original or self.urdf
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise InputError(f"object file {file} cannot be read ({error.strerror}); put it back") from error
 
     def mesh(self) -> ObjectMesh:
         """Returns the visible surface; read once, then kept. Raises InputError if it cannot be read."""
