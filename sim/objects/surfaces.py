@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import warnings
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -14,7 +13,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects.mesh_file import companions, face_colours
+from sim.objects.mesh_file import companions, face_colours, named_texture, tinted
 from sim.objects.reading.scenes import read_scene
 from sim.objects.urdf import Part, read_base_link
 
@@ -100,21 +99,6 @@ def _geometry(part: Part) -> list[trimesh.Trimesh]:
     return meshes
 
 
-def _named_texture(path: Path, material: str) -> Path | None:
-    """Returns the colour texture that an OBJ's material files name for a material; None if they name none."""
-    if path.suffix.lower() != ".obj":
-        return None
-    for library in re.findall(r"^mtllib\s+(.+?)\s*$", path.read_text(errors="replace"), re.MULTILINE):
-        text = (path.parent / library).read_text(errors="replace") if (path.parent / library).is_file() else ""
-        current = ""
-        for key, value in re.findall(r"^\s*(newmtl|map_Kd)\s+(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE):
-            if key.lower() == "newmtl":
-                current = value
-            elif current == material:
-                return path.parent / str(value).replace("\\", "/")
-    return None
-
-
 def _texture(image: Any, named: Path | None, path: Path) -> Any:
     """Returns a texture as a PIL image in RGB, or None; one that cannot be read is warned of by name.
 
@@ -152,7 +136,7 @@ def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -
     image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
     # trimesh gives coordinates without a material a grey picture of four pixels.
     made_up = image is not None and image.size == (2, 2) and np.unique(image).tolist() == [100, 255]
-    named = _named_texture(path, str(getattr(material, "name", "")))
+    named = named_texture(path, str(getattr(material, "name", "")))
     mapped = visual.uv is not None and len(visual.uv) == len(mesh.vertices)
     image = None if made_up else image
     texture = _texture(image, named or (beside if image is None else None), path) if mapped else None
@@ -161,10 +145,7 @@ def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -
         return
     factor = getattr(material, "baseColorFactor", None)  # glTF multiplies its texture by it
     if texture is not None and factor is not None:
-        from PIL import Image
-
-        share = np.asarray(factor, np.float32)[:3] / np.float32(255)
-        texture = Image.fromarray(np.rint(np.asarray(texture) * share).astype(np.uint8))
+        texture = tinted(texture, factor)
     materials: Any = trimesh.visual.material
     visual.material = materials.SimpleMaterial(image=texture, diffuse=material.main_color)
 
