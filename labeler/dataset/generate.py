@@ -129,7 +129,7 @@ def _is_complete(recipe: DataSetRecipe, folder: Path) -> bool:
 def _is_ours(recipe: DataSetRecipe, folder: Path, file: str) -> bool:
     """Tells whether a file of the folder names the recipe; raises InputError if it names another one."""
     found = find_hash(folder, file)
-    if found not in (None, recipe.hash, recipe.former_hash):
+    if found not in (None, recipe.hash, *recipe.former_hashes):
         differs = list(differences(describe(recipe.describe()), find_recipe(folder, file)))[:3]
         raise InputError(
             f"{folder} holds data of another recipe ({'; '.join(differs) or f'hash {str(found)[:8]}'}); "

@@ -151,7 +151,7 @@ def companions(path: Path, data: bytes) -> list[Path]:
 
 def _beside(path: Path, names: list[bytes]) -> list[Path]:
     """Returns the files that a mesh file means by names with either slash."""
-    return [path.parent / os.fsdecode(n.replace(b"\\", b"/")) for n in names if b"\0" not in n]
+    return [path.parent / os.fsdecode(n.replace(b"\\", b"/")) for n in names if b"\0" not in n and not n.startswith(b"data:")]
 
 
 def face_colours(mesh: trimesh.Trimesh) -> NDArray[np.float32] | None:

@@ -103,3 +103,28 @@ def test_what_was_measured_stays_when_a_lost_shard_is_made_again(own, tmp_path):
     generate(own, folder, progress=False)
     assert json.loads((folder / "dataset.json").read_text()) == before
     assert not (folder / "staging").exists()
+
+
+def test_a_texture_that_is_repainted_between_two_runs_is_another_recipe(small_recipe, tmp_path):
+    """Data of the time when looks did not count is kept."""
+    folder = tmp_path / "objects"
+    folder.mkdir()
+    box = trimesh.creation.box((0.04, 0.03, 0.03)).export(file_type="obj")
+    (folder / "box.obj").write_text(f"mtllib a.mtl\nusemtl m\n{box}")
+    shape = '<geometry><mesh filename="box.obj"/></geometry>'
+    inertial = '<inertial><mass value="0.1"/><inertia ixx="1" ixy="0" ixz="0" iyy="1" iyz="0" izz="1"/></inertial>'
+    link = f'<link name="a">{inertial}<visual>{shape}</visual><collision>{shape}</collision></link>'
+    (folder / "box.urdf").write_text(f'<robot name="r">{link}</robot>')
+
+    def recipe(colour):
+        (folder / "a.mtl").write_text(f"newmtl m\nKd {colour}\n")
+        return small_recipe(objects=ObjectSet.from_folder(folder), object_counts=(1,), scenes=1, views=1)
+
+    data = generate(recipe("1 0 0"), tmp_path / "data", progress=False)
+    blue = recipe("0 0 1")
+    with pytest.raises(InputError, match=r"another recipe \(objects.looks\)"):
+        generate(blue, data, progress=False)
+    content = json.loads((data / "dataset.json").read_text())
+    content["hash"] = blue.former_hashes[0]  # as an older plgp noted it
+    (data / "dataset.json").write_text(json.dumps(content))
+    assert generate(blue, data, progress=False) == data
