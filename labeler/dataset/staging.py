@@ -2,7 +2,7 @@
 
 A file with its final name is whole, so a killed run loses at most the scenes in hand. A scene that fails leaves a note
 in place of its file. A scene whose process dies leaves a mark behind, and is given up after the third death. What may
-be otherwise at the next run, a disk that is away or memory that runs short, says nothing about a scene: it ends the run.
+be otherwise at the next run, a disk that is away or memory that runs short, is no scene's failure: it ends the run.
 """
 
 from __future__ import annotations

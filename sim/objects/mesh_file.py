@@ -113,8 +113,9 @@ def resolve_textures(scene: trimesh.Scene, path: Path) -> tuple[str, ...]:
         material: Any = visual.material
         factor, own = getattr(material, "baseColorFactor", None), getattr(material, "baseColorTexture", None)
         if own is not None and factor is not None and min(factor[:3]) < 255:
-            visual.material = material.copy()  # meshes may share it
-            visual.material.baseColorTexture, visual.material.baseColorFactor = tinted(own, factor), None
+            material = material.copy()  # meshes may share it
+            material.baseColorTexture, material.baseColorFactor = tinted(own, factor), None
+            visual.material = material
         named = named_texture(path, str(getattr(material, "name", "")))
         if named is None or own is not None or getattr(material, "image", None) is not None:
             continue
@@ -123,8 +124,9 @@ def resolve_textures(scene: trimesh.Scene, path: Path) -> tuple[str, ...]:
         except Exception:  # PIL raises whatever the broken file makes it raise
             lost.append(named.name)
             continue
-        visual.material = material.copy()
-        visual.material.image = image
+        material = material.copy()
+        material.image = image
+        visual.material = material
     return tuple(f"its texture {name} is missing or broken" for name in dict.fromkeys(lost))
 
 
@@ -151,7 +153,8 @@ def companions(path: Path, data: bytes) -> list[Path]:
 
 def _beside(path: Path, names: list[bytes]) -> list[Path]:
     """Returns the files that a mesh file means by names with either slash."""
-    return [path.parent / os.fsdecode(n.replace(b"\\", b"/")) for n in names if b"\0" not in n and not n.startswith(b"data:")]
+    files = [name for name in names if b"\0" not in name and not name.startswith(b"data:")]
+    return [path.parent / os.fsdecode(name.replace(b"\\", b"/")) for name in files]
 
 
 def face_colours(mesh: trimesh.Trimesh) -> NDArray[np.float32] | None:

@@ -110,7 +110,7 @@ def _run_alike(solid: trimesh.Trimesh) -> NDArray[np.bool_]:
     return np.asarray(forward[:, 0] == forward[:, 1], bool)
 
 
-def _starts(pairs: NDArray[np.int64], label: NDArray[np.int64], against: NDArray[np.bool_]) -> list[int]:
+def _starts(pairs: NDArray[np.int64], label: NDArray[Any], against: NDArray[np.bool_]) -> list[int]:
     """Returns the face of each body wound both ways that is right, chosen as networkx begins its search."""
     starts = []
     for body in np.unique(label[pairs[against, 0]]):

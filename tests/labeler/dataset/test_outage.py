@@ -63,7 +63,7 @@ def test_memory_that_runs_short_ends_the_run_but_not_for_ever(own, tmp_path, mon
     """The third time it is the scene's own fault."""
     monkeypatch.setattr(staging, "make_frames", failing_at(0, MemoryError(), staging.make_frames))
     for _ in range(3):
-        with pytest.raises(InputError, match="memory ran out at scene 0 .* with fewer workers"):
+        with pytest.raises(InputError, match=r"memory ran out at scene 0 .* with fewer workers"):
             generate(own, tmp_path / "data", progress=False)
     data = DataSet(generate(own, tmp_path / "data", progress=False))
     assert [failed.scene for failed in data.manifest.failed_scenes] == [0]

@@ -59,7 +59,9 @@ def test_a_repainted_urdf_looks_otherwise_and_is_the_same_body(folder, tmp_path)
 
 def test_objects_of_bare_meshes_look_as_their_entry_says(tmp_path):
     (tmp_path / "set").mkdir()
-    (tmp_path / "set" / "a.obj").write_text("mtllib a.mtl\n" + trimesh.creation.box((0.03,) * 3).export(file_type="obj"))
+    (tmp_path / "set" / "a.obj").write_text(
+        "mtllib a.mtl\n" + trimesh.creation.box((0.03,) * 3).export(file_type="obj")
+    )
     (tmp_path / "set" / "a.mtl").write_text("newmtl m\nKd 1 0 0\n")
     assert digest_looks(ObjectSet.from_folder(tmp_path / "set", cache=tmp_path / "cache").models) == ""
     assert digest_looks(ObjectSet.procedural(0, 0, 1, cache=tmp_path / "cache").models) == ""

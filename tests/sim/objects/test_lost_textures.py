@@ -8,7 +8,7 @@ import pytest
 import trimesh
 from PIL import Image
 
-from sim.objects import ObjectSet
+from sim.objects import ObjectSet, surfaces
 
 BOX = trimesh.creation.box((0.03, 0.04, 0.05))
 RED = (200, 30, 30)
@@ -101,3 +101,22 @@ def test_a_copy_for_bullet_keeps_the_texture_too(tmp_path):
     mesh, told = load(tmp_path / "set")
     assert mesh.textures[0][0, 0].tolist() == list(RED)
     assert told == ""
+
+
+def test_surfaces_are_kept_until_they_fill_the_memory(tmp_path, monkeypatch):
+    """Each of these has a texture of 192 bytes and some 1 kB of its own."""
+    kept = surfaces._Kept()
+    monkeypatch.setattr(surfaces, "_KEPT", kept)
+    monkeypatch.setattr(surfaces, "_KEPT_BYTES", 5_000)
+    write_obj(tmp_path / "set", "t.png")
+    shape = '<visual><geometry><mesh filename="a.obj"/></geometry></visual>'
+    urdfs = [tmp_path / "set" / f"{i}.urdf" for i in range(9)]
+    for urdf in urdfs:
+        urdf.write_text(f'<robot name="r"><link name="a">{shape}</link></robot>')
+        surface = surfaces.load_surface(urdf, 1.0)
+        assert kept.bytes <= 5_000
+        assert surfaces.load_surface(urdf, 1.0) is surface
+        np.testing.assert_array_equal(surfaces.load_surface(urdf, 2.0).vertices, 2 * surface.vertices)
+    assert kept.bytes > 2_000
+    again = surfaces.load_surface(urdfs[0], 1.0)
+    np.testing.assert_array_equal(again.textures[0], surface.textures[0])
