@@ -148,7 +148,7 @@ class DataSetRecipe:
 
     @property
     def former_hashes(self) -> tuple[str, ...]:
-        """Hashes that the recipe had while looks, and before them meshes, did not count: they name data of that time."""
+        """Hashes that the recipe had while looks, and before that meshes, did not count: data of that time has them."""
         content, hashes = self.describe(), list[str]()
         for name in ("looks", "meshes"):
             content["objects"].pop(name, None)
