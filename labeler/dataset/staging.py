@@ -184,13 +184,13 @@ def _frames(recipe: DataSetRecipe, scene: int, threads: int) -> list[Frame] | st
     numba.set_num_threads(min(threads, before))
     try:
         return list(make_frames(recipe, scene))
-    except MemoryError as error:
-        cure = "run the same command again with fewer workers, it goes on where it stopped"
-        raise InputError(f"memory ran out at scene {scene} ({str(error) or 'none is left'}); {cure}") from error
     except Exception as error:  # what a scene itself runs into costs that scene, never the run
         away = _system_error(error)
         if away is None:
             return f"{type(error).__name__}: {error}"
+        if isinstance(away, MemoryError):
+            cure = "run the same command again with fewer workers, it goes on where it stopped"
+            raise InputError(f"memory ran out at scene {scene} ({str(away) or 'none is left'}); {cure}") from away
         if away.errno in FULL:
             raise away from None
         cure = "when the files can be read again, the same command goes on where it stopped"
@@ -199,12 +199,14 @@ def _frames(recipe: DataSetRecipe, scene: int, threads: int) -> list[Frame] | st
         numba.set_num_threads(before)
 
 
-def _system_error(error: BaseException) -> OSError | None:
-    """Returns the system's error behind an exception, a file that is away or a lost disk; None where there is none."""
+def _system_error(error: BaseException) -> OSError | MemoryError | None:
+    """Returns what the system lacks behind an exception, a file, a disk or memory; None where it lacks nothing."""
     found: BaseException | None = error
-    while found is not None and not (isinstance(found, OSError) and found.errno is not None):
+    while found is not None:
+        if isinstance(found, MemoryError) or (isinstance(found, OSError) and found.errno is not None):
+            return found
         found = found.__cause__
-    return found
+    return None
 
 
 def _stage_failure(staging: Path, scene: int, failure: str) -> StagedScene:

@@ -61,7 +61,9 @@ def failing_at(scene, error, real):
 
 def test_memory_that_runs_short_ends_the_run_but_not_for_ever(own, tmp_path, monkeypatch):
     """The third time it is the scene's own fault."""
-    monkeypatch.setattr(staging, "make_frames", failing_at(0, MemoryError(), staging.make_frames))
+    error = InputError("mesh cannot be read")
+    error.__cause__ = MemoryError()
+    monkeypatch.setattr(staging, "make_frames", failing_at(0, error, staging.make_frames))
     for _ in range(3):
         with pytest.raises(InputError, match=r"memory ran out at scene 0 .* with fewer workers"):
             generate(own, tmp_path / "data", progress=False)
