@@ -32,7 +32,16 @@ def main() -> None:
         "pull": pull,
     }
     commands = {n: Command(run=f, help=HELP.get(n, ""), raw=n == "generate") for n, f in functions.items()}
-    dispatch(PROGRAM, USAGE, commands, interrupted="interrupted; the same command goes on where it stopped")
+    dispatch(PROGRAM, USAGE, commands, interrupted=after_ctrl_c(sys.argv[1] if len(sys.argv) > 1 else ""))
+
+
+def after_ctrl_c(command: str) -> str:
+    """Returns the sentence after Ctrl-C: what the same command would do."""
+    if command.startswith("export-"):
+        return "interrupted; OUT is not whole: delete it, then give the same command again"
+    if command == "generate" or command.startswith(("import-", "push", "pull")):
+        return "interrupted; the same command goes on where it stopped"
+    return "interrupted; the same command starts anew"
 
 
 def generate(words: list[str]) -> None:
@@ -83,9 +92,12 @@ def _picture(path: Path | None, default: Path) -> Path:
 
 
 def _check_folder(path: Path, kind: str) -> None:
-    """Raises InputError where the folder of an output is missing, before the work begins."""
+    """Raises InputError where the folder of an output is missing or cannot be written, before the work begins."""
+    from sim.files import check_writable
+
     if not path.parent.is_dir():
         raise InputError(f"the folder of {path} does not exist; make it or give another out={kind}")
+    check_writable(path.parent, cure=f"give another out={kind}")
 
 
 def validate(dir: Path) -> int:
@@ -184,16 +196,23 @@ def tradeoff(
 ) -> None:
     """Measures truth and coverage of several label settings; writes a table and a picture."""
     from labeler.truth.tradeoff import describe_tradeoff, draw_tradeoff, load_settings, measure_tradeoff
+    from sim.files import write_error
 
     place = out or dir / "tradeoff"
     _check_folder(place, "NAME")
+    if place.suffix in (".csv", ".png"):
+        place = place.with_suffix("")
     chosen = load_settings(settings)
     options: dict[str, Any] = {"attempts": attempts, "grasps": grasps, "seed": seed, "workers": workers}
     table = measure_tradeoff(dir, chosen, frictions=friction, objects=objects, **options, progress=True)
-    table.to_csv(place.with_suffix(".csv"), index=False, float_format="%.4f")
-    draw_tradeoff(table, dir.name).savefig(place.with_suffix(".png"), dpi=90)
     print(describe_tradeoff(table))
-    print(place.with_suffix(".csv"), place.with_suffix(".png"))
+    files = [place.with_name(place.name + ending) for ending in (".csv", ".png")]  # a name may hold dots
+    try:
+        table.to_csv(files[0], index=False, float_format="%.4f")
+        draw_tradeoff(table, dir.name).savefig(files[1], dpi=90)
+    except OSError as error:
+        raise write_error(place, error, cure="give another out=NAME") from error
+    print(*files)
 
 
 def preview(dir: Path, *, images: int = 12, grasps: int = 40, seed: int = 0, out: Path | None = None) -> None:

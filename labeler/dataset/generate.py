@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import shutil
+from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -73,7 +74,7 @@ def generate(
 
     Raises:
         InputError: The folder holds another recipe's data, cannot be written, the disk is full, the
-            backend is not there, or no scene could be made.
+            backend is not there, the objects' files cannot be read, or no scene could be made.
     """
     folder, console = Path(folder), Console(stderr=True, quiet=not progress)
     if _is_complete(recipe, folder):
@@ -83,7 +84,7 @@ def generate(
         if not _is_complete(recipe, folder):  # by the run that this one waited for
             if not _is_ours(recipe, folder, STAKE):
                 stake(folder, recipe.hash, recipe.describe())
-            clear_leftovers(folder, staging)
+            clear_leftovers(folder, staging, workers=workers)
             _make_missing(recipe, folder, staging, console=console, workers=workers, backend=backend)
         shutil.rmtree(staging, ignore_errors=True)
     return folder
@@ -105,10 +106,10 @@ def _make_missing(
                 what = f"scene {staged.scene} (seed [{recipe.seed}, {staged.scene}]) skipped: {staged.failure}"
                 display.show(staged.images, staged.labels, what if staged.failure else "")
                 _pack(recipe, folder, staging, staged.scene // SCENES_PER_SHARD)
-        _finish(recipe, folder)
+        _finish(recipe, folder, staging)
     except OSError as error:
         if error.errno in FULL:
-            clear_leftovers(folder, staging)  # a worker that was ended while it wrote left its part
+            clear_leftovers(folder, staging, workers=workers)  # a worker that was ended while it wrote left its part
             raise write_error(folder, error) from error
         raise
 
@@ -119,14 +120,16 @@ def _is_complete(recipe: DataSetRecipe, folder: Path) -> bool:
         return False
     if all((folder / line.file).is_file() for line in read_manifest(folder).shards):
         return True
-    (folder / MANIFEST).unlink()
+    staging = folder / "staging"
+    staging.mkdir(exist_ok=True)
+    (folder / MANIFEST).replace(staging / MANIFEST)  # what was measured of the same shards is still true of them
     return False
 
 
 def _is_ours(recipe: DataSetRecipe, folder: Path, file: str) -> bool:
     """Tells whether a file of the folder names the recipe; raises InputError if it names another one."""
     found = find_hash(folder, file)
-    if found not in (None, recipe.hash, recipe.former_hash):
+    if found not in (None, recipe.hash, *recipe.former_hashes):
         differs = list(differences(describe(recipe.describe()), find_recipe(folder, file)))[:3]
         raise InputError(
             f"{folder} holds data of another recipe ({'; '.join(differs) or f'hash {str(found)[:8]}'}); "
@@ -168,8 +171,8 @@ def _pack(recipe: DataSetRecipe, folder: Path, staging: Path, shard: int) -> Non
         remove_staged(staging, scene)
 
 
-def _finish(recipe: DataSetRecipe, folder: Path) -> None:
-    """Writes dataset.json: from here on the data set is whole."""
+def _finish(recipe: DataSetRecipe, folder: Path, staging: Path) -> None:
+    """Writes dataset.json, with what was measured of the same shards before: from here on the data set is whole."""
     lines: list[ShardLine] = []
     failed: list[FailedScene] = []
     for shard in _shards(recipe):
@@ -192,6 +195,10 @@ def _finish(recipe: DataSetRecipe, folder: Path) -> None:
         shards=tuple(lines),
         objects=recipe.objects.source,
     )
+    if (staging / MANIFEST).is_file():
+        former = read_manifest(staging)
+        if former.shards == manifest.shards:
+            manifest = replace(manifest, truth=former.truth, recall=former.recall)
     write_manifest(folder, manifest)
 
 

@@ -15,7 +15,7 @@ from sim.depth_noise.model import Noise, describe_noise
 from sim.depth_noise.paper import DepthNoise
 from sim.errors import COUNT, NOT_NEGATIVE, POSITIVE, WHOLE, InputError, check_numbers
 from sim.gripper import GripperGeometry
-from sim.identity.objects import digest_meshes
+from sim.identity.objects import digest_looks, digest_meshes
 from sim.objects import ObjectSet
 from sim.render.appearance import Appearance, RandomAppearance
 from sim.scene import DEFAULT_COUNTS, SceneSettings, fitting_counts
@@ -31,10 +31,10 @@ def digest_objects(objects: ObjectSet) -> str:
 
 
 def describe_objects(objects: ObjectSet) -> dict[str, Any]:
-    """Returns what a recipe says of its objects: ``meshes`` only where files beside the URDFs decide."""
+    """Returns what a recipe says of its objects: ``meshes`` and ``looks`` only where files beside the URDFs decide."""
+    beside = {"meshes": digest_meshes(objects.models), "looks": digest_looks(objects.models)}
     about = {"name": objects.name, "count": len(objects), "sha256": digest_objects(objects)}
-    meshes = digest_meshes(objects.models)
-    return {**about, "meshes": meshes} if meshes else about
+    return about | {name: digest for name, digest in beside.items() if digest}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,11 +147,13 @@ class DataSetRecipe:
         return _hash(self.describe())
 
     @property
-    def former_hash(self) -> str:
-        """Hash that the recipe had while meshes did not count: data sets of that time are named by it."""
-        content = self.describe()
-        content["objects"].pop("meshes", None)
-        return _hash(content)
+    def former_hashes(self) -> tuple[str, ...]:
+        """Hashes that the recipe had while looks, and before that meshes, did not count: data of that time has them."""
+        content, hashes = self.describe(), list[str]()
+        for name in ("looks", "meshes"):
+            content["objects"].pop(name, None)
+            hashes.append(_hash(content))
+        return tuple(hashes)
 
 
 def _hash(content: dict[str, Any]) -> str:

@@ -1,7 +1,8 @@
 """Scenes in the making: each is staged as one small file by a worker, until its shard can be packed.
 
 A file with its final name is whole, so a killed run loses at most the scenes in hand. A scene that fails leaves a note
-in place of its file. A scene whose process dies leaves a mark behind, and is given up after the third death.
+in place of its file. A scene whose process dies leaves a mark behind, and is given up after the third death. What may
+be otherwise at the next run, a disk that is away or memory that runs short, is no scene's failure: it ends the run.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from rich.console import Console
 
 from labeler.dataset.frames import make_frames
 from labeler.dataset.recipe import DataSetRecipe
+from labeler.shards.frame import Frame
 from labeler.shards.reader import ShardReader
 from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
@@ -70,12 +72,19 @@ def open_staging(folder: Path, console: Console) -> Iterator[Path]:
         yield staging
 
 
-def clear_leftovers(folder: Path, staging: Path) -> None:
-    """Removes what killed runs left half-written in the data set's folder and in its staging folder."""
+def clear_leftovers(folder: Path, staging: Path, *, workers: int) -> None:
+    """Removes what killed runs left half-written in the data set's folder and in its staging folder.
+
+    Args:
+        folder: Folder of the data set.
+        staging: The folder of ``open_staging``.
+        workers: Number of processes. Of several, the run itself outlives those that die and counts their deaths; what
+            ended such a run says nothing about its scenes. A single one is the run, and its marks stay for the next.
+    """
     for leftover in [*folder.glob(".*.part"), *staging.glob(".*.part")]:
         if not _is_running(leftover.name.split(".")[-2]):
             leftover.unlink(missing_ok=True)
-    for mark in staging.glob("scene-*.begun"):  # what ended a run says nothing about its scenes
+    for mark in staging.glob("scene-*.begun") if workers > 1 else ():
         mark.unlink(missing_ok=True)
     for path in staging.glob("scene-*.h5"):
         if not _is_readable(path):  # by a disk's fault: under its final name a file was whole
@@ -98,6 +107,7 @@ def stage_all(
         Each scene that is staged or has failed, as it comes.
 
     Raises:
+        InputError: The objects' files or the memory are away, which no scene is to blame for.
         WorkerLost: Workers die without having begun a scene.
     """
     threads = numba.get_num_threads() if workers == 1 else 1
@@ -143,26 +153,60 @@ def remove_staged(staging: Path, scene: int) -> None:
 
 
 def _stage_scene(recipe: DataSetRecipe, staging: Path, scene: int, threads: int) -> StagedScene:
-    """Makes one scene's file, or a note of its failure; runs in a worker."""
+    """Makes one scene's file, or a note of its failure; runs in a worker.
+
+    Raises:
+        InputError: What it ran into may be otherwise at the next run.
+    """
     if _deaths(staging, scene) >= _DEATHS:
         return _stage_failure(staging, scene, f"its process died {_DEATHS} times (killed, crashed or out of memory)")
-    with _mark_path(staging, scene).open("ab") as mark:  # stays behind if the process dies
-        mark.write(b".")
+    mark = _mark_path(staging, scene)
+    with mark.open("ab") as file:  # stays behind if the process dies
+        file.write(b".")
+    try:
+        frames = _frames(recipe, scene, threads)
+        if isinstance(frames, str):
+            return _stage_failure(staging, scene, frames)
+        with ShardWriter(scene_path(staging, scene), recipe.canvas, scores=recipe.scores) as writer:
+            for frame in frames:
+                writer.add(frame)
+    except BaseException as error:  # Ctrl-C, a full disk
+        if not isinstance(error.__cause__, MemoryError):
+            mark.unlink(missing_ok=True)
+        raise
+    mark.unlink(missing_ok=True)
+    return StagedScene(scene=scene, images=len(frames), labels=sum(len(f["grasps"]) for f in frames))
+
+
+def _frames(recipe: DataSetRecipe, scene: int, threads: int) -> list[Frame] | str:
+    """Returns a scene's frames, or why it fails; raises InputError for what may be otherwise at the next run."""
     before = numba.get_num_threads()
     numba.set_num_threads(min(threads, before))
     try:
-        frames = list(make_frames(recipe, scene))
-    except Exception as error:  # whatever a scene runs into costs that scene, never the run
-        if isinstance(error, OSError) and error.errno in FULL:
-            raise
-        return _stage_failure(staging, scene, f"{type(error).__name__}: {error}")
+        return list(make_frames(recipe, scene))
+    except Exception as error:  # what a scene itself runs into costs that scene, never the run
+        away = _system_error(error)
+        if away is None:
+            return f"{type(error).__name__}: {error}"
+        if isinstance(away, MemoryError):
+            cure = "run the same command again with fewer workers, it goes on where it stopped"
+            raise InputError(f"memory ran out at scene {scene} ({str(away) or 'none is left'}); {cure}") from away
+        if away.errno in FULL:
+            raise away from None
+        cure = "when the files can be read again, the same command goes on where it stopped"
+        raise InputError(f"scene {scene} cannot be made now: {error}; {cure}") from error
     finally:
         numba.set_num_threads(before)
-    with ShardWriter(scene_path(staging, scene), recipe.canvas, scores=recipe.scores) as writer:
-        for frame in frames:
-            writer.add(frame)
-    _mark_path(staging, scene).unlink(missing_ok=True)
-    return StagedScene(scene=scene, images=len(frames), labels=sum(len(f["grasps"]) for f in frames))
+
+
+def _system_error(error: BaseException) -> OSError | MemoryError | None:
+    """Returns what the system lacks behind an exception, a file, a disk or memory; None where it lacks nothing."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, MemoryError) or (isinstance(found, OSError) and found.errno is not None):
+            return found
+        found = found.__cause__
+    return None
 
 
 def _stage_failure(staging: Path, scene: int, failure: str) -> StagedScene:

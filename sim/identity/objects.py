@@ -1,4 +1,4 @@
-"""The meshes of objects by content: what a URDF names, but does not hold."""
+"""The meshes, materials and textures of objects by content: what a URDF names, but does not hold."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from functools import lru_cache
 from pathlib import Path
 
 from sim.files import checksum
+from sim.objects.mesh_file import companions
 from sim.objects.object_set import ObjectModel
-from sim.objects.urdf import mesh_files
+from sim.objects.urdf import mesh_files, read_base_link
+
+Stamp = tuple[int, int, int]  # state of a file: time, size, node
 
 
 def digest_meshes(models: Sequence[ObjectModel]) -> str:
@@ -29,6 +32,51 @@ def digest_meshes(models: Sequence[ObjectModel]) -> str:
     return hashlib.sha256(json.dumps(found).encode()).hexdigest() if any(found) else ""
 
 
+def digest_looks(models: Sequence[ObjectModel]) -> str:
+    """Returns the SHA-256 of the materials and textures that the objects' URDFs and their meshes name, hexadecimal.
+
+    It is "" where there are none. PyBullet's own objects and those made of bare meshes do not count, as
+    ``digest_meshes`` says; a file that is not there does not either.
+
+    Args:
+        models: Objects, in an order that counts.
+
+    Raises:
+        InputError: A URDF cannot be read.
+    """
+    found = [_looks(model) for model in models]
+    return hashlib.sha256(json.dumps(found).encode()).hexdigest() if any(found) else ""
+
+
+def _looks(model: ObjectModel) -> list[str]:
+    """Returns what tells an object's materials and textures from others."""
+    if model.own_inertia or _comes_with_pybullet(model.urdf):
+        return []
+    urdf = model.original or model.urdf
+    named = {part.texture for part in read_base_link(urdf).visuals if part.texture is not None}
+    named.update(file for mesh in mesh_files(urdf) for file in _named(mesh))
+    return [_content(file) for file in sorted(named) if file.is_file()]  # two that change places count
+
+
+def _named(mesh: Path) -> tuple[Path, ...]:
+    """Returns the files that a mesh names, kept until the mesh and these change."""
+    try:
+        beside = _companions(mesh, _stamp(mesh))
+        return _companions(mesh, _stamp(mesh), tuple(_stamp(file) for file in beside if file.is_file()))
+    except OSError:
+        return ()
+
+
+@lru_cache(maxsize=10_000)
+def _companions(mesh: Path, stamp: Stamp, beside: tuple[Stamp, ...] = ()) -> tuple[Path, ...]:
+    return tuple(companions(mesh, mesh.read_bytes()))
+
+
+def _stamp(path: Path) -> Stamp:
+    about = path.stat()
+    return about.st_mtime_ns, about.st_size, about.st_ino
+
+
 def _contents(model: ObjectModel) -> list[str]:
     """Returns what tells an object's meshes from others."""
     if _comes_with_pybullet(model.urdf):
@@ -41,14 +89,13 @@ def _contents(model: ObjectModel) -> list[str]:
 def _content(path: Path) -> str:
     """Returns the checksum of a file, kept until the file changes."""
     try:
-        about = path.stat()
-        return _checksum(path, about.st_mtime_ns, about.st_size, about.st_ino)
+        return _checksum(path, _stamp(path))
     except OSError:
         return "not there"
 
 
 @lru_cache(maxsize=10_000)
-def _checksum(path: Path, changed: int, size: int, node: int) -> str:
+def _checksum(path: Path, stamp: Stamp) -> str:
     return checksum(path)
 
 

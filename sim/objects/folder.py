@@ -6,6 +6,7 @@ import contextlib
 import importlib.util
 import os
 import sysconfig
+import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,10 +21,12 @@ _PACKAGE = "package:"  # before the path of files that come with an installed pa
 _NEAR = 2  # folders that objects and data set may lie below the one that holds both
 _NAMED = 8  # objects that are named with what is doubtful about them
 _EXPORT = "it is not read; export it as GLB, OBJ or STL"
+_SDF = "SDF is not read; give a URDF or the bare mesh"
+_MUJOCO = "MuJoCo's models are not read; give a URDF or the bare mesh"
 # Files of objects that are not read, with what to do about them.
 OTHER = {
     ".xacro": "it is a xacro file; expand it first: xacro FILE > FILE.urdf",
-    ".sdf": "SDF is not read; give a URDF or the bare mesh",
+    ".sdf": _SDF,
     ".gz": "it is compressed; unpack it first: gunzip FILE",
     ".zip": "it is an archive; unpack it first: unzip FILE",
     ".step": _EXPORT,
@@ -45,8 +48,19 @@ OTHER = {
 }
 
 
-def find_objects(folder: Path, pattern: str) -> list[Path]:
-    """Returns the URDFs and the meshes that belong to none of them, sorted. Raises InputError."""
+def find_objects(folder: Path, pattern: str) -> tuple[list[Path], dict[str, str]]:
+    """Returns the URDFs and the meshes that belong to none of them, sorted, and why other files are no objects.
+
+    Args:
+        folder: Folder of the objects.
+        pattern: Glob of the files to look at.
+
+    Returns:
+        The files; and the reasons by the paths of the others within the folder.
+
+    Raises:
+        InputError: The pattern leads out of the folder, or there is nothing that could be an object.
+    """
     try:
         if ".." in Path(pattern).parts:
             raise ValueError("it leads out of it")
@@ -60,12 +74,42 @@ def find_objects(folder: Path, pattern: str) -> list[Path]:
         with contextlib.suppress(InputError):  # raised again where the object is used
             named |= mesh_files(urdf)
     bare = [f for f in found if f.suffix.lower() in MESH_SUFFIXES]
-    other = [f for f in found if f.suffix.lower() in OTHER]
-    result = sorted(urdfs + other + [f for f in bare if f.parent not in beside and f.resolve() not in named])
-    if not result:
+    bare = [f for f in bare if f.parent not in beside and f.resolve() not in named]
+    reasons = {f: reason for f in found if (reason := _unread(f, bare))}
+    if not (urdfs or bare or reasons):
         what = ", ".join(MESH_SUFFIXES[:-1])
         raise InputError(f"object folder {folder} holds no .urdf, {what} or {MESH_SUFFIXES[-1]} file ('{pattern}')")
-    return result
+    reasons |= dict.fromkeys(_broken_links(folder, pattern), "it is a link to nothing")
+    return sorted(urdfs + bare), {f.relative_to(folder).as_posix(): reason for f, reason in reasons.items()}
+
+
+def _unread(file: Path, bare: Sequence[Path]) -> str:
+    """Returns why a file is no object; "" for an object, and for what has nothing to do with objects.
+
+    Args:
+        file: File.
+        bare: Meshes that are taken as objects.
+    """
+    kind = file.suffix.lower()
+    reason = _MUJOCO if kind == ".xml" and _is_mujoco(file) else OTHER.get(kind, "")
+    if reason not in (_MUJOCO, _SDF):
+        return reason
+    parts = [mesh for mesh in bare if file.parent in mesh.parents]
+    if not parts:
+        return reason
+    return (
+        f"{reason}; meshes beside it are taken one by one, without the scale and the places that it gives them "
+        f"({len(parts)} here): `objects.pattern=**/{parts[0].name}`, say, takes some alone"
+    )
+
+
+def _is_mujoco(file: Path) -> bool:
+    """Returns whether an XML file is a MuJoCo model, or a part of one."""
+    try:
+        _, root = next(ElementTree.iterparse(file, events=("start",)))
+    except (OSError, ValueError, LookupError, StopIteration, ElementTree.ParseError):
+        return False
+    return str(root.tag) in ("mujoco", "mujocoinclude")
 
 
 def _matches(folder: Path, pattern: str) -> set[Path]:
@@ -83,7 +127,7 @@ def _matches(folder: Path, pattern: str) -> set[Path]:
     return found
 
 
-def broken_links(folder: Path, pattern: str) -> list[Path]:
+def _broken_links(folder: Path, pattern: str) -> list[Path]:
     """Returns the meshes and URDFs of a glob in a folder that are links to files that are not there."""
     kinds = (".urdf", *MESH_SUFFIXES)
     return sorted(f for f in folder.glob(pattern) if f.suffix.lower() in kinds and f.is_symlink() and not f.exists())

@@ -21,7 +21,14 @@ from sim.errors import InputError
 from sim.objects.reading import bodies
 from sim.objects.reading.scenes import read_scene
 
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".webp")
+# Options before a texture's name in a material file: words, switches and numbers.
+_OPTIONS = re.compile(
+    r"\A(-(imfchan|type)\s+\w+\s+|-[a-zA-Z]+\s+((on|off|[-+]?[\d.]+(e[-+]?\d+)?)\s+)*)+", re.IGNORECASE
+)
 _HOLE = 0.3  # widest hole, as a share of the mesh's largest side; a wider opening belongs to the shape
+
+_OVERLAP = 0.02  # share of its space that a mesh may fill twice without a word
 
 FloatArray = NDArray[np.float64]
 
@@ -59,6 +66,70 @@ def one_mesh(scene: trimesh.Scene) -> trimesh.Trimesh:
     return mesh
 
 
+def named_texture(path: Path, material: str) -> Path | None:
+    """Returns the colour texture that an OBJ's material files name for a material; None if they name none."""
+    if path.suffix.lower() != ".obj":
+        return None
+    for library in re.findall(r"^\s*mtllib\s+(.+?)\s*$", path.read_text(errors="replace"), re.MULTILINE):
+        text = (path.parent / library).read_text(errors="replace") if (path.parent / library).is_file() else ""
+        current = ""
+        for key, value in re.findall(r"^\s*(newmtl|map_Kd)\s+(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE):
+            if key.lower() == "newmtl":
+                current = value
+            elif current == material:
+                whole = path.parent / str(value).replace("\\", "/")
+                return whole if whole.is_file() else path.parent / _OPTIONS.sub("", value, count=1).replace("\\", "/")
+    return None
+
+
+def tinted(texture: Any, factor: Any) -> Any:
+    """Returns a texture times glTF's factor on it, (3,) or (4,) in [0, 255], as a PIL image in RGB."""
+    from PIL import Image
+
+    share = np.asarray(factor, np.float32)[:3] / np.float32(255)
+    return Image.fromarray(np.rint(np.asarray(texture.convert("RGB")) * share).astype(np.uint8))
+
+
+def resolve_textures(scene: trimesh.Scene, path: Path) -> tuple[str, ...]:
+    """Gives materials the textures that trimesh does not find, and textures glTF's factor on them, in place.
+
+    Args:
+        scene: What was read of the file.
+        path: Mesh file.
+
+    Returns:
+        Textures that cannot be read, each in words that follow the file's name.
+    """
+    from PIL import Image
+
+    lost: list[str] = []
+    if path.suffix.lower() in (".gltf", ".ply"):
+        beside = [f for f in companions(path, path.read_bytes()) if f.suffix.lower() in _PICTURES]
+        lost += [f.name for f in beside if not f.is_file()]
+    for mesh in scene.geometry.values():
+        visual: Any = getattr(mesh, "visual", None)
+        if not isinstance(visual, trimesh.visual.TextureVisuals) or visual.uv is None:
+            continue
+        material: Any = visual.material
+        factor, own = getattr(material, "baseColorFactor", None), getattr(material, "baseColorTexture", None)
+        if own is not None and factor is not None and min(factor[:3]) < 255:
+            material = material.copy()  # meshes may share it
+            material.baseColorTexture, material.baseColorFactor = tinted(own, factor), None
+            visual.material = material
+        named = named_texture(path, str(getattr(material, "name", "")))
+        if named is None or own is not None or getattr(material, "image", None) is not None:
+            continue
+        try:
+            image = Image.open(named).convert("RGB")
+        except Exception:  # PIL raises whatever the broken file makes it raise
+            lost.append(named.name)
+            continue
+        material = material.copy()
+        material.image = image
+        visual.material = material
+    return tuple(f"its texture {name} is missing or broken" for name in dict.fromkeys(lost))
+
+
 def companions(path: Path, data: bytes) -> list[Path]:
     """Returns the material, texture and buffer files that a mesh file names; not all of them need be there."""
     names: list[bytes] = []
@@ -82,7 +153,8 @@ def companions(path: Path, data: bytes) -> list[Path]:
 
 def _beside(path: Path, names: list[bytes]) -> list[Path]:
     """Returns the files that a mesh file means by names with either slash."""
-    return [path.parent / os.fsdecode(n.replace(b"\\", b"/")) for n in names if b"\0" not in n]
+    files = [name for name in names if b"\0" not in name and not name.startswith(b"data:")]
+    return [path.parent / os.fsdecode(name.replace(b"\\", b"/")) for name in files]
 
 
 def face_colours(mesh: trimesh.Trimesh) -> NDArray[np.float32] | None:
@@ -157,8 +229,11 @@ def _doubts(solid: trimesh.Trimesh, closed: trimesh.Trimesh, *, inverted: int) -
         yield "it was inside out and was turned"
     if not closed.is_watertight:
         yield "its surface is open, so its convex parts say how heavy it is"
-    elif closed is not solid:
-        yield "its holes were closed"
+    else:
+        if closed is not solid:
+            yield "its holes were closed"
+        if closed.volume > 0 and bodies.overlap(closed) > _OVERLAP:
+            yield "its parts overlap, so what overlaps weighs twice; unite them, or give its mass in a URDF"
     apart = bodies.count_apart(closed)
     if apart > 1:
         yield f"its {apart} parts do not touch but move as one; split the file if they are several objects"

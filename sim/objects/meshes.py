@@ -24,14 +24,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from sim.errors import InputError
 from sim.files import checksum
 from sim.objects.convex import convex_parts, mass_properties
-from sim.objects.mesh_file import clean_mesh, companions, one_mesh, write_parts, write_visual
+from sim.objects.mesh_file import clean_mesh, companions, one_mesh, resolve_textures, write_parts, write_visual
 from sim.objects.reading.scenes import read_scene
 from sim.objects.settings import MeshSettings, SizeRule
 
 FloatArray = NDArray[np.float64]
 
 _VERSION = 1  # version of the cache's content, to be raised when the same mesh would give another object
-_READER = 2  # version of the reading of meshes: an older entry is made anew, under its name
+_READER = 3  # version of the reading of meshes: an older entry is made anew, under its name
 _MANIFEST = "entry.json"
 _SIZES = (0.005, 1.0)  # metres; a largest side outside says that the unit is wrong
 
@@ -44,6 +44,7 @@ def default_cache() -> Path:
 def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings: MeshSettings) -> None:
     """Makes one object of a mesh file, in an empty folder. Raises InputError."""
     read = read_scene(path)
+    textures = resolve_textures(read.scene, path)
     clean = clean_mesh(one_mesh(read.scene))
     mesh, solid = clean.mesh, clean.solid
     factor = size.factor(np.asarray(solid.vertices))
@@ -64,7 +65,7 @@ def _write_entry(path: Path, folder: Path, key: str, *, size: SizeRule, settings
     material = write_visual(mesh, folder)
     write_parts(parts, folder / "parts.obj")
     (folder / "model.urdf").write_text(urdf_text(f"mesh-{key}", mass, inertia, material=material))
-    seal(folder, str(path), notes=(*read.notes, *clean.notes), reader=_READER)
+    seal(folder, str(path), notes=(*read.notes, *textures, *clean.notes), reader=_READER)
 
 
 def urdf_text(name: str, mass: float, inertia: FloatArray, *, material: str = "") -> str:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from sim.errors import InputError
 from sim.objects import collections
-from sim.objects.folder import OTHER, broken_links, find_objects, moved, told_doubts
+from sim.objects.folder import find_objects, moved, told_doubts
 from sim.objects.meshes import default_cache, prepare_meshes, read_notes, size_doubt
 from sim.objects.procedural.numbered import procedural_set
 from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, ObjectSource, SizeRule
@@ -51,8 +51,12 @@ class ObjectModel:
 
     @property
     def described(self) -> bytes:
-        """Content of the author's URDF, by which the object is known wherever its folder and the cache lie."""
-        return (self.original or self.urdf).read_bytes()
+        """Content of the author's URDF, by which the object is known wherever it lies; raises InputError."""
+        file = self.original or self.urdf
+        try:
+            return file.read_bytes()
+        except OSError as error:
+            raise InputError(f"object file {file} cannot be read ({error.strerror}); put it back") from error
 
     def mesh(self) -> ObjectMesh:
         """Returns the visible surface; read once, then kept. Raises InputError if it cannot be read."""
@@ -176,13 +180,8 @@ class ObjectSet:
         if Path(path).is_file():
             path, pattern = Path(path).parent, escape(Path(path).name)
         folder = collections.check_folder(path)
-        found = find_objects(folder, pattern)
+        found, lacking = find_objects(folder, pattern)
         named = dict(zip(collections.object_names(folder, found), found, strict=True))
-        lacking = {
-            f.relative_to(folder).as_posix(): OTHER[f.suffix.lower()] for f in found if f.suffix.lower() in OTHER
-        }
-        lacking |= {f.relative_to(folder).as_posix(): "it is a link to nothing" for f in broken_links(folder, pattern)}
-        named = {name: f for name, f in named.items() if f.suffix.lower() not in OTHER}
         models = load_models(folder, named, lacking=lacking, **options)
         source = ObjectSource.of("from_folder", path=folder, pattern=pattern, **options)
         return cls(folder.name or folder.resolve().name, tuple(models.values()), source=source)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import warnings
-from dataclasses import dataclass, replace
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
 from functools import lru_cache
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -14,12 +16,13 @@ import trimesh
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects.mesh_file import companions, face_colours
+from sim.objects.mesh_file import companions, face_colours, named_texture, tinted
 from sim.objects.reading.scenes import read_scene
 from sim.objects.urdf import Part, read_base_link
 
 Stamp = tuple[int, int, int] | None  # state of a file: time, size, node; None where there is none
 
+_KEPT_BYTES = 256 * 2**20  # of surfaces that are kept; 80 textures of the largest size
 _TEXTURE_SIDE = 1024  # texels; a camera pixel covers some 1 mm, so finer ones would only fill the memory
 
 
@@ -100,21 +103,6 @@ def _geometry(part: Part) -> list[trimesh.Trimesh]:
     return meshes
 
 
-def _named_texture(path: Path, material: str) -> Path | None:
-    """Returns the colour texture that an OBJ's material files name for a material; None if they name none."""
-    if path.suffix.lower() != ".obj":
-        return None
-    for library in re.findall(r"^mtllib\s+(.+?)\s*$", path.read_text(errors="replace"), re.MULTILINE):
-        text = (path.parent / library).read_text(errors="replace") if (path.parent / library).is_file() else ""
-        current = ""
-        for key, value in re.findall(r"^\s*(newmtl|map_Kd)\s+(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE):
-            if key.lower() == "newmtl":
-                current = value
-            elif current == material:
-                return path.parent / str(value).replace("\\", "/")
-    return None
-
-
 def _texture(image: Any, named: Path | None, path: Path) -> Any:
     """Returns a texture as a PIL image in RGB, or None; one that cannot be read is warned of by name.
 
@@ -152,7 +140,7 @@ def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -
     image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
     # trimesh gives coordinates without a material a grey picture of four pixels.
     made_up = image is not None and image.size == (2, 2) and np.unique(image).tolist() == [100, 255]
-    named = _named_texture(path, str(getattr(material, "name", "")))
+    named = named_texture(path, str(getattr(material, "name", "")))
     mapped = visual.uv is not None and len(visual.uv) == len(mesh.vertices)
     image = None if made_up else image
     texture = _texture(image, named or (beside if image is None else None), path) if mapped else None
@@ -161,10 +149,7 @@ def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -
         return
     factor = getattr(material, "baseColorFactor", None)  # glTF multiplies its texture by it
     if texture is not None and factor is not None:
-        from PIL import Image
-
-        share = np.asarray(factor, np.float32)[:3] / np.float32(255)
-        texture = Image.fromarray(np.rint(np.asarray(texture) * share).astype(np.uint8))
+        texture = tinted(texture, factor)
     materials: Any = trimesh.visual.material
     visual.material = materials.SimpleMaterial(image=texture, diffuse=material.main_color)
 
@@ -212,14 +197,8 @@ def _assemble(parts: list[tuple[_Faces, NDArray[np.float32]]]) -> ObjectMesh:
     )
 
 
-@lru_cache(maxsize=2000)
-def _read_surface(urdf: Path, stamps: tuple[Stamp, ...]) -> ObjectMesh:
-    """Returns what cameras see of a URDF's body, in its own size; raises InputError.
-
-    Args:
-        urdf: The file.
-        stamps: State of the file and of all that it names; another state is read anew.
-    """
+def _read_surface(urdf: Path) -> ObjectMesh:
+    """Returns what cameras see of a URDF's body, in its own size; raises InputError."""
     parts: list[tuple[_Faces, NDArray[np.float32]]] = []
     for visual in read_base_link(urdf).visuals:
         try:
@@ -242,13 +221,50 @@ def load_surface(urdf: Path, scale: float) -> ObjectMesh:
     Textures are read once a URDF, whatever the scale; one that is missing or broken is warned of by
     name, and its material's colour stands in for it. A file that changed is read again.
     """
-    return _scaled_surface(urdf, scale, _stamps(urdf))
+    stamps = _stamps(urdf)
+    surface = _KEPT.get((urdf, 1.0, stamps), lambda: _read_surface(urdf))
+    if scale == 1:
+        return surface
+    return _KEPT.get((urdf, scale, stamps), lambda: replace(surface, vertices=surface.vertices * scale))
 
 
-@lru_cache(maxsize=2000)
-def _scaled_surface(urdf: Path, scale: float, stamps: tuple[Stamp, ...]) -> ObjectMesh:
-    surface = _read_surface(urdf, stamps)
-    return replace(surface, vertices=surface.vertices * scale)
+class _Kept:
+    """Surfaces that are kept until they fill ``_KEPT_BYTES``; then the longest unused go."""
+
+    def __init__(self) -> None:
+        """Keeps nothing yet."""
+        self._surfaces: OrderedDict[tuple[Path, float, tuple[Stamp, ...]], ObjectMesh] = OrderedDict()
+        self._lock, self.bytes = Lock(), 0
+
+    def get(self, key: tuple[Path, float, tuple[Stamp, ...]], make: Callable[[], ObjectMesh]) -> ObjectMesh:
+        """Returns a surface that is kept, or makes and keeps it.
+
+        Args:
+            key: Its file, its scale, and the state of the file and of all that it names: another state is made anew.
+            make: Function that makes it.
+        """
+        with self._lock:
+            if key in self._surfaces:
+                self._surfaces.move_to_end(key)
+                return self._surfaces[key]
+        made = make()
+        with self._lock:
+            if key not in self._surfaces:
+                self._surfaces[key] = made
+                self.bytes += _size(made)
+            while self.bytes > _KEPT_BYTES and len(self._surfaces) > 1:
+                self.bytes -= _size(self._surfaces.popitem(last=False)[1])
+            return made
+
+
+_KEPT = _Kept()
+
+
+def _size(surface: ObjectMesh) -> int:
+    """Returns the bytes of a surface's arrays."""
+    values = (getattr(surface, field.name) for field in fields(surface))
+    arrays = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
+    return sum(part.nbytes for part in arrays if part is not None)
 
 
 def _stamps(urdf: Path) -> tuple[Stamp, ...]:

@@ -13,11 +13,13 @@ import trimesh
 
 from sim.errors import InputError
 from sim.files import checksum
-from sim.objects.mesh_file import companions, face_colours, one_mesh, write_parts, write_visual
+from sim.objects.mesh_file import companions, face_colours, one_mesh, resolve_textures, write_parts, write_visual
 from sim.objects.reading.for_bullet import bullet_reads, solid_parts
 from sim.objects.reading.scenes import read_scene
 from sim.objects.surfaces import load_surface
 from sim.objects.urdf import Replaced, check_urdf, needs_copy, read_base_link, write_copy
+
+_LOOK = 2  # version of the meshes that are seen, to be raised when the same file would look otherwise
 
 
 def usable_urdf(urdf: Path, cache: Path) -> Path:
@@ -74,7 +76,7 @@ def _convert(file: Path, cache: Path, *, seen: bool) -> Path:
     """
     data = file.read_bytes()
     beside = [f.read_bytes() for f in companions(file, data) if f.is_file()]
-    digest = hashlib.sha256(f"{file.suffix.lower()} {seen}".encode())
+    digest = hashlib.sha256(f"{file.suffix.lower()} {_LOOK if seen else False}".encode())
     for content in (data, *beside):
         digest.update(hashlib.sha256(content).digest())
     folder, name = cache / f"obj-{digest.hexdigest()[:32]}", "visual.obj" if seen else "parts.obj"
@@ -84,7 +86,9 @@ def _convert(file: Path, cache: Path, *, seen: bool) -> Path:
             made = Path(work) / "obj"
             made.mkdir()
             if seen:
-                write_visual(_with_face_colours(one_mesh(read_scene(file).scene)), made)
+                scene = read_scene(file).scene
+                resolve_textures(scene, file)  # of one that is lost, the surface has warned
+                write_visual(_with_face_colours(one_mesh(scene)), made)
             else:
                 write_parts(solid_parts(file), made / name)
             with contextlib.suppress(OSError):  # another process was quicker

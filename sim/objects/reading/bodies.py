@@ -8,7 +8,7 @@ import numpy as np
 import trimesh
 from numpy.typing import NDArray
 from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
+from scipy.sparse.csgraph import breadth_first_order, connected_components
 from scipy.spatial import cKDTree
 
 FloatArray = NDArray[np.float64]
@@ -17,6 +17,7 @@ Bodies = list[NDArray[np.int64]]  # the faces of each body
 _ROUNDING = 4 * float(np.finfo(np.float32).eps)  # of the largest coordinate: two roundings of one place to 32 bits
 _COARSE = 1e-4  # of the largest side: a mesh so far from its origin that rounding eats its shape stays as it is
 _MANY = 300  # bodies; of more, none is looked for inside another
+_COLUMNS = 20  # a side: columns in which overlapping bodies are looked for
 _APART = 0.01  # of the mesh's largest side: bodies that are further apart do not touch
 
 
@@ -71,6 +72,54 @@ def find_bodies(solid: trimesh.Trimesh) -> Bodies:
     return np.split(order, np.cumsum(np.bincount(label, minlength=number))[:-1])
 
 
+def wind_one_way(solid: trimesh.Trimesh) -> None:
+    """Winds the faces of each body one way, in place.
+
+    The result is that of ``trimesh.repair.fix_winding``, which takes minutes over a large mesh of one wrong face.
+    """
+    if solid.is_winding_consistent:
+        return
+    pairs, first = np.unique(np.asarray(solid.face_adjacency), axis=0, return_index=True)
+    against = _run_alike(solid)
+    total = len(solid.faces)
+    links = coo_array((1.0 + against[first], pairs.T), shape=(total + 1, total + 1))
+    label = connected_components(links, directed=False)[1]
+    starts = _starts(np.asarray(solid.face_adjacency), label, against)
+    root = coo_array((np.ones(len(starts)), (np.full(len(starts), total), starts)), shape=links.shape)
+    whole = (links + links.T + root + root.T).tocsr()  # one search from a face of its own finds every body
+    order, before = breadth_first_order(whole, total, directed=False)
+    changes = np.asarray(whole[before[order[1:]], order[1:]]).ravel() > 1.5
+    turned = [False] * (total + 1)
+    for face, ahead, change in zip(order[1:].tolist(), before[order[1:]].tolist(), changes.tolist(), strict=True):
+        turned[face] = turned[ahead] != change
+    faces, which = np.array(solid.faces), np.array(turned[:total])
+    faces[which] = faces[which][:, ::-1]
+    left = np.array(solid.face_adjacency)
+    if (against != (which[left[:, 0]] != which[left[:, 1]])).any():  # a body of one side, as a Moebius strip is
+        wind: Any = trimesh.repair.fix_winding
+        wind(solid)
+    else:
+        solid.faces = faces
+
+
+def _run_alike(solid: trimesh.Trimesh) -> NDArray[np.bool_]:
+    """Returns for each pair of ``face_adjacency`` whether both faces run along their edge the same way."""
+    corners = np.asarray(solid.faces)[np.asarray(solid.face_adjacency)]  # (P, 2, 3)
+    begin, end = np.asarray(solid.face_adjacency_edges).T[:, :, None, None]
+    forward = ((corners == begin) & (np.roll(corners, -1, axis=2) == end)).any(axis=2)
+    return np.asarray(forward[:, 0] == forward[:, 1], bool)
+
+
+def _starts(pairs: NDArray[np.int64], label: NDArray[Any], against: NDArray[np.bool_]) -> list[int]:
+    """Returns the face of each body wound both ways that is right, chosen as networkx begins its search."""
+    starts = []
+    for body in np.unique(label[pairs[against, 0]]):
+        members = np.flatnonzero(label == body)
+        large = 2 * len(members) >= len(np.unique(pairs))
+        starts.append(int(pairs[label[pairs[:, 0]] == body][0, 0]) if large else next(iter(set(members.tolist()))))
+    return starts
+
+
 def turn_outwards(solid: trimesh.Trimesh) -> int:
     """Winds every closed body so that its faces look outwards, in place; a hollow inside a body looks into the hollow.
 
@@ -79,9 +128,8 @@ def turn_outwards(solid: trimesh.Trimesh) -> int:
     Returns:
         Number of bodies that were wound one way and inside out.
     """
-    repair, before = trimesh.repair, np.array(solid.faces)
-    wind: Any = repair.fix_winding
-    wind(solid)
+    before = np.array(solid.faces)
+    wind_one_way(solid)
     kept = (before == solid.faces).all(axis=1)  # faces wound both ways say nothing about inside and outside
     bodies = [faces for faces in find_bodies(solid) if len(faces) >= 4 and _closed(solid, faces)]
     volumes = [_volume(solid, faces) for faces in bodies]
@@ -117,6 +165,57 @@ def count_apart(solid: trimesh.Trimesh) -> int:
     margin = _APART * float(np.ptp(solid.vertices, axis=0).max())
     touching = np.array([[_touch(a, b, margin) for b in boxes] for a in boxes])
     return int(connected_components(touching, directed=False)[0])
+
+
+def overlap(solid: trimesh.Trimesh) -> float:
+    """Returns how much of a closed mesh's volume counts again, where bodies reach into each other.
+
+    It is a share of the space that the mesh fills, estimated along columns of z.
+    """
+    found = find_bodies(solid)
+    if len(found) < 2:
+        return 0.0
+    if len(found) <= _MANY:
+        low, high = np.moveaxis(np.array([_box(solid, faces) for faces in found]), 1, 0)
+        common = (np.minimum(high[:, None], high) - np.maximum(low[:, None], low)).min(axis=2)
+        if not (common[~np.eye(len(found), dtype=bool)] > 0).any():
+            return 0.0
+    corners = np.asarray(solid.vertices, np.float64)[np.asarray(solid.faces)]
+    lows, highs = corners.min(axis=1)[:, :2], corners.max(axis=1)[:, :2]
+    first, last = lows.min(axis=0), highs.max(axis=0)
+    shifts = np.random.default_rng(0).random((_COLUMNS, _COLUMNS, 2))
+    filled = again = 0.0
+    for row in range(_COLUMNS):
+        steps = np.stack([np.arange(_COLUMNS), np.full(_COLUMNS, row)], axis=1)
+        places = first + (last - first) * (steps + shifts[row]) / _COLUMNS
+        band = (lows[:, 1] <= places[:, 1].max()) & (places[:, 1].min() <= highs[:, 1])
+        faces, low, high = corners[band], lows[band], highs[band]
+        for place in places:
+            near = ((low <= place) & (place <= high)).all(axis=1)
+            heights, winding = _column(faces[near], place)
+            filled += float(heights[winding > 0.5].sum())
+            again += float((heights * np.maximum(winding - 1, 0)).sum())
+    return again / filled if filled > 0 else 0.0
+
+
+def _column(corners: FloatArray, place: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Returns the pieces into which faces cut a line along z: the length of each, and how often it is inside.
+
+    Args:
+        corners: (F, 3, 3) corners of the faces.
+        place: (2,) x and y of the line.
+    """
+    ab, ac = corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]
+    area = ab[:, 0] * ac[:, 1] - ab[:, 1] * ac[:, 0]
+    upright = area == 0
+    a, ab, ac, area = (values[~upright] for values in (corners[:, 0], ab, ac, area))
+    ap = place - a[:, :2]
+    u = (ap[:, 0] * ac[:, 1] - ap[:, 1] * ac[:, 0]) / area
+    v = (ab[:, 0] * ap[:, 1] - ab[:, 1] * ap[:, 0]) / area
+    hit = (u >= 0) & (v >= 0) & (u + v <= 1)
+    heights = a[hit, 2] + u[hit] * ab[hit, 2] + v[hit] * ac[hit, 2]
+    order = np.argsort(heights)
+    return np.diff(heights[order]), np.cumsum(-np.sign(area[hit][order]))[:-1]
 
 
 def _box(solid: trimesh.Trimesh, faces: NDArray[np.int64]) -> FloatArray:

@@ -64,7 +64,8 @@ def plain_ply(data: bytes) -> bytes:
         if counts.get("tristrips"):
             raise InputError("keeps its triangles as strips; save it with faces, for example with MeshLab")
         raise InputError(f"is a cloud of {counts.get('vertex', 0)} points without faces; make a mesh of it first")
-    order = "" if "ascii" in header else ">" if "binary_big_endian" in header else "<"
+    kind = next((line.split()[1] for line in header.splitlines() if line.split()[:1] == ["format"]), "")
+    order = "" if kind == "ascii" else ">" if kind == "binary_big_endian" else "<"
     if not order:
         check_commas(body[:1000].decode("latin-1").split())
     held = len(body) if order else len(body.split())

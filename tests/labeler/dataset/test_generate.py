@@ -365,7 +365,7 @@ def test_a_replaced_mesh_is_another_recipe_and_an_older_data_set_is_kept(small_r
     for sides in ((0.03, 0.03, 0.05), (0.09, 0.02, 0.02)):
         trimesh.creation.box(sides).export(objects / "box.obj")
         made = small_recipe(objects=ObjectSet.from_folder(objects), object_counts=(1,), scenes=1, views=1)
-        recipes.append((made.hash, made.former_hash))
+        recipes.append((made.hash, made.former_hashes[1]))
         if len(recipes) == 1:
             generate(made, tmp_path / "own", progress=False)
     assert recipes[0][0] != recipes[1][0]

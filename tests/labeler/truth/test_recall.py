@@ -286,10 +286,10 @@ def test_commands(data_set, tmp_path, monkeypatch, capsys):
     assert not DataSet(data_set).manifest.truth
     settings = tmp_path / "two.yaml"
     settings.write_text('"a": {angles: 6}\n"b": {angles: 6, max_width: 0.05}\n')
-    options = ("attempts=2", "grasps=2", "friction=0.4", "workers=1", f"settings={settings}", f"out={tmp_path}/curve")
+    options = ("attempts=2", "grasps=2", "friction=0.4", "workers=1", f"settings={settings}", f"out={tmp_path}/mu-0.4")
     assert run(monkeypatch, "tradeoff", data_set, *options) == 0
-    assert pd.read_csv(tmp_path / "curve.csv").setting.tolist() == ["a", "b"]
-    assert (tmp_path / "curve.png").stat().st_size > 1000
+    assert pd.read_csv(tmp_path / "mu-0.4.csv").setting.tolist() == ["a", "b"]
+    assert (tmp_path / "mu-0.4.png").stat().st_size > 1000
 
 
 @pytest.mark.parametrize(
@@ -299,9 +299,25 @@ def test_commands(data_set, tmp_path, monkeypatch, capsys):
         ("verify", "friction=0.4;0.2", "give a number, or several"),
         ("verify", "attempts=0", "attempts is 0"),
         ("tradeoff", "out=no/such/folder/curve", "does not exist"),
+        ("tradeoff", "out=/proc/curve", "/proc cannot be written"),
+        ("verify", "out=/proc/rows.csv", "/proc cannot be written"),
         ("tradeoff", "friction=0", "friction is 0"),
     ],
 )
 def test_wrong_arguments(data_set, monkeypatch, capsys, command, wrong, message):
     assert run(monkeypatch, command, data_set, wrong) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("command", "told"),
+    [("generate", "goes on"), ("pull", "goes on"), ("export-bop", "delete it"), ("tradeoff", "starts anew")],
+)
+def test_ctrl_c_says_what_the_same_command_does(monkeypatch, capsys, command, told):
+    def stop(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sim.cli.command_line.call", stop)
+    monkeypatch.setattr("labeler.__main__.run_hydra", lambda *_, **__: stop())
+    assert run(monkeypatch, command) == 130
+    assert told in capsys.readouterr().err

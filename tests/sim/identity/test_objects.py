@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import trimesh
 
-from sim.identity.objects import digest_meshes
+from sim.identity.objects import digest_looks, digest_meshes
 from sim.objects import ObjectSet
 
 URDF = """<robot name="box"><link name="l"><inertial><mass value="0.1"/>
@@ -31,6 +31,40 @@ def test_a_replaced_mesh_is_another_object_and_a_moved_one_is_not(folder):
 
 def test_pybullets_own_objects_need_no_note():
     assert digest_meshes(ObjectSet.pybullet(0, 3).models) == ""
+    assert digest_looks(ObjectSet.pybullet(0, 3).models) == ""
+
+
+def test_a_repainted_urdf_looks_otherwise_and_is_the_same_body(folder, tmp_path):
+    mesh = folder / "parts" / "box.obj"
+    plain = ObjectSet.from_folder(folder, cache=tmp_path / "cache").models
+    assert digest_looks(plain) == ""
+    before = digest_meshes(plain)
+    mesh.write_text("mtllib box.mtl\nusemtl m\n" + mesh.read_text())
+    (folder / "own.png").write_bytes(b"one")
+    material = '</geometry><material name="m"><texture filename="own.png"/></material></visual>'
+    (folder / "box.urdf").write_text(URDF.replace("</geometry></visual>", material))
+    seen = [digest_looks(plain)]
+    for name, content in (
+        ("parts/box.mtl", b"newmtl m\nmap_Kd a.png\n"),
+        ("parts/a.png", b"one"),
+        ("parts/a.png", b"two"),
+        ("own.png", b"two"),
+        ("parts/box.mtl", b"newmtl m\nmap_Kd b.png\n"),
+    ):
+        (folder / name).write_bytes(content)
+        seen.append(digest_looks(plain))
+    assert len({"", *seen}) == 7
+    assert digest_meshes(plain) != before  # the mesh's own bytes
+
+
+def test_objects_of_bare_meshes_look_as_their_entry_says(tmp_path):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "a.obj").write_text(
+        "mtllib a.mtl\n" + trimesh.creation.box((0.03,) * 3).export(file_type="obj")
+    )
+    (tmp_path / "set" / "a.mtl").write_text("newmtl m\nKd 1 0 0\n")
+    assert digest_looks(ObjectSet.from_folder(tmp_path / "set", cache=tmp_path / "cache").models) == ""
+    assert digest_looks(ObjectSet.procedural(0, 0, 1, cache=tmp_path / "cache").models) == ""
 
 
 def test_a_bare_mesh_counts_by_itself_and_by_how_it_is_made(tmp_path):

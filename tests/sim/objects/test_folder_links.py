@@ -1,4 +1,4 @@
-"""Folders of objects with links: followed once, and named where they lead nowhere."""
+"""Folders of objects with links, which are followed once, and with files that are no objects, which are named."""
 
 import pytest
 import trimesh
@@ -21,3 +21,34 @@ def test_links_are_followed_without_end_or_loss(tmp_path, monkeypatch):
     with pytest.warns(UserWarning, match=r"skipped 1 of 4 objects in .*: gone.stl: it is a link to nothing"):
         found = ObjectSet.from_folder(folder, workers=1, meshes=MeshSettings(resolution=20_000))
     assert found.names == ["a b", "file", "linked"]
+
+
+def box(file):
+    file.parent.mkdir(parents=True, exist_ok=True)
+    trimesh.creation.box((0.02, 0.04, 0.06)).export(file)
+
+
+@pytest.mark.parametrize("other", ["textures.zip", "model.blend", "model.sdf"])
+def test_a_file_that_is_no_object_does_not_rename_the_one_beside_it(tmp_path, other):
+    box(tmp_path / "set" / "mug" / "model.obj")
+    (tmp_path / "set" / "mug" / other).write_bytes(b"PK")
+    with pytest.warns(UserWarning, match=f"skipped 1 of 2 objects in .*: mug/{other}: "):
+        found = ObjectSet.from_folder(tmp_path / "set", cache=tmp_path / "cache", workers=1)
+    assert found.names == ["mug"]
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [("model.xml", '<?xml version="1.0"?><!-- a mug --><mujoco model="mug"/>'), ("model.sdf", "<sdf/>")],
+)
+def test_meshes_of_a_mujoco_or_sdf_model_are_told_to_be_taken_one_by_one(tmp_path, file, text):
+    mug = tmp_path / "set" / "mug"
+    for name in ("model.obj", "parts/a.stl", "parts/b.stl"):
+        box(mug / name)
+    (mug / file).write_text(text)
+    (mug / "notes.xml").write_text("<annotation/>")
+    box(tmp_path / "set" / "box.obj")
+    words = rf"mug/{file}: .* not read; .*; meshes beside it are taken one by one, .*\(3 here\): `objects.pattern="
+    with pytest.warns(UserWarning, match=f"skipped 1 of 5 objects in .*{words}"):
+        found = ObjectSet.from_folder(tmp_path / "set", cache=tmp_path / "cache", workers=1)
+    assert found.names == ["box", "mug", "mug/parts/a", "mug/parts/b"]

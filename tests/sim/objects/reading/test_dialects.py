@@ -191,6 +191,8 @@ PLY = {
     "little, doubles": ply("binary_little_endian", place="double"),
     "little quads": ply("binary_little_endian", polygons=QUADS),
     "little quads and triangles": ply("binary_little_endian", polygons=SOME_QUADS),
+    "little of an ASCII file": ply("binary_little_endian").replace(b"by hand", b"of an ascii STL"),
+    "ASCII of a big file": ply().replace("by hand", "of a binary_big_endian PLY"),
     "big": ply("binary_big_endian"),
     "big with more properties": ply("binary_big_endian", place="double", extra=True),
     "vertex_index": ply("binary_little_endian", name="vertex_index"),
