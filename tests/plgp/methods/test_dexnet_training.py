@@ -214,20 +214,29 @@ def run(folder, out, experiment, *more):
     return metrics, out / "checkpoints" / "best.ckpt"
 
 
-@pytest.mark.parametrize("experiment", ["gqcnn", pytest.param("fc_gqcnn", marks=pytest.mark.slow)])
-def test_a_few_images_are_learnt_by_heart_and_the_policy_reads_it(experiment, bars_folder, tmp_path):
-    few = ["debug=overfit", "data.overfit=1", "data.samples_per_epoch=12", "data.batch_size=1", "trainer.max_epochs=2"]
-    few += ["data.examples.others=12", "data.examples.positives=8"]
-    metrics, checkpoint = run(bars_folder, tmp_path, experiment, *few, "callbacks.checkpoint.monitor=val/loss")
-    assert math.isfinite(metrics["val/loss"])
+FEW = ["debug=overfit", "data.overfit=1", "data.batch_size=1", "data.examples.others=12", "data.examples.positives=8"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("experiment", ["gqcnn", "fc_gqcnn"])
+def test_a_few_images_are_learnt_by_heart(experiment, bars_folder, tmp_path):
+    long = [*FEW, "data.samples_per_epoch=12", "trainer.max_epochs=2"]
+    metrics, _ = run(bars_folder, tmp_path, experiment, *long, "callbacks.checkpoint.monitor=val/loss")
     assert metrics["val/average_precision"] > 0.9
+
+
+@pytest.mark.parametrize("experiment", ["gqcnn", pytest.param("fc_gqcnn", marks=pytest.mark.slow)])
+def test_a_training_is_read_by_the_policy_and_goes_on(experiment, bars_folder, tmp_path):
+    short = [*FEW, "data.samples_per_epoch=2", "data.per_image=16", "trainer.max_epochs=1"]
+    metrics, checkpoint = run(bars_folder, tmp_path, experiment, *short, "callbacks.checkpoint.monitor=val/loss")
+    assert math.isfinite(metrics["val/loss"])
     kind = GQCNNPolicy if experiment == "gqcnn" else FCGQCNNPolicy
     frame = DataSet(bars_folder).read(0, ["depth_noisy"])
     grasps = kind(weights_file=checkpoint)(observation_of(frame, "depth_noisy"), 10)
     assert len(grasps) == 10
     with pytest.raises(InputError, match=f"measure it by policy={experiment} weights.{experiment}="):
         load_module(checkpoint)
-    longer = [*few, f"resume={checkpoint.with_name('last.ckpt')}", "trainer.max_epochs=3"]
+    longer = [*short, f"resume={checkpoint.with_name('last.ckpt')}", "trainer.max_epochs=2"]
     again, _ = run(bars_folder, tmp_path, experiment, *longer, "callbacks.checkpoint.monitor=val/loss")
     assert math.isfinite(again["val/loss"])
     config = OmegaConf.load(tmp_path / "config.yaml")
