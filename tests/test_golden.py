@@ -2,8 +2,8 @@
 
 The kept rows are those of `python -m plgp.benchmark policy=[random,antipodal,oracle] category=novel-5 limit=2
 frictions=[0.4] scene_set=plgp-320 benchmark.attempt.force=30 decoder.floor_margin=null`; and, in a file of their own,
-those of `policy=[random,antipodal,constant] category=novel-5 limit=1 frictions=[0.4]` with today's. Antipodal sampling's
-were made again when what is free for a pair ceased to depend on the other pairs. Other processors' vector units round
+those of `policy=[random,antipodal,constant] category=novel-5 limit=1 frictions=[0.4]` with today's. Antipodal
+sampling's were made again when what is free for a pair ceased to depend on the others. Other processors' units round
 differently in the last digits: floats agree to 1e-9.
 """
 
