@@ -4,6 +4,7 @@ from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_module
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
@@ -22,6 +23,7 @@ KNOWN = {
     "xarm6": ([0, 0, 0, 0, 0, 0], (0.207, 0, 0.112)),
     "panda": ([0, -np.pi / 4, 0, -3 * np.pi / 4, 0, np.pi / 2, np.pi / 4], (0.3069, 0, 0.5903)),
 }
+KNOWN["fr3"] = KNOWN["panda"]
 
 
 def drawn(name, seed):
@@ -47,6 +49,18 @@ def forward_by_rotations(name, q):
 def test_the_flange_is_where_the_maker_draws_it(name):
     q, place = KNOWN[name]
     assert CHAINS[name].forward(q)[:3, 3] == pytest.approx(place, abs=1e-3)
+
+
+def test_an_fr3_keeps_to_its_own_limits_which_are_not_a_pandas():
+    """Positions of franka_description's robots/fr3/joint_limits.yaml: a Panda's joint 6 goes where an FR3's cannot."""
+    low = np.array([-2.7437, -1.7837, -2.9007, -3.0421, -2.8065, 0.5445, -3.0159])
+    high = np.array([2.7437, 1.7837, 2.9007, -0.1518, 2.8065, 4.5169, 3.0159])
+    assert (CHAINS["fr3"].lower > low).all()
+    assert (CHAINS["fr3"].upper < high).all()
+    assert CHAINS["panda"].lower[5] < low[5]
+    for words, urdf in (([], "fr3"), (["arm=panda"], "panda")):
+        with initialize_config_module("plgp_conf", version_base="1.3"):
+            assert compose("pick", ["robot=fr3", "host=arm", *words]).arm.urdf == urdf
 
 
 @pytest.mark.parametrize("name", ARMS)
