@@ -7,6 +7,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import multiprocessing.util
 import os
 import shutil
 import tempfile
@@ -78,17 +79,18 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise
 
 
-def passing_file(text: str, name: str) -> Path:
+def temporary_file(text: str, name: str) -> Path:
     """Returns a file of a name that holds a text until this process ends, for libraries that read nothing but files.
 
     The same text and name have one file in a process; a forked process has its own.
     """
-    return _passing_file(text, name, os.getpid())
+    return _temporary_file(text, name, os.getpid())
 
 
 @lru_cache(maxsize=32)
-def _passing_file(text: str, name: str, process: int) -> Path:
+def _temporary_file(text: str, name: str, process: int) -> Path:
     folder = Path(tempfile.mkdtemp(prefix="plgp-"))
+    multiprocessing.util.Finalize(None, _remove, (folder, process), exitpriority=0)  # processes of a pool run no atexit
     atexit.register(_remove, folder, process)
     (folder / name).write_text(text)
     return folder / name

@@ -16,7 +16,7 @@ from plgp.networks.base import GraspNetwork
 
 SIZE = (224, 224)  # height and width of the images that the paper's Table II counts for
 TIMED_SIZE = (480, 640)  # height and width of the image that is timed
-_LONG = 2.0  # seconds of timing after which no further image is timed
+_LONG = 2.0  # seconds of timed images after which no further one is timed
 
 
 @dataclass(frozen=True)
@@ -59,8 +59,7 @@ def cost_of(module: Any, size: tuple[int, int] | None = None, repeats: int = 3) 
     Args:
         module: The GraspModule.
         size: Height and width of the timed image, pixels; None is ``TIMED_SIZE``.
-        repeats: Greatest number of timed images after one that is not; the shortest time counts. After 2 s one is the
-            last.
+        repeats: Greatest number of timed images after one that is not; the shortest time counts. Timing ends after 2 s.
 
     Returns:
         ``parameters``, ``multiply_adds``, ``milliseconds``, ``image`` (width x height), ``device``; of crops none.
@@ -80,7 +79,7 @@ def cost_of(module: Any, size: tuple[int, int] | None = None, repeats: int = 3) 
             if device.type == "cuda":
                 torch.cuda.synchronize(device)
             seconds.append(time.perf_counter() - start)
-            if len(seconds) > 1 and sum(seconds) > _LONG:
+            if sum(seconds[1:]) > _LONG:
                 break
     network.train(training)
     known = {"parameters": cost.parameters, "multiply_adds": cost.macs}

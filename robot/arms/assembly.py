@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from robot.arms.model import ArmModel
-from sim.files import passing_file
+from sim.files import temporary_file
 from sim.gripper import GripperGeometry
 from sim.interchange.hand_frames import frame_of_grasp
 from sim.physics import matrix_to_pose, pybullet, quiet
@@ -89,7 +89,7 @@ def assemble(
     position, quaternion = matrix_to_pose(base)
     with quiet():
         body = pybullet.loadURDF(
-            str(passing_file(text, "arm.urdf")),
+            str(temporary_file(text, "arm.urdf")),
             position,
             quaternion,
             useFixedBase=1,

@@ -8,7 +8,7 @@ from scipy.spatial.transform import Rotation
 
 from sim.benchmark.parallel_jaw import JawFingers, hand_parts, link_part, slide_joints
 from sim.benchmark.protocol import AttemptSettings
-from sim.files import passing_file
+from sim.files import temporary_file
 from sim.geometry import make_pose
 from sim.gripper import GripperGeometry
 from sim.physics import World, matrix_to_pose, pybullet
@@ -68,7 +68,7 @@ class CarriedHand:
         self.world, self.settings = world, settings
         position, quaternion = matrix_to_pose(make_pose(_DOWN, np.zeros(3)))
         self.body: int = pybullet.loadURDF(
-            str(passing_file(carried_urdf(gripper, settings), "hand.urdf")),
+            str(temporary_file(carried_urdf(gripper, settings), "hand.urdf")),
             position,
             quaternion,
             useFixedBase=1,

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sim.benchmark.protocol import AttemptSettings
-from sim.files import passing_file
+from sim.files import temporary_file
 from sim.gripper import GripperGeometry
 from sim.physics import World, matrix_to_pose, pybullet
 
@@ -213,7 +213,7 @@ class ParallelJaw:
         start[:3, 3] -= settings.pre_grasp * pose[:3, 2]
         position, quaternion = matrix_to_pose(start)
         self.body: int = pybullet.loadURDF(
-            str(passing_file(gripper_urdf(gripper, settings), "parallel_jaw.urdf")),
+            str(temporary_file(gripper_urdf(gripper, settings), "parallel_jaw.urdf")),
             position,
             quaternion,
             useFixedBase=1,

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -120,15 +121,36 @@ def test_a_full_or_closed_place_is_one_sentence_whoever_says_it(error, sentence)
     assert unwritable(ValueError("anything")) is None
 
 
-def test_a_passing_file_lasts_as_long_as_its_process(tmp_path):
-    program = "import sim.files; print(*[sim.files.passing_file(text, 'a.urdf') for text in 'aab'], sep='\\n')"
+OWN_FILES = """
+import multiprocessing, sys
+from sim.files import temporary_file
+def made(text):
+    return str(temporary_file(text, "a.urdf"))
+if __name__ == "__main__":
+    print(*map(made, "aab"), sep="\\n")
+    context = multiprocessing.get_context(sys.argv[1])
+    with context.Pool(1) as pool:
+        print(pool.apply(made, "a"))
+        pool.close()
+        pool.join()
+"""
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
+def test_a_temporary_file_lasts_as_long_as_its_process(tmp_path, method):
+    (tmp_path / "program.py").write_text(OWN_FILES)
+    (tmp_path / "t").mkdir()
     ran = subprocess.run(
-        [sys.executable, "-c", program], env=os.environ | {"TMPDIR": str(tmp_path)}, capture_output=True, text=True
+        [sys.executable, tmp_path / "program.py", method],
+        env=os.environ | {"TMPDIR": str(tmp_path / "t"), "PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
     )
-    first, same, other = ran.stdout.split()
+    first, same, other, childs = ran.stdout.split()
     assert first == same != other
-    assert first.startswith(str(tmp_path))
-    assert list(tmp_path.iterdir()) == []
+    assert len({first, other, childs}) == 3
+    assert first.startswith(str(tmp_path / "t"))
+    assert list((tmp_path / "t").iterdir()) == []
 
 
 HOLD = """

@@ -23,6 +23,7 @@ from sim.errors import COUNT, POSITIVE, WHOLE, check_numbers
 from sim.grasp import GraspPoses
 from sim.view import Observation
 
+_BEYOND = 0.3  # metres of depth behind a leaning camera's table in which things may stand
 _AT_ONCE = 32  # crops whose activations a processor's cache holds: 128 take 1.8 times as long a crop
 
 
@@ -93,7 +94,7 @@ class FCGQCNNPolicy(DexNetSettings):
     Attributes:
         weights_file: The authors' folder (``FC-GQCNN-4.0-PJ``), a ``.npz`` of the same arrays, or a checkpoint of a
             training here.
-        planes: Number of depths between the highest point and the table.
+        planes: Number of depths between the highest point and the table; see ``rate``.
         pool: Number of the best answers from which grasps are chosen.
         device: Device that the network runs on.
         name: Name of the policy in tables.
@@ -122,8 +123,9 @@ class FCGQCNNPolicy(DexNetSettings):
     def rate(self, seen: DexNetImage) -> CentreGrasps:
         """Returns the best grasps of all places, angles and depths, best first; at most ``pool``.
 
-        Planes are the middles of equal steps from the nearest point of the mask to the table, or to the farthest point
-        of the mask where a leaning camera sees one that is farther than its table.
+        Planes are the middles of equal steps from the nearest point of the mask to the table. Where a leaning camera
+        sees the mask farther away than its table, they end at the farthest point, 0.3 m beyond the table at most: what
+        lies behind is the background.
         """
         rows, cols = window_of(seen.allowed)
         first = np.array([rows.start, cols.start])
@@ -132,7 +134,8 @@ class FCGQCNNPolicy(DexNetSettings):
         padded = cv2.copyMakeBorder(seen.depth, *(half, half + STRIDE) * 2, cv2.BORDER_REPLICATE)
         image = padded[first[0] : first[0] + size[0] + CROP, first[1] : first[1] + size[1] + CROP]
         nearest, farthest = float(seen.depth[seen.allowed].min()), float(seen.depth[seen.allowed].max())
-        depths = nearest + (np.arange(self.planes) + 0.5) * (max(seen.floor, farthest) - nearest) / self.planes
+        end = max(seen.floor, min(farthest, seen.floor + _BEYOND))
+        depths = nearest + (np.arange(self.planes) + 0.5) * (end - nearest) / self.planes
         shown = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
         planes = torch.from_numpy(depths.astype(np.float32)).to(self.device)
         quality = torch.cat([self.network(shown, plane[None]) for plane in planes]).cpu().numpy()

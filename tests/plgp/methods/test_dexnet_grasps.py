@@ -76,3 +76,14 @@ def test_planes_reach_what_lies_beyond_a_leaning_cameras_table(monkeypatch):
     depths = policy.rate(seen).depth
     assert depths.min() > box.min()
     assert depths.max() < box.max()
+
+
+def test_a_wall_behind_the_table_does_not_stretch_the_planes(monkeypatch):
+    monkeypatch.setattr(policy_module, "load_fc_gqcnn", lambda weights_file: FCGQCNN().eval())
+    camera = PinholeCamera.from_fov(pose=look_at(np.array([0.0, -0.6, 0.35]), np.zeros(3)))
+    depth = box_image(camera, y=0.13)
+    depth[:20] = 2.5
+    seen = see(Observation(None, depth, camera), None, min_height=0.01)
+    assert seen.depth[seen.allowed].max() == 2.5
+    depths = FCGQCNNPolicy(weights_file="", planes=4).rate(seen).depth
+    assert seen.floor < depths.max() < seen.floor + 0.3

@@ -117,11 +117,16 @@ def test_an_objects_own_friction_counts_as_in_bullet(state):
     world = mujoco_world.MujocoWorld(state, GRIPPER, PhysicsSettings(object_friction=0.3))
     assert world.attempt(grasp(), 2 * HOLDS_FROM).reason == "slipped"
     assert world.attempt(grasp(), 8 * HOLDS_FROM).success
-    touching = world.data.contact
-    assert len(touching.friction) > 0
     world._reset(np.eye(4) + np.eye(4, k=3) * 0.5, 0.08, 0.5)
+    assert world.data.ncon > 0
     on_tray = world.data.contact.friction[: world.data.ncon, 0]
     np.testing.assert_allclose(on_tray, 0.3 * state.tray.friction)
+    above = np.eye(4)
+    above[2, 3] = 0.06
+    pair = SceneState(state.models * 2, np.stack([np.eye(4), above]), category="novel-5")
+    world = mujoco_world.MujocoWorld(pair, GRIPPER, PhysicsSettings(object_friction=0.3))
+    world._reset(np.eye(4) + np.eye(4, k=3) * 0.5, 0.08, 0.5)
+    assert set(world.data.contact.friction[: world.data.ncon, 0].round(9)) == {0.09, 0.3 * state.tray.friction}
 
 
 @mujoco
