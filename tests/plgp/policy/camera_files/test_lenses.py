@@ -25,9 +25,9 @@ NERF = {"fl_x": 600, "fl_y": 610, "cx": 322, "cy": 241, "k1": 0.01, "k2": 0.02, 
 FLAT = [600, 0, 322, 0, 610, 241, 0, 0, 1]
 
 
-def read(folder, text, size=SIZE, name="k.yaml"):
+def read(folder, text, size=SIZE, name="k.yaml", frame=""):
     (folder / name).write_text(text if isinstance(text, str) else json.dumps(text))
-    return read_calibration(folder / name, size)
+    return read_calibration(folder / name, size, frame)
 
 
 @pytest.mark.parametrize(
@@ -46,6 +46,7 @@ def read(folder, text, size=SIZE, name="k.yaml"):
         FOUR | {"dist": LENS, "type": "depth", "min_distance": 0.3},
         STREAM.format("Brown Conrady", "0.1 -0.2 0.001 0.002 0.05"),
         {"depth": FOUR, "depth_distortion": NAMED | {"model": 3}},
+        {"depth": FOUR, "depth_dist": 0.7, "depth_distortion": LENS},
         FOUR | {"distortion": NAMED | {"name": "front"}},
         FOUR | {"distortion": NAMED | {"model": "Brown Conrady"}},
         FOUR | {"distortion": NAMED | {"model": "OB_DISTORTION_BROWN_CONRADY"}},
@@ -105,8 +106,11 @@ def test_the_model_says_what_the_coefficients_are(tmp_path, text, lens, fisheye)
         (FOUR | {"k1": "much", "k2": 0.1}, "have 'k2', which is not read"),
         (FOUR | {"cam_dist": "0.1 0.2 0 0"}, "distortion or depth scale that is no number"),
         (FOUR | {"camera_distortion": 0.1}, "have 'camera_distortion', which is not read"),
+        ({"depth": FOUR, "color": FOUR, "depth_distortion": 0.1}, "holds the cameras depth, color"),
         ({"K": FLAT, "color_distortion": LENS}, "have 'color_distortion', which is not read"),
         ({"fx_color": 600, "fy_color": 610, "mx_color": 322, "my_color": 241, "color_distortion": LENS}, "color_dist"),
+        ({"color_K": FOUR, "color_distortion": LENS}, "have 'color_distortion', which is not read"),
+        ({"K": FLAT, "color_K": FLAT, "color_distortion": LENS, "k2": 0.1}, "have 'k2', which is not read"),
     ],
 )
 def test_what_is_not_read_is_named(tmp_path, text, words):
@@ -123,7 +127,7 @@ def test_what_is_not_read_is_named(tmp_path, text, words):
         {"k1": 0, "k2": 0.0},
         {"distortion": "none"},
         {"dist_coeffs": [0, 0, 0, 0, 0], "rgb_distortion": LENS},
-        *({key: 0.7} for key in ("camera_dist", "cam_dist", "lens_dist")),
+        *({key: 0.7} for key in ("camera_dist", "cam_dist", "depth_dist", "lens_dist")),
         {"k1": "k1.npy"},
         {"s1": "serial", "p1": "left.png", "p2": ""},
         {"distortion_coefficients_valid": 1, "distortion_rectified": 1},
@@ -131,6 +135,7 @@ def test_what_is_not_read_is_named(tmp_path, text, words):
 )
 def test_what_is_no_lens_is_let_be(tmp_path, more):
     assert read(tmp_path, FOUR | more).distortion == ()
+    assert read(tmp_path, {"depth": FOUR} | more).distortion == ()
 
 
 def test_another_cameras_lens_is_let_be(tmp_path):
@@ -139,6 +144,44 @@ def test_another_cameras_lens_is_let_be(tmp_path):
     assert read(tmp_path, two | {"color_distortion": LENS}).distortion == ()
     with pytest.raises(InputError, match="'strange_distortion', which is not read"):
         read(tmp_path, two, (960, 1280))
+
+
+@pytest.mark.parametrize(
+    "found",
+    [
+        {"intrinsics": FOUR, "color_intrinsics": FOUR},
+        {"K": FLAT, "K_color": FLAT},
+        {"K": FLAT, "color": FOUR},
+        {"depth": FOUR, "K_color": FLAT},
+        FOUR | {"color_camera_matrix": FLAT},
+        {f"{key}_{stream}": value for stream in ("depth", "color") for key, value in zip(
+            ("fx", "fy", "mx", "my"), FOUR.values(), strict=True)},
+    ],
+)  # fmt: skip
+def test_the_lens_of_a_camera_beside_the_one_that_is_read(tmp_path, found):
+    assert read(tmp_path, found | {"color_distortion": LENS}).distortion == ()
+    assert read(tmp_path, found | {"distortion_color": LENS}).distortion == ()
+
+
+@pytest.mark.parametrize("lens", [LENS, {"a": 0.1}, 0.1])
+def test_cameras_that_differ_in_their_lens_alone(tmp_path, lens):
+    """A depth image was undistorted with the colours' lens."""
+    two = {"rgb": FOUR, "depth": FOUR, "rgb_distortion": lens}
+    assert read(tmp_path, two, frame="d.png").distortion == ()
+    with pytest.raises(InputError, match="holds the cameras rgb, depth; give the one of this image"):
+        read(tmp_path, two)
+    with pytest.raises(InputError, match="holds the cameras rgb, left"):
+        read(tmp_path, {"rgb": FOUR, "left": FOUR, "rgb_distortion": lens}, frame="d.png")
+    own = two | {"depth": FOUR | {"k1": 0.3}}
+    assert read(tmp_path, own, frame="d.png").distortion[0] == 0.3
+
+
+def test_lenses_that_do_the_same_are_one(tmp_path):
+    lenses = {"distortion_model": "plumb_bob", "D": [*LENS, 0, 0, 0]}, {"distortion": NAMED}
+    same = {"rgb": FOUR | lenses[0], "depth": FOUR | lenses[1]}
+    assert read(tmp_path, same).distortion == pytest.approx([*LENS, 0, 0, 0])
+    none = {"rgb": FOUR | {"model": "inverse_brown_conrady", "coeffs": [0] * 5}, "depth": FOUR}
+    assert read(tmp_path, none).distortion == ()
 
 
 def test_binning_of_a_part_of_the_sensor(tmp_path):
