@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from sim.errors import InputError
 
 _INSTALL = "pip install OpenEXR, which reads it, or convert it to npy where that is installed"
 _DEPTHS = ("z", "depth", "v", "y")  # names of the channel, without its layers; V and Y are single channels' own
-_OF_VECTORS = ("x", "u", "ry")  # beside them in a layer, Z, V and Y are parts of a normal, a place or a colour
-_NO_DEPTHS = ("mist",)  # Blender's layer from 0 to 1, whose channel is a Z too
+# Channels beside which Z, V or Y, in one layer, is a part of a normal, a place or a colour.
+_VECTORS: dict[str, tuple[set[str], ...]] = {"z": ({"x", "y"},), "v": ({"u"},), "y": ({"x"}, {"ry"})}
+_NO_DEPTHS = re.compile(r"(?:.*[\W_])?(?:mist|normals?)")  # layers; Blender's mist is from 0 to 1, a Z too
 _BACKGROUND = 6.5e4  # at and beyond it, in Blender's units: nothing was hit (65504 of a half, 1e10)
 
 
@@ -23,7 +25,8 @@ def read_exr(path: Path) -> NDArray[np.float32]:
 
     Args:
         path: The file. Its channel is the only one, that of a layer called Depth, the one called Z, Depth, V or Y of
-            any other layer that is no vector's (normals, places, UV), or R, G and B that are the same.
+            any other layer that is no vector's (normals, places, UV), a Z without a layer whatever is beside it, or
+            R, G and B that are the same.
 
     Raises:
         InputError: The OpenEXR package is not installed, the file is broken, or it has no channel of depth.
@@ -46,11 +49,17 @@ def _depth_channel(channels: dict[str, NDArray[Any]], path: Path) -> NDArray[Any
     if len(channels) == 1:
         return next(iter(channels.values()))
     parts = {name: tuple(name.lower().rpartition(".")[::2]) for name in channels}  # layers, last
-    vectors = {layer for layer, last in parts.values() if last in _OF_VECTORS}
-    alone = {name: (layer.rpartition(".")[2], last) for name, (layer, last) in parts.items() if layer not in vectors}
-    found = [name for name, (layer, last) in alone.items() if layer == "depth" and last in _DEPTHS]
-    for wanted in () if found else _DEPTHS:
-        found = found or [name for name, (layer, last) in alone.items() if last == wanted and layer not in _NO_DEPTHS]
+    alone: dict[str, tuple[str, str]] = {}
+    for name, (layer, last) in parts.items():
+        beside = {other for around, other in parts.values() if around == layer}
+        if not any(others <= beside for others in _VECTORS.get(last, ())):
+            alone[name] = layer.rpartition(".")[2], last
+    ranks = [[name for name, (layer, last) in alone.items() if layer == "depth" and last in _DEPTHS]]
+    for wanted in _DEPTHS:
+        fitting = [name for name, (_, last) in alone.items() if last == wanted]
+        ranks.append([name for name in fitting if not _NO_DEPTHS.fullmatch(alone[name][0])])
+    ranks.insert(3, [name for name, part in parts.items() if part == ("", "z")])  # beside X and Y too: renderers' own
+    found = next(filter(None, ranks), [])
     if len(found) > 1:
         raise InputError(f"depth file '{path}' has several channels of depth, {', '.join(found)}; write the one wanted")
     if found:

@@ -15,7 +15,17 @@ from numpy.typing import NDArray
 from plgp.policy.camera_files.arrays import read_npy
 from plgp.policy.camera_files.azure_kinect import in_mode
 from plgp.policy.camera_files.intrinsics_text import parse_text
-from plgp.policy.camera_files.lenses import first_of, is_lens_of, plain_names, read_lens
+from plgp.policy.camera_files.lenses import (
+    FISHEYE,
+    RADIAL,
+    first_of,
+    is_lens_of,
+    is_number,
+    known_model,
+    plain_names,
+    read_lens,
+    stream_of,
+)
 from sim.errors import InputError
 from sim.files import decoded
 
@@ -35,6 +45,7 @@ _SIZE_KEYS: tuple[tuple[str, str], ...] = (("width", "height"), ("image_width", 
 _SIZE_KEYS += (("depthwidth", "depthheight"), ("colorwidth", "colorheight"))
 _BOTH_SIZES = ("resolution", "image_size", "imagesize", "img_size", "size")  # width, height; also "640x480"
 _UNIT_KEYS = ("depth_scale", "depth_units", "factor_depth", "depthmapfactor", "depth_factor")
+_PLAIN = re.compile(r"\W|_")  # what keys are compared without
 _WANTED = "give fx, fy, cx, cy (pixels), or a 3x3 matrix 'intrinsics'"
 
 
@@ -141,10 +152,10 @@ def _from_document(found: Any, source: str, image: _Image, depth: int = 0) -> In
     if not isinstance(found, Mapping):
         return Intrinsics(matrix=_matrix(found, source))
     names = _of_matlab(plain_names(found))
-    stated = _stated(names, source)
-    for four in _FOUR_KEYS:
-        if set(four) <= set(names):
-            return replace(stated, matrix=_matrix([names[key] for key in four], source))
+    four = next((four for four in _FOUR_KEYS if set(four) <= set(names)), ())
+    stated = _stated(_without_others(names, four), source)
+    if four:
+        return replace(stated, matrix=_matrix([names[key] for key in four], source))
     for focal, centre in _PAIR_KEYS:
         if np.size(names.get(focal, ())) in (1, 2) and np.size(names.get(centre, ())) == 2:
             lengths = np.resize(np.asarray(names[focal]), 2)
@@ -154,7 +165,30 @@ def _from_document(found: Any, source: str, image: _Image, depth: int = 0) -> In
         return _filled(_from_document(value, source, image, depth + 1), stated)
     if value is not None:
         return replace(stated, matrix=_matrix(value, source))
-    return _from_parts(names, stated, source, image=image, depth=depth)
+    return _from_parts(names, source, image=image, depth=depth)
+
+
+def _without_others(names: dict[str, Any], own: tuple[str, ...]) -> dict[str, Any]:
+    """Returns a mapping without the lenses of its other cameras, as color_distortion beside K and K_color.
+
+    Args:
+        names: All that is said.
+        own: Keys of the camera that is read, which are not another's.
+    """
+    others = {key: value for key, value in names.items() if key not in (*_MATRIX_KEYS, *own) and value is not None}
+    return {key: value for key, value in names.items() if not _has_camera(others, stream_of(key, value))}
+
+
+def _has_camera(names: dict[str, Any], stream: str) -> bool:
+    """Returns whether there are intrinsics of a stream, as K_color, color_fx or a mapping "color" of "color"."""
+    kinds = {_PLAIN.sub("", kind) for kind in (*_MATRIX_KEYS, *(keys[0] for keys in (*_FOUR_KEYS, *_PAIR_KEYS)))}
+    for key, value in names.items() if stream else ():
+        bare = _PLAIN.sub("", key)
+        rest = bare.removeprefix(stream) if bare.startswith(stream) else bare.removesuffix(stream)
+        within = kinds | {"", "camera", "cam"} if isinstance(value, Mapping) else kinds
+        if rest != bare and rest in within:
+            return True
+    return False
 
 
 def _filled(inner: Intrinsics, outer: Intrinsics) -> Intrinsics:
@@ -163,11 +197,8 @@ def _filled(inner: Intrinsics, outer: Intrinsics) -> Intrinsics:
     return Intrinsics(matrix=inner.matrix, **{key: getattr(inner, key) or getattr(outer, key) for key in told})
 
 
-def _from_parts(names: dict[str, Any], around: Intrinsics, source: str, *, image: _Image, depth: int) -> Intrinsics:
-    """Returns the one camera in a file of several images or streams; raises InputError if that is not clear.
-
-    ``around`` is what the file says around its cameras; a key of it that is not read may be another camera's lens.
-    """
+def _from_parts(names: dict[str, Any], source: str, *, image: _Image, depth: int) -> Intrinsics:
+    """Returns the one camera in a file of several images or streams; raises InputError if that is not clear."""
     inner = {key: value for key, value in names.items() if isinstance(value, Mapping)}
     numbers = re.findall(r"\d+", Path(image.name).stem)
     if numbers and all(key.isdigit() for key in inner):
@@ -182,23 +213,45 @@ def _from_parts(names: dict[str, Any], around: Intrinsics, source: str, *, image
     if not cameras:
         keys = ", ".join(list(names)[:8])
         raise InputError(f"no intrinsics in {source}{f' (keys {keys})' * bool(keys)}; {_WANTED}")
-    around = around if len(cameras) == 1 else replace(around, unread="")
+    around = _stated(_without_others(names, tuple(cameras)), source)
+    around = around if len(cameras) == 1 else replace(around, unread="")  # which may be another camera's lens
     fitting = {key: camera for key, camera in cameras.items() if camera.size is not None and camera.size == image.size}
     cameras = fitting or cameras
     cameras = {key: _with_lens_beside(camera, key, names, source) for key, camera in cameras.items()}
-    first, *others = cameras.values()
-    if any(not np.array_equal(first.matrix, o.matrix) or (first.size, first.unit) != (o.size, o.unit) for o in others):
+    if image.name and _differ(cameras, lens=True) and not _differ(cameras, lens=False):
+        of_depth = {key: camera for key, camera in cameras.items() if "depth" in key}  # the name is the depth image's
+        cameras = of_depth or cameras
+    first = next(iter(cameras.values()))
+    if _differ(cameras, lens=True):
         raise InputError(f"{source} holds the cameras {', '.join(list(cameras)[:8])}; give the one of this image")
     return _filled(first, around)
 
 
+def _differ(cameras: dict[str, Intrinsics], *, lens: bool) -> bool:
+    """Returns whether cameras are not all the same, their lenses not counting unless ``lens``."""
+    first, *others = cameras.values()
+    if any(not np.array_equal(first.matrix, o.matrix) or (first.size, first.unit) != (o.size, o.unit) for o in others):
+        return True
+    return lens and any(_effect(first) != _effect(other) for other in others)
+
+
+def _effect(camera: Intrinsics) -> tuple[Any, ...]:
+    """Returns what a camera's lens does: its coefficients without zeros at their end, its kind, a key not read."""
+    lens = tuple(np.trim_zeros(np.asarray(camera.distortion), "b").tolist())
+    model = known_model(camera.model)
+    kind = "" if not lens or model in RADIAL else "fisheye" if model in FISHEYE else model
+    return lens, kind, "" if lens else camera.unread
+
+
 def _with_lens_beside(camera: Intrinsics, key: str, names: dict[str, Any], source: str) -> Intrinsics:
     """Returns a camera with the lens that stands beside it, as Orbbec's depthDistortion beside depthIntrinsic."""
-    beside = next((other for other in names if is_lens_of(key, other) and other != key), None)
-    if camera.distortion or beside is None:
+    beside = [other for other in names if is_lens_of(key, other) and other != key]
+    if camera.distortion or not beside:
         return camera
-    lens = _stated({"distortion": names[beside]}, source)
-    return replace(camera, distortion=lens.distortion, model=camera.model or lens.model)
+    found = min(beside, key=lambda other: is_number(names[other]))  # depth_dist may be metres
+    lens = _stated({found if is_number(names[found]) else "distortion": names[found]}, source)
+    unread = camera.unread or (found if lens.unread else "")
+    return replace(camera, distortion=lens.distortion, model=camera.model or lens.model, unread=unread)
 
 
 def _of_matlab(names: dict[str, Any]) -> dict[str, Any]:

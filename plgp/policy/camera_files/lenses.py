@@ -17,11 +17,14 @@ _ALIKE = rf"(?:lens)?dist(?:ortions?)?{_COEFFICIENTS}"  # what else they are cal
 _BEFORE = r"(?:intrinsics?|camera|cam)?"
 _WITHIN = ("coefficients", "coeffs", "coeff", "parameters", "params", "values")  # within a mapping of that name
 _PARTS = ("radial", "tangential")
-_BROWN = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6", "s1", "s2", "s3", "s4")
+_PRISM = ("s1", "s2", "s3", "s4")
+_BROWN = ("k1", "k2", "p1", "p2", "k3", "k4", "k5", "k6", *_PRISM)
 _BY_ANGLE = ("k1", "k2", "k3", "k4", "p1", "p2")  # the last two must be 0
 # Keys that hold a lens if they hold numbers; a distance or what is undistorted is none.
 _SUSPECT = re.compile(r"^k\d+$|(?<!un)distort(?!ed)|dist(?:co?eff?|param|vec)")
-_HARMLESS = re.compile(r"model|type|cent(?:er|re)|error|rms|unit|version|enabl|appl|correct|flag|count|^has|^is|^num")
+_HARMLESS = re.compile(
+    r"model|type|cent(?:er|re)|error|rms|unit|version|enabl|appl|correct|rectif|valid|flag|count|^has|^is|^num"
+)
 _MODEL_KEYS: tuple[str, ...] = ("distortion_model", "model", "camera_model", "distortion_type", "lens_model")
 _MODEL_KEYS += ("model_type",)
 _KIND_KEYS = ("type", "camera_type")  # which may say something else
@@ -37,8 +40,11 @@ RADIAL: tuple[str, ...] = (
     "pinhole",
 )
 RADIAL += ("modified_brown_conrady", "full_opencv", "thin_prism", "none", "simple_radial", "radial")
+RADIAL += ("brown_conrady_k6",)  # Orbbec's name of OpenCV's rational model
 FISHEYE: tuple[str, ...] = ("equidistant", "fisheye", "kannala_brandt4", "kannala_brandt", "opencv_fisheye", "equi")
 FISHEYE += ("kannalabrandt8", "kannala_brandt8", "kannalabrandt", "radial_fisheye", "simple_radial_fisheye")
+_NOT_UNDONE = ("inverse_brown_conrady", "ftheta", "fov", "thin_prism_fisheye")
+_ENUM = re.compile(r"^(?:\w+\.)*(?:(?:ob|rs2)_distortion_)?")  # "distortion.", "OB_DISTORTION_" before a model's name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +88,15 @@ def is_lens_of(camera: str, key: str) -> bool:
     return re.fullmatch(re.escape(_bare(camera.partition("intrinsic")[0])) + _ALIKE, _bare(key)) is not None
 
 
+def stream_of(key: str, value: Any) -> str:
+    """Returns the camera that a key of a lens names, as "color" of Color_Distortion; "" where it names none."""
+    bare = _bare(key)
+    if not _is_suspect(key, value) or re.fullmatch(_BEFORE + _ALIKE, bare):
+        return ""
+    found = re.fullmatch(rf"(.+?){_ALIKE}|{_ALIKE}(.+)", bare)
+    return "" if found is None or found[1] in _PARTS else found[1] or found[2]
+
+
 def read_lens(names: Mapping[str, Any], *, within: bool = False) -> Lens:
     """Returns the lens that a mapping of plain names holds.
 
@@ -103,8 +118,9 @@ def read_lens(names: Mapping[str, Any], *, within: bool = False) -> Lens:
         if not _words(value):
             return Lens(coefficients=value, model=model)
     fisheye = known_model(model) in FISHEYE
-    named = {key: float(np.asarray(names[key], np.float64).item()) for key in _BROWN if _is_single(names.get(key))}
-    if "k1" in named:
+    if _is_single(names.get("k1")) and not _is_text(names["k1"]):  # without it, "p1" may be a picture's path
+        single = [key for key in _BROWN if _is_single(names.get(key)) and not (key in _PRISM and _is_text(names[key]))]
+        named = {key: float(np.asarray(names[key], np.float64).item()) for key in single}
         return Lens(coefficients=_by_name(named, fisheye=fisheye), model=model)
     radial, tangential = (_part(names, part, within=within) for part in _PARTS)
     if radial:
@@ -114,11 +130,17 @@ def read_lens(names: Mapping[str, Any], *, within: bool = False) -> Lens:
 
 def known_model(model: str) -> str:
     """Returns a model's name as ``RADIAL`` and ``FISHEYE`` spell it."""
-    return model.lower().replace("distortion.", "").strip()
+    name = _ENUM.sub("", model.lower().strip())
+    return next((known for known in (*RADIAL, *FISHEYE, *_NOT_UNDONE) if _bare(known) == _bare(name)), name)
 
 
 def _model(names: Mapping[str, Any], *, within: bool) -> str:
-    model = first_of(names, (*_MODEL_KEYS, *(("type", "name") if within else ())))
+    # A lens's own number of its model counts differently in every SDK; its name may be a camera's.
+    worded = {key: value for key, value in names.items() if not (within and is_number(value))}
+    model = first_of(worded, (*_MODEL_KEYS, *(("type",) if within else ())))
+    name = str(names.get("name") or "") if within and model is None else ""
+    if name and known_model(name) in (*RADIAL, *FISHEYE, *_NOT_UNDONE):
+        return name
     kind = str(first_of(names, _KIND_KEYS) or "")
     told = [_words(names[key]) for key in _vector_keys(names, within=within)]
     if model is None and any(told):  # "Distortion: Inverse Brown Conrady", beside "Coeffs"
@@ -133,6 +155,7 @@ def _model(names: Mapping[str, Any], *, within: bool) -> str:
 def _vector_keys(names: Mapping[str, Any], *, within: bool) -> Iterator[str]:
     """Yields the keys, as far as there are, of all coefficients together."""
     alike = [key for key in names if re.fullmatch(_BEFORE + _ALIKE, _bare(key))]
+    alike = [key for key in alike if not is_number(names[key]) and np.size(names[key])]  # "camera_dist" may be metres
     return (key for key in (*_KEYS, *alike, *(_WITHIN if within else ())) if names.get(key) is not None)
 
 
@@ -153,7 +176,9 @@ def _part(names: Mapping[str, Any], part: str, *, within: bool) -> list[float]:
     """Returns the radial or the tangential coefficients of a lens in two parts."""
     known = rf"{part}(?:{_ALIKE})" + ("?" if within else "")
     key = next((key for key in names if re.fullmatch(known, _bare(key)) and names[key] is not None), None)
-    return [] if key is None else np.asarray(first_of(names, (key,)), np.float64).ravel().tolist()
+    if key is None or _is_text(names[key]):
+        return []
+    return np.asarray(first_of(names, (key,)), np.float64).ravel().tolist()
 
 
 def _is_suspect(key: str, value: Any) -> bool:
@@ -177,6 +202,20 @@ def _holds_numbers(value: Any) -> bool:
 def _is_single(value: Any) -> bool:
     """Returns whether a value is one number, or meant to be one."""
     return value is not None and not isinstance(value, Mapping) and np.ndim(value) < 3 and np.size(value) == 1
+
+
+def is_number(value: Any) -> bool:
+    """Returns whether a value is one number, alone in a list or as a text too."""
+    try:
+        float(np.asarray(value).item())
+    except (TypeError, ValueError, OverflowError):
+        return False
+    return True
+
+
+def _is_text(value: Any) -> bool:
+    """Returns whether a value is words or an empty text, and no number, right or wrong."""
+    return not is_number(value) and (bool(_words(value)) or (isinstance(value, str) and not value.strip()))
 
 
 def _words(value: Any) -> str:
