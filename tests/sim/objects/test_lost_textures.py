@@ -2,16 +2,19 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
 
-from sim.objects import ObjectSet, surfaces
+from sim.objects import ObjectSet, mesh_file, surfaces
+from sim.objects.reading.scenes import read_scene
 
 BOX = trimesh.creation.box((0.03, 0.04, 0.05))
 RED = (200, 30, 30)
+SEEN = '<visual><geometry><mesh filename="a.obj"/></geometry></visual>'
 
 
 def write_obj(folder, entry, texture="t.png"):
@@ -109,10 +112,9 @@ def test_surfaces_are_kept_until_they_fill_the_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(surfaces, "_KEPT", kept)
     monkeypatch.setattr(surfaces, "_KEPT_BYTES", 5_000)
     write_obj(tmp_path / "set", "t.png")
-    shape = '<visual><geometry><mesh filename="a.obj"/></geometry></visual>'
     urdfs = [tmp_path / "set" / f"{i}.urdf" for i in range(9)]
     for urdf in urdfs:
-        urdf.write_text(f'<robot name="r"><link name="a">{shape}</link></robot>')
+        urdf.write_text(f'<robot name="r"><link name="a">{SEEN}</link></robot>')
         surface = surfaces.load_surface(urdf, 1.0)
         assert kept.bytes <= 5_000
         assert surfaces.load_surface(urdf, 1.0) is surface
@@ -120,3 +122,38 @@ def test_surfaces_are_kept_until_they_fill_the_memory(tmp_path, monkeypatch):
     assert kept.bytes > 2_000
     again = surfaces.load_surface(urdfs[0], 1.0)
     np.testing.assert_array_equal(again.textures[0], surface.textures[0])
+
+
+def test_a_scaled_copy_counts_by_its_vertices_alone(tmp_path, monkeypatch):
+    kept = surfaces._Kept()
+    monkeypatch.setattr(surfaces, "_KEPT", kept)
+    write_obj(tmp_path / "set", "t.png")
+    urdf = tmp_path / "set" / "a.urdf"
+    urdf.write_text(f'<robot name="r"><link name="a">{SEEN}</link></robot>')
+    vertices = surfaces.load_surface(urdf, 1.0).vertices.nbytes
+    alone = kept.bytes
+    for scale in (2.0, 3.0):
+        surfaces.load_surface(urdf, scale)
+    assert kept.bytes == alone + 2 * vertices
+    monkeypatch.setattr(surfaces, "_KEPT_BYTES", 0)
+    surfaces.load_surface(urdf, 4.0)
+    assert kept.bytes == alone  # of the last one, which holds all that it shared
+
+
+def test_an_obj_is_read_once_for_the_textures_of_all_its_materials(tmp_path, monkeypatch):
+    write_obj(tmp_path / "set", "t.png", texture="")
+    file, names = tmp_path / "set" / "a.obj", [f"m{i}" for i in range(6)]
+    head, _, faces = file.read_text().partition("usemtl m\n")
+    lines = faces.splitlines(keepends=True)
+    file.write_text(head + "".join(f"usemtl {name}\n{''.join(lines[i::6])}" for i, name in enumerate(names)))
+    (tmp_path / "set" / "a.mtl").write_text("".join(f"newmtl {n}\nmap_Kd {n}.png\nmap_Kd other.png\n" for n in names))
+    assert mesh_file.named_textures(file) == {name: tmp_path / "set" / f"{name}.png" for name in names}
+    reads, real = [], Path.read_text
+    scene = read_scene(file).scene
+    monkeypatch.setattr(Path, "read_text", lambda self, **more: reads.append(self) or real(self, **more))
+    assert len(mesh_file.resolve_textures(scene, file)) == len(scene.geometry) == 6
+    assert reads.count(file) == 1
+    reads.clear()
+    with pytest.warns(UserWarning, match="is missing"):
+        assert len(surfaces._read_parts(file, None)) == 6
+    assert reads.count(file) <= 2  # the reader's own, and this one
