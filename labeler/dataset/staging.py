@@ -32,7 +32,7 @@ from sim.jobs import WorkerLost, run_jobs
 
 _DEATHS = 3  # deaths of the process that makes a scene, before the scene is given up
 _ALONE = "alone"  # empty file of the staging folder: the last run made its scenes in its own process
-_ENDINGS = (signal.SIGTERM, signal.SIGHUP)  # a scheduler's time limit, a closed terminal
+_ENDINGS = ("SIGTERM", "SIGHUP")  # a scheduler's time limit, a closed terminal; Windows lacks one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -202,7 +202,8 @@ def _removed_at_the_end(mark: Path) -> Iterator[None]:
         os.kill(os.getpid(), number)
 
     mine = threading.current_thread() is threading.main_thread()
-    taken = [number for number in _ENDINGS if mine and signal.getsignal(number) is signal.SIG_DFL]
+    numbers = [getattr(signal, name) for name in _ENDINGS if mine and hasattr(signal, name)]
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
     for number in taken:
         signal.signal(number, end)
     try:

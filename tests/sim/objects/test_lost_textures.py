@@ -9,6 +9,7 @@ import pytest
 import trimesh
 from PIL import Image
 
+from sim.identity.objects import digest_looks, digest_meshes
 from sim.objects import ObjectSet, mesh_file, surfaces
 from sim.objects.reading.scenes import read_scene
 
@@ -92,18 +93,40 @@ def test_a_picture_that_a_gltf_names_and_that_is_not_there_is_named(tmp_path):
     assert "a: its texture t.png is missing or broken" in load(tmp_path / "set")[1]
 
 
-def test_a_copy_for_bullet_keeps_the_texture_too(tmp_path):
-    """Of an OBJ with comments behind its numbers, which Bullet does not read."""
-    write_obj(tmp_path / "set", "-s 1 1 1 tex\\t.png", "tex/t.png")
-    text = (tmp_path / "set" / "a.obj").read_text()
-    (tmp_path / "set" / "a.obj").write_text(text.replace("\nvt", " # last\nvt"))
+def write_unreadable(folder, entry):
+    """A URDF of an OBJ with comments behind its numbers, which Bullet does not read."""
+    write_obj(folder, entry, "tex/t.png")
+    text = (folder / "a.obj").read_text()
+    (folder / "a.obj").write_text(text.replace("\nvt", " # last\nvt"))
     shape = '<geometry><mesh filename="a.obj"/></geometry>'
     inertial = '<inertial><mass value="0.1"/><inertia ixx="1" ixy="0" ixz="0" iyy="1" iyz="0" izz="1"/></inertial>'
     link = f'<link name="a">{inertial}<visual>{shape}</visual><collision>{shape}</collision></link>'
-    (tmp_path / "set" / "a.urdf").write_text(f'<robot name="r">{link}</robot>')
+    (folder / "a.urdf").write_text(f'<robot name="r">{link}</robot>')
+
+
+def test_a_copy_for_bullet_keeps_the_texture_too(tmp_path):
+    write_unreadable(tmp_path / "set", "-s 1 1 1 tex\\t.png")
     mesh, told = load(tmp_path / "set")
     assert mesh.textures[0][0, 0].tolist() == list(RED)
     assert told == ""
+
+
+def test_a_copy_is_known_by_what_it_was_while_its_texture_was_not_found(tmp_path):
+    """Data sets of that time are still known; where the texture lies on the mesh is part of the looks."""
+    write_unreadable(tmp_path / "set", "tex\\t.png")
+
+    def digests():
+        models = ObjectSet.from_folder(tmp_path / "set", cache=tmp_path / "cache", workers=1).models
+        return digest_meshes(models), digest_looks(models)
+
+    file, picture = (tmp_path / "set" / name for name in ("a.obj", "tex/t.png"))
+    meshes, looks = digests()
+    file.write_text(file.read_text().replace("vt 0.5 0.5", "vt 0.7 0.5"))
+    assert digests()[0] == meshes
+    assert digests()[1] != looks
+    picture.rename(picture.with_name("elsewhere.png"))
+    with pytest.warns(UserWarning, match="is missing"):
+        assert digests()[0] == meshes
 
 
 def test_surfaces_are_kept_until_they_fill_the_memory(tmp_path, monkeypatch):
