@@ -84,8 +84,9 @@ def find_objects(folder: Path, pattern: str) -> tuple[dict[str, Path], dict[str,
         raise InputError(f"object folder {folder} holds no .urdf, {what} or {MESH_SUFFIXES[-1]} file ('{pattern}')")
     reasons |= dict.fromkeys(_broken_links(folder, pattern), "it is a link to nothing")
     objects, other = sorted(urdfs + bare), [f for f in found if f.suffix.lower() in OTHER]
-    named = dict(zip(object_names(folder, objects + other), objects, strict=False))  # the names of the others go
-    return named, {f.relative_to(folder).as_posix(): reason for f, reason in reasons.items()}
+    names = object_names(folder, objects + other)[: len(objects)]
+    lacking = {f.relative_to(folder).as_posix(): reason for f, reason in reasons.items()}
+    return dict(zip(names, objects, strict=True)), lacking
 
 
 def _unread(file: Path, bare: Sequence[Path]) -> str:

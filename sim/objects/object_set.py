@@ -164,10 +164,10 @@ class ObjectSet:
         """Returns every URDF and every bare mesh (``MESH_SUFFIXES``) below a folder.
 
         An object is called by its subfolder where no other object lies in it, else by its path within the folder.
-        Objects that are not read count here, too: an archive, or a ``.blend``. A mesh that a URDF names, or that lies beside one, is that URDF's. Other meshes are cleaned,
-        centred on their centre of mass, weighed and split into convex parts once, see
-        ``sim.objects.meshes``; later calls find the result in the cache. Broken objects are skipped, and one
-        warning at the end lists them.
+        Objects that are not read count here, too: an archive, or a ``.blend``. A mesh that a URDF names, or that
+        lies beside one, is that URDF's. Other meshes are cleaned, centred on their centre of mass, weighed and split
+        into convex parts once, see ``sim.objects.meshes``; later calls find the result in the cache. Broken objects
+        are skipped, and one warning at the end lists them.
 
         Args:
             path: Folder of the objects, or one URDF or mesh.

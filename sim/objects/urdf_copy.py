@@ -108,7 +108,7 @@ def _write_seen(file: Path, folder: Path) -> None:
 
 
 def known_mesh(mesh: Path) -> Path:
-    """Returns the file by whose content a mesh of a URDF is known: of a copy whose textures were not found, that one."""
+    """Returns the file by which a mesh of a URDF is known: of a copy, what it was while its textures were not found."""
     bare = mesh.with_name(_BARE)
     return bare if mesh.name == "visual.obj" and bare.is_file() else mesh
 

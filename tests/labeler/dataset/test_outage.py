@@ -136,8 +136,8 @@ def test_a_texture_that_is_repainted_between_two_runs_is_another_recipe(small_re
 def test_memory_that_runs_short_asks_for_fewer_workers_only_where_there_are_several(own, tmp_path, monkeypatch):
     monkeypatch.setattr(staging, "make_frames", failing_at(0, MemoryError(), staging.make_frames))
     again = "run the same command again"
-    for workers, cure in ((1, f"; free some memory and {again}, it goes"), (2, f"; {again} with fewer workers, it goes")):
-        with pytest.raises(InputError, match=cure):
+    for workers, cure in ((1, f"free some memory and {again}"), (2, f"{again} with fewer workers")):
+        with pytest.raises(InputError, match=rf"\(none is left\); {cure}, it goes on"):
             staging._stage_scene(own, tmp_path, 0, workers)
 
 
