@@ -10,9 +10,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
+import threading
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 import numba
@@ -28,6 +31,8 @@ from sim.files import FULL, locked, write_error, write_json
 from sim.jobs import WorkerLost, run_jobs
 
 _DEATHS = 3  # deaths of the process that makes a scene, before the scene is given up
+_ALONE = "alone"  # empty file of the staging folder: the last run made its scenes in its own process
+_ENDINGS = ("SIGTERM", "SIGHUP")  # a scheduler's time limit, a closed terminal; Windows lacks one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,13 +84,15 @@ def clear_leftovers(folder: Path, staging: Path, *, workers: int) -> None:
         folder: Folder of the data set.
         staging: The folder of ``open_staging``.
         workers: Number of processes. Of several, the run itself outlives those that die and counts their deaths; what
-            ended such a run says nothing about its scenes. A single one is the run, and its marks stay for the next.
+            ended such a run says nothing about its scenes. A single one is the run, and its marks stay for the next,
+            if that is of a single one as well.
     """
     for leftover in [*folder.glob(".*.part"), *staging.glob(".*.part")]:
         if not _is_running(leftover.name.split(".")[-2]):
             leftover.unlink(missing_ok=True)
-    for mark in staging.glob("scene-*.begun") if workers > 1 else ():
-        mark.unlink(missing_ok=True)
+    if workers > 1 or not (staging / _ALONE).exists():  # an older plgp did not say so
+        for mark in staging.glob("scene-*.begun"):
+            mark.unlink(missing_ok=True)
     for path in staging.glob("scene-*.h5"):
         if not _is_readable(path):  # by a disk's fault: under its final name a file was whole
             path.unlink(missing_ok=True)
@@ -110,12 +117,15 @@ def stage_all(
         InputError: The objects' files or the memory are away, which no scene is to blame for.
         WorkerLost: Workers die without having begun a scene.
     """
-    threads = numba.get_num_threads() if workers == 1 else 1
+    if workers == 1 and backend not in ("dask", "ray"):
+        (staging / _ALONE).touch()
+    else:
+        (staging / _ALONE).unlink(missing_ok=True)
     missing, lost = set(scenes), 0
     while missing:
         deaths = {scene: _deaths(staging, scene) for scene in sorted(missing)}
         batch = [scene for scene in deaths if deaths[scene]][:1] or list(deaths)
-        jobs = ((recipe, staging, scene, threads) for scene in batch)
+        jobs = ((recipe, staging, scene, workers) for scene in batch)
         try:
             with contextlib.closing(run_jobs(_stage_scene, jobs, workers, backend=backend)) as made:
                 for staged in made:
@@ -152,8 +162,8 @@ def remove_staged(staging: Path, scene: int) -> None:
     _failure_path(staging, scene).unlink(missing_ok=True)
 
 
-def _stage_scene(recipe: DataSetRecipe, staging: Path, scene: int, threads: int) -> StagedScene:
-    """Makes one scene's file, or a note of its failure; runs in a worker.
+def _stage_scene(recipe: DataSetRecipe, staging: Path, scene: int, workers: int) -> StagedScene:
+    """Makes one scene's file, or a note of its failure; runs in a worker, or in the run itself where that is alone.
 
     Raises:
         InputError: What it ran into may be otherwise at the next run.
@@ -161,27 +171,52 @@ def _stage_scene(recipe: DataSetRecipe, staging: Path, scene: int, threads: int)
     if _deaths(staging, scene) >= _DEATHS:
         return _stage_failure(staging, scene, f"its process died {_DEATHS} times (killed, crashed or out of memory)")
     mark = _mark_path(staging, scene)
-    with mark.open("ab") as file:  # stays behind if the process dies
-        file.write(b".")
-    try:
-        frames = _frames(recipe, scene, threads)
-        if isinstance(frames, str):
-            return _stage_failure(staging, scene, frames)
-        with ShardWriter(scene_path(staging, scene), recipe.canvas, scores=recipe.scores) as writer:
-            for frame in frames:
-                writer.add(frame)
-    except BaseException as error:  # Ctrl-C, a full disk
-        if not isinstance(error.__cause__, MemoryError):
-            mark.unlink(missing_ok=True)
-        raise
-    mark.unlink(missing_ok=True)
+    with _removed_at_the_end(mark) if workers == 1 else contextlib.nullcontext():
+        with mark.open("ab") as file:  # stays behind if the process dies
+            file.write(b".")
+        try:
+            frames = _frames(recipe, scene, workers)
+            if isinstance(frames, str):
+                return _stage_failure(staging, scene, frames)
+            with ShardWriter(scene_path(staging, scene), recipe.canvas, scores=recipe.scores) as writer:
+                for frame in frames:
+                    writer.add(frame)
+        except BaseException as error:  # Ctrl-C, a full disk
+            if not isinstance(error.__cause__, MemoryError):
+                mark.unlink(missing_ok=True)
+            raise
+        mark.unlink(missing_ok=True)
     return StagedScene(scene=scene, images=len(frames), labels=sum(len(f["grasps"]) for f in frames))
 
 
-def _frames(recipe: DataSetRecipe, scene: int, threads: int) -> list[Frame] | str:
+@contextlib.contextmanager
+def _removed_at_the_end(mark: Path) -> Iterator[None]:
+    """Lets a signal that ends this process from outside, which is no scene's fault, remove a mark first.
+
+    A program's own handlers stay. Outside the main thread no handler can be set, and none is.
+    """
+
+    def end(number: int, _: FrameType | None) -> None:
+        mark.unlink(missing_ok=True)
+        signal.signal(number, signal.SIG_DFL)
+        os.kill(os.getpid(), number)
+
+    mine = threading.current_thread() is threading.main_thread()
+    numbers = [getattr(signal, name) for name in _ENDINGS if mine and hasattr(signal, name)]
+    taken = [number for number in numbers if signal.getsignal(number) is signal.SIG_DFL]
+    for number in taken:
+        signal.signal(number, end)
+    try:
+        yield
+    finally:
+        for number in taken:
+            signal.signal(number, signal.SIG_DFL)
+
+
+def _frames(recipe: DataSetRecipe, scene: int, workers: int) -> list[Frame] | str:
     """Returns a scene's frames, or why it fails; raises InputError for what may be otherwise at the next run."""
     before = numba.get_num_threads()
-    numba.set_num_threads(min(threads, before))
+    numba.set_num_threads(before if workers == 1 else 1)
     try:
         return list(make_frames(recipe, scene))
     except Exception as error:  # what a scene itself runs into costs that scene, never the run
@@ -189,8 +224,10 @@ def _frames(recipe: DataSetRecipe, scene: int, threads: int) -> list[Frame] | st
         if away is None:
             return f"{type(error).__name__}: {error}"
         if isinstance(away, MemoryError):
-            cure = "run the same command again with fewer workers, it goes on where it stopped"
-            raise InputError(f"memory ran out at scene {scene} ({str(away) or 'none is left'}); {cure}") from away
+            again = "run the same command again"
+            cure = f"free some memory and {again}" if workers == 1 else f"{again} with fewer workers"
+            what = f"memory ran out at scene {scene} ({str(away) or 'none is left'})"
+            raise InputError(f"{what}; {cure}, it goes on where it stopped") from away
         if away.errno in FULL:
             raise away from None
         cure = "when the files can be read again, the same command goes on where it stopped"

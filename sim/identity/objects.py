@@ -12,6 +12,7 @@ from sim.files import checksum
 from sim.objects.mesh_file import companions
 from sim.objects.object_set import ObjectModel
 from sim.objects.urdf import mesh_files, read_base_link
+from sim.objects.urdf_copy import known_mesh
 
 Stamp = tuple[int, int, int]  # state of a file: time, size, node
 
@@ -21,6 +22,8 @@ def digest_meshes(models: Sequence[ObjectModel]) -> str:
 
     PyBullet's own objects do not count: they change with PyBullet's version alone. An object made of a bare mesh counts
     by that mesh and by how it was made. A file that is not there counts as such. Names of files do not count.
+    A copy that was made for Bullet counts as it was while some textures were not found (``known_mesh``): data sets and
+    results of that time are still known.
 
     Args:
         models: Objects, in an order that counts.
@@ -55,6 +58,8 @@ def _looks(model: ObjectModel) -> list[str]:
     urdf = model.original or model.urdf
     named = {part.texture for part in read_base_link(urdf).visuals if part.texture is not None}
     named.update(file for mesh in mesh_files(urdf) for file in _named(mesh))
+    if any(known_mesh(mesh) != mesh for mesh in mesh_files(model.urdf)):  # which says nothing of where textures lie
+        named |= mesh_files(urdf)
     return [_content(file) for file in sorted(named) if file.is_file()]  # two that change places count
 
 
@@ -83,7 +88,7 @@ def _contents(model: ObjectModel) -> list[str]:
         return []
     if model.own_inertia:  # made of a bare mesh; the folder in the cache is named by all that shaped it
         return [model.urdf.parent.name]
-    return sorted(_content(path) for path in mesh_files(model.urdf))
+    return sorted(_content(known_mesh(path)) for path in mesh_files(model.urdf))
 
 
 def _content(path: Path) -> str:

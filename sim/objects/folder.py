@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from sim.errors import InputError
+from sim.objects.collections import object_names
 from sim.objects.reading.scenes import MESH_SUFFIXES
 from sim.objects.settings import ObjectSource
 from sim.objects.urdf import mesh_files
@@ -48,15 +49,17 @@ OTHER = {
 }
 
 
-def find_objects(folder: Path, pattern: str) -> tuple[list[Path], dict[str, str]]:
-    """Returns the URDFs and the meshes that belong to none of them, sorted, and why other files are no objects.
+def find_objects(folder: Path, pattern: str) -> tuple[dict[str, Path], dict[str, str]]:
+    """Returns the URDFs and the meshes that belong to none of them, by name, and why other files are no objects.
+
+    Objects that are not read (``OTHER``) count where names are given: a data set knows its objects by these names.
 
     Args:
         folder: Folder of the objects.
         pattern: Glob of the files to look at.
 
     Returns:
-        The files; and the reasons by the paths of the others within the folder.
+        The files, sorted; and the reasons by the paths of the others within the folder.
 
     Raises:
         InputError: The pattern leads out of the folder, or there is nothing that could be an object.
@@ -80,7 +83,10 @@ def find_objects(folder: Path, pattern: str) -> tuple[list[Path], dict[str, str]
         what = ", ".join(MESH_SUFFIXES[:-1])
         raise InputError(f"object folder {folder} holds no .urdf, {what} or {MESH_SUFFIXES[-1]} file ('{pattern}')")
     reasons |= dict.fromkeys(_broken_links(folder, pattern), "it is a link to nothing")
-    return sorted(urdfs + bare), {f.relative_to(folder).as_posix(): reason for f, reason in reasons.items()}
+    objects, other = sorted(urdfs + bare), [f for f in found if f.suffix.lower() in OTHER]
+    names = object_names(folder, objects + other)[: len(objects)]
+    lacking = {f.relative_to(folder).as_posix(): reason for f, reason in reasons.items()}
+    return dict(zip(names, objects, strict=True)), lacking
 
 
 def _unread(file: Path, bare: Sequence[Path]) -> str:
@@ -99,7 +105,7 @@ def _unread(file: Path, bare: Sequence[Path]) -> str:
         return reason
     return (
         f"{reason}; meshes beside it are taken one by one, without the scale and the places that it gives them "
-        f"({len(parts)} here): `objects.pattern=**/{parts[0].name}`, say, takes some alone"
+        f"({len(parts)} here); to take only some, give objects.pattern=**/{parts[0].name}"
     )
 
 

@@ -66,20 +66,22 @@ def one_mesh(scene: trimesh.Scene) -> trimesh.Trimesh:
     return mesh
 
 
-def named_texture(path: Path, material: str) -> Path | None:
-    """Returns the colour texture that an OBJ's material files name for a material; None if they name none."""
+def named_textures(path: Path) -> dict[str, Path]:
+    """Returns the colour texture of each material for which an OBJ's material files name one; none for other files."""
     if path.suffix.lower() != ".obj":
-        return None
+        return {}
+    textures: dict[str, Path] = {}
     for library in re.findall(r"^\s*mtllib\s+(.+?)\s*$", path.read_text(errors="replace"), re.MULTILINE):
         text = (path.parent / library).read_text(errors="replace") if (path.parent / library).is_file() else ""
         current = ""
         for key, value in re.findall(r"^\s*(newmtl|map_Kd)\s+(.+?)\s*$", text, re.MULTILINE | re.IGNORECASE):
             if key.lower() == "newmtl":
                 current = value
-            elif current == material:
+            elif current not in textures:
                 whole = path.parent / str(value).replace("\\", "/")
-                return whole if whole.is_file() else path.parent / _OPTIONS.sub("", value, count=1).replace("\\", "/")
-    return None
+                bare = path.parent / _OPTIONS.sub("", value, count=1).replace("\\", "/")
+                textures[current] = whole if whole.is_file() else bare
+    return textures
 
 
 def tinted(texture: Any, factor: Any) -> Any:
@@ -106,17 +108,17 @@ def resolve_textures(scene: trimesh.Scene, path: Path) -> tuple[str, ...]:
     if path.suffix.lower() in (".gltf", ".ply"):
         beside = [f for f in companions(path, path.read_bytes()) if f.suffix.lower() in _PICTURES]
         lost += [f.name for f in beside if not f.is_file()]
-    for mesh in scene.geometry.values():
-        visual: Any = getattr(mesh, "visual", None)
-        if not isinstance(visual, trimesh.visual.TextureVisuals) or visual.uv is None:
-            continue
+    found = (getattr(mesh, "visual", None) for mesh in scene.geometry.values())
+    visuals: list[Any] = [v for v in found if isinstance(v, trimesh.visual.TextureVisuals) and v.uv is not None]
+    textures = named_textures(path) if visuals else {}
+    for visual in visuals:
         material: Any = visual.material
         factor, own = getattr(material, "baseColorFactor", None), getattr(material, "baseColorTexture", None)
         if own is not None and factor is not None and min(factor[:3]) < 255:
             material = material.copy()  # meshes may share it
             material.baseColorTexture, material.baseColorFactor = tinted(own, factor), None
             visual.material = material
-        named = named_texture(path, str(getattr(material, "name", "")))
+        named = textures.get(str(getattr(material, "name", "")))
         if named is None or own is not None or getattr(material, "image", None) is not None:
             continue
         try:

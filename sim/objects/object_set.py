@@ -163,11 +163,11 @@ class ObjectSet:
     def from_folder(cls, path: str | Path, *, pattern: str = "**/*", **options: Unpack[LoadOptions]) -> ObjectSet:
         """Returns every URDF and every bare mesh (``MESH_SUFFIXES``) below a folder.
 
-        An object is called by its path within the folder: by its subfolder where it is alone in it.
-        A mesh that a URDF names, or that lies beside one, is that URDF's. Other meshes are cleaned,
-        centred on their centre of mass, weighed and split into convex parts once, see
-        ``sim.objects.meshes``; later calls find the result in the cache. Broken objects are skipped, and one
-        warning at the end lists them.
+        An object is called by its subfolder where no other object lies in it, else by its path within the folder.
+        Objects that are not read count here, too: an archive, or a ``.blend``. A mesh that a URDF names, or that
+        lies beside one, is that URDF's. Other meshes are cleaned, centred on their centre of mass, weighed and split
+        into convex parts once, see ``sim.objects.meshes``; later calls find the result in the cache. Broken objects
+        are skipped, and one warning at the end lists them.
 
         Args:
             path: Folder of the objects, or one URDF or mesh.
@@ -181,8 +181,7 @@ class ObjectSet:
             path, pattern = Path(path).parent, escape(Path(path).name)
         folder = collections.check_folder(path)
         found, lacking = find_objects(folder, pattern)
-        named = dict(zip(collections.object_names(folder, found), found, strict=True))
-        models = load_models(folder, named, lacking=lacking, **options)
+        models = load_models(folder, found, lacking=lacking, **options)
         source = ObjectSource.of("from_folder", path=folder, pattern=pattern, **options)
         return cls(folder.name or folder.resolve().name, tuple(models.values()), source=source)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from functools import lru_cache
@@ -16,7 +16,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from sim.errors import InputError
-from sim.objects.mesh_file import companions, face_colours, named_texture, tinted
+from sim.objects.mesh_file import companions, face_colours, named_textures, tinted
 from sim.objects.reading.scenes import read_scene
 from sim.objects.urdf import Part, read_base_link
 
@@ -79,9 +79,12 @@ def _read_parts(path: Path, beside: Path | None) -> list[trimesh.Trimesh]:
     """
     scene: Any = read_scene(path).scene
     try:
-        for mesh in scene.geometry.values():
-            if isinstance(getattr(mesh, "visual", None), trimesh.visual.TextureVisuals):
-                _simplify_material(mesh, path, beside)
+        found = scene.geometry.values()
+        dressed = [m for m in found if isinstance(getattr(m, "visual", None), trimesh.visual.TextureVisuals)]
+        textures = named_textures(path) if dressed else {}
+        for mesh in dressed:
+            named = textures.get(str(getattr(mesh.visual.material, "name", "")))
+            _simplify_material(mesh, path, named=named, beside=beside)
         return [part for part in scene.dump() if isinstance(part, trimesh.Trimesh) and len(part.faces)]
     except Exception as error:  # trimesh's readers raise whatever the broken file makes them raise
         reason = " ".join(str(error).split()) or type(error).__name__
@@ -127,12 +130,13 @@ def _texture(image: Any, named: Path | None, path: Path) -> Any:
     return image
 
 
-def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -> None:
+def _simplify_material(mesh: trimesh.Trimesh, path: Path, *, named: Path | None, beside: Path | None) -> None:
     """Leaves a mesh's material its colour and its colour texture; takes away what trimesh made up.
 
     Args:
         mesh: Mesh with trimesh.visual.TextureVisuals; changed in place.
         path: Mesh file.
+        named: Texture that the material names, where that is known, or None.
         beside: Texture for materials that name none, or None.
     """
     visual: Any = mesh.visual
@@ -140,7 +144,6 @@ def _simplify_material(mesh: trimesh.Trimesh, path: Path, beside: Path | None) -
     image = getattr(material, "image", None) or getattr(material, "baseColorTexture", None)
     # trimesh gives coordinates without a material a grey picture of four pixels.
     made_up = image is not None and image.size == (2, 2) and np.unique(image).tolist() == [100, 255]
-    named = named_texture(path, str(getattr(material, "name", "")))
     mapped = visual.uv is not None and len(visual.uv) == len(mesh.vertices)
     image = None if made_up else image
     texture = _texture(image, named or (beside if image is None else None), path) if mapped else None
@@ -234,6 +237,7 @@ class _Kept:
     def __init__(self) -> None:
         """Keeps nothing yet."""
         self._surfaces: OrderedDict[tuple[Path, float, tuple[Stamp, ...]], ObjectMesh] = OrderedDict()
+        self._users: Counter[int] = Counter()  # of each array, by its id: it lives as long as they are kept
         self._lock, self.bytes = Lock(), 0
 
     def get(self, key: tuple[Path, float, tuple[Stamp, ...]], make: Callable[[], ObjectMesh]) -> ObjectMesh:
@@ -251,20 +255,30 @@ class _Kept:
         with self._lock:
             if key not in self._surfaces:
                 self._surfaces[key] = made
-                self.bytes += _size(made)
+                self._count(made, 1)
             while self.bytes > _KEPT_BYTES and len(self._surfaces) > 1:
-                self.bytes -= _size(self._surfaces.popitem(last=False)[1])
+                self._count(self._surfaces.popitem(last=False)[1], -1)
             return made
+
+    def _count(self, surface: ObjectMesh, change: int) -> None:
+        """Counts the arrays of a surface that comes (1) or goes (-1); one that several share, by scale, counts once."""
+        for array in _arrays(surface):
+            before = self._users[id(array)]
+            self._users[id(array)] += change
+            if not before or not self._users[id(array)]:
+                self.bytes += change * array.nbytes
+            if not self._users[id(array)]:
+                del self._users[id(array)]
 
 
 _KEPT = _Kept()
 
 
-def _size(surface: ObjectMesh) -> int:
-    """Returns the bytes of a surface's arrays."""
+def _arrays(surface: ObjectMesh) -> list[NDArray[Any]]:
+    """Returns a surface's arrays."""
     values = (getattr(surface, field.name) for field in fields(surface))
     arrays = [part for value in values for part in (value if isinstance(value, tuple) else (value,))]
-    return sum(part.nbytes for part in arrays if part is not None)
+    return [array for array in arrays if array is not None]
 
 
 def _stamps(urdf: Path) -> tuple[Stamp, ...]:

@@ -19,7 +19,8 @@ from sim.objects.reading.scenes import read_scene
 from sim.objects.surfaces import load_surface
 from sim.objects.urdf import Replaced, check_urdf, needs_copy, read_base_link, write_copy
 
-_LOOK = 2  # version of the meshes that are seen, to be raised when the same file would look otherwise
+_LOOK = 3  # version of the meshes that are seen, to be raised when the same file would look otherwise
+_BARE = "visual.bare.obj"  # beside ``visual.obj``: the mesh as it was written when its textures were not found
 
 
 def usable_urdf(urdf: Path, cache: Path) -> Path:
@@ -86,14 +87,30 @@ def _convert(file: Path, cache: Path, *, seen: bool) -> Path:
             made = Path(work) / "obj"
             made.mkdir()
             if seen:
-                scene = read_scene(file).scene
-                resolve_textures(scene, file)  # of one that is lost, the surface has warned
-                write_visual(_with_face_colours(one_mesh(scene)), made)
+                _write_seen(file, made)
             else:
                 write_parts(solid_parts(file), made / name)
             with contextlib.suppress(OSError):  # another process was quicker
                 os.rename(made, folder)
     return folder / name
+
+
+def _write_seen(file: Path, folder: Path) -> None:
+    """Writes ``visual.obj`` of a mesh file; and what it was before its textures were found, where that is another."""
+    visual, bare = folder / "visual.obj", folder / _BARE
+    write_visual(_with_face_colours(one_mesh(read_scene(file).scene)), folder)
+    visual.rename(bare)
+    scene = read_scene(file).scene
+    resolve_textures(scene, file)  # of one that is lost, the surface has warned
+    write_visual(_with_face_colours(one_mesh(scene)), folder)
+    if visual.read_bytes() == bare.read_bytes():
+        bare.unlink()
+
+
+def known_mesh(mesh: Path) -> Path:
+    """Returns the file by which a mesh of a URDF is known: of a copy, what it was while its textures were not found."""
+    bare = mesh.with_name(_BARE)
+    return bare if mesh.name == "visual.obj" and bare.is_file() else mesh
 
 
 def _with_face_colours(mesh: trimesh.Trimesh) -> trimesh.Trimesh:

@@ -111,7 +111,7 @@ def _run_alike(solid: trimesh.Trimesh) -> NDArray[np.bool_]:
 
 
 def _starts(pairs: NDArray[np.int64], label: NDArray[Any], against: NDArray[np.bool_]) -> list[int]:
-    """Returns the face of each body wound both ways that is right, chosen as networkx begins its search."""
+    """Returns a face of each inconsistently wound body whose winding is kept, where networkx begins its search."""
     starts = []
     for body in np.unique(label[pairs[against, 0]]):
         members = np.flatnonzero(label == body)

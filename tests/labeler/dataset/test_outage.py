@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 
 import pytest
 import trimesh
@@ -65,7 +66,7 @@ def test_memory_that_runs_short_ends_the_run_but_not_for_ever(own, tmp_path, mon
     error.__cause__ = MemoryError()
     monkeypatch.setattr(staging, "make_frames", failing_at(0, error, staging.make_frames))
     for _ in range(3):
-        with pytest.raises(InputError, match=r"memory ran out at scene 0 .* with fewer workers"):
+        with pytest.raises(InputError, match=r"memory ran out at scene 0 .*; free some memory and run"):
             generate(own, tmp_path / "data", progress=False)
     data = DataSet(generate(own, tmp_path / "data", progress=False))
     assert [failed.scene for failed in data.manifest.failed_scenes] == [0]
@@ -130,3 +131,56 @@ def test_a_texture_that_is_repainted_between_two_runs_is_another_recipe(small_re
     content["hash"] = blue.former_hashes[0]  # as an older plgp noted it
     (data / "dataset.json").write_text(json.dumps(content))
     assert generate(blue, data, progress=False) == data
+
+
+def test_memory_that_runs_short_asks_for_fewer_workers_only_where_there_are_several(own, tmp_path, monkeypatch):
+    monkeypatch.setattr(staging, "make_frames", failing_at(0, MemoryError(), staging.make_frames))
+    again = "run the same command again"
+    for workers, cure in ((1, f"free some memory and {again}"), (2, f"{again} with fewer workers")):
+        with pytest.raises(InputError, match=rf"\(none is left\); {cure}, it goes on"):
+            staging._stage_scene(own, tmp_path, 0, workers)
+
+
+@pytest.mark.parametrize(("first", "deaths"), [((1, "loky"), 2), ((8, "loky"), 0), ((1, "dask"), 0), (None, 0)])
+def test_marks_count_only_from_one_process_to_the_next(tmp_path, first, deaths):
+    """Those of several workers, of a cluster and of an older plgp are no deaths of a single process."""
+    if first is not None:
+        list(staging.stage_all(None, tmp_path, (), workers=first[0], backend=first[1]))
+    (tmp_path / "scene-000003.begun").write_bytes(b"..")
+    staging.clear_leftovers(tmp_path, tmp_path, workers=1)
+    assert staging._deaths(tmp_path, 3) == deaths
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_the_only_process_is_no_scenes_fault(own, tmp_path, monkeypatch, number):
+    """A fork of this process gets it in mid-scene, as from a scheduler or a closed terminal."""
+    real = staging.make_frames
+
+    def ended(recipe, scene):
+        assert staging._deaths(tmp_path, scene) == 1
+        os.kill(os.getpid(), number)
+        return real(recipe, scene)
+
+    monkeypatch.setattr(staging, "make_frames", ended)
+    child = os.fork()
+    if not child:
+        signal.signal(number, signal.SIG_DFL)
+        staging._stage_scene(own, tmp_path, 0, 1)
+        os._exit(0)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -number
+    assert staging._deaths(tmp_path, 0) == 0
+
+
+def test_what_a_program_does_at_a_signal_stays(tmp_path):
+    seen, before = [], signal.getsignal(signal.SIGTERM)
+    signal.signal(signal.SIGTERM, lambda *_: seen.append(1))
+    try:
+        with staging._removed_at_the_end(tmp_path / "mark"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert seen == [1]
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        with staging._removed_at_the_end(tmp_path / "mark"):
+            assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+        assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGTERM, before)

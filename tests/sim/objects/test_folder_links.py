@@ -1,5 +1,7 @@
 """Folders of objects with links, which are followed once, and with files that are no objects, which are named."""
 
+import warnings
+
 import pytest
 import trimesh
 
@@ -28,13 +30,20 @@ def box(file):
     trimesh.creation.box((0.02, 0.04, 0.06)).export(file)
 
 
-@pytest.mark.parametrize("other", ["textures.zip", "model.blend", "model.sdf"])
-def test_a_file_that_is_no_object_does_not_rename_the_one_beside_it(tmp_path, other):
+@pytest.mark.parametrize(
+    ("other", "name"), [("textures.zip", "mug/model"), ("model.blend", "mug/model.obj"), ("readme.txt", "mug")]
+)
+def test_an_object_that_is_not_read_counts_where_the_one_beside_it_is_named(tmp_path, other, name):
+    """Data sets and results know their objects by these names."""
     box(tmp_path / "set" / "mug" / "model.obj")
+    box(tmp_path / "set" / "box.obj")
     (tmp_path / "set" / "mug" / other).write_bytes(b"PK")
-    with pytest.warns(UserWarning, match=f"skipped 1 of 2 objects in .*: mug/{other}: "):
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
         found = ObjectSet.from_folder(tmp_path / "set", cache=tmp_path / "cache", workers=1)
-    assert found.names == ["mug"]
+    assert found.names == ["box", name]
+    words = " ".join(str(warning.message) for warning in told)
+    assert (f"skipped 1 of 3 objects in {tmp_path / 'set'}: mug/{other}: " in words) == (name != "mug")
 
 
 @pytest.mark.parametrize(
@@ -48,7 +57,9 @@ def test_meshes_of_a_mujoco_or_sdf_model_are_told_to_be_taken_one_by_one(tmp_pat
     (mug / file).write_text(text)
     (mug / "notes.xml").write_text("<annotation/>")
     box(tmp_path / "set" / "box.obj")
-    words = rf"mug/{file}: .* not read; .*; meshes beside it are taken one by one, .*\(3 here\): `objects.pattern="
+    cure = r"\(3 here\); to take only some, give objects.pattern=\*\*/"
+    words = rf"mug/{file}: .* not read; .*; meshes beside it are taken one by one, .*{cure}"
     with pytest.warns(UserWarning, match=f"skipped 1 of 5 objects in .*{words}"):
         found = ObjectSet.from_folder(tmp_path / "set", cache=tmp_path / "cache", workers=1)
-    assert found.names == ["box", "mug", "mug/parts/a", "mug/parts/b"]
+    names = ["box", "mug" if file.endswith(".xml") else "mug/model.obj", "mug/parts/a", "mug/parts/b"]
+    assert found.names == names

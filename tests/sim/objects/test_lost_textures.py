@@ -2,16 +2,20 @@
 
 import json
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
 
-from sim.objects import ObjectSet, surfaces
+from sim.identity.objects import digest_looks, digest_meshes
+from sim.objects import ObjectSet, mesh_file, surfaces
+from sim.objects.reading.scenes import read_scene
 
 BOX = trimesh.creation.box((0.03, 0.04, 0.05))
 RED = (200, 30, 30)
+SEEN = '<visual><geometry><mesh filename="a.obj"/></geometry></visual>'
 
 
 def write_obj(folder, entry, texture="t.png"):
@@ -89,18 +93,40 @@ def test_a_picture_that_a_gltf_names_and_that_is_not_there_is_named(tmp_path):
     assert "a: its texture t.png is missing or broken" in load(tmp_path / "set")[1]
 
 
-def test_a_copy_for_bullet_keeps_the_texture_too(tmp_path):
-    """Of an OBJ with comments behind its numbers, which Bullet does not read."""
-    write_obj(tmp_path / "set", "-s 1 1 1 tex\\t.png", "tex/t.png")
-    text = (tmp_path / "set" / "a.obj").read_text()
-    (tmp_path / "set" / "a.obj").write_text(text.replace("\nvt", " # last\nvt"))
+def write_unreadable(folder, entry):
+    """A URDF of an OBJ with comments behind its numbers, which Bullet does not read."""
+    write_obj(folder, entry, "tex/t.png")
+    text = (folder / "a.obj").read_text()
+    (folder / "a.obj").write_text(text.replace("\nvt", " # last\nvt"))
     shape = '<geometry><mesh filename="a.obj"/></geometry>'
     inertial = '<inertial><mass value="0.1"/><inertia ixx="1" ixy="0" ixz="0" iyy="1" iyz="0" izz="1"/></inertial>'
     link = f'<link name="a">{inertial}<visual>{shape}</visual><collision>{shape}</collision></link>'
-    (tmp_path / "set" / "a.urdf").write_text(f'<robot name="r">{link}</robot>')
+    (folder / "a.urdf").write_text(f'<robot name="r">{link}</robot>')
+
+
+def test_a_copy_for_bullet_keeps_the_texture_too(tmp_path):
+    write_unreadable(tmp_path / "set", "-s 1 1 1 tex\\t.png")
     mesh, told = load(tmp_path / "set")
     assert mesh.textures[0][0, 0].tolist() == list(RED)
     assert told == ""
+
+
+def test_a_copy_is_known_by_what_it_was_while_its_texture_was_not_found(tmp_path):
+    """Data sets of that time are still known; where the texture lies on the mesh is part of the looks."""
+    write_unreadable(tmp_path / "set", "tex\\t.png")
+
+    def digests():
+        models = ObjectSet.from_folder(tmp_path / "set", cache=tmp_path / "cache", workers=1).models
+        return digest_meshes(models), digest_looks(models)
+
+    file, picture = (tmp_path / "set" / name for name in ("a.obj", "tex/t.png"))
+    meshes, looks = digests()
+    file.write_text(file.read_text().replace("vt 0.5 0.5", "vt 0.7 0.5"))
+    assert digests()[0] == meshes
+    assert digests()[1] != looks
+    picture.rename(picture.with_name("elsewhere.png"))
+    with pytest.warns(UserWarning, match="is missing"):
+        assert digests()[0] == meshes
 
 
 def test_surfaces_are_kept_until_they_fill_the_memory(tmp_path, monkeypatch):
@@ -109,10 +135,9 @@ def test_surfaces_are_kept_until_they_fill_the_memory(tmp_path, monkeypatch):
     monkeypatch.setattr(surfaces, "_KEPT", kept)
     monkeypatch.setattr(surfaces, "_KEPT_BYTES", 5_000)
     write_obj(tmp_path / "set", "t.png")
-    shape = '<visual><geometry><mesh filename="a.obj"/></geometry></visual>'
     urdfs = [tmp_path / "set" / f"{i}.urdf" for i in range(9)]
     for urdf in urdfs:
-        urdf.write_text(f'<robot name="r"><link name="a">{shape}</link></robot>')
+        urdf.write_text(f'<robot name="r"><link name="a">{SEEN}</link></robot>')
         surface = surfaces.load_surface(urdf, 1.0)
         assert kept.bytes <= 5_000
         assert surfaces.load_surface(urdf, 1.0) is surface
@@ -120,3 +145,38 @@ def test_surfaces_are_kept_until_they_fill_the_memory(tmp_path, monkeypatch):
     assert kept.bytes > 2_000
     again = surfaces.load_surface(urdfs[0], 1.0)
     np.testing.assert_array_equal(again.textures[0], surface.textures[0])
+
+
+def test_a_scaled_copy_counts_by_its_vertices_alone(tmp_path, monkeypatch):
+    kept = surfaces._Kept()
+    monkeypatch.setattr(surfaces, "_KEPT", kept)
+    write_obj(tmp_path / "set", "t.png")
+    urdf = tmp_path / "set" / "a.urdf"
+    urdf.write_text(f'<robot name="r"><link name="a">{SEEN}</link></robot>')
+    vertices = surfaces.load_surface(urdf, 1.0).vertices.nbytes
+    alone = kept.bytes
+    for scale in (2.0, 3.0):
+        surfaces.load_surface(urdf, scale)
+    assert kept.bytes == alone + 2 * vertices
+    monkeypatch.setattr(surfaces, "_KEPT_BYTES", 0)
+    surfaces.load_surface(urdf, 4.0)
+    assert kept.bytes == alone  # of the last one, which holds all that it shared
+
+
+def test_an_obj_is_read_once_for_the_textures_of_all_its_materials(tmp_path, monkeypatch):
+    write_obj(tmp_path / "set", "t.png", texture="")
+    file, names = tmp_path / "set" / "a.obj", [f"m{i}" for i in range(6)]
+    head, _, faces = file.read_text().partition("usemtl m\n")
+    lines = faces.splitlines(keepends=True)
+    file.write_text(head + "".join(f"usemtl {name}\n{''.join(lines[i::6])}" for i, name in enumerate(names)))
+    (tmp_path / "set" / "a.mtl").write_text("".join(f"newmtl {n}\nmap_Kd {n}.png\nmap_Kd other.png\n" for n in names))
+    assert mesh_file.named_textures(file) == {name: tmp_path / "set" / f"{name}.png" for name in names}
+    reads, real = [], Path.read_text
+    scene = read_scene(file).scene
+    monkeypatch.setattr(Path, "read_text", lambda self, **more: reads.append(self) or real(self, **more))
+    assert len(mesh_file.resolve_textures(scene, file)) == len(scene.geometry) == 6
+    assert reads.count(file) == 1
+    reads.clear()
+    with pytest.warns(UserWarning, match="is missing"):
+        assert len(surfaces._read_parts(file, None)) == 6
+    assert reads.count(file) <= 2  # the reader's own, and this one
