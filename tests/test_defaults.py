@@ -37,7 +37,7 @@ PRESETS = {
     "view/as_is.yaml": {"mode"},
     "view/trained.yaml": {"mode"},
 }
-PRESETS |= {f"arm/{name}.yaml": {"urdf", "acceleration", "jerk", "ready"} for name in ("ur5e", "panda", "xarm6")}
+PRESETS |= {f"arm/{name}.yaml": {"urdf", "acceleration", "jerk", "ready"} for name in ("ur5e", "panda", "fr3", "xarm6")}
 PRESETS |= {
     "calibration/exact.yaml": {"position", "rotation"},
     "calibration/measured.yaml": {"file"},
