@@ -211,6 +211,7 @@ def deepest_free_depth(
     width: ArrayLike,
     margin: float = 0.0025,
     depth_margin: float = 0.0,
+    *,
     surface: ArrayLike | None = None,
 ) -> FloatArray:
     """Returns section IV-A's grasp depth: as deep as the opened gripper stays free of the image.

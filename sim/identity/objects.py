@@ -31,8 +31,7 @@ def digest_meshes(models: Sequence[ObjectModel]) -> str:
     Raises:
         InputError: A URDF cannot be read.
     """
-    found = [_contents(model) for model in models]
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest() if any(found) else ""
+    return _digest([_contents(model) for model in models])
 
 
 def digest_looks(models: Sequence[ObjectModel]) -> str:
@@ -47,7 +46,11 @@ def digest_looks(models: Sequence[ObjectModel]) -> str:
     Raises:
         InputError: A URDF cannot be read.
     """
-    found = [_looks(model) for model in models]
+    return _digest([_looks(model) for model in models])
+
+
+def _digest(found: list[list[str]]) -> str:
+    """Returns the SHA-256 of what was found of each object, hexadecimal; "" where nothing was."""
     return hashlib.sha256(json.dumps(found).encode()).hexdigest() if any(found) else ""
 
 

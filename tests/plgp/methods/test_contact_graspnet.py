@@ -304,11 +304,6 @@ def test_missing_and_broken_weights_say_how_to_get_them(monkeypatch, tmp_path):
     torch.save({"state_dict": {"multihead.0.0.weight": torch.zeros(3)}}, broken)
     with pytest.raises(InputError, match="no checkpoint of cgn-pytorch"):
         load_network(broken)
-    state = {"state_dict": ContactGraspNet().state_dict()}
-    state["state_dict"]["heads.0.0.weight"][:] = np.nan
-    torch.save(state, broken)
-    with pytest.raises(InputError, match="holds NaN"):
-        load_network(broken)
 
 
 @installed

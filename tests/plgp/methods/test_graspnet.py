@@ -271,17 +271,6 @@ def test_missing_and_broken_weights_are_named(tmp_path):
         torch.save(content, broken)
         with pytest.raises(InputError, match="no checkpoint of GraspNet-baseline"):
             load_network(broken)
-    state = GraspNet().state_dict()
-    torch.save({"model_state_dict": state}, broken)
-    whole = bytearray(broken.read_bytes())
-    whole[len(whole) // 2] ^= 0x40  # torch reads it as if nothing were
-    broken.write_bytes(whole)
-    with pytest.raises(InputError, match="no checkpoint of GraspNet-baseline"):
-        load_network(broken)
-    next(iter(state.values()))[:] = np.nan
-    torch.save({"model_state_dict": state}, broken)
-    with pytest.raises(InputError, match="holds NaN"):
-        load_network(broken)
     broken.write_bytes(b"<html>quota exceeded</html>")
     with pytest.raises(InputError, match="no checkpoint of GraspNet-baseline"):
         load_network(broken)
