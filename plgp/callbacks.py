@@ -48,9 +48,10 @@ class BenchmarkCallback(lightning.Callback):
 
     The scores are logged as ``benchmark/SR`` ..., before ModelCheckpoint looks, so that AP can be its monitor. In
     epochs without a benchmark, loggers get no point; the checkpoint's monitor keeps the last scores (NaN before the
-    first). A run that ends otherwise than by its last epoch (max_steps, max_time) has its benchmark at the end, and
-    what is best is decided with it. Rank zero grasps while the others wait. A failure is logged and never ends the
-    training. Where W&B is a logger, the attempts go there as a table, with pictures of the first ones.
+    first). Of two checkpoints with an equal score the later one is kept: few scenes often tie, at an AP of 100 always.
+    A run that ends otherwise than by its last epoch (max_steps, max_time) has its benchmark at the end, and what is
+    best is decided with it. Rank zero grasps while the others wait. A failure is logged and never ends the training.
+    Where W&B is a logger, the attempts go there as a table, with pictures of the first ones.
     """
 
     def __init__(
@@ -123,6 +124,14 @@ class BenchmarkCallback(lightning.Callback):
         # The monitor wants a value in every epoch, the loggers a point only where one was measured.
         pl_module.log_dict(values, logger=False, rank_zero_only=False)
 
+    def on_validation_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Saves weights that were just measured as well as the best ones; ModelCheckpoint would keep the earlier."""
+        if self._measured != trainer.global_step or trainer.sanity_checking:
+            return
+        for saved in _judged_by_benchmark(trainer):
+            if saved.best_model_score is not None:
+                _offer(trainer, saved, at_most=float(saved.best_model_score))
+
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Runs the benchmark where the training has ended before its epoch came.
 
@@ -133,9 +142,8 @@ class BenchmarkCallback(lightning.Callback):
         self._run(trainer, pl_module)
         values = {f"benchmark/{name}": value for name, value in self._scores.items()}
         trainer.callback_metrics.update({name: torch.tensor(value) for name, value in values.items()})
-        for saved in trainer.checkpoint_callbacks:
-            if isinstance(saved, ModelCheckpoint) and (saved.monitor or "").startswith("benchmark/"):
-                _offer(trainer, saved)
+        for saved in _judged_by_benchmark(trainer):
+            _offer(trainer, saved)
 
     def _run(self, trainer: lightning.Trainer, module: GraspModule) -> None:
         """Measures on rank zero, and hands the scores to all ranks."""
@@ -232,12 +240,18 @@ class BenchmarkCallback(lightning.Callback):
         return rows
 
 
-def _offer(trainer: lightning.Trainer, saved: ModelCheckpoint) -> None:
-    """Saves the present weights as the best ones where their score, of a late benchmark, is the best so far."""
+def _judged_by_benchmark(trainer: lightning.Trainer) -> list[ModelCheckpoint]:
+    """Returns the callbacks that keep the weights with the best score of the benchmark."""
+    every = [saved for saved in trainer.checkpoint_callbacks if isinstance(saved, ModelCheckpoint)]
+    return [saved for saved in every if (saved.monitor or "").startswith("benchmark/")]
+
+
+def _offer(trainer: lightning.Trainer, saved: ModelCheckpoint, at_most: float = float("inf")) -> None:
+    """Saves the present weights as the best ones where their score is not below the best so far, nor above a bound."""
     score = trainer.callback_metrics[str(saved.monitor)]
     best = saved.best_model_score
     known = best is not None and bool(torch.isfinite(best))
-    if torch.isnan(score) or (known and best is not None and bool(score <= best)):
+    if torch.isnan(score) or score > at_most or (known and best is not None and bool(score < best)):
         return
     path = saved.best_model_path or str(Path(saved.dirpath or trainer.default_root_dir) / f"{saved.filename}.ckpt")
     saved.best_model_path, saved.best_model_score = path, score

@@ -11,6 +11,17 @@ FloatArray = NDArray[np.float64]
 
 
 @compiled
+def _multiply(a: FloatArray, b: FloatArray, product: FloatArray) -> None:
+    """Writes the product of two poses into a third array, each (4, 4).
+
+    The loops here and below stand where ``@`` and slices would: those take numba many times longer to compile.
+    """
+    for i in range(4):
+        for j in range(4):
+            product[i, j] = a[i, 0] * b[0, j] + a[i, 1] * b[1, j] + a[i, 2] * b[2, j] + a[i, 3] * b[3, j]
+
+
+@compiled
 def chain_frames(
     q: FloatArray, origins: FloatArray, axes: FloatArray, sliding: NDArray[np.bool_], tool: FloatArray
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -29,24 +40,29 @@ def chain_frames(
     count, joints = q.shape
     tips = np.zeros((count, 4, 4))
     places, directions = np.zeros((count, joints, 3)), np.zeros((count, joints, 3))
-    local = np.eye(4)
+    local, pose, placed = np.eye(4), np.eye(4), np.eye(4)
     for b in range(count):
-        pose = np.eye(4)
+        for i in range(4):
+            for j in range(4):
+                pose[i, j] = 1.0 if i == j else 0.0
         for i in range(joints):
-            pose = pose @ origins[i]
+            _multiply(pose, origins[i], placed)
             x, y, z = axes[i, 0], axes[i, 1], axes[i, 2]
-            places[b, i] = pose[:3, 3]
-            directions[b, i] = pose[:3, 0] * x + pose[:3, 1] * y + pose[:3, 2] * z
+            for k in range(3):
+                places[b, i, k] = placed[k, 3]
+                directions[b, i, k] = placed[k, 0] * x + placed[k, 1] * y + placed[k, 2] * z
             if sliding[i]:
-                pose[:3, 3] += q[b, i] * directions[b, i]
+                for k in range(3):
+                    placed[k, 3] += q[b, i] * directions[b, i, k]
+                pose, placed = placed, pose
                 continue
             s, c = np.sin(q[b, i]), np.cos(q[b, i])
             d = 1.0 - c  # Rodrigues' formula
             local[0, 0], local[0, 1], local[0, 2] = c + x * x * d, x * y * d - z * s, x * z * d + y * s
             local[1, 0], local[1, 1], local[1, 2] = y * x * d + z * s, c + y * y * d, y * z * d - x * s
             local[2, 0], local[2, 1], local[2, 2] = z * x * d - y * s, z * y * d + x * s, c + z * z * d
-            pose = pose @ local
-        tips[b] = pose @ tool
+            _multiply(placed, local, pose)
+        _multiply(pose, tool, tips[b])
     return tips, places, directions
 
 
@@ -65,15 +81,13 @@ def chain_jacobian(
     joints = len(places)
     jacobian = np.zeros((6, joints))
     for i in range(joints):
-        axis = directions[i]
+        u, v, w = directions[i, 0], directions[i, 1], directions[i, 2]
         if sliding[i]:
-            jacobian[:3, i] = axis
+            jacobian[0, i], jacobian[1, i], jacobian[2, i] = u, v, w
             continue
         x, y, z = tip[0, 3] - places[i, 0], tip[1, 3] - places[i, 1], tip[2, 3] - places[i, 2]
-        jacobian[0, i] = axis[1] * z - axis[2] * y
-        jacobian[1, i] = axis[2] * x - axis[0] * z
-        jacobian[2, i] = axis[0] * y - axis[1] * x
-        jacobian[3:, i] = axis
+        jacobian[0, i], jacobian[1, i], jacobian[2, i] = v * z - w * y, w * x - u * z, u * y - v * x
+        jacobian[3, i], jacobian[4, i], jacobian[5, i] = u, v, w
     return jacobian
 
 
@@ -87,21 +101,59 @@ def pose_error(wanted: FloatArray, now: FloatArray) -> FloatArray:
         for j in range(3):
             for k in range(3):
                 turn[i, j] += wanted[i, k] * now[j, k]
-    skew = np.array([turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]])
-    sine = np.sqrt((skew**2).sum()) / 2
+    x, y, z = turn[2, 1] - turn[1, 2], turn[0, 2] - turn[2, 0], turn[1, 0] - turn[0, 1]
+    sine = np.sqrt(x * x + y * y + z * z) / 2
     cosine = (turn[0, 0] + turn[1, 1] + turn[2, 2] - 1) / 2
     angle = np.arctan2(sine, cosine)
     if sine > 1e-9:
-        error[3:] = skew * (angle / (2 * sine))
+        share = angle / (2 * sine)
+        error[3], error[4], error[5] = x * share, y * share, z * share
     elif cosine < 0:  # half a turn: the axis is the largest column of turn + 1
         largest = 0
         for i in range(3):
             if turn[i, i] > turn[largest, largest]:
                 largest = i
-        axis = turn[:, largest].copy()
-        axis[largest] += 1.0
-        error[3:] = axis * (np.pi / np.sqrt((axis**2).sum()))
+        turn[largest, largest] += 1.0
+        x, y, z = turn[0, largest], turn[1, largest], turn[2, largest]
+        share = np.pi / np.sqrt(x * x + y * y + z * z)
+        error[3], error[4], error[5] = x * share, y * share, z * share
     return error
+
+
+@compiled
+def _damped_step(jacobian: FloatArray, error: FloatArray, step: FloatArray) -> None:
+    """Writes the joints' step that takes an error away, ``J^T (J J^T + d I)^-1 e``; d grows with the error.
+
+    Args:
+        jacobian: (6, N) as of ``chain_jacobian``.
+        error: (6,) as of ``pose_error``; changes.
+        step: (N,) becomes the step of each joint.
+    """
+    joints = len(step)
+    root = np.zeros((6, 6))  # lower triangle L of Cholesky's J J^T + d I = L L^T
+    damping = 1e-8
+    for i in range(6):
+        damping += 1e-3 * error[i] * error[i]
+    for i in range(6):
+        for j in range(i + 1):
+            total = damping if i == j else 0.0
+            for k in range(joints):
+                total += jacobian[i, k] * jacobian[j, k]
+            for k in range(j):
+                total -= root[i, k] * root[j, k]
+            root[i, j] = np.sqrt(max(total, 1e-30)) if i == j else total / root[j, j]
+    for i in range(6):  # L y = e
+        for k in range(i):
+            error[i] -= root[i, k] * error[k]
+        error[i] /= root[i, i]
+    for i in range(5, -1, -1):  # L^T x = y
+        for k in range(i + 1, 6):
+            error[i] -= root[k, i] * error[k]
+        error[i] /= root[i, i]
+    for k in range(joints):
+        step[k] = 0.0
+        for i in range(6):
+            step[k] += jacobian[i, k] * error[i]
 
 
 @compiled
@@ -129,22 +181,31 @@ def descend(
     iterations, tolerance, longest = limits
     reached = np.zeros(len(q), np.bool_)
     joints = q.shape[1]
+    step = np.zeros(joints)
     for b in range(len(q)):
         for _ in range(iterations + 1):
             tip, places, directions = chain_frames(q[b : b + 1], origins, axes, sliding, tool)
             error = pose_error(poses[b], tip[0])
-            if np.abs(error).max() < tolerance:
+            near = True  # not by the largest error, which may be no number
+            for k in range(6):
+                near = near and abs(error[k]) < tolerance
+            if near:
                 reached[b] = True
                 break
             jacobian = chain_jacobian(tip[0], places[0], directions[0], sliding)
             # Joints that a bound holds back take no part: the others make up for them.
             for i in range(joints):
-                push = (jacobian[:, i] * error).sum()
+                push = 0.0
+                for k in range(6):
+                    push += jacobian[k, i] * error[k]
                 if (q[b, i] <= lower[i] and push < 0) or (q[b, i] >= upper[i] and push > 0):
-                    jacobian[:, i] = 0.0
-            square = jacobian @ jacobian.T + (1e-3 * (error**2).sum() + 1e-8) * np.eye(6)
-            step = jacobian.T @ np.linalg.solve(square, error)
-            scale = min(1.0, longest / max(np.abs(step).max(), 1e-12))
+                    for k in range(6):
+                        jacobian[k, i] = 0.0
+            _damped_step(jacobian, error, step)
+            fastest = 1e-12
+            for i in range(joints):
+                fastest = max(fastest, abs(step[i]))
+            scale = min(1.0, longest / fastest)
             for i in range(joints):
                 q[b, i] = min(max(q[b, i] + scale * step[i], lower[i]), upper[i])
     return reached
