@@ -1,9 +1,16 @@
 """For all tests."""
 
+import gc
+import io
 import os
 import signal
+import sys
+from contextlib import redirect_stderr, redirect_stdout
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
+import pytest
 from hypothesis import settings
 
 # A test run repeats itself; HYPOTHESIS_PROFILE=search draws new examples each time.
@@ -31,6 +38,35 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda test: ranks.get(test.path, len(ranks)))
 
 
+def pytest_collection_finish():
+    """Takes what is loaded by now out of the garbage collector's rounds: a tenth of the time went into those."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_configure():
     """Lets the programs that tests start be interrupted: under `nohup` or `&` they would inherit a deaf SIGINT."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture
+def command_line(monkeypatch, tmp_path):
+    """A caller of ``python -m MODULE WORDS`` within this process, which has its libraries at hand.
+
+    (module, words, cwd) -> status and output. A process of its own takes seconds to load torch or numba: each program
+    has one test in which it is started as its users start it.
+    """
+
+    def run(module, *words, cwd=tmp_path):
+        main = import_module(module if "." in module else f"{module}.__main__").main
+        monkeypatch.chdir(cwd)
+        monkeypatch.setattr(sys, "argv", [module, *words])
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                status = main()
+            except SystemExit as end:
+                status = end.code
+        return SimpleNamespace(returncode=status or 0, stdout=out.getvalue(), stderr=err.getvalue())
+
+    return run

@@ -177,7 +177,8 @@ def run(*arguments, cwd, program=("-m", "plgp.train")):
     )
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(2, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("workers", [0, 2])
 def test_killed_and_resumed_training_ends_with_the_same_weights(workers, bars_folder, probe, small):
     """SIGKILL in the third of four epochs; the schedule steps in between, and loader workers change nothing."""
     options = [*small, f"data.folder={bars_folder}", "callbacks=none", "logger=none", "trainer.precision=32-true"]

@@ -63,18 +63,18 @@ def test_it_shows_a_set(tmp_path, folder):
         (["objects=folder", "objects.path=.", "objects.meshes.method=hull"], "choose vhacd or coacd"),
     ],
 )
-def test_wrong_input_ends_in_one_sentence(tmp_path, arguments, message):
-    done = run(tmp_path, *arguments)
+def test_wrong_input_ends_in_one_sentence(tmp_path, command_line, arguments, message):
+    done = command_line("sim", *arguments, f"output={tmp_path}/out/sheet.png")
     assert done.returncode == 2
     assert message in done.stderr
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1
 
 
-def test_help_is_for_newcomers(tmp_path):
-    top = run(tmp_path, "--help")
+def test_help_is_for_newcomers(command_line):
+    top = command_line("sim", "--help")
     assert (top.returncode, "python -m sim scene-set FILE" in top.stdout) == (0, True)
-    done = run(tmp_path, "objects", "--help")
+    done = command_line("sim", "objects", "--help")
     assert done.returncode == 0
     for words in ("Shows an object set", "objects=folder objects.path=DIR", "ycb", "limit: 60"):
         assert words in done.stdout

@@ -72,7 +72,8 @@ def test_data_set_is_what_was_asked_for(small_recipe, uninterrupted):
 
 
 @pytest.mark.parametrize(
-    "backend", ["loky", "threading", "multiprocessing", "dask", pytest.param("ray", marks=pytest.mark.slow)]
+    "backend",
+    ["loky", "threading", *(pytest.param(b, marks=pytest.mark.slow) for b in ("multiprocessing", "dask", "ray"))],
 )
 def test_two_workers_of_any_kind_write_the_same_bytes_as_one(small_recipe, uninterrupted, tmp_path, backend):
     if backend in ("dask", "ray"):
@@ -300,16 +301,16 @@ def run(*arguments, cwd):
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False)
 
 
-def test_command_line_generates_and_explains(tmp_path):
+def test_command_line_generates_and_explains(tmp_path, command_line):
     small = ["recipe.object_counts=[1]", "recipe.pixels_per_metre=1000", "scenes=1", "views=1", "labeler.angles=4"]
     made = run("generate", "name=tiny", "workers=1", "labeler=paper", *small, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     info = json.loads((tmp_path / "data" / "tiny" / "dataset.json").read_text())
     assert info["recipe"]["labels"]["undercut"] is False
     assert sorted(p.name for p in tmp_path.iterdir()) == ["data"]
-    assert "all whole" in run("validate", "data/tiny", cwd=tmp_path).stdout
-    assert "1 images of 1 scenes" in run("stats", "data/tiny", cwd=tmp_path).stdout
-    other = run("generate", "name=tiny", "workers=1", "seed=9", *small, cwd=tmp_path)
+    assert "all whole" in command_line("labeler", "validate", "data/tiny").stdout
+    assert "1 images of 1 scenes" in command_line("labeler", "stats", "data/tiny").stdout
+    other = command_line("labeler", "generate", "name=tiny", "workers=1", "seed=9", *small)
     assert other.returncode == 2
     assert other.stderr.strip().splitlines()[-1].startswith("error: data/tiny holds data of another recipe")
 
@@ -324,8 +325,8 @@ def test_command_line_generates_and_explains(tmp_path):
         (["dance"], "'dance' is no command"),
     ],
 )
-def test_command_line_mistakes_are_one_sentence(tmp_path, arguments, words):
-    result = run(*arguments, cwd=tmp_path)
+def test_command_line_mistakes_are_one_sentence(command_line, arguments, words):
+    result = command_line("labeler", *arguments)
     assert result.returncode == 2, result.stderr
     last = result.stderr.strip().splitlines()[-1]
     assert last.startswith("error: ")

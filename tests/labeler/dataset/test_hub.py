@@ -3,7 +3,6 @@
 import errno
 import json
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 from unittest.mock import create_autospec
@@ -318,9 +317,8 @@ def test_hub_says_no(data_set, tmp_path, played_hub, monkeypatch):
         pull("me/tiny", tmp_path / "back")
 
 
-def test_commands(data_set, tmp_path, monkeypatch, capsys):
-    command = [sys.executable, "-m", "labeler", "push", str(data_set), "./disk", "licence=mit"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+def test_commands(data_set, tmp_path, monkeypatch, capsys, command_line):
+    done = command_line("labeler", "push", str(data_set), "./disk", "licence=mit")
     assert (done.returncode, done.stdout) == (0, "disk\n"), done.stderr
     monkeypatch.chdir(tmp_path)
 

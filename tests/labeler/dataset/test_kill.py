@@ -164,7 +164,8 @@ def test_a_second_run_waits_for_the_first_and_makes_nothing_twice(uninterrupted,
     assert_whole(folder, uninterrupted)
 
 
-@pytest.mark.parametrize("kills", [1, pytest.param(5, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [1, 5])
 def test_killed_at_random_moments_and_finished(uninterrupted, tmp_path, kills):
     rng = np.random.default_rng(kills)
     folder, made = tmp_path / "killed", set()

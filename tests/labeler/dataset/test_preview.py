@@ -1,7 +1,6 @@
 """The contact sheet shows what the data set holds."""
 
-import subprocess
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -127,11 +126,8 @@ def test_label_without_depth_is_left_out(tmp_path):
     np.testing.assert_allclose(figure.axes[0].collections[0].get_segments(), [[[50, 32], [50, 28]]], atol=1e-5)
 
 
-def test_command(data_set, tmp_path):
-    def run(*arguments):
-        command = [sys.executable, "-m", "labeler", "preview", str(data_set), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False)
-
+def test_command(data_set, tmp_path, command_line):
+    run = partial(command_line, "labeler", "preview", str(data_set))
     done = run("images=2", f"out={tmp_path / 'sheet.png'}")
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "sheet.png").read_bytes()[:4] == b"\x89PNG"

@@ -2,8 +2,7 @@
 
 import io
 import json
-import subprocess
-import sys
+from functools import partial
 
 import numpy as np
 import pytest
@@ -188,11 +187,8 @@ def test_empty_data_set_is_an_error(tmp_path):
         measure(write_data_set(tmp_path, []))
 
 
-def test_command(data_set, tmp_path):
-    def run(*arguments):
-        command = [sys.executable, "-m", "labeler", "stats", *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
-
+def test_command(data_set, command_line):
+    run = partial(command_line, "labeler", "stats")
     done = run(str(data_set))
     assert done.returncode == 0, done.stderr
     assert "3 images of 2 scenes" in done.stdout

@@ -1,7 +1,6 @@
 """The authors' files, written here in their formats, come back as a data set that the other tools take."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 
@@ -299,13 +298,12 @@ def test_labels_that_the_authors_tool_made(tmp_path):
     np.testing.assert_allclose(frame["pose"], pose)
 
 
-def test_command(packed, tmp_path, monkeypatch, capsys):
+def test_command(packed, tmp_path, monkeypatch, capsys, command_line):
     (tmp_path / "bad").mkdir()
     for path in (packed[0] / "train").glob("05_0000_*"):
         (tmp_path / "bad" / path.name).write_bytes(path.read_bytes())
     (tmp_path / "bad" / "05_0000_0_1_depth.mat").unlink()
-    command = [sys.executable, "-m", "labeler", "import-plgp", "bad", "out", "noise=none"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+    done = command_line("labeler", "import-plgp", "bad", "out", "noise=none")
     assert done.returncode == 0, done.stderr
     assert "out: 2 images of 2 scenes" in done.stdout
     assert "skipped 05_0000_0_1: " in done.stderr

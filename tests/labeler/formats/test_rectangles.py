@@ -1,6 +1,5 @@
 """Rectangles: known answers, there and back, read as published readers do, and the files on disk."""
 
-import subprocess
 import sys
 
 import numpy as np
@@ -229,9 +228,8 @@ def test_wrong_arguments(data_set, tmp_path):
             export_rectangles(data_set, **wrong)
 
 
-def test_command(data_set, tmp_path, monkeypatch, capsys):
-    command = [sys.executable, "-m", "labeler", "export-rectangles", str(data_set), "out", "format=jacquard"]
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=tmp_path)
+def test_command(data_set, command_line, monkeypatch, capsys):
+    done = command_line("labeler", "export-rectangles", str(data_set), "out", "format=jacquard")
     assert done.returncode == 0, done.stderr
     assert "out: 2 images, 4 grasps; left out: 2 on pixels without depth" in done.stdout
     monkeypatch.setattr(sys, "argv", ["labeler", "export-rectangles", str(data_set), "format=jacquard"])

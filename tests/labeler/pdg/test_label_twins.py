@@ -116,7 +116,7 @@ def test_twin_agrees_about_labels_of_every_kind_of_shape(synthetic, twins, kind)
     assert sum(compare(twins, synthetic.scatter(kind, seed, True), GripperGeometry(), s, 8) for seed in (1, 2)) > 4
 
 
-@pytest.mark.parametrize("back", [False, True])
+@pytest.mark.parametrize("back", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_twin_gives_the_same_answer_at_every_depth(synthetic, twins, back):
     """Which check says no, per depth, and the opening: explain_pixel against the twin, at 0 and 90 degrees."""
     said = set()
@@ -138,7 +138,8 @@ def test_twin_gives_the_same_answer_at_every_depth(synthetic, twins, back):
     assert {"contact", "symmetry", "coverage", "wall", "valid"} <= said
 
 
-@pytest.mark.parametrize(("scenes", "least"), [(6, 75), pytest.param(10, 125, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("scenes", "least"), [(6, 75), (10, 125)])
 def test_twin_agrees_as_well_as_with_itself(synthetic, twins, scenes, least):
     """Samples around each pixel's own aligned point, at turned angles; then moved by a third of a pixel."""
     bins = (1, 2, 7, 10, 14, 17)

@@ -171,6 +171,7 @@ def as_graspnet(exported, folder, sensor="realsense"):
     savemat(place / "meta" / "0000.mat", meta)
 
 
+@pytest.mark.slow
 def test_graspnet(exported, original, tmp_path):
     as_graspnet(exported, tmp_path / "gn")
     done = import_posed(tmp_path / "gn", tmp_path / "back", format="graspnet", check=None)

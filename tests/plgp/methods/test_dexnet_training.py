@@ -225,7 +225,7 @@ def test_a_few_images_are_learnt_by_heart(experiment, bars_folder, tmp_path):
     assert metrics["val/average_precision"] > 0.9
 
 
-@pytest.mark.parametrize("experiment", ["gqcnn", pytest.param("fc_gqcnn", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("experiment", [pytest.param("gqcnn", marks=pytest.mark.slow), "fc_gqcnn"])
 def test_a_training_is_read_by_the_policy_and_goes_on(experiment, bars_folder, tmp_path):
     short = [*FEW, "data.samples_per_epoch=2", "data.per_image=16", "trainer.max_epochs=1"]
     metrics, checkpoint = run(bars_folder, tmp_path, experiment, *short, "callbacks.checkpoint.monitor=val/loss")
@@ -247,6 +247,7 @@ def test_a_training_is_read_by_the_policy_and_goes_on(experiment, bars_folder, t
 
 
 @public
+@pytest.mark.slow
 def test_a_training_goes_on_from_the_public_weights(bars_folder, tmp_path):
     weights = f"module.weights_file={WEIGHTS / 'gqcnn_4.0_pj'}"
     tiny = ["data.images=1", "data.val_samples=1", "data.per_image=4", "trainer.max_epochs=1", "optimizer.lr=1e-6"]

@@ -227,7 +227,9 @@ def test_what_lies_low_is_no_object(fake):
         assert len(GraspNetPolicy(weights_file="", min_height=-1.0)(camera, 50)) > 0
 
 
-@pytest.mark.parametrize("pose", [overhead_pose(0.6), offset_pose(0.6, (0.15, -0.1))])
+@pytest.mark.parametrize(
+    "pose", [pytest.param(overhead_pose(0.6), marks=pytest.mark.slow), offset_pose(0.6, (0.15, -0.1))]
+)
 def test_views_from_above_are_chosen_among_not_filtered(pose):
     """The network is told which views come from above in the camera's frame, and each seed's best of them counts."""
     camera = PinholeCamera.from_fov(320, 240, pose=pose)

@@ -38,7 +38,7 @@ NETWORKS: dict[str, tuple[type, dict[str, Any]]] = {
     "SMP FPN mobilenet": (SMPNetwork, {"architecture": "FPN", "encoder": "mobilenet_v2"}),
     "rotated filters": (RotatedFilterNetwork, ROTATED),
 }
-QUICK = ("GGCNN2", "GRCNN", "SMP Unet lite0", "rotated filters")
+QUICK = ("GGCNN2", "rotated filters")
 QUICK_MARKED = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in NETWORKS]
 # Behind the tests that take seconds a network: the others' turn comes in `make test-slow`.
 quick_by_default = pytest.mark.parametrize("subject", QUICK_MARKED, indirect=True)

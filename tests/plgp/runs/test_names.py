@@ -67,6 +67,7 @@ def test_a_run_that_goes_on_keeps_its_id(tmp_path):
     assert wandb_logger(tmp_path / "new", offline=True, keep="auto")._wandb_init["id"] is None
 
 
+@pytest.mark.slow
 def test_two_networks_side_by_side_in_wandb(bars_folder, tmp_path, wandb_run, small, one_attempt, command, monkeypatch):
     """Runs named by what differs, one group; costs, scores by category and friction, table and pictures in files."""
     out = tmp_path / "sweep"

@@ -3,8 +3,6 @@
 import dataclasses
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -203,9 +201,8 @@ def test_any_file_gives_a_frame_or_one_sentence(tmp_path, dtype, shape, value, s
         (["nowhere", "depth=1"], "does not know"),
     ],
 )
-def test_a_wrong_line_is_one_sentence(tmp_path, words, said):
-    line = [sys.executable, "-m", "sim", "fit-noise", *words]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, check=False)
+def test_a_wrong_line_is_one_sentence(command_line, words, said):
+    done = command_line("sim", "fit-noise", *words)
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert len(done.stderr.splitlines()) == 1

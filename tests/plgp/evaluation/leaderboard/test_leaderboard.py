@@ -1,8 +1,6 @@
 """The leaderboard: rows of one table met the same scenes, the best comes first, and what lacks is named."""
 
 import contextlib
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas as pd
@@ -138,8 +136,7 @@ def test_the_page_of_the_documentation_is_that_of_the_kept_results():
     assert (ROOT / "docs/results/leaderboard.md").read_text() == markdown(find_entries(ROOT / "results"))
 
 
-def test_the_command(kept, tmp_path):
-    command = [sys.executable, "-m", "plgp.report", f"leaderboard={kept}", f"out={tmp_path / 'page.md'}"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT)
+def test_the_command(kept, tmp_path, command_line):
+    done = command_line("plgp.report", f"leaderboard={kept}", f"out={tmp_path / 'page.md'}", cwd=ROOT)
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "page.md").read_text() == markdown(find_entries(kept))
