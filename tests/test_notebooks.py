@@ -8,7 +8,7 @@ import pytest
 from nbclient import NotebookClient
 
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "notebooks").glob("*.ipynb"))
-LONG = ("data_set", "network_maps", "compare_runs")  # half a minute each, for what they generate and label
+LONG = ("data_set", "network_maps", "compare_runs", "labels")  # for what they generate, label and train
 MARKED = [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in LONG else []) for p in NOTEBOOKS]
 
 

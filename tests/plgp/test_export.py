@@ -29,7 +29,7 @@ NETWORKS = {
     "DANet": {},
     "AFFGANet": {},
 }
-QUICK = ("GGCNN2", "GRCNN", "SMPNetwork")
+QUICK = ("GGCNN2",)
 
 
 def make(name="GGCNN2", modality="depth", **options):

@@ -69,9 +69,7 @@ def test_a_late_benchmark_that_is_worse_leaves_the_best(options, scored, tmp_pat
     assert torch.load(tmp_path / "checkpoints" / "best.ckpt", weights_only=True)["global_step"] == 4
 
 
-@pytest.mark.parametrize(
-    ("scores", "step"), [([100.0, 100.0, 90.0], 8), ([90.0, 100.0, 100.0], 10), ([100.0, 50.0, 60.0], 4)]
-)
+@pytest.mark.parametrize(("scores", "step"), [([100.0, 100.0, 90.0], 8), ([100.0, 50.0, 60.0], 4)])
 def test_of_equal_scores_the_later_weights_are_kept(options, scored, tmp_path, scores, step):
     """Epochs 2, 4 and 5 of 2 steps each are measured; the third repeats a score that is not its own."""
     scored += scores

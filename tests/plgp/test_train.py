@@ -97,7 +97,7 @@ def test_the_last_epoch_is_kept_though_an_earlier_one_was_better(bars_folder, tm
     assert sorted(p.name for p in (tmp_path / "checkpoints").iterdir()) == ["best.ckpt", "last.ckpt"]
 
 
-@pytest.mark.parametrize("network", ["ggcnn2", "grcnn"])  # without dropout, and with
+@pytest.mark.parametrize("network", ["ggcnn2", pytest.param("grcnn", marks=pytest.mark.slow)])  # dropout: the second
 def test_resumed_training_ends_with_the_same_weights(network, bars_folder, tmp_path, small):
     options = [*small, f"data.folder={bars_folder}", "callbacks=none", "logger=none", "trainer.precision=32-true"]
     options += [f"network={network}", "crop=64"]

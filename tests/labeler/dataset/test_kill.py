@@ -143,6 +143,7 @@ def uninterrupted(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_a_second_run_waits_for_the_first_and_makes_nothing_twice(uninterrupted, tmp_path):
     """As the jobs of a multirun do whose data set is not there yet."""
     folder = tmp_path / "shared"

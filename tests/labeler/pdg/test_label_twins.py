@@ -116,7 +116,8 @@ def test_twin_agrees_about_labels_of_every_kind_of_shape(synthetic, twins, kind)
     assert sum(compare(twins, synthetic.scatter(kind, seed, True), GripperGeometry(), s, 8) for seed in (1, 2)) > 4
 
 
-@pytest.mark.parametrize("back", [pytest.param(False, marks=pytest.mark.slow), True])
+@pytest.mark.slow
+@pytest.mark.parametrize("back", [False, True])
 def test_twin_gives_the_same_answer_at_every_depth(synthetic, twins, back):
     """Which check says no, per depth, and the opening: explain_pixel against the twin, at 0 and 90 degrees."""
     said = set()

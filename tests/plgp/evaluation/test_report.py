@@ -1,6 +1,5 @@
 """The report: what it gathers and leaves out, its numbers, and a page that needs nothing else."""
 
-import subprocess
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -277,13 +276,10 @@ def test_markdown_tables_have_as_many_cells_as_heads(outputs):
     assert "`" + str(outputs / "torn") + "`" in text
 
 
-def command(*arguments):
-    line = [sys.executable, "-m", "plgp.report", *arguments]
-    return subprocess.run(line, capture_output=True, text=True, check=False)
-
-
-def test_the_command(outputs, tmp_path):
-    done = command(f"runs={outputs / 'table3'},{outputs / 'table'}", f"out={tmp_path / 'out'}", "pictures=false")
+def test_the_command(outputs, tmp_path, command_line):
+    done = command_line(
+        "plgp.report", f"runs={outputs / 'table3'},{outputs / 'table'}", f"out={tmp_path / 'out'}", "pictures=false"
+    )
     assert done.returncode == 0, done.stderr
     assert "(the paper's Table III)" in done.stdout
     assert (tmp_path / "out" / "report.html").is_file()

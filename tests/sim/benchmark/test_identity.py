@@ -199,6 +199,7 @@ def test_a_name_that_is_no_folder_is_refused_where_results_are_kept(folder, tmp_
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_policys_own_random_numbers_depend_on_scene_and_attempt_alone(folder):
     scenes = [make_scene(folder, seed=s) for s in range(3)]
     policy = Drawing()
