@@ -22,7 +22,8 @@ from plgp.data.trained_view import TrainedView
 from plgp.losses import GraspLoss, LossTerms
 from plgp.metrics import GraspMetrics
 from plgp.networks.base import GraspNetwork, is_finite, select_memory
-from plgp.runs.resume import go_on
+from plgp.runs.parts import TRUSTED, built, is_trusted
+from plgp.runs.resume import check_weights, go_on
 from plgp.targets import GraspMaps, LabelBatch, rasterise
 from sim.errors import InputError
 from sim.files import check_archive
@@ -51,7 +52,7 @@ class GraspModule(lightning.LightningModule):
         loss: ``_target_`` and arguments; None is the paper's GraspLoss.
         optimizer: ``_target_``, ``_partial_: true`` and arguments; None is Adam, 1e-3.
         scheduler: Keys ``partial`` (as the optimizer) and ``interval`` ("epoch" or "step"); a ``total_steps: null``
-            in the partial becomes the run's number of steps.
+            in the partial becomes the run's number of steps. ReduceLROnPlateau watches ``monitor``, "val/loss".
         modality: "depth", "rgb" or "rgbd".
         depth_scale: Factor on the centred depth; see ``InputFormat``.
         window: Side of the training crop, pixels; see ``InputFormat``.
@@ -108,8 +109,8 @@ class GraspModule(lightning.LightningModule):
         self.network = build_network(_plain(network), self.input_format.channels, bins)
         self.trained_view: TrainedView | None = None
         self.whole_steps: int | None = None  # of a run that is resumed
-        self.loss: nn.Module = instantiate(_plain(loss)) if loss else GraspLoss()
-        self.validation_loss = MeanMetric()
+        self.loss: nn.Module = built("loss", lambda: instantiate(_plain(loss))) if loss else GraspLoss()
+        self.validation_loss = MeanMetric(nan_strategy="disable")  # a network that answers no number has no loss
         self.metrics = GraspMetrics(
             max_opening=self.gripper.max_opening,
             radius_px=hit_radius_px,
@@ -134,7 +135,12 @@ class GraspModule(lightning.LightningModule):
             self.trained_view = view
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Saves the trained view."""
+        """Saves the trained view. Raises InputError where the training has diverged: earlier checkpoints stay."""
+        if not is_finite(self.network):
+            raise InputError(
+                f"the training has diverged: after step {checkpoint.get('global_step', 0)} the network holds weights "
+                "that are not numbers; give a smaller optimizer.lr, or +trainer.gradient_clip_val=1"
+            )
         if self.trained_view is not None:
             checkpoint[VIEW] = self.trained_view.to_dict()
 
@@ -144,6 +150,7 @@ class GraspModule(lightning.LightningModule):
         A schedule over the whole run is that of the run as it is now: with more epochs it is stretched.
         See ``plgp.runs.resume``.
         """
+        check_weights(self.network, self.hparams["network"], checkpoint)
         if self.trained_view is None:
             self.whole_steps = go_on(self, checkpoint)
             return
@@ -184,7 +191,7 @@ class GraspModule(lightning.LightningModule):
             batch_index: Number of the batch in its epoch; it does not matter.
         """
         assert batch.target is not None
-        terms: LossTerms = self.loss(self.network(batch.image), GraspMaps(*batch.target))
+        terms = self._terms(self.network(batch.image), GraspMaps(*batch.target))
         size = batch.image.shape[0]
         self.log("train/loss", terms.total.detach(), prog_bar=True, batch_size=size)
         parts = {f"train/{name}": value for name, value in terms._asdict().items() if name != "total"}
@@ -209,7 +216,7 @@ class GraspModule(lightning.LightningModule):
         )
         logits, target, truth = (GraspMaps(*(m[counted] for m in maps)) for maps in (logits, batch.target, truth))
         # Lightning's own mean over ranks weighs them alike, however many images each has.
-        loss = self.loss(logits, target).total.float() if size else torch.zeros((), device=counted.device)
+        loss = self._terms(logits, target).total.float() if size else torch.zeros((), device=counted.device)
         self.validation_loss.update(loss, weight=float(size))
         self.log("val/loss", self.validation_loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
         if size:
@@ -217,10 +224,17 @@ class GraspModule(lightning.LightningModule):
         for name, metric in self.metrics.items().items():
             self.log(f"val/{name}", metric, on_step=False, on_epoch=True, batch_size=size)
 
+    def _terms(self, logits: GraspMaps, target: GraspMaps) -> LossTerms:
+        terms = self.loss(logits, target)
+        if not (isinstance(terms, tuple) and hasattr(terms, "_asdict") and hasattr(terms, "total")):
+            name, kind = type(self.loss).__name__, type(terms).__name__
+            raise InputError(f"loss {name} returns a {kind}; return plgp.losses.LossTerms, or a named tuple with total")
+        return terms  # type: ignore[return-value]  # a named tuple of one's own may have other parts
+
     def configure_optimizers(self) -> Any:
-        """Returns the optimizer, with its schedule if there is one."""
-        parameters = [p for p in self.network.parameters() if p.requires_grad]
-        optimizer = instantiate(self.hparams["optimizer"] or ADAM)(parameters)
+        """Returns the optimizer, with its schedule if there is one; a loss may have parameters that are learnt too."""
+        parameters = [p for part in (self.network, self.loss) for p in part.parameters() if p.requires_grad]
+        optimizer = built("optimizer", lambda: instantiate(self.hparams["optimizer"] or ADAM))(parameters)
         return scheduled(self, optimizer, self.hparams["scheduler"])
 
 
@@ -233,7 +247,7 @@ def scheduled(module: lightning.LightningModule, optimizer: Any, scheduler: Mapp
         scheduler: Keys ``partial`` and ``interval``; see ``GraspModule``.
 
     Raises:
-        InputError: The schedule is over the whole run, and the run has no end.
+        InputError: The schedule cannot be built, or it is over the whole run, and the run has no end.
     """
     if not scheduler:
         return optimizer
@@ -243,7 +257,10 @@ def scheduled(module: lightning.LightningModule, optimizer: Any, scheduler: Mapp
         if not np.isfinite(whole):
             raise InputError("a schedule over the whole run needs an end; give trainer.max_epochs or trainer.max_steps")
         partial["total_steps"] = max(1, int(whole))
-    schedule = {"scheduler": instantiate(partial)(optimizer), "interval": scheduler.get("interval", "epoch")}
+    schedule = {"scheduler": built("scheduler", lambda: instantiate(partial)(optimizer))}
+    schedule["interval"] = scheduler.get("interval", "epoch")
+    if isinstance(schedule["scheduler"], torch.optim.lr_scheduler.ReduceLROnPlateau):
+        schedule["monitor"] = scheduler.get("monitor", "val/loss")
     return {"optimizer": optimizer, "lr_scheduler": schedule}
 
 
@@ -261,22 +278,16 @@ def build_network(config: Mapping[str, Any], channels: int, bins: int) -> GraspN
     target = config.get("_target_")
     if not isinstance(target, str):
         raise InputError("the network's configuration has no _target_; choose one of conf/network")
-    try:
-        network: GraspNetwork = instantiate({**config, "channels": channels, "bins": bins, "_recursive_": False})
-    except Exception as error:
-        cause: BaseException | None = error
-        while cause is not None and not isinstance(cause, InputError):
-            cause = cause.__cause__
-        first = str(error).splitlines()[0]
-        raise cause or InputError(f"network '{target}' cannot be built: {first}") from None
+    whole = {**config, "channels": channels, "bins": bins, "_recursive_": False}
+    network: GraspNetwork = built(f"network '{target}'", lambda: instantiate(whole))
     return select_memory(network)
 
 
 def load_module(path: str | Path, weights: bool = True) -> GraspModule:
     """Returns the module of a checkpoint, in evaluation mode on the CPU.
 
-    The file is read with ``weights_only=True``, and only networks of plgp.networks are built: no checkpoint,
-    wherever it comes from, can run code.
+    The file is read with ``weights_only=True``, and only networks of plgp.networks are built, or of packages that the
+    environment's ``PLGP_NETWORKS`` names: no checkpoint, wherever it comes from, can run code.
 
     Args:
         path: The checkpoint.
@@ -321,8 +332,11 @@ def _network_settings(checkpoint: Any, path: Path) -> dict[str, Any]:
     if target.startswith("plgp.methods.dexnet."):
         name = {"GQCNN": "gqcnn", "FCGQCNN": "fc_gqcnn"}.get(target.rsplit(".", 1)[-1], "gqcnn")
         raise InputError(f"checkpoint '{path}' rates single grasps; measure it by policy={name} weights.{name}={path}")
-    if not target.startswith("plgp.networks."):
-        raise InputError(f"checkpoint '{path}' names a network outside plgp.networks; build it by hand instead")
+    if not is_trusted(target):
+        raise InputError(
+            f"checkpoint '{path}' names a network outside plgp.networks, {target}; if you trust its package, set "
+            f"{TRUSTED}={target.partition('.')[0]} in the environment"
+        )
     return {k: v for k, v in settings.items() if k not in ("loss", "optimizer", "scheduler")}
 
 

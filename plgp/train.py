@@ -87,7 +87,7 @@ def train(config: DictConfig) -> dict[str, float]:
         elif config.data.get("recipe") is None:
             data.prepare_data()
             _take_gripper(config, data)
-        module = instantiate(config.module)
+        module = _module(config, resume)
         _name_run(config)
         loggers = [instantiate(c) for c in (config.get("logger") or {}).values() if c is not None]
         callbacks = _callbacks(config, bool(loggers))
@@ -108,6 +108,24 @@ def train(config: DictConfig) -> dict[str, float]:
         if trainer.is_global_zero:
             print(f"wall time: {clock}", flush=True)
         return metrics
+
+
+def _module(config: DictConfig, resume: str | None) -> Any:
+    """Returns the module, with the weights of ``start_from=``; says on stderr where its checkpoints will not open."""
+    from hydra.utils import instantiate
+
+    from plgp.runs.fine_tuning import start_from
+    from plgp.runs.parts import doubt_about_network
+
+    doubt = doubt_about_network(str(config.network.get("_target_")))
+    if doubt and "policies" in (config.get("final_benchmark") or {}):
+        raise InputError(doubt)
+    if doubt:
+        print(doubt, file=sys.stderr)
+    module = instantiate(config.module)
+    if config.get("start_from") is not None and resume is None:
+        start_from(module, config.start_from)
+    return module
 
 
 @contextmanager
@@ -285,6 +303,11 @@ def check_settings(config: DictConfig) -> None:
     from lightning import Trainer
     from lightning.fabric.utilities.exceptions import MisconfigurationException
 
+    if config.get("checkpoint") is not None:
+        raise InputError(
+            f"checkpoint={config.checkpoint} is for other commands; start_from= begins a training with its weights, "
+            "resume= goes on with its run"
+        )
     for name, least in _LEAST.items():
         value, kind = OmegaConf.select(config, name), (int, float) if isinstance(least, float) else int
         if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value >= least):

@@ -83,7 +83,7 @@ class GraspNetwork(nn.Module):
             InputError: The number of channels, the size or, in training, the batch does not fit.
         """
         self._check(x)
-        return GraspMaps.split(self.features(x))
+        return self._split(self.features(x))
 
     def forward_window(self, x: Tensor, window: tuple[slice, slice]) -> GraspMaps:
         """Returns the logit maps of some rows and columns, (B, 1, h, w), (B, K, h, w), (B, K, h, w).
@@ -98,7 +98,7 @@ class GraspNetwork(nn.Module):
             InputError: As ``forward``.
         """
         self._check(x)
-        return GraspMaps.split(self.window_features(x, window))
+        return self._split(self.window_features(x, window))
 
     def window_features(self, x: Tensor, window: tuple[slice, slice]) -> Tensor:
         """Returns ``features`` of some rows and columns; a network that can save work there does.
@@ -111,6 +111,14 @@ class GraspNetwork(nn.Module):
             (B, 1 + 2K, h, w) floating logits.
         """
         return self.features(x)[..., *window]
+
+    def _split(self, logits: Tensor) -> GraspMaps:
+        if logits.ndim != 4 or logits.shape[1] != 1 + 2 * self.bins:
+            raise InputError(
+                f"{type(self).__name__}.features returns {tuple(logits.shape)}; with {self.bins} bins it must return "
+                f"(B, {1 + 2 * self.bins}, H, W): quality, angles, widths"
+            )
+        return GraspMaps.split(logits)
 
     def _check(self, x: Tensor) -> None:
         name = type(self).__name__

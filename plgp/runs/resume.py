@@ -6,7 +6,7 @@ import math
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightning
 from lightning.pytorch.trainer.states import TrainerFn
@@ -14,8 +14,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from plgp.data.sampler import EpochSampler
+from plgp.runs.parts import network_differences
 from sim.errors import InputError
 
+if TYPE_CHECKING:
+    import torch
+
+# Settings of the data that change the pace or the machine, not what is learnt; go_on speaks of the former.
+_PACE: tuple[str, ...] = ("data.workers", "data.generate_workers", "data.folder", "data.recipe", "data.val_samples")
+_PACE += ("data.batch_size", "data.samples_per_epoch")
 AUTO = "auto"  # resume=auto: from the run's own folder
 
 
@@ -54,7 +61,10 @@ def resumable(config: DictConfig) -> str | None:
     for name, old, new in zip(("network", "modality", "bins"), before, now, strict=True):
         if old != new:
             raise InputError(f"checkpoint '{path}' has {name} {old}, this run {new}; give what it had, or resume=null")
+    if not all(bool(torch.isfinite(value).all()) for value in saved["state_dict"].values()):
+        raise InputError(f"checkpoint '{path}' holds weights that are not numbers: that run diverged; start a new one")
     _check_state(path, known, config)
+    _say_changes(path, known, config)
     done, wanted = int(saved.get("epoch", 0)) + 1, config.trainer.get("max_epochs")
     if isinstance(wanted, int) and 0 <= wanted < done:
         raise InputError(f"checkpoint '{path}' has {done} epochs behind it; give trainer.max_epochs of more than that")
@@ -87,6 +97,50 @@ def _check_state(path: Path, known: Mapping[str, Any], config: DictConfig) -> No
     kept = [key for key, value in now.items() if key in before and before[key] != value]
     for key in kept:
         print(f"resume: {key} stays {before[key]}, not {now[key]}: the checkpoint's state brings it", file=sys.stderr)
+
+
+def _say_changes(path: Path, known: Mapping[str, Any], config: DictConfig) -> None:
+    """Says on stderr in which of its loss and data a run that goes on differs: its epochs so far had the former."""
+    module: Any = OmegaConf.to_container(config.module, resolve=True) if config.get("module") else {}
+    before, now = {"loss": known.get("loss")}, {"loss": module.get("loss")}
+    stored = path.parent.parent / "config.yaml"
+    try:
+        former = OmegaConf.select(OmegaConf.load(stored), "data") if stored.is_file() else None
+    except Exception:  # whatever a broken file leads to: nothing is known of its data
+        former = None
+    if isinstance(former, DictConfig):
+        data: Any = OmegaConf.to_container(config.data, resolve=True)
+        before["data"], now["data"] = OmegaConf.to_container(former), data
+    old, new = _by_name(before), _by_name(now)
+    changed = [key for key in old if key in new and old[key] != new[key] and not key.startswith(_PACE)]
+    for key in changed:
+        print(f"resume: {key} was {old[key]} and is {new[key]} from here on; reports name the last", file=sys.stderr)
+
+
+def _by_name(settings: Any, name: str = "") -> dict[str, Any]:
+    """Returns nested settings by their whole names."""
+    if not isinstance(settings, Mapping):
+        return {name: settings}
+    return {k: v for key in settings for k, v in _by_name(settings[key], f"{name}.{key}".lstrip(".")).items()}
+
+
+def check_weights(network: torch.nn.Module, settings: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> None:
+    """Compares the weights of a run that is resumed with the present network's.
+
+    Args:
+        network: The present network.
+        settings: Its ``_target_`` and arguments.
+        checkpoint: The checkpoint.
+
+    Raises:
+        InputError: They are of other sizes; the sentence names the arguments that differ.
+    """
+    saved = {str(k).removeprefix("network."): v for k, v in checkpoint["state_dict"].items()}
+    if all(key in saved and saved[key].shape == value.shape for key, value in network.state_dict().items()):
+        return
+    before = (checkpoint.get("hyper_parameters") or {}).get("network") or {}
+    told = "; ".join(network_differences(before, settings)) or "weights of other sizes"
+    raise InputError(f"the run to resume has {told}; give what it had, or resume=null")
 
 
 def steps_of(checkpoint: str | None) -> int:
