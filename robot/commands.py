@@ -235,7 +235,11 @@ def check(config: Any) -> None:
     half = station.tray.half_floor
     with station.planner() as planner:
         view = station.view(planner)
+        hidden = 100 * station.hidden_share(planner, view)
         print(f"view: joint angles {np.degrees(view).round(1).tolist()} degrees")
+        print(
+            f"camera: arm and hand cover {hidden:.0f} % of its picture" + (", too much to pick" if hidden > 50 else "")
+        )
         started = time.perf_counter()
         for _ in range(config.grasps):
             angle = rng.uniform(0, np.pi)

@@ -109,6 +109,17 @@ class Station:
             )
         return found
 
+    def hidden_share(self, planner: MotionPlanner, q: FloatArray) -> float:
+        """Returns the share of the camera's picture that arm and open hand cover.
+
+        Args:
+            planner: The station's planner, which knows their shapes.
+            q: (N,) joint angles, radians.
+        """
+        lens = self.calibration.camera() or PinholeCamera.from_fov(160, 120)
+        camera = replace(lens, pose=planner.base @ self.arm.chain().forward(q) @ self.mount())
+        return float(planner.outline(camera, q, self.gripper.max_opening).mean())
+
     def guard(self, planner: MotionPlanner, clock: Any) -> Guard:
         """Returns the limits of every motion.
 

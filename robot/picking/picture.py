@@ -20,6 +20,7 @@ from sim.errors import InputError
 from sim.geometry import transform
 from sim.view import Observation
 
+HIDDEN = 0.5  # share of the pixels that arm and hand may cover
 LEAST_DEPTH = 0.01  # share of the pixels that must have depth
 TIMES = 4.0  # times that the picture's median depth may be nearer or farther than the tray's floor
 OTHER = 0.03  # share by which focal length and principal point may differ from those of the calibration
@@ -59,19 +60,25 @@ class Photographer:
             settings: How long arm and camera may need.
 
         Raises:
-            DeviceError: The arm does not come to rest, no picture comes in time, or it has no depth of a tray.
+            DeviceError: The arm does not come to rest, no picture comes in time, it has no depth of a tray, or shows
+                little but arm and hand.
             InputError: The picture has another size than its camera.
         """
         state = self._rest(settings)
         frame = self.camera.read(after=state, timeout=settings.picture_timeout)
         q = self.arm.state().q
         camera = replace(frame.camera, pose=self.pose(q))
-        depth = _checked_depth(frame, float(camera.pose[2, 3]) - self.floor, self.camera.name)
         own = self.outline(camera, q)
-        if own.any():
+        if own.mean() > HIDDEN:
+            raise DeviceError(
+                f"arm and hand cover {100 * own.mean():.0f} % of {self.camera.name}'s picture; turn the hand on its "
+                "flange (frames.flange of its preset) or move the camera (cell.camera)"
+            )
+        if own.any() and own.shape == frame.depth.shape:
             size = 2 * round(MARGIN * camera.width) + 1
             wide = cv2.dilate(own.astype(np.uint8), np.ones((size, size), np.uint8))
-            depth = np.where(wide > 0, np.float32(0), depth)
+            frame = replace(frame, depth=np.where(wide > 0, np.float32(0), frame.depth))
+        depth = _checked_depth(frame, float(camera.pose[2, 3]) - self.floor, self.camera.name)
         return Observation(frame.rgb, without_speckles(depth, camera)[0], camera)
 
     def _rest(self, settings: PickSettings) -> float:

@@ -77,6 +77,7 @@ def test_check_counts_what_is_reached(capsys, tmp_path):
     check(composed("check", "grasps=10", f"picture={tmp_path / 'cell.png'}"))
     said = capsys.readouterr().out
     reached = int(said.split("grasps: ")[1].split()[0])
+    assert int(said.split("arm and hand cover ")[1].split()[0]) < 20
     assert reached >= 7
     assert (tmp_path / "cell.png").stat().st_size > 5000
 

@@ -3,10 +3,12 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
+from robot.errors import DeviceError
 from robot.picking.picture import Photographer, things_seen
 from robot.picking.settings import PickSettings
 from robot.values import ArmState, Frame
@@ -36,9 +38,10 @@ class Given:
         return Frame(rgb=rgb, depth=self.depth, camera=LENS, time=1.0)
 
 
-def photographer(depth, own=False):
+def photographer(depth, own=False, rows=0):
     covered = np.zeros((HEIGHT, WIDTH), bool)
     covered[0, 0] = own
+    covered[:rows] = True
     eye = {"pose": lambda q: overhead_pose(0.6), "outline": lambda camera, q: covered}
     return Photographer(arm=Still(), camera=Given(depth), **eye)
 
@@ -63,10 +66,20 @@ def test_any_depth_becomes_a_picture_or_one_sentence(depth, own):
     assert seen.depth.dtype == np.float32
     assert np.isfinite(seen.depth).all()
     assert (seen.depth >= 0).all()
-    assert 0.15 < np.median(depth[np.isfinite(depth) & (depth > 0)]) < 2.4
+    assert 0.15 < np.median(seen.depth[seen.depth > 0]) < 2.4
     assert not own or seen.depth[0, 0] == 0
     assert (seen.depth[1:, 1:] == np.where(np.isfinite(depth) & (depth > 0), depth, 0)[1:, 1:]).all()
     assert (seen.camera.pose == overhead_pose(0.6)).all()
+
+
+def test_a_hand_before_the_lens_is_none_of_the_tray_and_one_that_hides_it_is_named():
+    depth = np.full((HEIGHT, WIDTH), 0.6, np.float32)
+    depth[:3] = 0.03  # the palm: more than half of what has depth, were the floor not seen
+    depth[3, :2] = 0
+    seen = photographer(depth, rows=3).take(PickSettings())
+    assert set(np.unique(seen.depth)) == {np.float32(0), np.float32(0.6)}
+    with pytest.raises(DeviceError, match=r"arm and hand cover 67 % of the given camera's picture; turn the hand"):
+        photographer(depth, rows=4).take(PickSettings())
 
 
 def test_the_first_picture_that_is_asked_for_is_younger_than_the_rest():
