@@ -156,7 +156,12 @@ def mendable(error: BaseException) -> str | None:
         return None
     from hydra.errors import HydraException, InstantiationException
     from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
+    from yaml import MarkedYAMLError
 
+    if isinstance(error, MarkedYAMLError) and error.problem_mark is not None:  # a preset of one's own
+        return (
+            f"{error.problem_mark.name}, line {error.problem_mark.line + 1} is no YAML: {error.problem}; mend the file"
+        )
     cause: BaseException | None = error
     while cause is not None and not isinstance(cause, (HydraException, OmegaConfBaseException)):
         cause = cause.__cause__

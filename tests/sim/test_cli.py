@@ -1,6 +1,7 @@
 """The one way in which a command starts and fails."""
 
 import contextlib
+import re
 import subprocess
 import sys
 import warnings
@@ -321,3 +322,11 @@ def test_quiet_work_says_nothing_and_nothing_ends_at_once(monkeypatch, capsys):
 
 def test_durations_carry_over():
     assert [format_seconds(s) for s in (0.4, 59.6, 3599.6)] == ["0:00:00", "0:01:00", "1:00:00"]
+
+
+def test_a_preset_that_is_no_yaml_is_named_with_its_line(tmp_path):
+    path = tmp_path / "mine.yaml"
+    path.write_text("force: 5\nframes: {flange: [0, 0\n")
+    with pytest.raises(Exception, match="expected") as raised:
+        OmegaConf.load(path)
+    assert re.search(r"mine.yaml, line 3 is no YAML: expected .*; mend the file", mendable(raised.value))
