@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plgp.evaluation.measured import chosen_scenes, save_measured
+from plgp.evaluation.notes import warnings_of
 from sim.benchmark.observation import noiseless_view, observe
 from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy
 from sim.benchmark.runner import attempt_progress, run_benchmark
@@ -98,29 +99,13 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     plot_frictions(attempts, folder / "frictions.png")
     if chosen.get("physics", PHYSICS[0]) == "mujoco":
         _judge(attempts, scenes, rules, workers=chosen.workers, folder=folder)
-    _say([*left_out, *raised(attempts)])  # what is left out again, where it is read
+    _say([*left_out, *warnings_of(attempts, rules.gripper.max_opening)])  # what is left out again, where it is read
     _draw_all(chosen, {name: p for name, (p, _) in policies.items()}, scenes, attempts, rules, folder)
     return summary
 
 
 def _say(sentences: Sequence[str]) -> None:
     print(*sentences, sep="\n", end="\n" * bool(sentences))
-
-
-def raised(attempts: pd.DataFrame) -> list[str]:
-    """Returns a sentence on each policy that raised: its attempts count as failures, which a table does not show.
-
-    Args:
-        attempts: The attempts, with the columns policy and reason.
-    """
-    said = []
-    for name, rows in attempts.groupby("policy", sort=False):
-        own = rows.reason[rows.reason.str.startswith("policy raised")]
-        if len(own):
-            most = own.value_counts().index[0].removeprefix("policy raised ")
-            count = f"{len(own)} of {len(rows)} attempts"
-            said.append(f"policy '{name}' raised in {count}, which count as failures; most often: {most}")
-    return said
 
 
 def _check_physics(chosen: DictConfig) -> None:
