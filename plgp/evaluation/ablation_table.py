@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from plgp.evaluation.notes import sentences
 from plgp.evaluation.paper_tables import CATEGORIES, METRICS, TABLE_III, Scores
 from plgp.evaluation.report_tables import MODALITIES, Section, mean, scores_text, spread
 from plgp.evaluation.runs import TRAINED, Gathered, Run
@@ -48,6 +49,7 @@ def table_iii(found: Gathered, ablation: str, category: str) -> Section:
         f"Measured by {measured}. SR / PC / AP in percent, mean over seeds ± standard deviation; "
         "differences from the first row, of the same seeds where there are such. The paper: AFFGA-Net on novel-15. "
         + " ".join(orders)
+        + "".join(sentences(f"{run.name} ({run.folder})", run.notes, [category]) for run in runs if final)
         if runs
         else f"No run has the group or tag '{ablation}'."
     )

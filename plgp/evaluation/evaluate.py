@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from plgp.evaluation.measured import chosen_scenes, save_measured
+from plgp.evaluation.notes import RULES, unusual_rules, warnings_of
 from sim.benchmark.observation import noiseless_view, observe
 from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy
 from sim.benchmark.runner import attempt_progress, run_benchmark
@@ -65,8 +66,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     _check_physics(chosen)
     rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
     scenes = chosen_scenes(chosen)
-    save_measured(chosen, folder, replace=False)  # what is there may belong to other settings, which are refused
-    _describe(policies, folder / DESCRIPTIONS)
+    _note(chosen, policies, rules, folder, replace=False)  # what is there may be of other settings, which are refused
     tables = []
     with attempt_progress() as progress:
         for name, (policy, about) in policies.items():
@@ -84,7 +84,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
                     name,
                 )
                 tables.append(rows)
-    save_measured(chosen, folder)
+    _note(chosen, policies, rules, folder)
     attempts = pd.concat(tables, ignore_index=True)
     summary = summarise(attempts)
     attempts.to_csv(folder / "attempts.csv", index=False)
@@ -98,29 +98,13 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     plot_frictions(attempts, folder / "frictions.png")
     if chosen.get("physics", PHYSICS[0]) == "mujoco":
         _judge(attempts, scenes, rules, workers=chosen.workers, folder=folder)
-    _say([*left_out, *raised(attempts)])  # what is left out again, where it is read
+    _say([*left_out, *warnings_of(attempts, rules.gripper.max_opening)])  # what is left out again, where it is read
     _draw_all(chosen, {name: p for name, (p, _) in policies.items()}, scenes, attempts, rules, folder)
     return summary
 
 
 def _say(sentences: Sequence[str]) -> None:
     print(*sentences, sep="\n", end="\n" * bool(sentences))
-
-
-def raised(attempts: pd.DataFrame) -> list[str]:
-    """Returns a sentence on each policy that raised: its attempts count as failures, which a table does not show.
-
-    Args:
-        attempts: The attempts, with the columns policy and reason.
-    """
-    said = []
-    for name, rows in attempts.groupby("policy", sort=False):
-        own = rows.reason[rows.reason.str.startswith("policy raised")]
-        if len(own):
-            most = own.value_counts().index[0].removeprefix("policy raised ")
-            count = f"{len(own)} of {len(rows)} attempts"
-            said.append(f"policy '{name}' raised in {count}, which count as failures; most often: {most}")
-    return said
 
 
 def _check_physics(chosen: DictConfig) -> None:
@@ -209,12 +193,33 @@ def _policy(name: str, plain: dict[str, Any]) -> tuple[GraspPolicy, str]:
     return policy, about
 
 
-def _describe(policies: dict[str, tuple[GraspPolicy, str]], path: Path) -> None:
-    """Writes what each policy is, for ``plgp.report``; what was measured there before stays in the file."""
+def _note(
+    chosen: DictConfig,
+    policies: dict[str, tuple[GraspPolicy, str]],
+    rules: BenchmarkSettings,
+    folder: Path,
+    *,
+    replace: bool = True,
+) -> None:
+    """Writes beside the results what is measured and which policies; without ``replace`` what is there stays."""
+    save_measured(chosen, folder, replace=replace)
+    _describe(policies, folder / DESCRIPTIONS, rules, replace=replace)
+
+
+def _describe(
+    policies: dict[str, tuple[GraspPolicy, str]], path: Path, rules: BenchmarkSettings, *, replace: bool = True
+) -> None:
+    """Writes what each policy is and which of its rules are unusual, for ``plgp.report``.
+
+    Policies that were measured there before stay in the file; without ``replace`` their rules do, too.
+    """
     known: Any = OmegaConf.to_container(OmegaConf.load(path)) if path.is_file() else {}
     for name, (policy, _) in policies.items():
+        former, unusual = known.get(name), unusual_rules(rules)
+        if former is not None and not replace:
+            unusual = former.get(RULES, [])
         described = policy.describe() if hasattr(policy, "describe") else {}
-        known[name] = {"policy": type(policy).__name__, **described}
+        known[name] = {"policy": type(policy).__name__, **described} | ({RULES: unusual} if unusual else {})
     path.parent.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(known), path)
 

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import pandas as pd
 from omegaconf import OmegaConf
 
+from plgp.evaluation.notes import sentences
 from plgp.evaluation.paper_tables import CATEGORIES, COSTS, INPUTS, METRICS, TABLE_II, TABLE_IV, Scores
 from plgp.evaluation.runs import TRAINED, Gathered, Results, Run
 from sim.benchmark.provenance import same_origin
@@ -56,6 +57,8 @@ class _Entry:
         frictions: Frictions that the means are over, with commas between.
         source: Folder of the measurement.
         settings: What was trained, as text; runs of one text are seeds of one row.
+        origin: Where it was measured, by category.
+        notes: What a reader of the scores has to know, by category.
     """
 
     network: str
@@ -69,6 +72,7 @@ class _Entry:
     source: str
     settings: str = ""
     origin: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
 
 
 def table_ii(found: Gathered, ablation: str = "") -> Section:
@@ -83,6 +87,7 @@ def table_ii(found: Gathered, ablation: str = "") -> Section:
     """
     groups = _grouped(_entries(found, ablation))
     order = {name: i for i, name in enumerate(COSTS)}
+    notes = ""
     rows: list[list[str]] = []
     data: list[dict[str, object]] = []
     keys = sorted(groups, key=lambda k: (order.get(k[0], len(order)), list(MODALITIES).index(k[1]), k[2]))
@@ -91,6 +96,7 @@ def table_ii(found: Gathered, ablation: str = "") -> Section:
         records = [_network_record(key, entries, c) for c in CATEGORIES]
         data += [r for r in records if r["runs"]]
         rows.append(_network_row(key, entries, records))
+        notes += "".join(sentences(f"{key[2]} ({e.source})", e.notes, CATEGORIES) for e in entries)
         if key[:2] in TABLE_II and [k[:2] for k in keys[number + 1 : number + 2]] != [key[:2]]:
             rows.append(_paper_row(key[0], key[1]))
     heads = ["network", "input", "run", "parameters", "GMAC", *CATEGORIES, "frictions; scenes"]
@@ -98,7 +104,7 @@ def table_ii(found: Gathered, ablation: str = "") -> Section:
         "SR / PC / AP in percent, mean over the frictions named; in brackets the 95 % interval over scenes of one run, "
         "or ± the standard deviation over seeds. GMAC: true multiply-adds of a 224x224 image; the paper's "
         "GFLOPs are thop's (see plgp.costs). The paper: its own objects and gripper, frictions 0.2 to 1.0, "
-        "80 scenes a category."
+        "80 scenes a category." + notes
     )
     if not rows:
         unmeasured = len([run for run in found.runs if ablation not in run.groups])
@@ -141,7 +147,7 @@ def _entries(found: Gathered, ablation: str) -> list[_Entry]:
         label = ", ".join(p for p in (run.name, run.recipe()) if p)
         means, frictions = run.results.of(TRAINED), run.results.frictions(TRAINED)
         known = (run.network, run.modality, label, run.seed, parameters, macs, means, frictions, str(run.folder))
-        entries.append(_Entry(*known, run.settings(), run.origin))
+        entries.append(_Entry(*known, run.settings(), run.origin, run.notes))
     for results in (r for r in found.results if r.folder not in trainings):
         for policy, about in results.policies.items():
             if _is_trained(policy, results):
@@ -149,10 +155,9 @@ def _entries(found: Gathered, ablation: str) -> list[_Entry]:
                 parameters, macs = _cost(network, modality, results, policy)
                 label, frictions = f"{policy} in {results.folder.name}", results.frictions(policy)
                 means, source = results.of(policy), str(results.folder)
-                own = results.origins.get(policy, {})
-                entries.append(
-                    _Entry(network, modality, label, None, parameters, macs, means, frictions, source, "", own)
-                )
+                own, notes = results.origins.get(policy, {}), results.notes.get(policy, {})
+                measured = (network, modality, label, None, parameters, macs, means, frictions, source)
+                entries.append(_Entry(*measured, "", own, notes))
     return entries
 
 
@@ -268,6 +273,7 @@ def table_iv(found: Gathered) -> Section:
     """
     rows: list[list[str]] = []
     data: list[dict[str, object]] = []
+    notes = ""
     trainings = {run.folder for run in found.runs}
     for results in found.results:
         measured = list(dict.fromkeys(results.summary.policy))
@@ -279,6 +285,7 @@ def table_iv(found: Gathered) -> Section:
             if not means.index.isin(CATEGORIES).any():  # measured on other scenes alone
                 continue
             rows.append(_method_row(policy, results, means))
+            notes += _notes(policy, results, CATEGORIES)
             kept = means.reset_index().assign(source=str(results.folder), frictions=results.frictions(policy))
             kept["seconds"] = results.seconds.get(policy, math.nan)
             data += [{str(k): v for k, v in r.items()} for r in kept.drop(columns="friction").to_dict("records")]
@@ -292,10 +299,16 @@ def table_iv(found: Gathered) -> Section:
         "The paper's rows differ in more than the method: its own novel objects, 80 scenes a category, frictions 0.2 "
         "to 1.0, and no word on how it fed the other methods (opening, table's distance, masks, collision step). "
         "Seconds a frame: median wall time of planning, on the machine of the measurement and whatever else ran there."
+        + notes
     )
     return Section(
         "methods", "Other methods and controls (the paper's Table IV)", note, heads, rows, pd.DataFrame(data)
     )
+
+
+def _notes(policy: str, results: Results, categories: Iterable[str]) -> str:
+    """Returns the notes on a policy's row, with a space before each; mostly ""."""
+    return sentences(f"{policy} in {results.folder.name}", results.notes.get(policy, {}), categories)
 
 
 def _method_row(policy: str, results: Results, means: pd.DataFrame) -> list[str]:
@@ -314,19 +327,20 @@ def table_of_other_scenes(found: Gathered) -> Section:
     """Returns what was measured on scenes that are none of the paper's, a row a policy and category."""
     rows: list[list[str]] = []
     data: list[dict[str, object]] = []
-    single = {"runs": 1, "AP_sd": math.nan}
+    notes, single = "", {"runs": 1, "AP_sd": math.nan}
     for results in found.results:
         for policy in dict.fromkeys(results.summary.policy):
             means = results.of(policy)
             star = " (privileged)" if bool(means.privileged.any()) else ""
             for category, line in means[~means.index.isin(CATEGORIES)].iterrows():
                 known = {str(k): v for k, v in line.items()}
+                notes += _notes(policy, results, [str(category)])
                 about = [results.frictions(policy), str(int(line.scenes))]
                 rows.append([f"{policy}{star}", results.folder.name, str(category), _cell(known | single), *about])
                 record: dict[str, object] = {"policy": policy, "category": str(category), "source": str(results.folder)}
                 data.append(record | {**known, "friction": results.frictions(policy)})
     heads = ["policy", "measured in", "category", "SR / PC / AP", "frictions", "scenes"]
-    note = "Scenes of your own objects or counts: the paper has no numbers for them. Percent, as above."
+    note = "Scenes of your own objects or counts: the paper has no numbers for them. Percent, as above." + notes
     return Section("other_scenes", "Other scenes", note, heads, rows, pd.DataFrame(data))
 
 

@@ -13,6 +13,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from plgp.evaluation.notes import notes_on
 from plgp.evaluation.paper_tables import METRICS, Scores
 from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_curves, read_settings
 from plgp.networks.titles import smp_title
@@ -35,6 +36,7 @@ class Results:
         policies: What ``plgp.benchmark`` wrote of each policy: network, modality, parameters, macs.
         seconds: Median time in which each policy planned an observation, wall seconds of its machine.
         origins: Where each policy was measured, by category; see ``sim.benchmark.provenance.origins``.
+        notes: What a reader of a policy's scores has to know, by category; see ``plgp.evaluation.notes``.
     """
 
     folder: Path
@@ -42,6 +44,7 @@ class Results:
     policies: dict[str, dict[str, Any]] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     origins: dict[str, dict[str, str]] = field(default_factory=dict)
+    notes: dict[str, dict[str, str]] = field(default_factory=dict)
 
     def of(self, policy: str) -> pd.DataFrame:
         """Returns a policy's means over the frictions, a row a category, indexed by category."""
@@ -152,6 +155,11 @@ class Run:
         """Where the trained network was measured, by category; empty where it was not."""
         return {} if self.results is None else self.results.origins.get(TRAINED, {})
 
+    @property
+    def notes(self) -> dict[str, str]:
+        """What a reader of the trained network's scores has to know, by category; mostly nothing."""
+        return {} if self.results is None else self.results.notes.get(TRAINED, {})
+
     def scores(self, category: str) -> Scores | None:
         """Returns the trained network's scores on a category, means over frictions; None where it was not measured."""
         if self.results is None or category not in self.results.of(TRAINED).index:
@@ -235,7 +243,7 @@ def read_results(folder: Path) -> Results:
     planned = attempts[attempts.protocol == "clear"].groupby("policy").plan_seconds.median()
     seconds = {str(policy): float(value) for policy, value in planned.items()}
     about = read_settings(folder, "policies") or {}
-    return Results(folder, summarise(attempts), about, seconds, origins(attempts))
+    return Results(folder, summarise(attempts), about, seconds, origins(attempts), notes_on(attempts, about))
 
 
 def read_run(folder: Path, results: Results | None = None, *, incomplete: bool = False) -> Run:

@@ -45,6 +45,10 @@ DTYPES: dict[str, type] = {
     "plan_seconds": np.float64,  # wall time of the policy
 }
 COLUMNS = list(DTYPES)
+# How a reason starts that is no outcome of an attempt, but a fault of the policy's answer.
+RAISED = "policy raised"
+OTHER_FRAME = "grasps in frame"
+NO_POSE = "grasp is NaN"
 WALL_TIMES = ["seconds", "plan_seconds"]  # the columns that differ from run to run
 
 _NEEDED = [*KEYS, "privileged", "objects", "success", "lifted", "reason"]
@@ -119,8 +123,8 @@ def endings(attempts: pd.DataFrame) -> pd.Series[str]:
 
     A policy's own messages (numbers, file names) are left out: they would give every failure a line of its own.
     """
-    raised = attempts.reason.str.startswith("policy raised")
-    return attempts.reason.mask(raised, "policy raised").mask(attempts.reason == "", "success")
+    raised = attempts.reason.str.startswith(RAISED)
+    return attempts.reason.mask(raised, RAISED).mask(attempts.reason == "", "success")
 
 
 def ending(reason: str) -> str:

@@ -1,4 +1,7 @@
-"""The simulated hand: a parallel-jaw gripper in PyBullet, built from its geometry."""
+"""The simulated hand: a parallel-jaw gripper in PyBullet, built from its geometry.
+
+A grasp that is wider than the hand opens opens it fully; one of negative width closes it.
+"""
 
 from __future__ import annotations
 

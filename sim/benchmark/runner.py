@@ -17,7 +17,16 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 from sim.benchmark.attempt_outcome import AttemptResult
-from sim.benchmark.attempt_table import GRASP, make_table, record_grasp, recorded_grasp, sort_attempts
+from sim.benchmark.attempt_table import (
+    GRASP,
+    NO_POSE,
+    OTHER_FRAME,
+    RAISED,
+    make_table,
+    record_grasp,
+    recorded_grasp,
+    sort_attempts,
+)
 from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.observation import noiseless_view, observe
 from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy, NoAnswerYet, Observation
@@ -303,13 +312,13 @@ def _ask(job: _Job, state: SceneState, *, asked: int, count: int) -> _Answer:
         with seeded(job.policy, job.start, [job.number, zlib.crc32(job.state.category.encode()), asked]):
             grasps = job.policy(seen, count)
         if grasps.frame != "camera":
-            grasps, problem = GraspPoses.empty("camera"), f"grasps in frame '{grasps.frame}'"
+            grasps, problem = GraspPoses.empty("camera"), f"{OTHER_FRAME} '{grasps.frame}'"
         given = len(grasps)
         usable = grasps[:count].transform(seen.camera.pose, "world")
     except NoAnswerYet:
         raise
     except Exception as error:  # anyone's code runs here: whatever it raises is its own failure
-        problem = f"policy raised {type(error).__name__}: {' '.join(str(error).split())}"
+        problem = f"{RAISED} {type(error).__name__}: {' '.join(str(error).split())}"
         given, usable = 0, GraspPoses.empty("world")
     return _Answer(usable, given, problem, time.perf_counter() - started)
 
@@ -334,7 +343,7 @@ def _try(
     # What is executed is what the row says, to the last bit: so a replay moves the same way.
     grasp = recorded_grasp(row)
     if grasp is None:
-        return row | {"reason": "grasp is NaN or its rotation is none"}, None
+        return row | {"reason": f"{NO_POSE} or its rotation is none"}, None
     result = attempt(world, state, grasp, job.settings.gripper, job.friction, job.settings.attempt)
     row |= {"success": result.success, "reason": result.reason, "lifted": len(result.lifted) if result.success else 0}
     row |= {"object": state.names[result.object_index] if result.object_index >= 0 else "", "seconds": result.seconds}

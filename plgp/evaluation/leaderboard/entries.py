@@ -33,6 +33,7 @@ class Entry:
         folder: Folder of the results.
         means: The means over the frictions and their bounds, one row of ``sim.benchmark.summarise``.
         origin: First scene and rules of the measurement, as text; "" where the results do not remember.
+        note: What a reader of the scores has to know, mostly ""; see ``plgp.evaluation.notes``.
     """
 
     method: str
@@ -46,6 +47,7 @@ class Entry:
     folder: Path
     means: pd.Series[Any]
     origin: str = ""
+    note: str = ""
 
     @property
     def table(self) -> tuple[str, str, str]:
@@ -107,10 +109,11 @@ def _read(file: Path) -> list[Entry]:
         said = {key: str(told[key]) for key in _METHOD_KEYS}
         said |= {key: str(about[key]) for key in ("scenes", "hardware", "command")}
         said["frictions"] = str(results.frictions(str(policy)))
-        own = results.origins.get(str(policy), {})
+        own, notes = results.origins.get(str(policy), {}), results.notes.get(str(policy), {})
         for category, row in means.iterrows():
             name = str(category)
-            entries.append(Entry(**said, category=name, folder=file.parent, means=row, origin=own.get(name, "")))
+            said |= {"category": name, "origin": own.get(name, ""), "note": notes.get(name, "")}
+            entries.append(Entry(**said, folder=file.parent, means=row))
     return entries
 
 

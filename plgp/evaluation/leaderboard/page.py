@@ -44,12 +44,18 @@ def write_leaderboard(entries: Sequence[Entry], path: str | Path) -> list[Path]:
 
 
 def markdown(entries: Sequence[Entry]) -> str:
-    """Returns the page: a table for each scene set, category and frictions, best AP first, and the commands."""
+    """Returns the page: a table for each scene set, category and frictions, best AP first, and the commands.
+
+    Notes on rows stand under their table: attempts without a usable grasp, and rules that are not the usual ones.
+    """
     parts = [_INTRODUCTION]
     ordered = sorted(entries, key=lambda e: (*e.table, -e.means.AP, -e.means.SR, e.method))
     for (scenes, category, frictions), group in groupby(ordered, key=lambda e: e.table):
         parts += [f"## {category} of {scenes}, frictions {frictions}", ""]
-        parts += [_line(_HEADS), _line(["---"] * len(_HEADS)), *(_line(_cells(entry)) for entry in group), ""]
+        rows = list(group)
+        parts += [_line(_HEADS), _line(["---"] * len(_HEADS)), *(_line(_cells(entry)) for entry in rows), ""]
+        notes = [f"- {entry.method} (`{entry.folder.name}`) {_text(entry.note)}." for entry in rows if entry.note]
+        parts += [*notes, ""] if notes else []
     commands = dict.fromkeys((entry.folder.name, entry.command) for entry in entries)
     parts += ["## Commands", "", *(f"- `{name}`: `{command}`" for name, command in commands), ""]
     return "\n".join(parts)
@@ -69,6 +75,11 @@ def _score(entry: Entry, name: str) -> str:
     return f"{mean:.1f}" if pd.isna(low) else f"{mean:.1f} ({low:.0f}-{high:.0f})"
 
 
+def _text(note: str) -> str:
+    """Returns a note as Markdown that holds no HTML, whatever a policy raised."""
+    return note.replace("&", "&amp;").replace("<", "&lt;")
+
+
 def _line(cells: Sequence[str]) -> str:
     return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
 
@@ -78,5 +89,6 @@ def _data(entries: Sequence[Entry]) -> pd.DataFrame:
     rows = []
     for entry in entries:
         about = {key: str(value) for key, value in vars(entry).items() if key not in ("means", "origin")}
+        about = about if entry.note else {key: value for key, value in about.items() if key != "note"}
         rows.append(about | {str(k): v for k, v in entry.means.items() if k not in ("policy", "friction")})
     return pd.DataFrame(rows)

@@ -10,7 +10,7 @@ from sim.benchmark.store import SceneKey, write_scene
 LOSSES = {True: "plgp.losses.BinaryFocalLoss", False: "plgp.losses.BinaryCrossEntropy"}
 
 
-def _write_scenes(folder, policy, category, successes, scenes=2, privileged=False, world=None):
+def _write_scenes(folder, policy, category, successes, scenes=2, privileged=False, world=None, reason="slipped"):
     """Finished scenes of 4 ranked and 4 clearing attempts; ``successes`` of each four hold; ``world``: of the rules."""
     known = {} if world is None else {"rules": world, "scene": "one"}
     for scene in range(scenes):
@@ -22,7 +22,7 @@ def _write_scenes(folder, policy, category, successes, scenes=2, privileged=Fals
                 row |= {"policy": policy, "privileged": privileged, "category": category, "scene": scene, "objects": 5}
                 row |= {"friction": 0.4, "protocol": protocol, "attempt": attempt, "success": held, "object": ""}
                 row |= {"plan_seconds": 3.0 if protocol == "rank" else 0.5}
-                rows.append(row | {"reason": "" if held else "slipped", "lifted": int(held)})
+                rows.append(row | {"reason": "" if held else reason, "lifted": int(held)})
         write_scene(pd.DataFrame(rows, columns=COLUMNS), folder, SceneKey(policy, category, scene), known=known)
 
 

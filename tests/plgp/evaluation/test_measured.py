@@ -1,13 +1,10 @@
-"""Results remember their scenes and rules, and say which policy raised."""
+"""Results remember their scenes and rules."""
 
 from dataclasses import replace
 
-import numpy as np
-import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from plgp.evaluation.evaluate import raised
 from plgp.evaluation.measured import MEASURED, chosen_scenes, measured_rules, measured_scenes, save_measured
 from sim.benchmark.protocol import BenchmarkSettings
 from sim.errors import InputError
@@ -51,12 +48,3 @@ def test_older_results_and_broken_notes(tmp_path):
                 InputError, match=r"measured.yaml cannot be read \(\w+\); remove it, and give scene_set="
             ):
                 read(tmp_path)
-
-
-def test_a_policy_that_raises_is_named_with_what_it_raises_most():
-    reasons = ["", "policy raised KeyError: 'a'", "slipped", *["policy raised AttributeError: no depht"] * 2, "missed"]
-    rows = pd.DataFrame({"policy": ["mine"] * 5 + ["other"], "reason": reasons, "success": np.zeros(6, bool)})
-    (said,) = raised(rows)
-    assert (
-        said == "policy 'mine' raised in 3 of 5 attempts, which count as failures; most often: AttributeError: no depht"
-    )

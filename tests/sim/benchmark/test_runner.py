@@ -135,9 +135,9 @@ def explode(_):
     ("answer", "reason"),
     [
         (explode, "policy raised RuntimeError"),
-        (nan_grasp, "NaN"),
+        (nan_grasp, "grasp is NaN or its rotation is none"),
         (lambda _: GraspPoses.empty(), "no grasp given"),
-        (lambda _: GraspPoses.empty("world"), "frame"),
+        (lambda _: GraspPoses.empty("world"), "grasps in frame 'world'"),
         (lambda _: None, "policy raised"),
     ],
 )
