@@ -15,6 +15,7 @@ from sim.errors import InputError
 from sim.files import atomic_path, decoded
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
+from sim.interchange.frame_ids import reference_of
 from sim.interchange.grasp_tables import read_grasp_table
 from sim.interchange.hand_frames import frame_of_grasp, from_frame, to_frame
 from sim.interchange.moveit import moveit_document, read_moveit_document
@@ -103,10 +104,11 @@ def read_grasps(path: str | Path, gripper: GripperGeometry) -> GraspPoses:
         gripper: The gripper.
 
     Returns:
-        The grasps in the frame that the file states; "camera" where it states none.
+        The grasps in the frame that the file states, the world's or a camera's; "camera" where it states none.
 
     Raises:
-        InputError: The file is missing, broken, of another format, or holds values that are no grasps.
+        InputError: The file is missing, broken, of another format, in another frame, or holds values that are no
+            grasps.
     """
     path = Path(path)
     if not path.is_file():
@@ -172,8 +174,7 @@ def _made(
         raise InputError(f"'{path}' holds a place {reach:.0f} m away; give metres, not millimetres")
     if n and (width.min() < 0 or width.max() > 1):
         raise InputError(f"'{path}' holds widths of {width.min():g} to {width.max():g}; give metres")
-    if frame not in ("camera", "world"):
-        frame = "camera"  # a driver's own name, such as camera_color_optical_frame
+    frame = reference_of(frame, str(path))
     return from_frame(poses, hand_frame, gripper, width=width, quality=quality, frame=frame)
 
 
@@ -232,7 +233,7 @@ def _from_record(record: Any, path: Path, gripper: GripperGeometry) -> GraspPose
             pose[:3, :3], pose[:3, 3] = row["rotation"], row["translation"]
         width = np.array([float(row["width"]) for row in rows], np.float64)
         quality = np.array([float(row["quality"]) for row in rows], np.float64)
-        hand_frame, frame = str(record.get("hand_frame", "grasp")), str(record.get("reference", "camera"))
+        hand_frame, frame = str(record.get("hand_frame", "grasp")), str(record.get("reference") or "camera")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"'{path}' is no record of grasps ({type(error).__name__}: {error}); each grasp needs "

@@ -90,7 +90,7 @@ def read_moveit_document(
         messages = list(known["grasps"] or [])
         poses = [_pose(message["grasp_pose"]["pose"]) for message in messages]
         quality = np.array([float(message.get("grasp_quality", 1.0)) for message in messages], np.float64)
-        references = {str(message["grasp_pose"]["header"]["frame_id"]) for message in messages}
+        references = {str(message["grasp_pose"]["header"]["frame_id"] or "") for message in messages}
         widths = None if known.get("widths") is None else np.array(known["widths"], np.float64)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(

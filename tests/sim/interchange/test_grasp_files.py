@@ -114,6 +114,45 @@ def test_no_archive_runs_code(tmp_path):
         read_grasps(tmp_path / "p.npz", HAND)
 
 
+@pytest.mark.parametrize(
+    ("frame_id", "read"),
+    [
+        ("world", "world"),
+        ("/world", "world"),
+        ("camera", "camera"),
+        ("", "camera"),
+        ("camera_color_optical_frame", "camera"),
+        ("cam0", "camera"),
+        ("zed_left", "camera"),
+        ("base_link", ""),
+        ("panda_link0", ""),
+        ("map", ""),
+    ],
+)
+def test_a_frame_that_is_neither_the_worlds_nor_a_cameras_is_refused(tmp_path, frame_id, read):
+    """A base_link's grasps were taken as the camera's: AP 0, without a word."""
+    path = write_grasps(grasps(2, frame="world"), tmp_path / "a.yaml", HAND, format="moveit")
+    messages = yaml.safe_load(path.read_text())["grasps"]
+    for message in messages:
+        message["grasp_pose"]["header"]["frame_id"] = frame_id
+    path.write_text(yaml.safe_dump(messages))
+    rows = [{"translation": [0, 0, 0.5], "rotation": np.eye(3).tolist(), "width": 0.05, "quality": 1}]
+    (tmp_path / "a.json").write_text(json.dumps({"reference": frame_id, "grasps": rows}))
+    for file in (path, tmp_path / "a.json"):
+        if read:
+            assert read_grasps(file, HAND).frame == read
+        else:
+            with pytest.raises(InputError, match=f"in the frame '{frame_id}', which is not known here; bring them"):
+                read_grasps(file, HAND)
+
+
+def test_moveits_reference_counts_before_its_messages_frames(tmp_path):
+    """MoveIt wants a frame of its robot in the messages; what the grasps are in stands above them."""
+    path = write_grasps(grasps(2, frame="world"), tmp_path / "a.yaml", HAND, format="moveit")
+    path.write_text(path.read_text().replace("frame_id: world", "frame_id: panda_link0"))
+    assert read_grasps(path, HAND).frame == "world"
+
+
 def test_plain_poses_in_an_npy_file_rank_in_their_order(tmp_path):
     poses = np.tile(np.eye(4), (3, 1, 1))
     poses[:, 2, 3] = 0.1, 0.2, 0.3
