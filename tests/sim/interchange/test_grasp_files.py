@@ -15,6 +15,7 @@ from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import FORMATS, read_grasps, write_grasps
+from sim.interchange.hand_frames import to_frame
 
 HAND = GripperGeometry(frames={"flange": {"xyz": [0, 0, 0.12], "rpy": [0, 0, 0.7]}})
 
@@ -49,6 +50,31 @@ def test_moveit_in_the_flanges_frame_and_in_the_world(tmp_path):
     assert message["pre_grasp_approach"]["direction"]["header"]["frame_id"] == "flange"
     position = np.array([message["grasp_pose"]["pose"]["position"][k] for k in "xyz"])
     assert np.allclose(position, some.translation[0] - 0.12 * some.rotation[0][:, 2])
+
+
+OTHER = GripperGeometry(frames={"flange": {"xyz": [0, 0, 0.3], "rpy": [0, 0, 0]}})
+
+
+def test_poses_of_a_flange_are_read_with_the_hand_that_they_were_written_for(tmp_path):
+    """Another hand's flange took the grasps 0.17 m off, without a word."""
+    some = grasps(2)
+    path = write_grasps(some, tmp_path / "a.yaml", HAND, format="moveit", hand_frame="flange")
+    assert_same(read_grasps(path, OTHER), some)
+    document = yaml.safe_load(path.read_text())
+    rows = [
+        {"translation": pose[:3, 3].tolist(), "rotation": pose[:3, :3].tolist(), "width": w, "quality": q}
+        for pose, w, q in zip(to_frame(some, "flange", HAND), some.width.tolist(), some.quality.tolist(), strict=True)
+    ]
+    record = {"hand_frame": "flange", "T_hand_grasp": document.pop("T_hand_grasp"), "grasps": rows}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    assert_same(read_grasps(tmp_path / "a.json", OTHER), some)
+    for held in ([[1, 2]], "x", {"a": 1}, np.full((4, 4), np.nan).tolist()):
+        (tmp_path / "a.json").write_text(json.dumps({**record, "T_hand_grasp": held}))
+        with pytest.raises(InputError, match="T_hand_grasp of"):
+            read_grasps(tmp_path / "a.json", OTHER)
+    path.write_text(yaml.safe_dump(document))  # as it was written before: by the name alone
+    assert_same(read_grasps(path, HAND), some)
+    assert "T_hand_grasp" not in write_grasps(some, tmp_path / "b.yaml", HAND, format="moveit").read_text()
 
 
 SIDEWAYS = {"ee_link": {"xyz": [0.16, 0, 0], "rpy": [0, np.pi / 2, 0]}, "odd": {"xyz": [0, 0.1, 0], "rpy": [0.3, 1, 2]}}
