@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 from sim.errors import InputError
 
@@ -33,3 +35,30 @@ def reference_of(frame_id: str, source: str) -> str:
         f"'{source}' gives its grasps in the frame '{name}', which is not known here; bring them into the frame "
         "'camera', or 'world' where it is the one of camera.json's pose, and name it so"
     )
+
+
+def stamped_inverse(names: Mapping[str, Any]) -> str:
+    """Returns a sentence where a stamped message holds the pose of the world in a camera's frame, or "".
+
+    A ``TransformStamped`` gives the pose of ``child_frame_id`` in ``header.frame_id``, a ``PoseStamped`` a pose in the
+    latter.
+
+    Args:
+        names: The message's fields, in small letters.
+
+    Raises:
+        InputError: The message gives a pose in a camera's frame, and that is not the world's.
+    """
+    header = names.get("header")
+    frame = header.get("frame_id") if isinstance(header, Mapping) else names.get("frame_id")
+    parent, child = str(frame or ""), str(names.get("child_frame_id") or "")
+    posed = isinstance(header, Mapping) and isinstance(names.get("pose"), Mapping)
+    if not names_a_camera(parent) or not (child or posed):
+        return ""
+    if not child or names_a_camera(child):
+        whose = f"the pose of '{child}'" if child else "a pose"
+        raise InputError(
+            f"the pose's file gives {whose} in the frame '{parent}', a camera's; give the camera's pose in the world, "
+            "or call the matrix T_world_camera if it is that"
+        )
+    return f"it gives the pose of '{child}' in the frame '{parent}', a camera's, and is inverted"

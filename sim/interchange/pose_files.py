@@ -15,6 +15,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.files import decoded
 from sim.geometry import FloatArray
+from sim.interchange.frame_ids import stamped_inverse
 from sim.interchange.hand_frames import read_pose
 from sim.interchange.trajectories import PLACE_COLUMNS, Trajectory, read_trajectory
 
@@ -22,6 +23,7 @@ from sim.interchange.trajectories import PLACE_COLUMNS, Trajectory, read_traject
 _POSES: tuple[str, ...] = ("t_world_camera", "pose", "camera_pose", "camera_to_world", "cam2world", "cam_to_world")
 _POSES += ("cam_pose", "t_base_camera", "t_robot_camera", "t_world_cam", "t_base_cam", "c2w", "transform_matrix")
 _POSES += ("transform", "transformation", "matrix")
+_OF_MESSAGES = ("pose", "transform")  # ROS's names for any pose: header and child_frame_id say of what
 _INVERSES: tuple[str, ...] = ("t_camera_world", "world_to_camera", "world_to_cam", "world2cam", "world2camera", "w2c")
 _PLACES: tuple[str, ...] = ("translation", "position", "t", "xyz", "trans", "p", "cam_t_c2w")
 _TURNS: tuple[str, ...] = ("rotation", "orientation", "quaternion", "r", "rotation_matrix", "quat", "q", "rot")
@@ -49,7 +51,8 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
             numbers. A file holds a 4x4 or 3x4 matrix or its numbers; or a matrix called T_world_camera, pose,
             camera_to_world ..., or T_camera_world, w2c ...; or a translation and a rotation (3x3 numbers or a
             quaternion), as ROS prints transforms; or a pose a line, as TUM's (time, x, y, z, qx, qy, qz, qw), KITTI's,
-            Open3D's and COLMAP's trajectories have it.
+            Open3D's and COLMAP's trajectories have it. Where a ROS message says that it is the world's pose in the
+            camera's frame, it is inverted, and that is said.
         name: Name of the pose in messages.
         frame: Name of the depth image, which chooses in a file of several poses: by time, number or name.
 
@@ -73,8 +76,8 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     if found.inverse:
         pose = np.asarray(np.linalg.inv(pose), np.float64)
     doubt = doubt_about_camera(pose, None if found.named or found.inverse else found.numbers)
-    if doubt:
-        print(f"{found.name}: {doubt}", file=sys.stderr)
+    for sentence in filter(None, (found.note, doubt)):
+        print(f"{found.name}: {sentence}", file=sys.stderr)
     return pose
 
 
@@ -102,12 +105,14 @@ class _Found(NamedTuple):
         inverse: Whether they are T_camera_world.
         named: Whether the parts of a quaternion are named, or there is none.
         name: Name of the pose in messages.
+        note: Sentence on how they were read, or "".
     """
 
     numbers: Any
     inverse: bool = False
     named: bool = True
     name: str = ""
+    note: str = ""
 
 
 def doubt_about_camera(pose: FloatArray, unnamed: Any = None) -> str:
@@ -195,6 +200,14 @@ def _find(content: Any, frame: str, depth: int = 0) -> _Found:
         values = np.append(values.ravel(), (0, 0, 0, 1)) if values.size == 12 else values
         return _Found(values, named=values.size != 7)
     names = {str(key).lower(): value for key, value in content.items()}
+    said = any(key in names for key in (*_POSES, *_INVERSES) if key not in _OF_MESSAGES)
+    note = "" if said else stamped_inverse(names)
+    found = _find_named(content, names, frame, depth)
+    return found._replace(inverse=not found.inverse, note=note) if note else found
+
+
+def _find_named(content: Mapping[Any, Any], names: dict[str, Any], frame: str, depth: int) -> _Found:
+    """Returns the pose of a mapping, whose keys ``names`` has in small letters, by what its keys are called."""
     if isinstance(names.get("parameters"), Mapping) and names["parameters"].get("eye_on_hand"):
         raise InputError("the pose's file is of a camera on the hand; give T_world_camera, which is T_base_hand @ it")
     parts = _by_part(names)

@@ -193,6 +193,42 @@ def test_a_camera_that_does_not_look_down_is_doubted(pose, said, capsys):
     assert bool(said) == bool(told)
 
 
+def stamped(frame, child, turn):
+    translation = dict(zip("xyz", turn[:3, 3].tolist(), strict=True))
+    rotation = dict(zip("xyzw", Rotation.from_matrix(turn[:3, :3]).as_quat().tolist(), strict=True))
+    part = {"transform": {"translation": translation, "rotation": rotation}, "child_frame_id": child}
+    return {"header": {"frame_id": frame}} | part
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_transform_of_the_base_in_the_cameras_frame_is_inverted(tmp_path, several, capsys):
+    """Its frames' names were not looked at: T_camera_base was read as T_base_camera."""
+    path = tmp_path / "a.json"
+    message = stamped("camera_color_optical_frame", "base_link", INVERSE)
+    path.write_text(json.dumps({"transforms": [message]} if several else message))
+    np.testing.assert_allclose(pose_of(str(path), "camera_pose"), POSE, atol=1e-9)
+    assert "gives the pose of 'base_link' in the frame 'camera_color_optical_frame'" in capsys.readouterr().err
+    path.write_text(json.dumps(stamped("base_link", "camera_color_optical_frame", POSE)))
+    np.testing.assert_allclose(pose_of(str(path), "camera_pose"), POSE, atol=1e-9)
+    assert not capsys.readouterr().err
+
+
+def test_a_pose_in_the_cameras_frame_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    pose = {"position": {"x": 0.1, "y": 0, "z": 0.5}, "orientation": {"x": 0, "y": 0, "z": 0, "w": 1}}
+    for message, words in (
+        ({"header": {"frame_id": "camera_link"}, "pose": pose}, "gives a pose in the frame 'camera_link', a camera's;"),
+        (stamped("camera_link", "camera_depth_optical_frame", POSE), "the pose of 'camera_depth_optical_frame' in"),
+    ):
+        path.write_text(json.dumps(message))
+        with pytest.raises(InputError, match=words):
+            pose_of(str(path), "camera_pose")
+        path.write_text(json.dumps({**message, "T_world_camera": ROWS}))  # a name that says what it is
+        np.testing.assert_allclose(pose_of(str(path), "camera_pose"), POSE)
+    path.write_text(json.dumps({"header": {"frame_id": "base"}, "pose": pose}))
+    assert pose_of(str(path), "camera_pose")[0, 3] == 0.1
+
+
 KEYS = [
     "pose",
     "R",
@@ -208,6 +244,10 @@ KEYS = [
     "extrinsic",
     "0",
     "frames",
+    "header",
+    "frame_id",
+    "child_frame_id",
+    "camera",
 ]
 LINES = st.lists(
     st.lists(st.floats(-2, 2) | st.sampled_from(["x", "y", "z", "qx", "qy", "qz", "qw", "time", "a.png"]), max_size=16),
