@@ -37,6 +37,7 @@ _UNCLEAR = {
 }
 _WANTED = "give npy, npz, JSON, YAML, or numbers as text: 16 row by row, or x,y,z,qx,qy,qz,qw in metres"
 _ECHO = r"Translation: \[([^\]]*)\]\s*- Rotation: in Quaternion[^\[]*\[([^\]]*)\]"  # what ROS's tf2_echo prints
+_FAR = 5.0  # metres from the world's origin, as a rule an arm's base: farther off, the unit is doubted
 _DOWN = 0.1  # of a unit vector: less is about level
 
 
@@ -44,7 +45,7 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     """Returns a camera's pose from a file, or from numbers; see ``read_pose``.
 
     A quaternion whose parts have no names is read as x, y, z, w. Where only w, x, y, z gives a camera that looks down,
-    or the camera looks anywhere but down, a sentence on stderr says so.
+    or the camera looks anywhere but down, or stands more than 5 m from the origin, a sentence on stderr says so.
 
     Args:
         text: The path of a folder of one file an image, or of a npy, npz, mat, JSON, YAML, CSV or text file, or the
@@ -76,7 +77,7 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     if found.inverse:
         pose = np.asarray(np.linalg.inv(pose), np.float64)
     doubt = doubt_about_camera(pose, None if found.named or found.inverse else found.numbers)
-    for sentence in filter(None, (found.note, doubt)):
+    for sentence in filter(None, (found.note, doubt, _doubt_about_unit(pose))):
         print(f"{found.name}: {sentence}", file=sys.stderr)
     return pose
 
@@ -135,16 +136,25 @@ def doubt_about_camera(pose: FloatArray, unnamed: Any = None) -> str:
             return "the quaternion is read as x,y,z,w; a file that names qw, qx, qy, qz leaves no doubt"
     if _looks_down(pose):
         return ""
-    if pose[2, 0] < -_DOWN:
+    along_x, along_back = -pose[2, 0], pose[2, 2]  # how far down it looks if its x axis, or -z, is the one that looks
+    if along_x > max(_DOWN, along_back):
         return (
             "the camera's x axis looks down, as that of ROS's camera_link; give the optical frame, whose z looks ahead"
         )
-    if pose[2, 2] > _DOWN:
+    if along_back > _DOWN:
         return (
             "the camera looks up in a world whose z is up; if it is OpenGL's or Blender's, which looks along -z, turn "
             "it about its x axis by half a turn"
         )
     return ""
+
+
+def _doubt_about_unit(pose: FloatArray) -> str:
+    """Returns a sentence where a camera is so far from the world's origin that its pose may be in inches, or ""."""
+    far = float(np.linalg.norm(pose[:3, 3]))
+    if far <= _FAR:
+        return ""
+    return f"the camera is {far:.3g} m from the world's origin; if that is not meant, give its pose in metres"
 
 
 def _looks_down(pose: FloatArray) -> bool:

@@ -174,6 +174,16 @@ def test_a_folder_has_a_file_an_image(tmp_path):
         pose_of(str(tmp_path), "camera_pose", "frame-000007.depth.png")
 
 
+# A camera that looks down aslant, rolled so that its x axis leans down too; and the axes of its camera_link in it.
+TILTED = np.eye(4)
+TILTED[:3, :3] = Rotation.from_euler("XYZ", [-150, -20, 0], degrees=True).as_matrix()
+BODY = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def numbers(pose):
+    return " ".join(str(number) for number in pose.ravel())
+
+
 @pytest.mark.parametrize(
     ("pose", "said"),
     [
@@ -184,6 +194,11 @@ def test_a_folder_has_a_file_an_image(tmp_path):
         ("1 0 0 0 0 1 0 0 0 0 1 0.6 0 0 0 1", "looks up in a world whose z is up; if it is OpenGL's or Blender's"),
         ("0 0 1 0 0 1 0 0 -1 0 0 0.6 0 0 0 1", "x axis looks down, as that of ROS's camera_link"),
         ("0 0 1 0 -1 0 0 0 0 -1 0 0.6 0 0 0 1", ""),
+        (numbers(TILTED), ""),
+        (numbers(TILTED @ np.diag([1, -1, -1, 1])), "looks up in a world whose z is up; if it is OpenGL's"),
+        (numbers(TILTED @ BODY), "x axis looks down, as that of ROS's camera_link"),
+        ("3 0 4.5 1 0 0 0", "the camera is 5.41 m from the world's origin; if that is not meant, give its pose in"),
+        ("0 3 3.9 1 0 0 0", ""),
     ],
 )
 def test_a_camera_that_does_not_look_down_is_doubted(pose, said, capsys):
