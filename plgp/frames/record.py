@@ -12,6 +12,7 @@ from scipy.spatial.transform import Rotation
 
 from sim.depth_image.overhead_view import OverheadView
 from sim.grasp import GraspPoses, PixelGrasps
+from sim.gripper import GripperGeometry
 from sim.interchange.hand_frames import frame_of_grasp, to_frame
 from sim.view import Observation
 
@@ -81,10 +82,8 @@ def grasp_record(
     }
     if poses.frame == "world":
         camera["pose"] = seen.camera.pose.tolist()
-    shown = _view_record(view, policy.view.approach)
-    frames: dict[str, Any] = {"view": shown, "reference": poses.frame, "hand_frame": hand_frame}
-    if hand_frame != "grasp":
-        frames["T_hand_grasp"] = frame_of_grasp(hand_frame, policy.gripper).tolist()
+    frames = {"view": _view_record(view, policy.view.approach), "reference": poses.frame}
+    frames |= _hand_record(hand_frame, policy.gripper)
     known: dict[str, Any] = {
         "sources": sources,
         "camera": camera,
@@ -94,6 +93,13 @@ def grasp_record(
     if policy.trained_view is not None:
         known["trained_view"] = policy.trained_view.to_dict()
     return {**known, **frames, "frames": FRAMES, "units": UNITS, "grasps": rows}
+
+
+def _hand_record(hand_frame: str, gripper: GripperGeometry) -> dict[str, Any]:
+    """Returns what a record says of the hand's frame: its name, and where the tips are in it."""
+    if hand_frame == "grasp":
+        return {"hand_frame": hand_frame}
+    return {"hand_frame": hand_frame, "T_hand_grasp": frame_of_grasp(hand_frame, gripper).tolist()}
 
 
 def _view_record(view: OverheadView | None, approach: str) -> dict[str, Any]:
