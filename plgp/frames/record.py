@@ -12,7 +12,8 @@ from scipy.spatial.transform import Rotation
 
 from sim.depth_image.overhead_view import OverheadView
 from sim.grasp import GraspPoses, PixelGrasps
-from sim.interchange.hand_frames import to_frame
+from sim.gripper import GripperGeometry
+from sim.interchange.hand_frames import frame_of_grasp, to_frame
 from sim.view import Observation
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ FRAMES = {
     "grasp": "origin in the middle between the finger tips; x closing direction, y = z cross x, z approach",
     "translation": "origin of the hand's frame (hand_frame) in the reference frame (reference)",
     "rotation": "3x3, columns are the axes of the hand's frame in the reference frame",
+    "T_hand_grasp": "4x4, pose of the grasp frame in the hand's frame (hand_frame), where that is another",
     "angle": "of the closing direction in the image, counter-clockwise as the image is seen, in [0, pi)",
     "depth": "how far the finger tips go below the surface at (row, col), along the approach",
     "view": "what the network was shown; its plane and pose are in the camera's frame",
@@ -80,7 +82,8 @@ def grasp_record(
     }
     if poses.frame == "world":
         camera["pose"] = seen.camera.pose.tolist()
-    frames = {"view": _view_record(view, policy.view.approach), "reference": poses.frame, "hand_frame": hand_frame}
+    frames = {"view": _view_record(view, policy.view.approach), "reference": poses.frame}
+    frames |= _hand_record(hand_frame, policy.gripper)
     known: dict[str, Any] = {
         "sources": sources,
         "camera": camera,
@@ -90,6 +93,13 @@ def grasp_record(
     if policy.trained_view is not None:
         known["trained_view"] = policy.trained_view.to_dict()
     return {**known, **frames, "frames": FRAMES, "units": UNITS, "grasps": rows}
+
+
+def _hand_record(hand_frame: str, gripper: GripperGeometry) -> dict[str, Any]:
+    """Returns what a record says of the hand's frame: its name, and where the tips are in it."""
+    if hand_frame == "grasp":
+        return {"hand_frame": hand_frame}
+    return {"hand_frame": hand_frame, "T_hand_grasp": frame_of_grasp(hand_frame, gripper).tolist()}
 
 
 def _view_record(view: OverheadView | None, approach: str) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from sim.errors import InputError
 from sim.files import atomic_path, decoded
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
+from sim.interchange.frame_ids import reference_of
 from sim.interchange.grasp_tables import read_grasp_table
-from sim.interchange.hand_frames import frame_of_grasp, from_frame, to_frame
+from sim.interchange.hand_frames import frame_of_grasp, from_frame, read_pose, to_frame
 from sim.interchange.moveit import moveit_document, read_moveit_document
 from sim.interchange.pickled_arrays import read_archive
 
@@ -73,7 +74,7 @@ def write_grasps(
         else:
             poses = to_frame(grasps, hand_frame, gripper)
             told: dict[str, Any] = {"reference": grasps.frame, "hand_frame": hand_frame}
-            told["approach"] = frame_of_grasp(hand_frame, gripper)[:3, 2]  # the grasp frame's z is the approach
+            told["tips"] = frame_of_grasp(hand_frame, gripper)
             document = moveit_document(poses, grasps.width, grasps.quality, **told)
             temporary.write_text(yaml.safe_dump(document, sort_keys=False))
     return path
@@ -100,13 +101,15 @@ def read_grasps(path: str | Path, gripper: GripperGeometry) -> GraspPoses:
         path: A JSON file of ``python -m plgp.predict``; an npy file of GraspNet's rows, (N, 17), or of poses of the
             grasp frame, (N, 4, 4); Contact-GraspNet's npz; MoveIt's YAML; a CSV table (``read_grasp_table``). Those
             without widths get the widest opening.
-        gripper: The gripper.
+        gripper: The gripper. Where the JSON or YAML file holds ``T_hand_grasp``, the pose of the grasp frame in the
+            frame of the hand whose poses it gives, that counts before the gripper's ``frames``.
 
     Returns:
-        The grasps in the frame that the file states; "camera" where it states none.
+        The grasps in the frame that the file states, the world's or a camera's; "camera" where it states none.
 
     Raises:
-        InputError: The file is missing, broken, of another format, or holds values that are no grasps.
+        InputError: The file is missing, broken, of another format, in another frame, or holds values that are no
+            grasps.
     """
     path = Path(path)
     if not path.is_file():
@@ -127,7 +130,8 @@ def read_grasps(path: str | Path, gripper: GripperGeometry) -> GraspPoses:
     else:
         document = _parsed(path, yaml.safe_load)
         poses, width, quality, reference, hand_frame = read_moveit_document(document, str(path))
-        grasps = _made(path, poses, gripper, hand_frame=hand_frame, width=width, quality=quality, frame=reference)
+        hand = _hand_of(document, hand_frame, path)
+        grasps = _made(path, poses, gripper, hand_frame=hand, width=width, quality=quality, frame=reference)
     return grasps[np.argsort(-grasps.quality, kind="stable")]
 
 
@@ -145,7 +149,7 @@ def _made(
     poses: NDArray[np.float64],
     gripper: GripperGeometry,
     *,
-    hand_frame: str,
+    hand_frame: str | NDArray[np.float64],
     width: NDArray[np.float64] | None,
     quality: NDArray[np.float64],
     frame: str,
@@ -172,8 +176,7 @@ def _made(
         raise InputError(f"'{path}' holds a place {reach:.0f} m away; give metres, not millimetres")
     if n and (width.min() < 0 or width.max() > 1):
         raise InputError(f"'{path}' holds widths of {width.min():g} to {width.max():g}; give metres")
-    if frame not in ("camera", "world"):
-        frame = "camera"  # a driver's own name, such as camera_color_optical_frame
+    frame = reference_of(frame, str(path))
     return from_frame(poses, hand_frame, gripper, width=width, quality=quality, frame=frame)
 
 
@@ -232,10 +235,24 @@ def _from_record(record: Any, path: Path, gripper: GripperGeometry) -> GraspPose
             pose[:3, :3], pose[:3, 3] = row["rotation"], row["translation"]
         width = np.array([float(row["width"]) for row in rows], np.float64)
         quality = np.array([float(row["quality"]) for row in rows], np.float64)
-        hand_frame, frame = str(record.get("hand_frame", "grasp")), str(record.get("reference", "camera"))
+        hand_frame, frame = str(record.get("hand_frame", "grasp")), str(record.get("reference") or "camera")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
             f"'{path}' is no record of grasps ({type(error).__name__}: {error}); each grasp needs "
             "translation, rotation, width and quality"
         ) from None
-    return _made(path, poses, gripper, hand_frame=hand_frame, width=width, quality=quality, frame=frame)
+    hand = _hand_of(record, hand_frame, path)
+    return _made(path, poses, gripper, hand_frame=hand, width=width, quality=quality, frame=frame)
+
+
+def _hand_of(document: Any, hand_frame: str, path: Path) -> str | NDArray[np.float64]:
+    """Returns T_hand_grasp as a file holds it, (4, 4) metres, or else the name of the hand's frame."""
+    held = document.get("T_hand_grasp") if isinstance(document, Mapping) else None
+    if held is None:
+        return hand_frame
+    try:
+        return read_pose(np.asarray(held, np.float64), f"T_hand_grasp of '{path}'")
+    except (TypeError, ValueError, OverflowError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"T_hand_grasp of '{path}' is no pose; give 4 rows of 4 numbers, metres") from None

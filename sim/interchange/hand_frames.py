@@ -91,7 +91,7 @@ def to_frame(grasps: GraspPoses, name: str, gripper: GripperGeometry) -> FloatAr
 
 def from_frame(
     poses: NDArray[np.floating],
-    name: str,
+    name: str | FloatArray,
     gripper: GripperGeometry,
     *,
     width: NDArray[np.floating],
@@ -102,7 +102,7 @@ def from_frame(
 
     Args:
         poses: (N, 4, 4) T_a_F, metres.
-        name: Name of the hand's frame F; see ``frame_of_grasp``.
+        name: Name of the hand's frame F, see ``frame_of_grasp``, or T_F_grasp itself, (4, 4), metres.
         gripper: The gripper.
         width: (N,) openings between the inner finger faces, metres.
         quality: (N,) qualities in [0, 1].
@@ -111,7 +111,8 @@ def from_frame(
     Raises:
         InputError: The hand has no such frame.
     """
-    moved = np.asarray(poses, np.float64).reshape(-1, 4, 4) @ frame_of_grasp(name, gripper)
+    fixed = frame_of_grasp(name, gripper) if isinstance(name, str) else name
+    moved = np.asarray(poses, np.float64).reshape(-1, 4, 4) @ fixed
     return GraspPoses(moved[:, :3, 3], moved[:, :3, :3], np.asarray(width), np.asarray(quality), frame)
 
 

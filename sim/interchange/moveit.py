@@ -22,7 +22,7 @@ def moveit_document(
     *,
     reference: str,
     hand_frame: str,
-    approach: NDArray[np.float64],
+    tips: NDArray[np.float64],
     joints: tuple[str, ...] = (),
 ) -> dict[str, Any]:
     """Returns the document of a YAML file, plain values only.
@@ -36,11 +36,12 @@ def moveit_document(
         quality: (N,) qualities in [0, 1].
         reference: Frame of the poses: "camera" or "world"; it becomes the ``frame_id``.
         hand_frame: Frame of the hand whose poses these are.
-        approach: (3,) direction of the approach in that frame, length 1.
+        tips: (4, 4) T_F_grasp, the pose of the grasp frame in that frame, metres. Its z is the approach. It stands in
+            the document, so that the grasps can be read whatever hand the reader has; the grasp frame needs none.
         joints: Names of the finger joints; without them the posture is left empty.
     """
     quaternions = Rotation.from_matrix(poses[:, :3, :3]).as_quat() if len(poses) else np.zeros((0, 4))
-    along = (np.round(approach, 12) + 0.0).tolist()
+    along = (np.round(tips[:3, 2], 12) + 0.0).tolist()
     grasps = []
     for i, pose in enumerate(poses):
         position = dict(zip("xyz", pose[:3, 3].tolist(), strict=True))
@@ -67,7 +68,10 @@ def moveit_document(
                 },
             }
         )
-    return {"reference": reference, "hand_frame": hand_frame, "widths": [float(w) for w in width], "grasps": grasps}
+    known: dict[str, Any] = {"reference": reference, "hand_frame": hand_frame}
+    if hand_frame != "grasp":
+        known["T_hand_grasp"] = np.asarray(tips, np.float64).tolist()
+    return {**known, "widths": [float(w) for w in width], "grasps": grasps}
 
 
 def read_moveit_document(
@@ -90,7 +94,7 @@ def read_moveit_document(
         messages = list(known["grasps"] or [])
         poses = [_pose(message["grasp_pose"]["pose"]) for message in messages]
         quality = np.array([float(message.get("grasp_quality", 1.0)) for message in messages], np.float64)
-        references = {str(message["grasp_pose"]["header"]["frame_id"]) for message in messages}
+        references = {str(message["grasp_pose"]["header"]["frame_id"] or "") for message in messages}
         widths = None if known.get("widths") is None else np.array(known["widths"], np.float64)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(

@@ -15,6 +15,7 @@ import numpy as np
 from sim.errors import InputError
 from sim.files import decoded
 from sim.geometry import FloatArray
+from sim.interchange.frame_ids import stamped_inverse
 from sim.interchange.hand_frames import read_pose
 from sim.interchange.trajectories import PLACE_COLUMNS, Trajectory, read_trajectory
 
@@ -22,6 +23,7 @@ from sim.interchange.trajectories import PLACE_COLUMNS, Trajectory, read_traject
 _POSES: tuple[str, ...] = ("t_world_camera", "pose", "camera_pose", "camera_to_world", "cam2world", "cam_to_world")
 _POSES += ("cam_pose", "t_base_camera", "t_robot_camera", "t_world_cam", "t_base_cam", "c2w", "transform_matrix")
 _POSES += ("transform", "transformation", "matrix")
+_OF_MESSAGES = ("pose", "transform")  # ROS's names for any pose: header and child_frame_id say of what
 _INVERSES: tuple[str, ...] = ("t_camera_world", "world_to_camera", "world_to_cam", "world2cam", "world2camera", "w2c")
 _PLACES: tuple[str, ...] = ("translation", "position", "t", "xyz", "trans", "p", "cam_t_c2w")
 _TURNS: tuple[str, ...] = ("rotation", "orientation", "quaternion", "r", "rotation_matrix", "quat", "q", "rot")
@@ -35,6 +37,7 @@ _UNCLEAR = {
 }
 _WANTED = "give npy, npz, JSON, YAML, or numbers as text: 16 row by row, or x,y,z,qx,qy,qz,qw in metres"
 _ECHO = r"Translation: \[([^\]]*)\]\s*- Rotation: in Quaternion[^\[]*\[([^\]]*)\]"  # what ROS's tf2_echo prints
+_FAR = 5.0  # metres from the world's origin, as a rule an arm's base: farther off, the unit is doubted
 _DOWN = 0.1  # of a unit vector: less is about level
 
 
@@ -42,14 +45,15 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     """Returns a camera's pose from a file, or from numbers; see ``read_pose``.
 
     A quaternion whose parts have no names is read as x, y, z, w. Where only w, x, y, z gives a camera that looks down,
-    or the camera looks anywhere but down, a sentence on stderr says so.
+    or the camera looks anywhere but down, or stands more than 5 m from the origin, a sentence on stderr says so.
 
     Args:
         text: The path of a folder of one file an image, or of a npy, npz, mat, JSON, YAML, CSV or text file, or the
             numbers. A file holds a 4x4 or 3x4 matrix or its numbers; or a matrix called T_world_camera, pose,
             camera_to_world ..., or T_camera_world, w2c ...; or a translation and a rotation (3x3 numbers or a
             quaternion), as ROS prints transforms; or a pose a line, as TUM's (time, x, y, z, qx, qy, qz, qw), KITTI's,
-            Open3D's and COLMAP's trajectories have it.
+            Open3D's and COLMAP's trajectories have it. Where a ROS message says that it is the world's pose in the
+            camera's frame, it is inverted, and that is said.
         name: Name of the pose in messages.
         frame: Name of the depth image, which chooses in a file of several poses: by time, number or name.
 
@@ -73,8 +77,8 @@ def pose_of(text: str, name: str, frame: str = "") -> FloatArray:
     if found.inverse:
         pose = np.asarray(np.linalg.inv(pose), np.float64)
     doubt = doubt_about_camera(pose, None if found.named or found.inverse else found.numbers)
-    if doubt:
-        print(f"{found.name}: {doubt}", file=sys.stderr)
+    for sentence in filter(None, (found.note, doubt, _doubt_about_unit(pose))):
+        print(f"{found.name}: {sentence}", file=sys.stderr)
     return pose
 
 
@@ -102,12 +106,14 @@ class _Found(NamedTuple):
         inverse: Whether they are T_camera_world.
         named: Whether the parts of a quaternion are named, or there is none.
         name: Name of the pose in messages.
+        note: Sentence on how they were read, or "".
     """
 
     numbers: Any
     inverse: bool = False
     named: bool = True
     name: str = ""
+    note: str = ""
 
 
 def doubt_about_camera(pose: FloatArray, unnamed: Any = None) -> str:
@@ -130,16 +136,25 @@ def doubt_about_camera(pose: FloatArray, unnamed: Any = None) -> str:
             return "the quaternion is read as x,y,z,w; a file that names qw, qx, qy, qz leaves no doubt"
     if _looks_down(pose):
         return ""
-    if pose[2, 0] < -_DOWN:
+    along_x, along_back = -pose[2, 0], pose[2, 2]  # how far down it looks if its x axis, or -z, is the one that looks
+    if along_x > max(_DOWN, along_back):
         return (
             "the camera's x axis looks down, as that of ROS's camera_link; give the optical frame, whose z looks ahead"
         )
-    if pose[2, 2] > _DOWN:
+    if along_back > _DOWN:
         return (
             "the camera looks up in a world whose z is up; if it is OpenGL's or Blender's, which looks along -z, turn "
             "it about its x axis by half a turn"
         )
     return ""
+
+
+def _doubt_about_unit(pose: FloatArray) -> str:
+    """Returns a sentence where a camera is so far from the world's origin that its pose may be in inches, or ""."""
+    far = float(np.linalg.norm(pose[:3, 3]))
+    if far <= _FAR:
+        return ""
+    return f"the camera is {far:.3g} m from the world's origin; if that is not meant, give its pose in metres"
 
 
 def _looks_down(pose: FloatArray) -> bool:
@@ -195,6 +210,14 @@ def _find(content: Any, frame: str, depth: int = 0) -> _Found:
         values = np.append(values.ravel(), (0, 0, 0, 1)) if values.size == 12 else values
         return _Found(values, named=values.size != 7)
     names = {str(key).lower(): value for key, value in content.items()}
+    said = any(key in names for key in (*_POSES, *_INVERSES) if key not in _OF_MESSAGES)
+    note = "" if said else stamped_inverse(names)
+    found = _find_named(content, names, frame, depth)
+    return found._replace(inverse=not found.inverse, note=note) if note else found
+
+
+def _find_named(content: Mapping[Any, Any], names: dict[str, Any], frame: str, depth: int) -> _Found:
+    """Returns the pose of a mapping, whose keys ``names`` has in small letters, by what its keys are called."""
     if isinstance(names.get("parameters"), Mapping) and names["parameters"].get("eye_on_hand"):
         raise InputError("the pose's file is of a camera on the hand; give T_world_camera, which is T_base_hand @ it")
     parts = _by_part(names)

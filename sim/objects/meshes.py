@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from scipy.spatial import ConvexHull, QhullError
 
 from sim.errors import InputError
 from sim.files import checksum
@@ -34,6 +35,7 @@ _VERSION = 1  # version of the cache's content, to be raised when the same mesh 
 _READER = 3  # version of the reading of meshes: an older entry is made anew, under its name
 _MANIFEST = "entry.json"
 _SIZES = (0.005, 1.0)  # metres; a largest side outside says that the unit is wrong
+_DENSITIES = (20.0, 25_000.0)  # kg/m^3 of the convex hull, from foam to more than gold: others are doubted
 
 
 def default_cache() -> Path:
@@ -122,6 +124,23 @@ def size_doubt(vertices: FloatArray, *, scaled: bool) -> str:
         return ""
     hint = "" if scaled else _likely_unit(largest)
     return f"it is {largest:.3g} m long{hint}; give `scale` if its unit is not the metre, or `length`, or `fit`"
+
+
+def density_doubt(vertices: FloatArray, mass: float) -> str:
+    """Returns a sentence on an object whose mass and size do not go together; "" for others.
+
+    Args:
+        vertices: (V, 3), of its surface, metres.
+        mass: Its mass, kg.
+    """
+    try:
+        density = mass / float(ConvexHull(vertices).volume)
+    except (QhullError, ValueError, ZeroDivisionError):  # a flat surface has no hull
+        return ""
+    if _DENSITIES[0] <= density <= _DENSITIES[1]:
+        return ""
+    bound = f"less than {_DENSITIES[0]:g}" if density < _DENSITIES[0] else f"more than {_DENSITIES[1]:,g}"
+    return f"its mass is {bound} kg/m^3 of its convex hull; if that is not meant, mend <mass>, in kilograms"
 
 
 def _likely_unit(largest: float) -> str:

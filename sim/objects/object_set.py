@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from sim.errors import InputError
 from sim.objects import collections
 from sim.objects.folder import find_objects, moved, told_doubts
-from sim.objects.meshes import default_cache, prepare_meshes, read_notes, size_doubt
+from sim.objects.meshes import default_cache, density_doubt, prepare_meshes, read_notes, size_doubt
 from sim.objects.procedural.numbered import procedural_set
 from sim.objects.settings import LoadOptions, MeshOptions, MeshSettings, ObjectSource, SizeRule
 from sim.objects.surfaces import ObjectMesh, load_surface
@@ -377,7 +377,8 @@ def load_models(
                 urdf = usable_urdf(f.resolve(), default_cache() if cache is None else Path(cache))
                 original = None if urdf == f.resolve() else f.resolve()
                 models[name] = ObjectModel(name, urdf, _factor(urdf, sizes[f]), original=original)
-                notes[name] = [size_doubt(models[name].mesh().vertices, scaled=models[name].scale != 1)]
+                seen, mass = models[name].mesh().vertices, models[name].mass_properties()[0]
+                notes[name] = [size_doubt(seen, scaled=models[name].scale != 1) or density_doubt(seen, mass)]
             except InputError as error:
                 broken[f] = str(error)
     reasons = {f.relative_to(folder).as_posix() if f.is_relative_to(folder) else str(f): r for f, r in broken.items()}

@@ -15,6 +15,7 @@ from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.interchange.grasp_files import FORMATS, read_grasps, write_grasps
+from sim.interchange.hand_frames import to_frame
 
 HAND = GripperGeometry(frames={"flange": {"xyz": [0, 0, 0.12], "rpy": [0, 0, 0.7]}})
 
@@ -49,6 +50,31 @@ def test_moveit_in_the_flanges_frame_and_in_the_world(tmp_path):
     assert message["pre_grasp_approach"]["direction"]["header"]["frame_id"] == "flange"
     position = np.array([message["grasp_pose"]["pose"]["position"][k] for k in "xyz"])
     assert np.allclose(position, some.translation[0] - 0.12 * some.rotation[0][:, 2])
+
+
+OTHER = GripperGeometry(frames={"flange": {"xyz": [0, 0, 0.3], "rpy": [0, 0, 0]}})
+
+
+def test_poses_of_a_flange_are_read_with_the_hand_that_they_were_written_for(tmp_path):
+    """Another hand's flange took the grasps 0.17 m off, without a word."""
+    some = grasps(2)
+    path = write_grasps(some, tmp_path / "a.yaml", HAND, format="moveit", hand_frame="flange")
+    assert_same(read_grasps(path, OTHER), some)
+    document = yaml.safe_load(path.read_text())
+    rows = [
+        {"translation": pose[:3, 3].tolist(), "rotation": pose[:3, :3].tolist(), "width": w, "quality": q}
+        for pose, w, q in zip(to_frame(some, "flange", HAND), some.width.tolist(), some.quality.tolist(), strict=True)
+    ]
+    record = {"hand_frame": "flange", "T_hand_grasp": document.pop("T_hand_grasp"), "grasps": rows}
+    (tmp_path / "a.json").write_text(json.dumps(record))
+    assert_same(read_grasps(tmp_path / "a.json", OTHER), some)
+    for held in ([[1, 2]], "x", {"a": 1}, np.full((4, 4), np.nan).tolist()):
+        (tmp_path / "a.json").write_text(json.dumps({**record, "T_hand_grasp": held}))
+        with pytest.raises(InputError, match="T_hand_grasp of"):
+            read_grasps(tmp_path / "a.json", OTHER)
+    path.write_text(yaml.safe_dump(document))  # as it was written before: by the name alone
+    assert_same(read_grasps(path, HAND), some)
+    assert "T_hand_grasp" not in write_grasps(some, tmp_path / "b.yaml", HAND, format="moveit").read_text()
 
 
 SIDEWAYS = {"ee_link": {"xyz": [0.16, 0, 0], "rpy": [0, np.pi / 2, 0]}, "odd": {"xyz": [0, 0.1, 0], "rpy": [0.3, 1, 2]}}
@@ -112,6 +138,45 @@ def test_no_archive_runs_code(tmp_path):
     np.savez(tmp_path / "p.npz", pred_grasps_cam=np.array(Evil(), dtype=object), scores=np.zeros(1))
     with pytest.raises(InputError, match=r"builtins\.eval"):
         read_grasps(tmp_path / "p.npz", HAND)
+
+
+@pytest.mark.parametrize(
+    ("frame_id", "read"),
+    [
+        ("world", "world"),
+        ("/world", "world"),
+        ("camera", "camera"),
+        ("", "camera"),
+        ("camera_color_optical_frame", "camera"),
+        ("cam0", "camera"),
+        ("zed_left", "camera"),
+        ("base_link", ""),
+        ("panda_link0", ""),
+        ("map", ""),
+    ],
+)
+def test_a_frame_that_is_neither_the_worlds_nor_a_cameras_is_refused(tmp_path, frame_id, read):
+    """A base_link's grasps were taken as the camera's: AP 0, without a word."""
+    path = write_grasps(grasps(2, frame="world"), tmp_path / "a.yaml", HAND, format="moveit")
+    messages = yaml.safe_load(path.read_text())["grasps"]
+    for message in messages:
+        message["grasp_pose"]["header"]["frame_id"] = frame_id
+    path.write_text(yaml.safe_dump(messages))
+    rows = [{"translation": [0, 0, 0.5], "rotation": np.eye(3).tolist(), "width": 0.05, "quality": 1}]
+    (tmp_path / "a.json").write_text(json.dumps({"reference": frame_id, "grasps": rows}))
+    for file in (path, tmp_path / "a.json"):
+        if read:
+            assert read_grasps(file, HAND).frame == read
+        else:
+            with pytest.raises(InputError, match=f"in the frame '{frame_id}', which is not known here; bring them"):
+                read_grasps(file, HAND)
+
+
+def test_moveits_reference_counts_before_its_messages_frames(tmp_path):
+    """MoveIt wants a frame of its robot in the messages; what the grasps are in stands above them."""
+    path = write_grasps(grasps(2, frame="world"), tmp_path / "a.yaml", HAND, format="moveit")
+    path.write_text(path.read_text().replace("frame_id: world", "frame_id: panda_link0"))
+    assert read_grasps(path, HAND).frame == "world"
 
 
 def test_plain_poses_in_an_npy_file_rank_in_their_order(tmp_path):

@@ -174,6 +174,16 @@ def test_a_folder_has_a_file_an_image(tmp_path):
         pose_of(str(tmp_path), "camera_pose", "frame-000007.depth.png")
 
 
+# A camera that looks down aslant, rolled so that its x axis leans down too; and the axes of its camera_link in it.
+TILTED = np.eye(4)
+TILTED[:3, :3] = Rotation.from_euler("XYZ", [-150, -20, 0], degrees=True).as_matrix()
+BODY = np.array([[0.0, -1, 0, 0], [0, 0, -1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+
+
+def numbers(pose):
+    return " ".join(str(number) for number in pose.ravel())
+
+
 @pytest.mark.parametrize(
     ("pose", "said"),
     [
@@ -184,6 +194,11 @@ def test_a_folder_has_a_file_an_image(tmp_path):
         ("1 0 0 0 0 1 0 0 0 0 1 0.6 0 0 0 1", "looks up in a world whose z is up; if it is OpenGL's or Blender's"),
         ("0 0 1 0 0 1 0 0 -1 0 0 0.6 0 0 0 1", "x axis looks down, as that of ROS's camera_link"),
         ("0 0 1 0 -1 0 0 0 0 -1 0 0.6 0 0 0 1", ""),
+        (numbers(TILTED), ""),
+        (numbers(TILTED @ np.diag([1, -1, -1, 1])), "looks up in a world whose z is up; if it is OpenGL's"),
+        (numbers(TILTED @ BODY), "x axis looks down, as that of ROS's camera_link"),
+        ("3 0 4.5 1 0 0 0", "the camera is 5.41 m from the world's origin; if that is not meant, give its pose in"),
+        ("0 3 3.9 1 0 0 0", ""),
     ],
 )
 def test_a_camera_that_does_not_look_down_is_doubted(pose, said, capsys):
@@ -191,6 +206,42 @@ def test_a_camera_that_does_not_look_down_is_doubted(pose, said, capsys):
     told = capsys.readouterr().err
     assert said in told
     assert bool(said) == bool(told)
+
+
+def stamped(frame, child, turn):
+    translation = dict(zip("xyz", turn[:3, 3].tolist(), strict=True))
+    rotation = dict(zip("xyzw", Rotation.from_matrix(turn[:3, :3]).as_quat().tolist(), strict=True))
+    part = {"transform": {"translation": translation, "rotation": rotation}, "child_frame_id": child}
+    return {"header": {"frame_id": frame}} | part
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_a_transform_of_the_base_in_the_cameras_frame_is_inverted(tmp_path, several, capsys):
+    """Its frames' names were not looked at: T_camera_base was read as T_base_camera."""
+    path = tmp_path / "a.json"
+    message = stamped("camera_color_optical_frame", "base_link", INVERSE)
+    path.write_text(json.dumps({"transforms": [message]} if several else message))
+    np.testing.assert_allclose(pose_of(str(path), "camera_pose"), POSE, atol=1e-9)
+    assert "gives the pose of 'base_link' in the frame 'camera_color_optical_frame'" in capsys.readouterr().err
+    path.write_text(json.dumps(stamped("base_link", "camera_color_optical_frame", POSE)))
+    np.testing.assert_allclose(pose_of(str(path), "camera_pose"), POSE, atol=1e-9)
+    assert not capsys.readouterr().err
+
+
+def test_a_pose_in_the_cameras_frame_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    pose = {"position": {"x": 0.1, "y": 0, "z": 0.5}, "orientation": {"x": 0, "y": 0, "z": 0, "w": 1}}
+    for message, words in (
+        ({"header": {"frame_id": "camera_link"}, "pose": pose}, "gives a pose in the frame 'camera_link', a camera's;"),
+        (stamped("camera_link", "camera_depth_optical_frame", POSE), "the pose of 'camera_depth_optical_frame' in"),
+    ):
+        path.write_text(json.dumps(message))
+        with pytest.raises(InputError, match=words):
+            pose_of(str(path), "camera_pose")
+        path.write_text(json.dumps({**message, "T_world_camera": ROWS}))  # a name that says what it is
+        np.testing.assert_allclose(pose_of(str(path), "camera_pose"), POSE)
+    path.write_text(json.dumps({"header": {"frame_id": "base"}, "pose": pose}))
+    assert pose_of(str(path), "camera_pose")[0, 3] == 0.1
 
 
 KEYS = [
@@ -208,6 +259,10 @@ KEYS = [
     "extrinsic",
     "0",
     "frames",
+    "header",
+    "frame_id",
+    "child_frame_id",
+    "camera",
 ]
 LINES = st.lists(
     st.lists(st.floats(-2, 2) | st.sampled_from(["x", "y", "z", "qx", "qy", "qz", "qw", "time", "a.png"]), max_size=16),

@@ -2,6 +2,7 @@
 
 import os
 import re
+import warnings
 from contextlib import closing
 from dataclasses import replace
 
@@ -13,6 +14,7 @@ from scipy.spatial.transform import Rotation
 
 from sim.errors import InputError
 from sim.objects import ObjectSet
+from sim.objects.meshes import density_doubt
 from sim.objects.surfaces import load_surface
 from sim.objects.urdf import mesh_files, read_base_link, read_mass, write_copy
 from sim.physics import PhysicsSettings, TraySettings, World
@@ -74,6 +76,30 @@ def weighted(name, side, mass, xyz):
     shape = f'<origin xyz="{xyz}"/><geometry><box size="{side} {side} {side}"/></geometry>'
     inertial = f'<inertial><origin xyz="{xyz}"/><mass value="{mass}"/></inertial>'
     return f'<link name="{name}">{inertial}<visual>{shape}</visual><collision>{shape}</collision></link>'
+
+
+@pytest.mark.parametrize(
+    ("mass", "said"),
+    [
+        (150, "object: its mass is more than 25,000 kg/m^3 of its convex hull"),
+        (0.01, "object: its mass is less than 20 kg/m^3 of its convex hull"),
+        (10, ""),
+    ],
+)
+def test_a_mass_that_does_not_go_with_the_size_is_told(write, mass, said):
+    """150 kg on a box of a tenth of a metre passed without a word."""
+    path = write(f'<robot name="r">{weighted("base", 0.1, mass, "0 0 0")}</robot>')
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        ObjectSet.from_folder(path.parent)
+    told = " ".join(str(warning.message) for warning in caught)
+    assert said in told
+    assert bool(told) == bool(said)
+
+
+def test_what_has_no_hull_is_not_weighed_against_it():
+    assert density_doubt(np.eye(3), 1.0) == ""
+    assert density_doubt(np.array([[0.0, 0, 0], [1, 0, 0], [0, 1, 0], [1, 1, 0]]), 1.0) == ""
 
 
 TWO = weighted("base", 0.1, 1, "0 0 0.05") + weighted("lid", 0.2, 3, "0.1 0 0")
