@@ -195,6 +195,7 @@ def tradeoff(
     out: Path | None = None,
 ) -> None:
     """Measures truth and coverage of several label settings; writes a table and a picture."""
+    from labeler.shards.data_set import DataSet
     from labeler.truth.tradeoff import describe_tradeoff, draw_tradeoff, load_settings, measure_tradeoff
     from sim.files import write_error
 
@@ -202,7 +203,7 @@ def tradeoff(
     _check_folder(place, "NAME")
     if place.suffix in (".csv", ".png"):
         place = place.with_suffix("")
-    chosen = load_settings(settings)
+    chosen = load_settings(settings, DataSet(dir).manifest.gripper)
     options: dict[str, Any] = {"attempts": attempts, "grasps": grasps, "seed": seed, "workers": workers}
     table = measure_tradeoff(dir, chosen, frictions=friction, objects=objects, **options, progress=True)
     print(describe_tradeoff(table))
