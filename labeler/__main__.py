@@ -261,16 +261,21 @@ def import_posed(
     every: int = 1,
     tolerance: float = 0.003,
     check: bool = True,
+    gripper: str | None = None,
 ) -> None:
     """Makes a data set of real pictures with posed meshes; prints what the rendering says of the poses."""
     from labeler.posed.check import CheckSettings
-    from labeler.posed.data import describe_checks, import_posed
+    from labeler.posed.data import describe_checks, describe_hand, import_posed
+    from sim.gripper import load_gripper
 
     settings = CheckSettings(tolerance=tolerance) if check else None
-    done = import_posed(source, dir, format=format, models=models, every=every, check=settings, progress=True)
+    hand = None if gripper is None else load_gripper(gripper)
+    options: dict[str, Any] = {"models": models, "every": every, "check": settings, "gripper": hand}
+    done = import_posed(source, dir, format=format, **options, progress=True)
     for sentence in done.skipped:
         print(f"skipped {sentence}", file=sys.stderr)
     print(describe_checks(done.poses))
+    print(describe_hand(source, dir, gripper))
     print(_summary(dir))
 
 
