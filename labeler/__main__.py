@@ -195,6 +195,7 @@ def tradeoff(
     out: Path | None = None,
 ) -> None:
     """Measures truth and coverage of several label settings; writes a table and a picture."""
+    from labeler.shards.data_set import DataSet
     from labeler.truth.tradeoff import describe_tradeoff, draw_tradeoff, load_settings, measure_tradeoff
     from sim.files import write_error
 
@@ -202,7 +203,7 @@ def tradeoff(
     _check_folder(place, "NAME")
     if place.suffix in (".csv", ".png"):
         place = place.with_suffix("")
-    chosen = load_settings(settings)
+    chosen = load_settings(settings, DataSet(dir).manifest.gripper)
     options: dict[str, Any] = {"attempts": attempts, "grasps": grasps, "seed": seed, "workers": workers}
     table = measure_tradeoff(dir, chosen, frictions=friction, objects=objects, **options, progress=True)
     print(describe_tradeoff(table))
@@ -260,16 +261,21 @@ def import_posed(
     every: int = 1,
     tolerance: float = 0.003,
     check: bool = True,
+    gripper: str | None = None,
 ) -> None:
     """Makes a data set of real pictures with posed meshes; prints what the rendering says of the poses."""
     from labeler.posed.check import CheckSettings
-    from labeler.posed.data import describe_checks, import_posed
+    from labeler.posed.data import describe_checks, describe_hand, import_posed
+    from sim.gripper import load_gripper
 
     settings = CheckSettings(tolerance=tolerance) if check else None
-    done = import_posed(source, dir, format=format, models=models, every=every, check=settings, progress=True)
+    hand = None if gripper is None else load_gripper(gripper)
+    options: dict[str, Any] = {"models": models, "every": every, "check": settings, "gripper": hand}
+    done = import_posed(source, dir, format=format, **options, progress=True)
     for sentence in done.skipped:
         print(f"skipped {sentence}", file=sys.stderr)
     print(describe_checks(done.poses))
+    print(describe_hand(source, dir, gripper))
     print(_summary(dir))
 
 

@@ -77,7 +77,8 @@ def label_view(
     Raises:
         InputError: The gripper cannot hold anything with these settings.
     """
-    gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
+    gripper = gripper or GripperGeometry()
+    settings = settings or LabelSettings.for_hand(gripper)
     check_hand(settings, gripper)
     prepared = prepare(view, gripper, settings)
     if prepared is None:
@@ -139,7 +140,8 @@ def count_rejections(
     view: SceneView, gripper: GripperGeometry | None = None, settings: LabelSettings | None = None
 ) -> dict[str, int]:
     """Returns how many (pixel, angle) pairs got no further than each of the first pass's checks, or "valid"."""
-    gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
+    gripper = gripper or GripperGeometry()
+    settings = settings or LabelSettings.for_hand(gripper)
     counts = np.zeros(len(REASONS), np.int64)
     prepared = prepare(view, gripper, settings)
     for found in [] if prepared is None else label_angles(view, prepared, settings):

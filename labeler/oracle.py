@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeler.labels import GraspLabels, label_view
-from labeler.settings import LabelSettings
+from labeler.settings import LabelSettings, check_hand
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
 from sim.view import SceneView
@@ -36,7 +36,9 @@ class LabelOracle:
             settings: The label settings; default preset ``truest``.
             spacing: Distance within which a grasp is tried only after all others, metres.
         """
-        self.gripper, self.settings, self.spacing = gripper or GripperGeometry(), settings or LabelSettings(), spacing
+        self.gripper, self.spacing = gripper or GripperGeometry(), spacing
+        self.settings = settings or LabelSettings.for_hand(self.gripper)
+        check_hand(self.settings, self.gripper)
 
     def __call__(self, view: SceneView, count: int) -> GraspPoses:
         """Returns up to ``count`` grasps in the camera frame, best first, spread over the scene.

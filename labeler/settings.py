@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+import multiprocessing
+import warnings
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
@@ -11,6 +14,9 @@ from sim.gripper import GripperGeometry
 
 _BINS = Limits("a whole number from 1 to 256", least=1, most=256, whole=True)  # a shard keeps the bin in one byte
 _STEEPEST = 1.2  # radians: greatest max_normal_angle
+_WIDEST = 0.090  # metres: max_width of the preset ``truest`` for hands of up to 100 mm
+_MARGIN = 0.010  # metres: so much less than a wider hand opens
+_PAPERS_OPENING = 0.100  # metres, L4 of the paper's hand
 
 # Thresholds of the second pass, for objects on which those of the preset ``truest`` leave no label.
 _RELAXED = {
@@ -31,7 +37,8 @@ class LabelSettings:
         angles: Number of angle bins in [0, pi), K.
         depth_step: Distance between the depths that are tried, g.
         width_tolerance: Width added to the opening at first contact.
-        max_width: Greatest label width, tolerance included; the gripper's opening limits it too.
+        max_width: Greatest label width, tolerance included; the gripper's opening limits it too. ``for_hand`` and the
+            presets give hands of over 100 mm more.
         finger_margin: Free space that is kept on every side of a finger.
         palm_margin: Free space that is kept under the palm. With none, a palm whose finger tips are at the deepest
             presses on the object: a heavy one then cannot slide between the fingers.
@@ -60,7 +67,7 @@ class LabelSettings:
     angles: int = 18
     depth_step: float = 0.002
     width_tolerance: float = 0.005
-    max_width: float = 0.090
+    max_width: float = _WIDEST
     finger_margin: float = 0.0025
     palm_margin: float = 0.0
     max_asymmetry: float = 0.004
@@ -108,6 +115,11 @@ class LabelSettings:
                 "a contact is as deep as the finger is wide times the angle's tangent"
             )
 
+    @classmethod
+    def for_hand(cls, gripper: GripperGeometry) -> LabelSettings:
+        """Returns the preset ``truest`` for a hand: one that opens wider than the paper's gets wider labels."""
+        return cls(max_width=widest_label(gripper.max_opening))
+
     def describe(self) -> dict[str, Any]:
         """Returns the thresholds for a recipe; those of a check that is not made are left out, as in former recipes."""
         off = [] if self.hold_friction > 0 else ["hold_friction", "pad_radius"]
@@ -119,8 +131,23 @@ class LabelSettings:
         return replace(self, **{**self.relaxed, "relaxed": {}})  # type: ignore[arg-type]
 
 
+def widest_label(opening: object, *, least: float = _WIDEST, margin: float = _MARGIN) -> float:
+    """Returns the greatest label width for a hand, metres: for the paper's and narrower ones always ``least``.
+
+    Args:
+        opening: Greatest opening of the hand, metres; what is no number is told where the hand is made.
+        least: Greatest width for a hand of up to 100 mm, metres.
+        margin: By how much a wider hand's labels are narrower than it opens, metres.
+    """
+    if not isinstance(opening, int | float) or not math.isfinite(opening):
+        return least
+    return max(least, round(opening - margin, 6))  # else 0.1 - 0.01 is more than 0.09
+
+
 def check_hand(settings: LabelSettings, gripper: GripperGeometry) -> None:
     """Checks that the thresholds leave something to check on a gripper's fingers.
+
+    A hand of over 100 mm that opens over 10 mm wider than the labels are is warned about, in the first process only.
 
     Raises:
         InputError: They leave no opening, a single row of a finger, or no depth but the surface.
@@ -150,4 +177,11 @@ def check_hand(settings: LabelSettings, gripper: GripperGeometry) -> None:
         raise InputError(
             f"labeler.engagement is {settings.engagement} m and a finger {gripper.finger_length} m long, so no wall is "
             "high enough; lower labeler.engagement"
+        )
+    spare = round(gripper.max_opening - settings.max_width, 6)
+    if gripper.max_opening > _PAPERS_OPENING and spare > _MARGIN and multiprocessing.parent_process() is None:
+        warnings.warn(
+            f"labels are at most {1000 * settings.max_width:g} mm wide, the hand opens {1000 * gripper.max_opening:g} "
+            f"mm; give labeler.max_width={widest_label(gripper.max_opening):g}",
+            stacklevel=1,  # one place for all callers: it is said once
         )

@@ -37,6 +37,10 @@ def default_folder(config: Any) -> Path:
     from omegaconf import OmegaConf
 
     plain: Any = OmegaConf.to_container(config, resolve=False)
+    width = str(plain["labeler"].get("max_width"))
+    if width.startswith("${widest_label:"):  # the hand's, where a policy asks for labels; else the paper's hand's
+        asks = "${labeler}" in str(plain["policies"])
+        plain["labeler"]["max_width"] = config.labeler.max_width if asks else OmegaConf.create({"width": width}).width
     # Neither who works nor what is drawn or judged besides makes another table.
     besides = {"out", "workers", "backend", "gif", "page", "compare", "physics", "skip_missing", "report"}
     besides |= {"weights"} if set(plain["weights"].values()) == {"???"} else set()

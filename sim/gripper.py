@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import InitVar, asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,6 +56,38 @@ class GripperGeometry:
         """Checked ``frames``: name -> (xyz in metres, rpy in radians) of the grasp frame in it."""
         origins: dict[str, Origin] = self.__dict__["frames"]  # an InitVar's value is no field, and so has no type
         return origins
+
+
+def load_gripper(name: str) -> GripperGeometry:
+    """Returns a hand by its name in ``conf/gripper``, or from a YAML file of that form.
+
+    Args:
+        name: ``franka`` for example, or the path of a file that ends in .yaml.
+
+    Raises:
+        InputError: There is no such hand, or the file does not hold one.
+    """
+    from omegaconf import OmegaConf
+    from omegaconf.errors import OmegaConfBaseException
+    from yaml import YAMLError
+
+    from sim.cli.choices import conf_folder
+
+    known = {path.stem: path for path in sorted((conf_folder() / "gripper").glob("*.yaml"))}
+    own = name.endswith((".yaml", ".yml"))
+    if not own and name not in known:
+        raise InputError(
+            f"unknown gripper '{name}'; choose one of {', '.join(known)}, or give a YAML file such as theirs"
+        )
+    path = Path(name) if own else known[name]
+    try:
+        content: Any = OmegaConf.to_container(OmegaConf.create(path.read_text()), resolve=True)
+        return GripperGeometry(**{key: value for key, value in content.items() if key != "_target_"})
+    except (OSError, TypeError, ValueError, AttributeError, OmegaConfBaseException, YAMLError) as error:
+        if isinstance(error, InputError):
+            raise
+        reason = " ".join(str(error).split())
+        raise InputError(f"'{path}' holds no gripper ({reason}); write one as conf/gripper/paper.yaml") from error
 
 
 def _origin(name: str, value: Any) -> Origin:

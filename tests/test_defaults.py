@@ -21,7 +21,7 @@ PRESETS = {
     "experiment/fc_gqcnn.yaml": {"bins"},  # the labels' own; the public weights have 16
     "depth_noise/none.yaml": {"missing_low", "missing_high", "missing_low_probability", "sigma", "blurs"},
     "labeler/paper.yaml": {
-        *("max_width", "max_asymmetry", "engagement", "min_coverage", "max_normal_angle", "max_wedge_angle"),
+        *("max_asymmetry", "engagement", "min_coverage", "max_normal_angle", "max_wedge_angle"),
         *("max_flatness", "undercut", "relaxed", "relaxed_labels"),
     },
     "network/smp_unet_lite0.yaml": {"encoder", "encoder_weights", "colours"},

@@ -216,7 +216,8 @@ def explain_pixel(
     Raises:
         InputError: The pixel lies outside the image or shows no object.
     """
-    gripper, settings = gripper or GripperGeometry(), settings or LabelSettings()
+    gripper = gripper or GripperGeometry()
+    settings = settings or LabelSettings.for_hand(gripper)
     height, width = view.instance_mask.shape
     if not (0 <= row < height and 0 <= col < width):
         raise InputError(f"pixel row {row}, col {col} lies outside the {height}x{width} image")

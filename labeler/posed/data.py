@@ -20,7 +20,8 @@ from labeler.posed.export_bop import SIDECAR
 from labeler.posed.models import PosedModels, load_posed_models, models_folder
 from labeler.posed.twin import TABLE, TwinSettings, make_twin
 from labeler.posed.views import PosedView, find_views
-from labeler.settings import LabelSettings
+from labeler.settings import LabelSettings, check_hand, widest_label
+from labeler.shards.data_set import DataSet
 from labeler.shards.reader import ShardReader
 from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
@@ -56,6 +57,7 @@ def import_posed(
     models: Path | None = None,
     every: int = 1,
     check: CheckSettings | None = None,
+    gripper: GripperGeometry | None = None,
     progress: bool = False,
 ) -> PosedImport:
     """Writes a data set of shards from real pictures whose objects have meshes and poses.
@@ -67,6 +69,8 @@ def import_posed(
         models: Folder of the meshes; where left out, ``source/models`` or what BOP's data sets call it.
         every: Takes every so many-th view of a scene.
         check: When a pose is bad; None believes every pose.
+        gripper: Hand that the labels are for; default that of the data set that ``source`` was exported from, else the
+            paper's.
         progress: Whether to show a progress bar.
 
     Raises:
@@ -77,7 +81,8 @@ def import_posed(
         raise InputError(f"import-posed: every is {every}; give at least 1")
     views = _thinned(list(find_views(source, format)), every)
     meshes = load_posed_models(models or models_folder(source, format), format)
-    settings, saved = _settings(source, check)
+    settings, saved = _settings(source, check, gripper)
+    check_hand(settings.labels, settings.gripper)
     recipe = _recipe(views, meshes, settings, format=format, saved=saved)
     begin_import(folder, recipe, digest := hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest())
     canvas = (max(h for _, h in sizes), max(w for w, _ in sizes)) if (sizes := recipe.get("sizes")) else None
@@ -145,6 +150,20 @@ def describe_checks(poses: pd.DataFrame) -> str:
     return "\n".join([*lines, f"poses: {len(poses)} checked, {int(bad.sum())} bad; all in {TABLE_FILE}"])
 
 
+def describe_hand(source: Path, folder: Path, name: str | None = None) -> str:
+    """Returns the sentence on the hand that an import's labels are for.
+
+    Args:
+        source: Folder that was imported.
+        folder: Folder of the data set.
+        name: The hand as it was asked for; None where it was not.
+    """
+    hand = DataSet(folder).manifest.gripper
+    whose = name or ("the exported data set's" if (source / SIDECAR).is_file() else "the paper's")
+    cure = "" if name else "; gripper=NAME labels for another"
+    return f"hand of the labels: {whose}, which opens {1000 * hand.max_opening:g} mm{cure}"
+
+
 def _thinned(views: list[Found], every: int) -> list[Found]:
     """Returns every so many-th view of each folder; the sensors' views of one place lie together, as one scene."""
     scenes: dict[str, list[Found]] = {}
@@ -160,18 +179,24 @@ def _scene(view: Found) -> str:
     return view.scene if isinstance(view, PosedView) else view[0].rpartition("/")[0]
 
 
-def _settings(source: Path, check: CheckSettings | None) -> tuple[TwinSettings, dict[str, Any]]:
+def _settings(
+    source: Path, check: CheckSettings | None, gripper: GripperGeometry | None
+) -> tuple[TwinSettings, dict[str, Any]]:
     """Returns how twins are made, and the recipe of the data set that was exported, where it was one of ours."""
     path = source / SIDECAR
     if not path.is_file():
-        return TwinSettings(check=check), {}
+        hand = gripper or GripperGeometry()
+        return TwinSettings(gripper=hand, labels=LabelSettings.for_hand(hand), check=check), {}
     try:
         content = json.loads(path.read_text())
         saved = dict(content["recipe"])
         drawn = "world" in saved or "imported" in saved  # then every view has a side of its own
+        hand, labels = gripper or GripperGeometry(**saved["gripper"]), LabelSettings(**saved["labels"])
+        if gripper is not None:  # the thresholds are the export's, the width is the hand's
+            labels = replace(labels, max_width=widest_label(hand.max_opening, least=labels.max_width))
         settings = TwinSettings(
-            gripper=GripperGeometry(**saved["gripper"]),
-            labels=LabelSettings(**saved["labels"]),
+            gripper=hand,
+            labels=labels,
             pixels_per_metre=float(saved["pixels_per_metre"]),
             parallel_side=None if drawn else float(saved["parallel_side"]),
             check=check,

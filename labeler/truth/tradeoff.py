@@ -35,21 +35,24 @@ from labeler.truth.verify import summarise_truth
 from sim.cli.progress import followed
 from sim.drawing.figures import panels
 from sim.errors import InputError
+from sim.gripper import GripperGeometry
 from sim.objects import ObjectSet
 
 
-def load_settings(path: str | Path | None = None) -> dict[str, LabelSettings]:
+def load_settings(path: str | Path | None = None, gripper: GripperGeometry | None = None) -> dict[str, LabelSettings]:
     """Returns named label settings from a YAML such as conf/tradeoff.yaml.
 
     Args:
         path: YAML file with a mapping of names to what each changes in its ``preset`` (default ``truest``);
             default conf/tradeoff.yaml.
+        gripper: The hand that the presets are for; default GripperGeometry().
 
     Raises:
         InputError: The file is not readable, names no preset or setting that exists, or is out of range.
     """
     conf = resources.files("plgp_conf")
     source = conf / "tradeoff.yaml" if path is None else Path(path)
+    hand, left = {"max_opening": (gripper or GripperGeometry()).max_opening}, ("_target_", "gripper")
     try:
         rows = OmegaConf.to_container(OmegaConf.create(source.read_text()))
         if not isinstance(rows, dict) or not rows:
@@ -58,8 +61,9 @@ def load_settings(path: str | Path | None = None) -> dict[str, LabelSettings]:
         for name, changes in rows.items():
             changes = dict(changes or {})
             preset = conf / "labeler" / f"{changes.pop('preset', 'truest')}.yaml"
-            base = OmegaConf.to_container(OmegaConf.create(preset.read_text()))
-            found[str(name)] = LabelSettings(**{k: v for k, v in {**base, **changes}.items() if k != "_target_"})  # type: ignore[dict-item]
+            whole = OmegaConf.merge(OmegaConf.create(preset.read_text()), {"gripper": hand})
+            base = OmegaConf.to_container(whole, resolve=True)
+            found[str(name)] = LabelSettings(**{k: v for k, v in {**base, **changes}.items() if k not in left})  # type: ignore[dict-item]
     except (OSError, TypeError, ValueError, OmegaConfBaseException, YAMLError) as error:
         if isinstance(error, InputError):
             raise

@@ -32,6 +32,7 @@ FLAGS_WITH_WORD = {
     "-cn",
 }
 _INFO = ("--info", "-i")
+_CONFIG_DIR = ("--config-dir", "-cd")
 FLAGS_WITH_WORD |= set(_INFO)
 # Choices that may be left out; of the others something must be there.
 OPTIONAL = {
@@ -44,6 +45,20 @@ _NULL_MEANS = {"depth_noise": "none"}  # a preset that says the same
 def conf_folder() -> Path:
     """Returns the folder of the Hydra tree."""
     return Path(next(iter(import_module(CONF).__path__)))
+
+
+def own_folders(arguments: Sequence[str]) -> list[Path]:
+    """Returns the folders of choices that a command line names with ``--config-dir``."""
+    words = [word for flag, word in pairwise(arguments) if flag in _CONFIG_DIR]
+    words += [word for flag, sign, word in (a.partition("=") for a in arguments) if sign and flag in _CONFIG_DIR]
+    return [Path(word) for word in words]
+
+
+def search_own(arguments: Sequence[str]) -> list[str]:
+    """Returns the override by which ``compose`` finds what lies in ``own_folders``; none where there are none."""
+    places = [str(folder.resolve()).replace("'", r"\'") for folder in own_folders(arguments)]
+    listed = ",".join(f"'file://{place}'" for place in places)
+    return [f"hydra.searchpath=[{listed}]"] if places else []
 
 
 def own_groups(config_name: str) -> dict[str, list[str]]:
@@ -100,7 +115,7 @@ def check_choices(arguments: Sequence[str], config_name: str = "train") -> None:
     if "hydra.searchpath" in line:  # configurations that only Hydra can find
         return
     root = conf_folder()
-    roots = [root, *map(Path, re.findall(r"(?:--config-dir|-cd)[= ](\S+)", line))]
+    roots = [root, *own_folders(arguments)]
     own = set(re.findall(r"^(\w+):", (root / f"{config_name}.yaml").read_text(), re.MULTILINE))
     taken = own_groups(config_name)
     for before, argument in pairwise(["", *arguments]):
@@ -171,10 +186,15 @@ def setting_names(arguments: Sequence[str], config_name: str) -> list[str]:
     from hydra.core.global_hydra import GlobalHydra
     from omegaconf import OmegaConf
 
-    choices = [a for a in arguments if (m := re.match(r"([\w/]+)=[^,]*$", a)) and (conf_folder() / m[1]).is_dir()]
+    roots = [conf_folder(), *own_folders(arguments)]
+    choices = [
+        a for a in arguments if (m := re.match(r"([\w/]+)=[^,]*$", a)) and any((r / m[1]).is_dir() for r in roots)
+    ]
     GlobalHydra.instance().clear()
     with initialize_config_module(CONF, version_base="1.3"):
-        config = OmegaConf.to_container(compose(config_name, overrides=drop_null_choices(choices)))
+        config = OmegaConf.to_container(
+            compose(config_name, overrides=[*drop_null_choices(choices), *search_own(arguments)])
+        )
 
     def dotted(node: object, path: str) -> Iterator[str]:
         for key, value in node.items() if isinstance(node, dict) else ():

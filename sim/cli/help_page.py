@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Sequence
+from itertools import pairwise
 from string import Template
 
-from sim.cli.choices import CONF, drop_null_choices, own_groups
+from sim.cli.choices import CONF, FLAGS_WITH_WORD, drop_null_choices, own_groups, search_own
 
 _WIDTH = 110
 
@@ -26,7 +27,9 @@ def help_text(config_name: str, arguments: Sequence[str]) -> str:
     from hydra import compose, initialize_config_module
     from omegaconf import OmegaConf, open_dict
 
-    overrides = [word for word in drop_null_choices(arguments) if not word.startswith("-")]
+    words = pairwise(["", *drop_null_choices(arguments)])
+    overrides = [word for before, word in words if not word.startswith("-") and before not in FLAGS_WITH_WORD]
+    overrides += search_own(arguments)
     with initialize_config_module(CONF, version_base="1.3"):
         config = compose(config_name, overrides=overrides, return_hydra_config=True)
     template = Template(config.hydra.help.template)

@@ -36,6 +36,14 @@ def test_oracle_gives_labels_as_poses_best_first(view):
         assert np.isclose(poses.rotation[same], rotation).all(axis=(1, 2)).any()
 
 
+def test_a_wide_hand_holds_a_wide_box(synthetic):
+    mask = synthetic.turned_box(*synthetic.grid(), (0, 0), (0.11, 0.1), 0).astype(int)
+    view, hand = synthetic.make_view(np.where(mask > 0, 0.04, 0), mask), GripperGeometry(max_opening=0.14)
+    across = [labels.angle_bin == 0 for labels in (label_view(view, hand), label_view(view))]
+    assert [any(bins) for bins in across] == [True, False]
+    assert LabelOracle(hand)(view, 5).width.max() == pytest.approx(0.115, abs=4e-3)
+
+
 def test_first_grasps_are_spread_over_the_objects(view):
     grasps = LabelOracle()(view, 3)
     distances = np.linalg.norm(grasps.translation[:, None] - grasps.translation[None], axis=2)

@@ -217,3 +217,11 @@ def test_every_command_has_a_folder_of_its_own():
     others.append(default_folder(composed("policy=[random,antipodal]")))
     assert len({one, *others}) == 5
     assert one.name.startswith("random_novel-5_")
+
+
+@pytest.mark.parametrize(("policy", "same"), [("random", True), ("oracle", False)])
+def test_the_hand_s_labels_count_where_a_policy_asks_for_them(policy, same):
+    config = composed(f"policy={policy}", "gripper=robotiq_2f140")
+    folder = default_folder(config)
+    config.labeler.max_width = 0.09  # what the presets said of every hand
+    assert (default_folder(config) == folder) == same

@@ -183,6 +183,21 @@ def test_choices_of_ones_own_folder(tmp_path):
     check_choices(["experiment=mine", f"--config-dir={tmp_path}"])
 
 
+def test_a_wrong_setting_beside_a_choice_of_ones_own_is_named(tmp_path, monkeypatch, capsys):
+    """Not the choice, which is right; and the help shows its settings."""
+    monkeypatch.setattr("sys.argv", ["plgp.benchmark"])
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)
+    monkeypatch.setenv("HYDRA_FULL_ERROR", "1")
+    for flag, folder in (("--config-dir", tmp_path / "conf"), ("-cd", tmp_path / "my conf, Jane's")):
+        (folder / "gripper").mkdir(parents=True)
+        (folder / "gripper/tiny.yaml").write_text("_target_: sim.gripper.GripperGeometry\nmax_opening: 0.0321\n")
+        with pytest.raises(SystemExit):
+            run_hydra(print, "benchmark", words=[flag, str(folder), "gripper=tiny", "benchmark.cuont=3"])
+        assert "no setting 'benchmark.cuont' (did you mean benchmark.count=?)" in capsys.readouterr().err
+        run_hydra(print, "benchmark", words=["--help", f"{flag}={folder}", "gripper=tiny"])
+        assert "max_opening: 0.0321" in capsys.readouterr().out
+
+
 def test_a_missing_launcher_is_named(monkeypatch):
     monkeypatch.setattr("sim.cli.choices.find_spec", lambda name: None)
     for launcher in ("cpus", "slurm", "submitit_local"):

@@ -10,7 +10,9 @@ from hydra.utils import instantiate
 from sim.benchmark import AttemptSettings
 from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.parallel_jaw import gripper_urdf
+from sim.errors import InputError
 from sim.grasp import GraspPoses
+from sim.gripper import GripperGeometry, load_gripper
 from sim.objects import ObjectSet
 from sim.physics import PhysicsSettings, TraySettings, World, pybullet
 from sim.scene import SceneState
@@ -22,6 +24,29 @@ OPENINGS = {"paper": 0.1, "paper_on_arm": 0.1, "franka": 0.08, "robotiq_2f85": 0
 
 def preset(name):
     return instantiate(yaml.safe_load((FOLDER / f"{name}.yaml").read_text()))
+
+
+def test_a_hand_is_loaded_by_name_or_from_a_file(tmp_path):
+    for name in PRESETS:
+        assert load_gripper(name) == preset(name)
+        assert load_gripper(name).frame_origins == preset(name).frame_origins
+    own = tmp_path / "mine.yaml"
+    own.write_text("_target_: sim.gripper.GripperGeometry\nmax_opening: 0.2\n")
+    assert load_gripper(str(own)) == GripperGeometry(max_opening=0.2)
+    for text, told in (
+        ("max_open: 0.2", "max_open"),
+        ("- 1", "no gripper"),
+        ("max_opening: 80", r"gripper\.max_opening"),
+    ):
+        own.write_text(text)
+        with pytest.raises(InputError, match=told):
+            load_gripper(str(own))
+    for name, told in (
+        ("wide", "unknown gripper 'wide'; choose one of franka, paper"),
+        ("no.yaml", "'no.yaml' holds no"),
+    ):
+        with pytest.raises(InputError, match=told):
+            load_gripper(name)
 
 
 def test_every_preset_is_tested():

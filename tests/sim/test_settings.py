@@ -1,15 +1,21 @@
 """Every number of every settings class: wrong ones end in one sentence, before the first scene is simulated."""
 
 import dataclasses
+import warnings
 
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import label_view
+from labeler.oracle import LabelOracle
 from labeler.settings import LabelSettings, check_hand
 from sim.benchmark import AttemptSettings, BenchmarkSettings
 from sim.camera import ParallelCamera, PinholeCamera
+from sim.cli import conf_folder
 from sim.depth_noise import DepthNoise, SensorNoise
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
@@ -100,3 +106,46 @@ def test_settings_that_contradict_each_other_are_named(make, named):
 def test_label_view_says_what_leaves_nothing_to_check():
     with pytest.raises(InputError, match=r"labeler\.row_step"):
         label_view(None, GripperGeometry(), LabelSettings(row_step=0.02))
+
+
+@pytest.mark.parametrize(
+    ("hand", "widths"),
+    [
+        *((name, (0.09, 0.1)) for name in ("paper", "paper_on_arm", "franka", "robotiq_2f85")),
+        ("robotiq_2f140", (0.13, 0.14)),
+    ],
+)
+def test_labels_of_the_presets_are_as_wide_as_a_wide_hand_allows(hand, widths):
+    """For hands of up to 100 mm the very numbers of former recipes, to the last bit: their hashes are known."""
+    files = {group: conf_folder() / group for group in ("labeler", "gripper")}
+    for choice, width in zip(("truest", "paper"), widths, strict=True):
+        names = {"labeler": choice, "gripper": hand}
+        config = OmegaConf.create({group: OmegaConf.load(files[group] / f"{names[group]}.yaml") for group in names})
+        settings = instantiate(config.labeler)
+        assert settings.max_width == width
+        assert choice == "paper" or settings == LabelSettings.for_hand(instantiate(config.gripper))
+
+
+@pytest.mark.parametrize("command", ["generate", "train", "benchmark"])
+def test_a_command_s_labels_follow_its_hand(command):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
+        config = compose(command, ["gripper=robotiq_2f140", "gripper.max_opening=0.15", "labeler=held"])
+    assert config.labeler.max_width == 0.14
+
+
+def test_labels_much_narrower_than_a_wide_hand_are_told():
+    wide = GripperGeometry(max_opening=0.2)
+    told = r"at most 90 mm wide, the hand opens 200 mm; give labeler\.max_width=0\.19"
+    for make in (
+        lambda: check_hand(LabelSettings(), wide),
+        lambda: DataSetRecipe(gripper=wide),
+        lambda: LabelOracle(wide, LabelSettings()),
+    ):
+        with pytest.warns(UserWarning, match=told):
+            make()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        check_hand(LabelSettings(), GripperGeometry())
+        check_hand(LabelSettings(max_width=0.05), GripperGeometry())
+        check_hand(LabelSettings(max_width=0.19), wide)
+        assert LabelOracle(wide).settings == LabelSettings(max_width=0.19)

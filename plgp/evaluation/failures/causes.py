@@ -65,7 +65,7 @@ def label_state(
     state: SceneState, settings: BenchmarkSettings, label_settings: LabelSettings | None = None
 ) -> Labelled:
     """Returns a scene's view from the benchmark's camera, and its labels."""
-    chosen = label_settings or LabelSettings()
+    chosen = label_settings or LabelSettings.for_hand(settings.gripper)
     view = noiseless_view(state, settings)
     labels = label_view(view, settings.gripper, chosen)
     surface = view.depth[labels.row, labels.col].astype(np.float64)

@@ -1,19 +1,23 @@
 """Scenes seen by several sensors, images of several sizes, broken files: nothing is lost, and scenes stay together."""
 
 import json
+import warnings
 
 import numpy as np
 import pytest
 import trimesh
 from PIL import Image
 
+from labeler.__main__ import main
 from labeler.dataset.manifest import Truth, keep_figures, read_manifest
 from labeler.dataset.validate import find_problems
-from labeler.posed.data import import_posed
+from labeler.posed.data import describe_hand, import_posed
 from labeler.posed.export_bop import export_bop
+from labeler.settings import LabelSettings
 from labeler.shards.data_set import DataSet
 from plgp.data import PLGPDataModule
 from sim.errors import InputError
+from sim.gripper import load_gripper
 
 SIZE = (96, 128)  # rows, columns
 HALF = 20.0  # half the side of the cube that is seen, millimetres
@@ -116,3 +120,26 @@ def test_the_lines_of_an_object_are_those_of_the_format(source, tmp_path):
     assert line["px_count_all"] > 1.5 * line["px_count_visib"] > 0  # its left face shows, too
     assert line["px_count_valid"] == pytest.approx(line["px_count_visib"], rel=0.1)
     assert line["visib_fract"] == pytest.approx(line["px_count_visib"] / line["px_count_all"])
+
+
+def test_labels_are_for_the_hand_that_is_asked_for(source, tmp_path, monkeypatch, capsys):
+    """And once exported for it, they come back for it, or for yet another; a wider hand gets wider labels."""
+    write_scene(source / "test" / "000001")
+    words = ["python -m labeler", "import-posed", str(source), str(tmp_path / "data"), "check=false", "gripper=franka"]
+    monkeypatch.setattr("sys.argv", words)
+    monkeypatch.setattr(warnings, "showwarning", warnings.showwarning)  # the command sets it
+    with pytest.raises(SystemExit):
+        main()
+    assert "hand of the labels: franka, which opens 80 mm\n" in capsys.readouterr().out
+    assert DataSet(tmp_path / "data").manifest.gripper == load_gripper("franka")
+    export_bop(tmp_path / "data", tmp_path / "out")
+    import_posed(tmp_path / "out", tmp_path / "same", check=None)
+    same = describe_hand(tmp_path / "out", tmp_path / "same")
+    assert same == "hand of the labels: the exported data set's, which opens 80 mm; gripper=NAME labels for another"
+    import_posed(tmp_path / "out", tmp_path / "wide", check=None, gripper=load_gripper("robotiq_2f140"))
+    wide = DataSet(tmp_path / "wide").manifest
+    assert wide.gripper.max_opening == 0.14
+    assert wide.recipe["labels"]["max_width"] == 0.13
+    import_posed(source, tmp_path / "papers", check=None)
+    assert "the paper's, which opens 100 mm; gripper=NAME" in describe_hand(source, tmp_path / "papers")
+    assert DataSet(tmp_path / "papers").manifest.recipe["labels"] == LabelSettings().describe()

@@ -253,6 +253,7 @@ def test_packaged_settings_are_the_presets_and_their_changes(tmp_path):
     assert settings["paper"].min_coverage == 0.5
     assert not settings["paper"].undercut
     assert len(set(settings.values())) == len(settings) >= 6
+    assert load_settings(gripper=GripperGeometry(max_opening=0.14))["truest"] == LabelSettings(max_width=0.13)
     own = tmp_path / "own.yaml"
     own.write_text("mine: {friction: 0.3}\n")
     assert load_settings(own) == {"mine": LabelSettings(friction=0.3)}
