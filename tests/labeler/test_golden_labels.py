@@ -4,23 +4,22 @@ A change that is meant to give other labels raises ``GENERATOR_VERSION`` and kee
 """
 
 import hashlib
-from pathlib import Path
 
 import numpy as np
 import pytest
-import yaml
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
 
 from labeler.dataset.generate import make_frames
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.labels import label_view
-from labeler.settings import LabelSettings
 from sim.camera import ParallelCamera, PinholeCamera, random_view_pose
+from sim.cli import conf_folder
 from sim.objects import ObjectSet
 from sim.physics import TraySettings
 from sim.render import render_view
 from sim.scene import Scene, SceneSettings
 
-PRESETS = Path(__file__).parents[2] / "conf" / "labeler"
 FORMER = SceneSettings(tray=TraySettings(friction=1.0))  # by which the kept scenes fell
 RECIPE = DataSetRecipe(scene=FORMER, pixels_per_metre=2500.0, scenes=2, views=1, seed=5)
 RECIPE_HASH = "cd9575cc669a43ee6376057bd684014eca03baec76d17b914917658ab6e6b75e"
@@ -57,8 +56,7 @@ def view():
 @pytest.mark.parametrize("preset", ["truest", "paper"])
 def test_labels_of_a_seeded_view(view, preset):
     assert sha256(view.depth, view.parallel_depth, view.parallel_mask) == VIEW, "the view itself has changed"
-    content = yaml.safe_load((PRESETS / f"{preset}.yaml").read_text())
-    settings = LabelSettings(**{name: value for name, value in content.items() if name != "_target_"})
+    settings = instantiate(OmegaConf.load(conf_folder() / "labeler" / f"{preset}.yaml"))
     assert hash_labels(label_view(view, settings=settings)) == LABELS[preset]
 
 
