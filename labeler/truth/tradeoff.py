@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from omegaconf import OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -60,15 +60,22 @@ def load_settings(path: str | Path | None = None, gripper: GripperGeometry | Non
         found = {}
         for name, changes in rows.items():
             changes = dict(changes or {})
-            preset = conf / "labeler" / f"{changes.pop('preset', 'truest')}.yaml"
-            whole = OmegaConf.merge(OmegaConf.create(preset.read_text()), {"gripper": hand})
-            base = OmegaConf.to_container(whole, resolve=True)
+            preset = _preset(str(changes.pop("preset", "truest")))
+            base = OmegaConf.to_container(OmegaConf.merge(preset, {"gripper": hand}), resolve=True)
             found[str(name)] = LabelSettings(**{k: v for k, v in {**base, **changes}.items() if k not in left})  # type: ignore[dict-item]
     except (OSError, TypeError, ValueError, OmegaConfBaseException, YAMLError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"the settings in {source} cannot be used ({error}); see conf/tradeoff.yaml") from error
     return found
+
+
+def _preset(name: str) -> DictConfig:
+    """Returns a file of conf/labeler, with those that it builds on below it."""
+    own = OmegaConf.create((resources.files("plgp_conf") / "labeler" / f"{name}.yaml").read_text())
+    below = [_preset(other) for other in own.pop("defaults", []) if other != "_self_"]
+    whole: Any = OmegaConf.merge(*below, own)
+    return whole
 
 
 def measure_tradeoff(

@@ -257,6 +257,9 @@ def test_packaged_settings_are_the_presets_and_their_changes(tmp_path):
     own = tmp_path / "own.yaml"
     own.write_text("mine: {friction: 0.3}\n")
     assert load_settings(own) == {"mine": LabelSettings(friction=0.3)}
+    own.write_text("mine: {preset: held}")
+    held = LabelSettings(palm_margin=0.002, hold_friction=0.4, pad_radius=0.005)
+    assert load_settings(own) == {"mine": held}
     for text in ("mine: {frction: 0.3}", "mine: {preset: best}", "- 1", "a: [", "mine: {friction: -1}"):
         own.write_text(text)
         with pytest.raises(InputError):
