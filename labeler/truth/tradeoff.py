@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
@@ -70,12 +70,11 @@ def load_settings(path: str | Path | None = None, gripper: GripperGeometry | Non
     return found
 
 
-def _preset(name: str) -> DictConfig:
+def _preset(name: str) -> Any:
     """Returns a file of conf/labeler, with those that it builds on below it."""
-    own = OmegaConf.create((resources.files("plgp_conf") / "labeler" / f"{name}.yaml").read_text())
+    own: Any = OmegaConf.create((resources.files("plgp_conf") / "labeler" / f"{name}.yaml").read_text())
     below = [_preset(other) for other in own.pop("defaults", []) if other != "_self_"]
-    whole: Any = OmegaConf.merge(*below, own)
-    return whole
+    return OmegaConf.merge(*below, own)
 
 
 def measure_tradeoff(
