@@ -3,10 +3,11 @@
 from pathlib import Path
 
 import numpy as np
+import plgp_conf  # noqa: F401  # the presets ask its resolver
 import pytest
-import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from omegaconf import OmegaConf
 
 from labeler.labels import GraspLabels, count_rejections, label_view
 from labeler.settings import LabelSettings
@@ -19,7 +20,7 @@ CONF = Path(__file__).resolve().parents[3] / "conf"
 
 
 def preset(group, name, cls, **changes):
-    values = yaml.safe_load((CONF / group / f"{name}.yaml").read_text())
+    values = OmegaConf.to_container(OmegaConf.load(CONF / group / f"{name}.yaml"), resolve=True)
     assert values.pop("_target_") == f"{cls.__module__}.{cls.__name__}"
     return cls(**values | changes)
 
