@@ -129,7 +129,8 @@ class BenchmarkCallback(lightning.Callback):
         if self._measured != trainer.global_step or trainer.sanity_checking:
             return
         for saved in _judged_by_benchmark(trainer):
-            if saved.best_model_score is not None:
+            own_name = "{" not in (saved.filename or "{epoch}")  # else the earlier weights' file would be overwritten
+            if saved.best_model_score is not None and saved.save_top_k == 1 and own_name:
                 _offer(trainer, saved, at_most=float(saved.best_model_score))
 
     def on_fit_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:

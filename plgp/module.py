@@ -234,7 +234,7 @@ class GraspModule(lightning.LightningModule):
     def configure_optimizers(self) -> Any:
         """Returns the optimizer, with its schedule if there is one; a loss may have parameters that are learnt too."""
         parameters = [p for part in (self.network, self.loss) for p in part.parameters() if p.requires_grad]
-        optimizer = built("optimizer", lambda: instantiate(self.hparams["optimizer"] or ADAM))(parameters)
+        optimizer = built("optimizer", lambda: instantiate(self.hparams["optimizer"] or ADAM)(parameters))
         return scheduled(self, optimizer, self.hparams["scheduler"])
 
 

@@ -114,6 +114,7 @@ def _module(config: DictConfig, resume: str | None) -> Any:
     """Returns the module, with the weights of ``start_from=``; says on stderr where its checkpoints will not open."""
     from hydra.utils import instantiate
 
+    from plgp.module import GraspModule
     from plgp.runs.fine_tuning import start_from
     from plgp.runs.parts import doubt_about_network
 
@@ -124,6 +125,8 @@ def _module(config: DictConfig, resume: str | None) -> Any:
         print(doubt, file=sys.stderr)
     module = instantiate(config.module)
     if config.get("start_from") is not None and resume is None:
+        if not isinstance(module, GraspModule):
+            raise InputError("start_from= is for networks that give maps; GQ-CNN's start by module.weights_file=")
         start_from(module, config.start_from)
     return module
 
@@ -282,6 +285,7 @@ def _evaluate(config: DictConfig, trainer: Any, output: Path, *, anew: bool) -> 
     for name in config.final_benchmark.policies if anew else ():  # an earlier training's, of other weights
         shutil.rmtree(output / str(name), ignore_errors=True)
     summary = evaluate(config.final_benchmark, output)
+    OmegaConf.update(config, "checkpoint", None)  # it is this run's: the same configuration can be trained again
     scores = final_scores(summary)
     for logger in trainer.loggers:
         if isinstance(logger, WandbLogger):

@@ -34,8 +34,9 @@ def set_prior(head: nn.Conv2d, prior: float | None) -> None:
 
 
 def is_finite(network: nn.Module) -> bool:
-    """Returns whether all of a network's weights are finite numbers."""
-    return all(bool(torch.isfinite(value).all()) for value in network.state_dict().values())
+    """Returns whether all of a network's weights are finite numbers; a buffer, as a mask, may hold infinity."""
+    weights = all(bool(torch.isfinite(value).all()) for value in network.parameters())
+    return weights and not any(bool(value.isnan().any()) for value in network.buffers())
 
 
 class GraspNetwork(nn.Module):

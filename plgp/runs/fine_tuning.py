@@ -6,7 +6,7 @@ from pathlib import Path
 
 from plgp.module import GraspModule, load_module
 from plgp.policy.installed import find_checkpoint
-from plgp.runs.parts import network_differences
+from plgp.runs.parts import network_differences, same_sizes
 from sim.errors import InputError
 
 
@@ -29,9 +29,11 @@ def start_from(module: GraspModule, checkpoint: str | Path) -> None:
     known |= {"gripper.max_opening": other.gripper.max_opening}  # widths are shares of it
     wanted |= {"gripper.max_opening": module.gripper.max_opening}
     wrong = [f"{name} {known[name]}, this run {wanted[name]}" for name in known if known[name] != wanted[name]]
-    wrong += network_differences(other.hparams["network"], module.hparams["network"])
+    theirs, ours = (network.state_dict() for network in (other.network, module.network))
+    if type(other.network) is not type(module.network) or not same_sizes(theirs, ours):
+        wrong += network_differences(other.hparams["network"], module.hparams["network"]) or ["weights of other sizes"]
     if wrong:
         raise InputError(
             f"start_from={checkpoint} has {'; '.join(wrong)}; give what it had (its weights mean nothing otherwise)"
         )
-    module.network.load_state_dict(other.network.state_dict())
+    module.network.load_state_dict(theirs)

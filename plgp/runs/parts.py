@@ -49,7 +49,7 @@ def is_trusted(target: str) -> bool:
 
 def doubt_about_network(target: str) -> str:
     """Returns a sentence about a network whose checkpoints would open nowhere; "" of any other."""
-    if is_trusted(target):
+    if is_trusted(target) or target.startswith("plgp."):  # GQ-CNN has commands of its own
         return ""
     package = target.partition(".")[0]
     return (
@@ -63,3 +63,8 @@ def network_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> li
     names = {"_target_": "network", **{key: f"network.{key}" for key in (*before, *now) if key != "_target_"}}
     keys = [key for key in names if key not in _NO_SHAPE and before.get(key) != now.get(key)]
     return [f"{names[key]} {before.get(key)}, this run {now.get(key)}" for key in keys]
+
+
+def same_sizes(before: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    """Returns whether one network's weights fit another: all of ``now`` are in ``before``, of the same sizes."""
+    return all(key in before and getattr(before[key], "shape", None) == getattr(now[key], "shape", None) for key in now)

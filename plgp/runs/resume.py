@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,14 +14,15 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from plgp.data.sampler import EpochSampler
-from plgp.runs.parts import network_differences
+from plgp.runs.parts import network_differences, same_sizes
 from sim.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
 # Settings of the data that change the pace or the machine, not what is learnt; go_on speaks of the former.
-_PACE: tuple[str, ...] = ("data.workers", "data.generate_workers", "data.folder", "data.recipe", "data.val_samples")
+# Another recipe is warned about where the data is at hand.
+_PACE: tuple[str, ...] = ("data.workers", "data.generate_workers", "data.recipe", "data.val_samples")
 _PACE += ("data.batch_size", "data.samples_per_epoch")
 AUTO = "auto"  # resume=auto: from the run's own folder
 
@@ -61,7 +62,7 @@ def resumable(config: DictConfig) -> str | None:
     for name, old, new in zip(("network", "modality", "bins"), before, now, strict=True):
         if old != new:
             raise InputError(f"checkpoint '{path}' has {name} {old}, this run {new}; give what it had, or resume=null")
-    if not all(bool(torch.isfinite(value).all()) for value in saved["state_dict"].values()):
+    if any(bool(value.isnan().any()) for value in saved["state_dict"].values() if isinstance(value, torch.Tensor)):
         raise InputError(f"checkpoint '{path}' holds weights that are not numbers: that run diverged; start a new one")
     _check_state(path, known, config)
     _say_changes(path, known, config)
@@ -111,17 +112,19 @@ def _say_changes(path: Path, known: Mapping[str, Any], config: DictConfig) -> No
     if isinstance(former, DictConfig):
         data: Any = OmegaConf.to_container(config.data, resolve=True)
         before["data"], now["data"] = OmegaConf.to_container(former), data
-    old, new = _by_name(before), _by_name(now)
-    changed = [key for key in old if key in new and old[key] != new[key] and not key.startswith(_PACE)]
-    for key in changed:
-        print(f"resume: {key} was {old[key]} and is {new[key]} from here on; reports name the last", file=sys.stderr)
+    for key, old, new in _changes(before, now):
+        if not key.startswith(_PACE):
+            print(f"resume: {key} was {old} and is {new} from here on; reports name the last", file=sys.stderr)
 
 
-def _by_name(settings: Any, name: str = "") -> dict[str, Any]:
-    """Returns nested settings by their whole names."""
-    if not isinstance(settings, Mapping):
-        return {name: settings}
-    return {k: v for key in settings for k, v in _by_name(settings[key], f"{name}.{key}".lstrip(".")).items()}
+def _changes(old: Any, new: Any, name: str = "") -> Iterator[tuple[str, Any, Any]]:
+    """Yields whole name, former and present value of what two settings both have and do not have alike."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        for key in old:
+            if key in new:
+                yield from _changes(old[key], new[key], f"{name}.{key}".lstrip("."))
+    elif old != new:
+        yield name, old, new
 
 
 def check_weights(network: torch.nn.Module, settings: Mapping[str, Any], checkpoint: Mapping[str, Any]) -> None:
@@ -136,7 +139,7 @@ def check_weights(network: torch.nn.Module, settings: Mapping[str, Any], checkpo
         InputError: They are of other sizes; the sentence names the arguments that differ.
     """
     saved = {str(k).removeprefix("network."): v for k, v in checkpoint["state_dict"].items()}
-    if all(key in saved and saved[key].shape == value.shape for key, value in network.state_dict().items()):
+    if same_sizes(saved, network.state_dict()):
         return
     before = (checkpoint.get("hyper_parameters") or {}).get("network") or {}
     told = "; ".join(network_differences(before, settings)) or "weights of other sizes"

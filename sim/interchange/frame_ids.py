@@ -8,12 +8,18 @@ from typing import Any
 
 from sim.errors import InputError
 
-_OF_CAMERAS = re.compile(r"cam|optical|rgb|depth|colou?r|stereo|infra|kinect|realsense|phoxi|(^|_)(zed|ir)([_\d]|$)")
+_OF_CAMERAS = re.compile(
+    r"cam|optical|rgb|depth|colou?r|stereo|infra|sensor|kinect|realsense|phoxi|photoneo|zivid|ensenso|orbbec|astra"
+    r"|femto|primesense|(^|_)(zed|ir|oak|tof|[dl][45]\d\d)([_\d]|$)"
+)
+_BESIDE = re.compile(r"table|mount|stand|bracket|holder")  # optical_table is none
+_OF_ARMS = re.compile(r"world|map|odom|base|robot|arm|link_?0|table|origin")
 
 
 def names_a_camera(frame_id: str) -> bool:
     """Returns whether a frame's name is one that cameras' drivers give, such as camera_color_optical_frame."""
-    return _OF_CAMERAS.search(frame_id.lower()) is not None
+    name = frame_id.lower()
+    return _OF_CAMERAS.search(name) is not None and _BESIDE.search(name) is None
 
 
 def reference_of(frame_id: str, source: str) -> str:
@@ -33,7 +39,8 @@ def reference_of(frame_id: str, source: str) -> str:
         return "camera"
     raise InputError(
         f"'{source}' gives its grasps in the frame '{name}', which is not known here; bring them into the frame "
-        "'camera', or 'world' where it is the one of camera.json's pose, and name it so"
+        "'camera', or 'world' where it is the one of camera.json's pose, and name it so; if it is the camera's, write "
+        "'reference: camera' in the file"
     )
 
 
@@ -55,7 +62,7 @@ def stamped_inverse(names: Mapping[str, Any]) -> str:
     posed = isinstance(header, Mapping) and isinstance(names.get("pose"), Mapping)
     if not names_a_camera(parent) or not (child or posed):
         return ""
-    if not child or names_a_camera(child):
+    if _OF_ARMS.search(child.lower()) is None or names_a_camera(child):
         whose = f"the pose of '{child}'" if child else "a pose"
         raise InputError(
             f"the pose's file gives {whose} in the frame '{parent}', a camera's; give the camera's pose in the world, "

@@ -103,7 +103,7 @@ def read_moveit_document(
         ) from None
     if len(references) > 1:
         raise InputError(f"'{source}' mixes frames {', '.join(sorted(references))}; give grasps in one frame")
-    reference = str(known.get("reference", references.pop() if references else "camera"))
+    reference = str(known.get("reference") or (references.pop() if references else "") or "camera")
     return np.array(poses).reshape(-1, 4, 4), widths, quality, reference, str(known.get("hand_frame", "grasp"))
 
 

@@ -78,7 +78,8 @@ def test_weights_of_another_input_or_network_are_no_start(tmp_path):
 def test_an_installed_networks_name_is_a_start():
     name = "ggcnn2_depth"
     theirs = load_module(find_checkpoint(name))
-    ours = GraspModule(theirs.hparams["network"], theirs.gripper, depth_scale=theirs.input_format.depth_scale)
+    same = {**GGCNN2, "width": 1}  # an argument that the weights are older than
+    ours = GraspModule(same, theirs.gripper, depth_scale=theirs.input_format.depth_scale)
     start_from(ours, name)
     assert all(torch.equal(v, theirs.network.state_dict()[k]) for k, v in ours.network.state_dict().items())
 
@@ -104,6 +105,15 @@ def test_a_training_that_diverges_ends_in_a_sentence_and_leaves_what_was_saved(e
     assert (folder / "checkpoints" / "last.ckpt").stat().st_mtime_ns == known
 
 
+def test_a_mask_of_infinity_is_no_divergence():
+    module = module_of()
+    module.network.register_buffer("mask", torch.full((2, 2), -math.inf))
+    module.on_save_checkpoint({})
+    module.network.mask.fill_(math.nan)
+    with pytest.raises(InputError, match="diverged"):
+        module.on_save_checkpoint({})
+
+
 def test_a_run_that_diverged_is_no_place_to_go_on(ended, tmp_path):
     folder, options = ended
     checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
@@ -122,10 +132,15 @@ def test_a_validation_without_numbers_has_no_loss():
 
 def test_a_run_that_goes_on_with_another_loss_or_data_says_so(ended, capsys):
     folder, options = ended
-    changed = ["loss=bce", "data.enhance=false", "data.flip=0", "trainer.max_epochs=2"]
+    changed = ["loss=bce", "data.enhance=false", "data.flip=0", "trainer.max_epochs=2", "data.depth_noise=d435"]
     resumable(composed(*options, *changed, f"resume={folder}"))
     said = capsys.readouterr().err
-    for words in ("data.enhance was True and is False from here on", "data.flip was 0.5 and is 0", "loss."):
+    for words in (
+        "data.enhance was True and is False from here on",
+        "data.flip was 0.5 and is 0",
+        "loss.",
+        "data.depth_noise was None",
+    ):
         assert words in said
     resumable(composed(*options, "trainer.max_epochs=2", "data.workers=1", f"resume={folder}"))
     assert capsys.readouterr().err == ""
@@ -146,6 +161,7 @@ def test_networks_of_ones_own_package_are_trusted_by_name(tmp_path, monkeypatch)
     monkeypatch.syspath_prepend(tmp_path)
     path = saved(GraspModule({"_target_": "my_nets.Mine"}, GripperGeometry()), tmp_path / "mine.ckpt")
     assert "PLGP_NETWORKS=my_nets" in doubt_about_network("my_nets.Mine")
+    assert doubt_about_network("plgp.methods.dexnet.network.GQCNN") == ""
     with pytest.raises(InputError, match=r"if you trust its package, set PLGP_NETWORKS=my_nets"):
         load_module(path)
     monkeypatch.setenv("PLGP_NETWORKS", "others, my_nets")
@@ -157,6 +173,8 @@ def test_networks_of_ones_own_package_are_trusted_by_name(tmp_path, monkeypatch)
 def test_what_cannot_be_built_says_why():
     with pytest.raises(InputError, match=r"GGCNN2.*unexpected keyword argument 'foo'"):
         build_network({**GGCNN2, "foo": 1}, 1, 18)
+    with pytest.raises(InputError, match=r"optimizer cannot be built: Invalid learning rate"):
+        module_of(optimizer={"_target_": "torch.optim.Adam", "_partial_": True, "lr": -1.0}).configure_optimizers()
     with pytest.raises(InputError, match=r"loss cannot be built: .*unexpected keyword argument 'foo'"):
         module_of(loss={"_target_": "plgp.losses.GraspLoss", "foo": 1})
 
