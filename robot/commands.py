@@ -225,6 +225,7 @@ def check(config: Any) -> None:
     import numpy as np
 
     from robot.motion.planner import GraspPlan
+    from robot.picking.picture import HIDDEN
     from sim.errors import COUNT, WHOLE, check_numbers
     from sim.geometry import make_pose
 
@@ -235,11 +236,10 @@ def check(config: Any) -> None:
     half = station.tray.half_floor
     with station.planner() as planner:
         view = station.view(planner)
-        hidden = 100 * station.hidden_share(planner, view)
+        hidden = station.hidden_share(planner, view)
         print(f"view: joint angles {np.degrees(view).round(1).tolist()} degrees")
-        print(
-            f"camera: arm and hand cover {hidden:.0f} % of its picture" + (", too much to pick" if hidden > 50 else "")
-        )
+        much = ", too much to pick" if hidden > HIDDEN else ""
+        print(f"camera: arm and hand cover {100 * hidden:.0f} % of its picture{much}")
         started = time.perf_counter()
         for _ in range(config.grasps):
             angle = rng.uniform(0, np.pi)

@@ -110,7 +110,7 @@ class Station:
         return found
 
     def hidden_share(self, planner: MotionPlanner, q: FloatArray) -> float:
-        """Returns the share of the camera's picture that arm and open hand cover.
+        """Returns the share of the camera's picture that arm and open hand cover, in [0, 1].
 
         Args:
             planner: The station's planner, which knows their shapes.
