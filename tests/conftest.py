@@ -21,10 +21,11 @@ settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "repeatable"))
 # Files that take more than a hundredth of the whole, the longest first: one that is left over at the end keeps one of
 # several processes busy alone. A file that is not here comes after them.
 LONGEST = (
-    *("plgp/test_train.py", "plgp/test_benchmark_command.py", "labeler/pdg/test_label_twins.py"),
+    *("labeler/pdg/test_label_twins.py", "test_docs.py"),  # one compiles the kernels, the other needs none of them
+    *("plgp/test_train.py", "plgp/test_benchmark_command.py"),
     *("sim/benchmark/test_runner.py", "labeler/dataset/test_kill.py", "plgp/test_experiments.py", "test_golden.py"),
     *("sim/objects/test_meshes.py", "labeler/dataset/test_generate.py", "plgp/methods/test_dexnet_training.py"),
-    *("test_docs.py", "plgp/policy/test_network.py", "plgp/evaluation/test_report.py", "plgp/methods/test_dexnet.py"),
+    *("plgp/policy/test_network.py", "plgp/evaluation/test_report.py", "plgp/methods/test_dexnet.py"),
     *("plgp/test_runs.py", "test_notebooks.py", "plgp/networks/test_overfit.py", "sim/test_jobs.py", "test_wheel.py"),
     *("plgp/runs/test_names.py", "plgp/policy/test_turned.py", "plgp/test_predict.py", "plgp/runs/test_resume.py"),
     *("sim/benchmark/test_identity.py", "plgp/test_export.py", "sim/test_sim_command.py", "plgp/runs/test_replay.py"),

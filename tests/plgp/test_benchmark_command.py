@@ -127,6 +127,7 @@ def test_the_command_says_it_without_a_traceback(tmp_path):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_and_gives_the_same_rows(tmp_path):
     """Kill -9 once a scene is there: no half file, and the same command ends with an uninterrupted run's rows."""
     arguments = ["policy=random", "limit=3", "benchmark.count=2"]

@@ -43,7 +43,10 @@ def check(experiment, options, folder, *more):
     return OmegaConf.load(folder / "config.yaml")
 
 
-@pytest.mark.parametrize("experiment", experiments(heavy=False))
+@pytest.mark.parametrize(
+    "experiment",
+    [pytest.param(e, marks=[pytest.mark.slow] * (not e.endswith("rgbd"))) for e in experiments(heavy=False)],
+)
 def test_experiment(experiment, bars_folder, tmp_path, small, one_attempt):
     config = check(experiment, [*small, *one_attempt, f"data.folder={bars_folder}"], tmp_path, "logger=csv")
     assert config.modality == experiment.rpartition("_")[2]
@@ -99,7 +102,7 @@ def test_a_budget_leaves_an_experiment_its_question():
     assert all(row == rows[0] for row in rows)
 
 
-@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
 def test_backbones_differ_in_their_network_and_input_alone(every):
     rows = [composed(f"experiment={experiment}") for experiment in BACKBONES[::every]]
     assert len({(row.network._target_, row.modality) for row in rows}) == 24 // every

@@ -61,6 +61,7 @@ def test_a_run_that_ends_before_its_first_benchmark_has_it_at_the_end(options, s
     assert [row["benchmark/AP"] for row in curves(tmp_path) if row.get("benchmark/AP")] == ["40.0"]
 
 
+@pytest.mark.slow
 def test_a_late_benchmark_that_is_worse_leaves_the_best(options, scored, tmp_path):
     scored += [50.0, 40.0]
     run = ["trainer.max_epochs=9", "+trainer.max_steps=5", f"output={tmp_path}"]
@@ -122,6 +123,7 @@ def small_module():
     return [*data, "trainer.max_epochs=1", "trainer.log_every_n_steps=1"]
 
 
+@pytest.mark.slow
 def test_more_epochs_under_onecycle_in_the_old_folder(half_run, tmp_path):
     folder, options = half_run
     before = curves(folder)

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from importlib.resources import files
+from itertools import zip_longest
 from pathlib import Path
 
 import lightning
@@ -29,9 +30,10 @@ CONF = Path(str(files("plgp_conf")))
 REPOSITORY = Path(__file__).parents[2]
 
 
-GROUPS = ["data", "network", "loss", "optimizer", "scheduler", "trainer", "callbacks", "logger"]
-GROUPS += ["recipe", "benchmark", "experiment", "experiment/small", "budget", "debug"]
-GROUPS += ["scene", "camera", "gripper", "labeler", "depth_noise", "appearance", "decoder", "workspace"]
+# Groups whose choices go together, so that one composition tries one of each; and those that set others.
+APART = ["data", "optimizer", "scheduler", "loss", "experiment", "experiment/small", "budget", "debug"]
+TOGETHER = ["network", "trainer", "callbacks", "logger", "recipe", "benchmark", "scene", "camera", "gripper", "labeler"]
+TOGETHER += ["depth_noise", "appearance", "decoder", "workspace"]
 
 
 def composed(*overrides):
@@ -43,30 +45,36 @@ def choices(group):
     return sorted(p.stem for p in (CONF / group).glob("*.yaml"))
 
 
-@pytest.mark.parametrize(
-    ("group", "name"),
-    [(group, name) for group in GROUPS for name in choices(group)],
-)
-def test_every_choice_instantiates(group, name, tmp_path, monkeypatch):
+@pytest.mark.parametrize("choice", zip_longest(*([(group, name) for name in choices(group)] for group in TOGETHER)))
+def test_every_choice_instantiates(choice, tmp_path, monkeypatch):
     monkeypatch.setenv("WANDB_MODE", "offline")
-    more = ["trainer.accelerator=cpu", "trainer.devices=1"] if group == "trainer" else []
-    more += ["module=dexnet"] if name == "crops" else []
+    words = [f"{group}={name}" for group, name in filter(None, choice)]
+    config = composed(*words, f"output={tmp_path}", "trainer.accelerator=cpu", "trainer.devices=1")
+    OmegaConf.resolve(config)
+    for group, _ in filter(None, choice):
+        if group == "network":
+            build_network(OmegaConf.to_container(config.network), 1, 18)
+        elif group in ("callbacks", "logger"):
+            for part in config[group].values():
+                instantiate(part)
+        else:
+            instantiate(config[group])
+
+
+@pytest.mark.parametrize(("group", "name"), [(group, name) for group in APART for name in choices(group)])
+def test_every_choice_that_sets_others_instantiates(group, name, tmp_path, monkeypatch):
+    more = ["module=dexnet"] if name == "crops" else []
     group, _, part = group.partition("/")  # experiment=small/ggcnn2_depth
     config = composed(f"{group}={part}{'/' * bool(part)}{name}", f"output={tmp_path}", *more)
     OmegaConf.resolve(config)
-    if group == "network":
-        build_network(OmegaConf.to_container(config.network), 1, 18)
-    elif group in ("callbacks", "logger"):
-        for part in config[group].values():
-            instantiate(part)
-    elif group in ("optimizer", "scheduler", "loss", "experiment", "budget", "debug"):
-        module = instantiate(config.module)
-        assert isinstance(module, DexNetModule if "gqcnn" in name else GraspModule)
-        module.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
-        monkeypatch.setattr(type(module), "trainer", module.trainer, raising=False)
-        assert module.configure_optimizers()
-    else:
-        instantiate(config[group])
+    if group == "data":
+        instantiate(config.data)
+        return
+    module = instantiate(config.module)
+    assert isinstance(module, DexNetModule if "gqcnn" in name else GraspModule)
+    module.trainer = type("Steps", (), {"estimated_stepping_batches": 10})()
+    monkeypatch.setattr(type(module), "trainer", module.trainer, raising=False)
+    assert module.configure_optimizers()
 
 
 def test_training_writes_everything_and_wandb_reads_back(bars_folder, tmp_path, monkeypatch, wandb_run, small):
@@ -87,6 +95,7 @@ def test_training_writes_everything_and_wandb_reads_back(bars_folder, tmp_path, 
     assert len(history["train/loss"]) == 2
 
 
+@pytest.mark.slow
 def test_the_last_epoch_is_kept_though_an_earlier_one_was_better(bars_folder, tmp_path, monkeypatch, small):
     scores = iter([{"SR": 1.0, "PC": 2.0, "AP": 50.0}, {"SR": 1.0, "PC": 2.0, "AP": 40.0}])
     monkeypatch.setattr(BenchmarkCallback, "measure", lambda self, module, epoch: next(scores))

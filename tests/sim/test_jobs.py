@@ -20,6 +20,7 @@ CLUSTERS = [
     pytest.param(name, marks=[*more, pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is an extra")])
     for name, more in (("dask", []), ("ray", [pytest.mark.slow]))
 ]
+SLOW_CLUSTERS = [pytest.param(*cluster.values, marks=[*cluster.marks, pytest.mark.slow]) for cluster in CLUSTERS]
 JOBS = [(i, 7) for i in range(40)]
 
 
@@ -36,7 +37,7 @@ def test_one_worker_runs_here_and_in_order(backend):
     assert seen == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("backend", [*LOCAL, *CLUSTERS])
+@pytest.mark.parametrize("backend", [*LOCAL, *SLOW_CLUSTERS])
 def test_a_jobs_error_is_the_callers(backend):
     with pytest.raises(ZeroDivisionError):
         list(run_jobs(operator.floordiv, [(1, 1), (1, 0), (2, 1)], 2, backend=backend))
@@ -115,7 +116,7 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.parametrize("backend", ["loky", *CLUSTERS])
+@pytest.mark.parametrize("backend", ["loky", *SLOW_CLUSTERS])
 def test_ctrl_c_leaves_no_worker(backend, tmp_path):
     (tmp_path / "program.py").write_text(SCRIPT)
     with subprocess.Popen(

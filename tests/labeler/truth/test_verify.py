@@ -1,7 +1,6 @@
 """Labels executed in physics, and the figure that is kept of them."""
 
 import errno
-import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -203,11 +202,8 @@ def test_labels_are_judged_by_another_engine_too(data_set):
     assert "of 6" in describe_agreement(judged, "labels")
 
 
-def test_command(data_set):
-    """In a process of its own, as it is used."""
-    options = ("attempts=2", "workers=1", "friction=0.35,0.25")
-    command = [sys.executable, "-m", "labeler", "verify", str(data_set), *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def test_command(data_set, command_line):
+    done = command_line("labeler", "verify", str(data_set), "attempts=2", "workers=1", "friction=0.35,0.25")
     assert done.returncode == 0, done.stderr
     assert "of 2 labels lift at friction 0.35" in done.stdout
     assert "of 2 labels lift at friction 0.25" in done.stdout

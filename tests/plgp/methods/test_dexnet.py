@@ -351,10 +351,10 @@ def best_in_world(policy, seen, count=5):
     ("height", "turn", "middle"),
     [
         (0.6, 0.0, (0.02, 0.01)),
-        (0.6, 0.6, (0.05, -0.08)),
+        pytest.param(0.6, 0.6, (0.05, -0.08), marks=pytest.mark.slow),
         (0.6, -0.6, (0.05, 0.08)),
-        (0.6, 2.4, (-0.1, 0.09)),
-        (0.75, 0.6, (0.02, 0.01)),
+        pytest.param(0.6, 2.4, (-0.1, 0.09), marks=pytest.mark.slow),
+        pytest.param(0.75, 0.6, (0.02, 0.01), marks=pytest.mark.slow),
     ],
     ids=["straight", "turned", "mirrored", "turned on", "higher camera"],
 )

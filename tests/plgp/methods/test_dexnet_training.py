@@ -261,7 +261,7 @@ def test_a_training_goes_on_from_the_public_weights(bars_folder, tmp_path):
 
 @public
 @torch.inference_mode()
-@pytest.mark.parametrize("name", ["gqcnn", "fc_gqcnn"])
+@pytest.mark.parametrize("name", ["gqcnn", pytest.param("fc_gqcnn", marks=pytest.mark.slow)])
 def test_the_public_weights_know_our_labels(name, real, tmp_path):
     """Place, angle, depth and shift are theirs: labels score far above the same grasps turned by a right angle."""
     data = DexNetDataModule(real.folder, examples_folder=tmp_path, aligned=name == "gqcnn")

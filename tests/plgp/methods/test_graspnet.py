@@ -310,8 +310,8 @@ def test_both_presets_are_made(fake):
     ("pose", "turn", "middle"),
     [
         (overhead_pose(0.6), 0.0, (0.0, 0.0)),
-        (overhead_pose(0.6), 0.9, (0.05, -0.06)),
-        (overhead_pose(0.75), 0.9, (0.05, -0.06)),
+        pytest.param(overhead_pose(0.6), 0.9, (0.05, -0.06), marks=pytest.mark.slow),
+        pytest.param(overhead_pose(0.75), 0.9, (0.05, -0.06), marks=pytest.mark.slow),
         (offset_pose(0.6, (0.15, -0.1)), -0.9, (0.05, 0.06)),
     ],
     ids=["straight", "turned and moved", "higher camera", "mirrored, oblique camera"],
@@ -332,6 +332,7 @@ def test_grasps_turn_and_move_with_the_box(pose, turn, middle):
     assert np.median(world.width) > 0.04  # the box is 40 mm wide
 
 
+@pytest.mark.slow
 @public
 def test_the_opening_grows_with_the_box():
     """Half and one and a half times the box: the predicted width follows the object, in metres."""

@@ -43,7 +43,7 @@ def half_run(bars_folder, tmp_path_factory):
     ("pace", "batches"),
     [
         (["data.batch_size=4", "data.samples_per_epoch=8"], 2),  # once an error of OneCycle's, which had ended
-        (["data.batch_size=1", "data.samples_per_epoch=8"], 8),
+        pytest.param(["data.batch_size=1", "data.samples_per_epoch=8"], 8, marks=pytest.mark.slow),
     ],
 )
 def test_another_batch_size_or_epoch_goes_on_with_whole_epochs_and_says_so(half_run, tmp_path, capsys, pace, batches):

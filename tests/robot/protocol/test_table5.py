@@ -57,6 +57,7 @@ def without_times(scenes):
     return rows
 
 
+@pytest.mark.slow
 def test_a_run_that_is_killed_goes_on(station, boxes, highest, tmp_path):
     """kill -9 in the middle of the second scene: the first is not run again, the second from its start."""
     rules, out, flag = ProtocolSettings(objects=2, sizes=(1,), rounds=1), tmp_path / "out", tmp_path / "killed"
