@@ -30,6 +30,7 @@ from plgp.policy.settings import DecoderSettings, ViewSettings
 from plgp.policy.views.viewed import ViewedGrasps
 from plgp.policy.workspace import Area, allowed_pixels
 from sim.cli import FLAGS_WITH_WORD, run_hydra
+from sim.depth_image.main_plane import main_plane
 from sim.depth_image.speckles import without_speckles
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
 _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose", "folder": "folder"}
 _EMPTY = "none of the best grasps lies 8 mm or more over the main plane: the table may be empty, or its things flat"
+_STANDING = 0.008, 0.35, 0.005  # metres over the main plane that a thing stands, and share of it on a bare table
 _INTRINSICS = "give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file"
 WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
 _UNLIKE_OTHERS = "other frames have a mask, this one has none: grasps may lie anywhere in it; give it one as well"
@@ -272,6 +274,13 @@ def _no_grasp(seen: Observation, mask: NDArray[np.bool_] | None) -> str:
         points = seen.camera.deproject(rows, cols, depth)
         low, high = (", ".join(f"{v:.2f}" for v in f(points, axis=0)) for f in (np.min, np.max))
         return f"no grasp: no point that is seen lies in the workspace; they reach from {low} to {high} m"
+    plane = main_plane(seen, 0.0)
+    heights = np.zeros(0) if plane is None else plane.heights(seen.depth, seen.camera)[seen.depth > 0]
+    if len(heights) and np.mean((heights > _STANDING[0]) & (heights < _STANDING[1])) < _STANDING[2]:
+        return (
+            "no grasp: next to nothing stands 8 mm or more over the main plane; the table may be empty, or its things "
+            "flat"
+        )
     middle = float(np.median(depth))
     across, down = (middle * n / seen.camera.intrinsics[i, i] for i, n in enumerate(seen.depth.shape[::-1]))
     return (

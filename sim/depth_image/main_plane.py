@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,13 +12,14 @@ from sim.camera import PinholeCamera
 from sim.view import Observation
 
 FloatArray = NDArray[np.float64]
+Drawn: TypeAlias = tuple[FloatArray, FloatArray, NDArray[np.int64]]  # planes: normals, offsets, numbers of points
 
 _SAMPLES = 4000  # points that vote
-_DRAWS = 250  # planes that are drawn, each through three points
+_DRAWS = 250, 750  # planes that are drawn, each through three points; and how many more where none holds ALONE
 _NEAR = 0.006  # metres from a plane within which a point supports it, at _AT; a sensor's noise grows with the distance
 _AT = 0.6  # metres
 _MOST = 1.5  # times that distance up to which the noise is followed
-_REFINED = 4  # rounds of least squares
+_REFINED = 4, 20  # rounds of least squares, and at most so many where no plane holds ALONE
 _STEEPEST = np.deg2rad(75)  # a plane that leans more is seen as a line: a wall, or a table from its edge
 LEVEL = float(np.deg2rad(12))  # of gravity, that a plane may lean where gravity is known
 ALONE = 0.45  # share from which on a plane is the main one without a look at others
@@ -86,7 +88,8 @@ def find_main_plane(
     Planes through three random points compete for the points within 6 mm (at 0.6 m, more in proportion to the
     squared distance beyond); the winner is fitted to its points. Planes steeper than 75 degrees against the image do
     not compete, nor do those that lean by more than 12 degrees against gravity, where gravity is known. Where it is
-    unknown and the winner is one side of a bin, whose walls may show more than its floor, the floor is taken.
+    unknown and no plane holds 45 %, more are drawn; and if the winner is one side of a bin, whose walls may show more
+    than its floor, the floor is taken.
 
     Args:
         depth: (H, W) floating, metres, 0 = missing.
@@ -103,27 +106,50 @@ def find_main_plane(
         return None
     points = camera.deproject(rows, cols, depth[rows, cols])
     near = _NEAR * np.clip(points[:, 2] / _AT, 1, _MOST) ** 2
-    least = np.cos(_STEEPEST)
-    a, b, c = points[rng.integers(len(points), size=(3, _DRAWS))]
+    drawn = _drawn(points, near, rng, count=_DRAWS[0], up=up)
+    largest = _largest(points, near, drawn)
+    if up is not None or (largest is not None and largest.share >= ALONE):
+        return largest
+    # Three points fall on a side that holds a fifth of a bin once in a hundred draws.
+    more = _drawn(points, near, rng, count=_DRAWS[1], up=None)
+    normals, offsets, votes = (np.concatenate(pair) for pair in zip(drawn, more, strict=True))
+    drawn = normals, offsets, votes
+    largest = _largest(points, near, drawn, rounds=_REFINED[1])
+    return None if largest is None else _floor(_sides(largest, points, near, drawn=drawn), points)
+
+
+def _drawn(
+    points: FloatArray, near: FloatArray, rng: np.random.Generator, *, count: int, up: FloatArray | None
+) -> Drawn:
+    """Returns planes through three random points each: normals (K, 3), offsets (K,), numbers of points near them (K,).
+
+    Those that may not compete are left out, so that K is at most ``count``.
+    """
+    a, b, c = points[rng.integers(len(points), size=(3, count))]
     normals = np.cross(b - a, c - a)
     lengths = np.linalg.norm(normals, axis=1)
     sound = lengths > 1e-9
     normals, a = normals[sound] / lengths[sound, None], a[sound]
     normals *= -np.sign(np.einsum("ij,ij->i", normals, a))[:, None]  # towards the camera
-    sound = -normals[:, 2] > least
+    sound = -normals[:, 2] > np.cos(_STEEPEST)
     if up is not None:
         sound &= normals @ up > np.cos(LEVEL)
     normals, a = normals[sound], a[sound]
-    if not len(normals):
-        return None
     offsets = np.einsum("ij,ij->i", normals, a)
-    support = np.abs(points.astype(np.float32) @ normals.T.astype(np.float32) - offsets.astype(np.float32))
-    votes = (support < near[:, None]).sum(axis=0)
+    votes, columns = np.zeros(len(normals), np.int64), points.astype(np.float32).T
+    for some in np.array_split(np.arange(len(normals)), max(1, len(normals) // 32)):  # what stays in the cache
+        off = normals[some].astype(np.float32) @ columns - offsets[some, None].astype(np.float32)
+        votes[some] = np.count_nonzero(np.abs(off) < near, axis=1)
+    return normals, offsets, votes
+
+
+def _largest(points: FloatArray, near: FloatArray, drawn: Drawn, *, rounds: int = _REFINED[0]) -> MainPlane | None:
+    """Returns the drawn plane with the most points, fitted to them; None if none was drawn."""
+    normals, offsets, votes = drawn
+    if not len(votes):
+        return None
     best = int(votes.argmax())
-    largest = _refined(points, near, normals[best], float(-offsets[best]))
-    if up is not None or largest.share >= ALONE:
-        return largest
-    return _floor(_sides(largest, points, near, drawn=(normals, offsets, votes)), points)
+    return _refined(points, near, normals[best], float(-offsets[best]), rounds=rounds)
 
 
 def main_plane(seen: Observation, least_share: float) -> MainPlane | None:
@@ -141,18 +167,13 @@ def main_plane(seen: Observation, least_share: float) -> MainPlane | None:
     return find_main_plane(seen.depth, seen.camera)
 
 
-def _sides(
-    largest: MainPlane, points: FloatArray, near: FloatArray, *, drawn: tuple[FloatArray, FloatArray, NDArray[np.int64]]
-) -> list[MainPlane]:
-    """Returns the largest plane and those that lean against it and each other, and hold half as much or more.
-
-    ``drawn`` are the normals, offsets and numbers of supporting points of the planes that competed.
-    """
+def _sides(largest: MainPlane, points: FloatArray, near: FloatArray, *, drawn: Drawn) -> list[MainPlane]:
+    """Returns the largest plane and those that lean against it and each other, and hold half as much or more."""
     normals, offsets, votes = drawn
     sides, votes = [largest], np.where(normals @ largest.normal < np.cos(_APART), votes, 0)
     while len(sides) < _SIDES and votes.max() >= _RIVAL * largest.share * len(points) / 2:  # fitting adds points
         best = int(votes.argmax())
-        side = _refined(points, near, normals[best], float(-offsets[best]))
+        side = _refined(points, near, normals[best], float(-offsets[best]), rounds=_REFINED[1])
         votes = np.where((normals @ side.normal < np.cos(_APART)) & (np.arange(len(votes)) != best), votes, 0)
         own = all(side.normal @ other.normal < np.cos(_APART) for other in sides)
         if own and side.share >= _RIVAL * largest.share:
@@ -177,12 +198,14 @@ def _floor(sides: list[MainPlane], points: FloatArray) -> MainPlane:
     return sides[best] if angles[best] < angles[0] - _NEARER else sides[0]
 
 
-def _refined(points: FloatArray, near: FloatArray, normal: FloatArray, distance: float) -> MainPlane:
-    """Returns the plane after rounds of least squares over the points that support it."""
-    for i in range(_REFINED):
+def _refined(points: FloatArray, near: FloatArray, normal: FloatArray, distance: float, *, rounds: int) -> MainPlane:
+    """Returns the plane after rounds of least squares over the points that support it, until they stay the same."""
+    before = np.zeros(len(points), np.bool_)
+    for i in range(rounds):
         inside = np.abs(points @ normal + distance) < near * (1.5 if i == 0 else 1.0)
-        if inside.sum() < 3:
+        if inside.sum() < 3 or np.array_equal(inside, before):
             break
+        before = inside
         chosen = points[inside]
         middle = chosen.mean(axis=0)
         axis = np.linalg.svd((chosen - middle).T @ (chosen - middle))[0][:, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -202,8 +203,17 @@ def _check_centre(matrix: NDArray[np.float64], size: tuple[int, int], source: st
 
     if not central(cx, cy) and central(cy, cx) and width != height:
         raise InputError(f"{head} fits the {width}x{height} image only with cx and cy swapped; swap them")
-    if not (0 <= cx < width and 0 <= cy < height):
-        raise InputError(f"{head} lies outside the {width}x{height} image; give the intrinsics of this resolution")
+    x, y = cx / width, cy / height
+    if not (0 <= x < 1 and 0 <= y < 1):
+        outside = f"{head} lies outside the {width}x{height} image"
+        # Intrinsics of a larger image have both coordinates too large.
+        cut = min(x, y) < 0 or min(abs(x - 0.5), abs(y - 0.5)) <= _OFF_CENTRE
+        if not (stated and cut and max(abs(x - 0.5), abs(y - 0.5)) <= 1.5):
+            raise InputError(
+                f"{outside}; give the intrinsics of this resolution, for a crop in a file that states its width and "
+                "height"
+            )
+        print(f"{outside}: it is taken for a crop from beside the camera's axis", file=sys.stderr)
     if not stated and not central(cx, cy):
         wrong = f"cx={cx:g}" if abs(cx / width - 0.5) > abs(cy / height - 0.5) else f"cy={cy:g}"
         raise InputError(

@@ -22,6 +22,7 @@ _AS_IS = "the network is shown the image as it is"
 _PLANE = 0.006  # metres from the main plane within which a pixel shows it
 _THING, _HOLES = 0.008, 0.02  # metres on or under a plane, and share of what is seen that lies so far under it
 _TALL, _MUCH = 0.35, 0.1  # metres over a plane, and share of what is seen from which on so high: then it may be a wall
+_BELOW = 0.02, 0.15, 0.3  # metres under a plane, from and to, and share of what is seen that is seldom there
 _FINE = 0.01  # of the depth: what stands lower over the plane may be noise
 _FEW = 20  # of the pixels that are looked at
 _LOOKED_AT = 320  # columns of the image, about, that tell so
@@ -144,7 +145,7 @@ def doubt_beside(seen: Observation, view: OverheadView, allowed: NDArray[np.bool
 
 
 def _doubt(seen: Observation, plane: MainPlane) -> str:
-    """Returns a sentence where the main plane may be a wall behind the things, or depth may be inverse, or ""."""
+    """Returns a sentence where the main plane may be a wall or the tops of things, or depth may be inverse, or ""."""
     _, some, camera = _looked_at(seen)
     heights = plane.heights(some, camera)[some > 0]
     if not len(heights):
@@ -154,6 +155,12 @@ def _doubt(seen: Observation, plane: MainPlane) -> str:
         return (
             f"{100 * under:.0f} % of what is seen lies under the main plane and next to nothing on it: inverse depth "
             "and disparity look so; give metres in front of the camera, or camera_pose= if the things do lie lower"
+        )
+    share = float(((heights < -_BELOW[0]) & (heights > -_BELOW[1])).mean())
+    if share > _BELOW[2]:
+        return (
+            f"{100 * share:.0f} % of what is seen lies closely under the main plane: it may be the tops of things that "
+            "stand close together, and lower ones are passed over; if it is, give camera_pose="
         )
     share = float((heights > _TALL).mean())
     if share < _MUCH or not np.allclose(seen.camera.pose, np.eye(4)):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from plgp.frames.on_objects import count_on_objects
 from plgp.policy import NetworkPolicy
-from plgp.predict import predict, quoted
+from plgp.predict import _no_grasp, predict, quoted
 from sim.camera import PinholeCamera
 from sim.drawing.hands import contact_sheet, draw_hands, finger_outlines
 from sim.errors import InputError
@@ -66,6 +66,16 @@ def test_one_bad_frame_is_named_and_the_others_are_finished(folder, tmp_path, ca
         run(str(broken), f"out={tmp_path / 'out'}", "count=3", "picture=false")
     assert "aa_depth.npy is left out: " in capsys.readouterr().err
     assert {p.name for p in (tmp_path / "out").glob("*.json")} == {"a_depth.json", "b_depth.json"}
+
+
+def test_an_empty_table_is_said_to_be_empty():
+    camera = PinholeCamera(320, 240, np.array([[300.0, 0, 160], [0, 300.0, 120], [0, 0, 1]]))
+    noise = np.random.default_rng(0).normal(0, 0.002, (240, 320))
+    empty, full = (
+        Observation(None, (d + noise).astype(np.float32), camera) for d in (np.full((240, 320), 0.6), image(0.6))
+    )
+    assert "the table may be empty" in _no_grasp(empty, None)
+    assert "nothing in the workspace lets the fingers in" in _no_grasp(full, None)
 
 
 def test_a_frame_without_a_mask_beside_others_that_have_one_says_so(folder, tmp_path, capsys):

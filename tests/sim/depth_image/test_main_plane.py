@@ -38,6 +38,16 @@ def test_a_bins_floor_is_found_though_a_wall_shows_more(walls):
     assert plane.distance == pytest.approx(0.56, abs=0.003)
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_a_floor_that_holds_little_is_found_by_any_draw(seed):
+    # Four walls and a floor of a fifth of the picture each; boxes on the floor hide most of it.
+    depth = seen([FLOOR] + [leaning(w, 40, 0.52) for w in ((-1, 0), (1, 0), (0, 1), (0, -1))])
+    rng = np.random.default_rng(5)
+    for row, col in rng.integers((5, 5), (105, 145), size=(25, 2)):
+        depth[row : row + 10, col : col + 10] -= np.float32(rng.uniform(0.02, 0.05))
+    assert find_main_plane(depth, CAMERA, seed=seed).normal == pytest.approx([0, 0, -1], abs=0.04)
+
+
 def test_a_table_before_one_wall_is_the_larger_of_both():
     table, wall = leaning((0, -1), 45, 0.5), leaning((0, 1), 45, 0.8)
     assert find_main_plane(seen([table, wall]), CAMERA).normal == pytest.approx(table[0], abs=0.03)

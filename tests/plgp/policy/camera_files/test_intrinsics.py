@@ -234,6 +234,18 @@ def test_numbers_that_do_not_fit_are_named(text, message):
         read_intrinsics(text, SIZE)
 
 
+@pytest.mark.parametrize(("centre", "taken"), [((-3, 241), 1), ((322, 500), 1), ((640, 360), 0), ((-700, 241), 0)])
+def test_a_crop_from_beside_the_axis_is_taken_and_intrinsics_of_a_larger_image_are_not(tmp_path, capsys, centre, taken):
+    path = tmp_path / "crop.json"
+    path.write_text(json.dumps({**FOUR, "cx": centre[0], "cy": centre[1], "width": 640, "height": 480}))
+    if taken:
+        assert tuple(read_intrinsics(path, SIZE).intrinsics[:2, 2]) == centre
+        assert "taken for a crop from beside the camera's axis" in capsys.readouterr().err
+    else:
+        with pytest.raises(InputError, match="outside the 640x480 image; give the intrinsics of this resolution"):
+            read_intrinsics(path, SIZE)
+
+
 @pytest.mark.parametrize(("model", "count"), [("plumb_bob", 5), ("rational_polynomial", 8), ("", 4), ("fisheye", 4)])
 def test_a_lens_is_undone(tmp_path, model, count):
     lens = [-0.2, 0.05, 0.001, -0.002, 0.01, 0.02, 0.01, 0.003][:count]
