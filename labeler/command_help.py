@@ -59,15 +59,16 @@ Train on it with `python train.py experiment=rectangles data.folder=DIR data.rec
 Makes a data set in the new folder DIR of real pictures whose objects have meshes and 6-D poses. The meshes
 are rendered as they are posed, and labelled; rgb and depth_noisy are the camera's own pictures, depth is
 the rendered one. Every pose is compared with the measured depth: labels of objects that do not stand where
-the depth shows them are left out, and views with more bad poses than good ones. DIR/poses.csv lists every
-pose with its figures and the reason. An interrupted import goes on when the same command is given again.
+the depth shows them are left out, and views with more bad poses than good ones; so are labels under things
+without a pose, and those whose hand meets one. DIR/poses.csv lists every pose with its figures and the reason.
+An interrupted import goes on when the same command is given again.
 
   format=bop       SOURCE/test/000001/scene_gt.json ... and SOURCE/models/obj_000001.ply, millimetres;
                    format=graspnet: SOURCE/scenes/scene_0000/CAMERA/meta and SOURCE/models/000, metres
   models=FOLDER    the meshes, where they lie elsewhere than in models, models_cad, models_reconst or models_eval
   every=10         take every tenth view of a scene
   tolerance=0.003  metres by which a pose may be off
-  check=false      believe every pose
+  check=false      believe every pose, and leave every label
   gripper=franka   the hand that the labels are for: a name of conf/gripper, or a YAML file such as those. Without it
                    the hand of the data set that export-bop wrote, or the paper's
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 FULL = (errno.ENOSPC, errno.EDQUOT)  # errors of a full disk and of a used-up quota
+_NO_ROOM = ("No space left on device", "File too large", "PytorchStreamWriter failed")  # HDF5's and torch's words
 
 
 def checksum(path: str | Path) -> str:
@@ -149,23 +150,25 @@ def write_error(path: str | Path, error: OSError, *, cure: str = "give another f
     return InputError(f"{path} cannot be written ({error.strerror}); {cure}")
 
 
-def unwritable(error: BaseException) -> str | None:
+def unwritable(error: BaseException, *, place: str = "what is written") -> str | None:
     """Returns the sentence for an exception behind which a disk is full or a place cannot be written, or None.
 
     HDF5 and torch wrap what the system says into errors of their own.
 
     Args:
         error: The exception; those that it follows from are looked at as well.
+        place: What is written, where the exception does not say.
     """
+    unnamed = place
     found: BaseException | None = error
     while found is not None:
         path = (found.filename2 or found.filename) if isinstance(found, OSError) else None
-        place = "what is written" if path is None or isinstance(path, int) else os.fsdecode(path)
+        place = unnamed if path is None or isinstance(path, int) else os.fsdecode(path)
         if isinstance(found, OSError) and found.errno in (*FULL, errno.EROFS, errno.EFBIG):
-            return str(write_error(place, found))
+            return str(write_error(place, OSError(found.errno, os.strerror(found.errno))))  # not in HDF5's own words
         if isinstance(found, PermissionError) and path is not None:
             return f"{place} cannot be read or written ({found.strerror}); give another place, or the right to it"
-        if "No space left on device" in str(found) or "PytorchStreamWriter failed" in str(found):
+        if any(words in str(found) for words in _NO_ROOM):
             return f"no space left for {place}; make room and run the same command again"
         found = found.__cause__ or found.__context__
     return None

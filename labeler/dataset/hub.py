@@ -25,7 +25,7 @@ from labeler.shards.data_set import DataSet
 from sim.errors import InputError
 from sim.files import atomic_path, checksum, write_error
 
-_BESIDE = ("README.md", "stats.json", "stats.png", "preview.png")  # files that go along where they exist
+_BESIDE = ("README.md", "stats.json", "stats.png", "preview.png", "poses.csv")  # files that go along where they exist
 _PLACES = "give USER/NAME for the Hugging Face Hub, or a folder as /PATH, ./PATH, ~/PATH or file:///PATH"
 
 

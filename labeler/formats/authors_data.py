@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -34,7 +35,7 @@ from sim.camera import PinholeCamera
 from sim.cli.progress import followed
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
-from sim.files import write_error
+from sim.files import unwritable, write_error
 from sim.gripper import GripperGeometry
 
 Item = TypeVar("Item")
@@ -141,9 +142,24 @@ def begin_import(folder: Path, recipe: dict[str, Any], digest: str) -> None:
         raise InputError(f"{folder} is not empty; choose another folder for the imported data set")
     if found not in (None, digest):
         raise InputError(f"{folder} holds another data set; choose another folder, or delete it")
-    stake(folder, digest, recipe)
     for leftover in folder.glob(".*.part"):
         leftover.unlink(missing_ok=True)
+    with room_in(folder):
+        stake(folder, digest, recipe)
+
+
+@contextmanager
+def room_in(folder: Path) -> Iterator[None]:
+    """Turns a full disk, whatever HDF5 and others make of it, into one sentence: an InputError."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:  # HDF5's own kinds have no common base
+        told = unwritable(error, place=str(folder))
+        if told is None:
+            raise
+        raise InputError(told) from error
 
 
 def refuse_empty(folder: Path, lines: Sequence[ShardLine], sentences: Sequence[str]) -> None:
@@ -167,7 +183,8 @@ def write_import(folder: Path, manifest: Manifest) -> None:
         former = read_manifest(folder)
         if former.shards == manifest.shards:
             manifest = replace(manifest, truth=former.truth, recall=former.recall)
-    write_manifest(folder, manifest)
+    with room_in(folder):
+        write_manifest(folder, manifest)
 
 
 def import_shards(
@@ -194,7 +211,8 @@ def import_shards(
     for number, start in enumerate(shown):
         path = folder / f"shard-{number:05d}.h5"
         if not path.is_file():
-            write(path, items[start : start + size], start)
+            with room_in(folder):
+                write(path, items[start : start + size], start)
         shards.append(read_notes(path))
     return shards
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,19 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from labeler.dataset.manifest import SCHEMA_VERSION, Counts, Import, Manifest
+from labeler.dataset.manifest import SCHEMA_VERSION, STAKE, Counts, Import, Manifest, find_hash
 from labeler.dataset.recipe import describe_objects
-from labeler.formats.authors_data import ImportedShard, begin_import, import_shards, refuse_empty, write_import
+from labeler.formats.authors_data import (
+    ImportedShard,
+    begin_import,
+    import_shards,
+    refuse_empty,
+    room_in,
+    size_of,
+    write_import,
+)
 from labeler.posed.check import CheckSettings
+from labeler.posed.doubts import pose_doubts
 from labeler.posed.export_bop import SIDECAR
 from labeler.posed.models import PosedModels, load_posed_models, models_folder
 from labeler.posed.twin import TABLE, TwinSettings, make_twin
@@ -25,13 +35,13 @@ from labeler.shards.data_set import DataSet
 from labeler.shards.reader import ShardReader
 from labeler.shards.writer import ShardWriter
 from sim.errors import InputError
-from sim.files import atomic_path
+from sim.files import atomic_path, checksum
 from sim.gripper import GripperGeometry
 from sim.physics import PhysicsSettings
 
 VIEWS_PER_SHARD = 50
 TABLE_FILE = "poses.csv"
-_COLUMNS = ["view", "object", "pixels", "agree", "mean", "shift", "verdict", "reason", "table"]
+_COLUMNS = ["view", "object", "pixels", "agree", "mean", "shift", "verdict", "reason", "table", "dropped"]
 
 Found = PosedView | tuple[str, str]
 
@@ -42,7 +52,8 @@ class PosedImport:
 
     Attributes:
         skipped: One sentence for each view that was dropped or could not be read.
-        poses: A row for each pose: view, object, pixels, agree, mean (m), shift (m), verdict, reason, table.
+        poses: A row for each pose: view, object, pixels, agree, mean (m), shift (m), verdict, reason, table, dropped
+            (labels left out because something without a pose stands in the way; NaN in shards of an older plgp).
     """
 
     skipped: list[str]
@@ -83,8 +94,7 @@ def import_posed(
     meshes = load_posed_models(models or models_folder(source, format), format)
     settings, saved = _settings(source, check, gripper)
     check_hand(settings.labels, settings.gripper)
-    recipe = _recipe(views, meshes, settings, format=format, saved=saved)
-    begin_import(folder, recipe, digest := hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest())
+    recipe, digest = _begin(folder, views, _recipe(views, meshes, settings, format=format, saved=saved))
     canvas = (max(h for _, h in sizes), max(w for w, _ in sizes)) if (sizes := recipe.get("sizes")) else None
     shards, rows = _make_shards(folder, views, meshes, settings=settings, canvas=canvas, progress=progress)
     lines = tuple(shard.line for shard in shards)
@@ -105,7 +115,7 @@ def import_posed(
         "recipe": recipe,
         "objects": meshes.objects.source,
     }
-    with atomic_path(folder / TABLE_FILE) as temporary:
+    with room_in(folder), atomic_path(folder / TABLE_FILE) as temporary:
         poses.to_csv(temporary, index=False, float_format="%.5f")
     write_import(folder, Manifest(**about, counts=counts, imported=imported, shards=lines))
     return PosedImport(skipped=sentences, poses=poses)
@@ -127,11 +137,19 @@ def _make_shards(
         _write_shard(path, some, numbers, models=models, settings=settings, canvas=canvas)
 
     shards = import_shards(folder, views, VIEWS_PER_SHARD, what="views", write=write, progress=progress)
-    rows = list[list[Any]]()
+    rows, former = list[list[Any]](), False
     for shard in shards:
         reader = ShardReader(folder / shard.line.file)
-        rows += reader.note("poses")
+        told = reader.note("poses")
+        former |= any(len(row) < len(_COLUMNS) for row in told)
+        rows += [row + [None] * (len(_COLUMNS) - len(row)) for row in told]
         reader.close()
+    if former:
+        warnings.warn(
+            f"{folder} has shards of an older plgp, which kept labels under things without a pose; to leave these out, "
+            "delete the folder and import again",
+            stacklevel=3,
+        )
     return shards, rows
 
 
@@ -147,7 +165,16 @@ def describe_checks(poses: pd.DataFrame) -> str:
             f"{1000 * own['mean'].mean():8.2f} {1000 * own['shift'].max():8.2f}  {own.table.iloc[0]}"
         )
     lines += [f"bad: {row.view} {row.object}: {row.reason}" for row in poses[bad].itertuples()]
-    return "\n".join([*lines, f"poses: {len(poses)} checked, {int(bad.sum())} bad; all in {TABLE_FILE}"])
+    under = poses[poses.dropped > 0]
+    lines += [f"in the way: {row.view} {row.object}: {row.dropped:.0f} labels left out" for row in under.itertuples()]
+    counts = [
+        f"{n} {verdict}" for verdict in ("good", "bad", "unchecked") if (n := int((poses.verdict == verdict).sum()))
+    ]
+    last = [f"poses: {len(poses)}, {', '.join(counts)}; all in {TABLE_FILE}"]
+    if len(under):
+        total = f"{under.dropped.sum():.0f} labels left out"
+        last.insert(0, f"{total}: the camera saw something without a pose before them, or in the hand's way")
+    return "\n".join([*lines, *last])
 
 
 def describe_hand(source: Path, folder: Path, name: str | None = None) -> str:
@@ -211,11 +238,6 @@ def _recipe(
     views: Sequence[Found], models: PosedModels, settings: TwinSettings, *, format: str, saved: dict[str, Any]
 ) -> dict[str, Any]:
     """Returns what shapes the import, with the keys of a generated data set's recipe."""
-    content = hashlib.sha256()
-    for view in views:
-        if isinstance(view, PosedView):
-            about = [view.name, view.intrinsics.tolist(), view.models, view.poses.tolist(), view.depth_unit]
-            content.update(json.dumps([*about, view.depth.stat().st_size, view.rgb.stat().st_size]).encode())
     first = next((v for v in views if isinstance(v, PosedView)), None)
     if first is None:
         raise InputError(f"none of the {len(views)} views can be read; the first: {': '.join(views[0])}")  # type: ignore[arg-type]
@@ -226,7 +248,7 @@ def _recipe(
     scene = saved.get("scene", {"tray": TABLE.to_saved(), "physics": asdict(PhysicsSettings())})
     return {
         "imported": format,
-        "source_sha256": content.hexdigest(),
+        "source_sha256": _digest(views, _content),
         "schema_version": SCHEMA_VERSION,
         "objects": describe_objects(models.objects),
         "scene": scene,
@@ -241,6 +263,60 @@ def _recipe(
         "scenes": len({v.place for v in views if isinstance(v, PosedView)}),
         "seed": 0,
     }
+
+
+def _digest(views: Sequence[Found], of: Callable[[Path], Any]) -> str:
+    """Returns the hash of all views' entries and files, of each file what a function says of it."""
+    content = hashlib.sha256()
+    for view in views:
+        if isinstance(view, PosedView):
+            about = [view.name, view.intrinsics.tolist(), view.models, view.poses.tolist(), view.depth_unit]
+            content.update(json.dumps([*about, of(view.depth), of(view.rgb)]).encode())
+    return content.hexdigest()
+
+
+def _content(file: Path) -> str | int:
+    """Returns a file's checksum: a copy elsewhere has the same, whatever its times; labels take far longer than it.
+
+    Of a file that cannot be read it is the size; its view is skipped later on, and named.
+    """
+    try:
+        return checksum(file)
+    except OSError:
+        return size_of(file)
+
+
+def _hash(recipe: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def _begin(folder: Path, views: Sequence[Found], recipe: dict[str, Any]) -> tuple[dict[str, Any], str]:
+    """Makes the folder, and warns of doubtful poses; returns the import's recipe and its hash."""
+    recipe = _as_begun(folder, views, recipe)
+    begin_import(folder, recipe, digest := _hash(recipe))
+    for doubt in pose_doubts(views):
+        warnings.warn(doubt, stacklevel=3)
+    return recipe, digest
+
+
+def _as_begun(folder: Path, views: Sequence[Found], recipe: dict[str, Any]) -> dict[str, Any]:
+    """Returns the recipe as a folder of an older plgp has it, which knew pictures by their sizes; else as it is.
+
+    A warning says where such a folder may hold pictures of former content.
+    """
+    former = recipe | {"source_sha256": _digest(views, size_of)}
+    if not (folder / STAKE).is_file() or find_hash(folder, STAKE) != _hash(former):
+        return recipe
+    written = [path.stat().st_mtime_ns for path in folder.glob("shard-*.h5")]
+    files = (file for view in views if isinstance(view, PosedView) for file in (view.depth, view.rgb))
+    newer = next((file for file in files if written and file.stat().st_mtime_ns > min(written)), None)
+    if newer is not None:
+        warnings.warn(
+            f"{folder} is of an older plgp, which knew pictures by their sizes; {newer} is newer than its shards: "
+            "if its content changed, delete the folder and import again",
+            stacklevel=4,
+        )
+    return former
 
 
 def _write_shard(
@@ -266,7 +342,8 @@ def _write_shard(
             except InputError as error:
                 skipped.append({"view": view.name, "reason": str(error)})
                 continue
-            rows += [[view.name, *_plain(asdict(check)), twin.table] for check in twin.checks]
+            for check, dropped in zip(twin.checks, twin.dropped, strict=True):
+                rows.append([view.name, *_plain(asdict(check)), twin.table, dropped])
             if twin.reason:
                 skipped.append({"view": view.name, "reason": twin.reason})
                 continue

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from labeler.labels import label_view
+from labeler.labels import GraspLabels, label_view
 from labeler.posed.check import CheckSettings, PoseCheck, check_poses
+from labeler.posed.doubts import unit_doubt
+from labeler.posed.foreign import FloatImage, find_foreign, meets_foreign
 from labeler.posed.models import PosedModels
 from labeler.posed.table import place_world
 from labeler.posed.views import PosedView
@@ -23,6 +25,7 @@ from sim.physics import TraySettings
 from sim.render import render_view
 from sim.render.rasteriser import rasterise_pinhole
 from sim.scene import SceneState
+from sim.view import SceneView
 from sim.worlds import parallel_side
 
 TABLE = TraySettings(floor=1.2, wall_height=0.001, wall_lean=0.0)  # a bare one
@@ -51,9 +54,8 @@ class TwinSettings:
 
     def tray(self, view: PosedView) -> TraySettings | None:
         """Returns the tray that the files name for a view's scene; None where they name none."""
-        saved = (
-            self.trays.get(str(int(view.scene.rpartition("/")[2]))) if self.trays and view.world is not None else None
-        )
+        number = (view.place or view.scene).rpartition("/")[2]  # of the scene: a sensor's views have a name below it
+        saved = self.trays.get(str(int(number))) if number.isdecimal() and view.world is not None else None
         return None if saved is None else TraySettings.from_saved(saved)
 
 
@@ -65,17 +67,19 @@ class Twin:
         frame: The frame: ``depth`` is rendered, ``depth_noisy`` and ``rgb`` are the camera's own.
         checks: What the rendering says of every pose.
         table: How the table was found: "fitted", "lowest points", or "given".
+        dropped: Number of labels of every object with a true pose that were left out for what stands before it.
         reason: Why the view is to be dropped; empty where it is not.
     """
 
     frame: Frame
     checks: list[PoseCheck]
     table: str
+    dropped: list[int]
     reason: str = ""
 
 
 def make_twin(view: PosedView, models: PosedModels, settings: TwinSettings) -> Twin:
-    """Renders and labels a view; labels of objects with a bad pose are left out.
+    """Renders and labels a view; labels of objects with a bad pose, or under a thing without one, are left out.
 
     Raises:
         InputError: Its files cannot be read, an object is unknown, or its table cannot be found.
@@ -94,12 +98,18 @@ def make_twin(view: PosedView, models: PosedModels, settings: TwinSettings) -> T
     seen = render_view(state, camera, parallel, rgb=False, back_layer=settings.labels.undercut)
     labels = label_view(seen, settings.gripper, settings.labels)
     checks: list[PoseCheck] = []
+    dropped: list[int] = []
     if settings.check is not None:
         checks = check_poses(
             state, camera, rendered=seen.depth, mask=seen.instance_mask, measured=measured, settings=settings.check
         )
         bad = [i + 1 for i, check in enumerate(checks) if check.verdict == "bad"]
         labels = labels[~np.isin(seen.instance_mask[labels.row, labels.col], bad)]
+        labels, dropped = _uncovered(labels, seen, camera, measured=measured, settings=settings)
+    reason = _fault(checks, settings.check)
+    if checks and not any(check.verdict == "good" for check in checks):
+        doubt = unit_doubt(view, measured, seen.instance_mask > 0)
+        reason = "; ".join(filter(None, (reason or (doubt and "none of its poses could be checked"), doubt)))
     frame: Frame = {
         "rgb": rgb,
         "depth": seen.depth,
@@ -111,7 +121,27 @@ def make_twin(view: PosedView, models: PosedModels, settings: TwinSettings) -> T
         "objects": seen.objects,
         "tray": state.tray.to_saved(),
     }
-    return Twin(frame=frame, checks=checks, table=table, reason=_fault(checks, settings.check))
+    return Twin(frame=frame, checks=checks, table=table, dropped=dropped, reason=reason)
+
+
+def _uncovered(
+    labels: GraspLabels, seen: SceneView, camera: PinholeCamera, *, measured: FloatImage, settings: TwinSettings
+) -> tuple[GraspLabels, list[int]]:
+    """Returns the labels that no thing without a pose stands in the way of, and how many others each object had."""
+    within = (settings.check or CheckSettings()).within
+    foreign = find_foreign(seen.depth, measured, camera, within=within)
+    angles = settings.labels.angles
+    met = meets_foreign(
+        labels,
+        foreign,
+        rendered=seen.depth,
+        measured=measured,
+        camera=camera,
+        gripper=settings.gripper,
+        angles=angles,
+    )
+    owners = seen.instance_mask[labels.row[met], labels.col[met]].astype(np.int64)
+    return labels[~met], np.bincount(owners, minlength=len(seen.objects) + 1)[1:].tolist()
 
 
 def _fault(checks: list[PoseCheck], settings: CheckSettings | None) -> str:
@@ -138,7 +168,8 @@ def _place(
         for vertices, model in zip(surfaces, picked, strict=True):
             shown |= rasterise_pinhole(camera, vertices, model.mesh().faces)[0] > 0
         if not shown.any():
-            raise InputError("its poses put no object into the picture")
+            doubt = unit_doubt(view, measured, shown)
+            raise InputError("its poses put no object into the picture" + (doubt and f"; {doubt}"))
         tray = TABLE
         to_camera, how = place_world(measured, shown, camera, surfaces=surfaces)
     to_world = np.asarray(np.linalg.inv(to_camera), np.float64)

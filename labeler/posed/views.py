@@ -27,6 +27,10 @@ from sim.geometry import FloatArray, make_pose
 FORMATS = ("bop", "graspnet")
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
 _GT = re.compile(r"scene_gt(_(?!info|coco)\w+)?\.json")
+# Sensors that BOP's data sets name in their splits; what else stands there (pbr, real, synt) is another scene's split.
+_SENSORS = re.compile(
+    r"_(primesense|kinect\w*?|canon|realsense|azure|photoneo|zivid|basler|ensenso|xtion|d4\d5|l515|quest3|aria|cam\d+)(?=_|$)"
+)
 _MM = 1e-3
 _SENSOR = 1_000_000  # added to the numbers of each further sensor's views of a scene
 _DAMAGE = (KeyError, TypeError, ValueError, IndexError, AttributeError, OverflowError)
@@ -113,17 +117,9 @@ def find_views(source: Path, format: str) -> Iterator[PosedView | tuple[str, str
     """
     if format not in FORMATS:
         raise InputError(f"import-posed: format is '{format}'; choose {' or '.join(FORMATS)}")
-    if format == "bop":
-        files = {path for p in ("", "*/", "*/*/") for path in source.glob(f"{p}scene_gt*.json")}
-        scenes = sorted(path for path in files if _GT.fullmatch(path.name))
-        wanted = "SPLIT/000001/scene_gt.json"
-    else:
-        scenes = sorted(path for path in source.glob("scenes/scene_*/*") if (path / "meta").is_dir())
-        wanted = "scenes/scene_0000/CAMERA/meta"
-    if not scenes and format == "bop" and any(source.glob("**/scene_camera*.json")):
-        raise InputError(f"{source} has cameras, but no poses (scene_gt.json): BOP keeps some back; take val or train")
+    scenes = _scenes(source, format)
     if not scenes:
-        raise InputError(f"{source} holds no scene of the format {format} ({wanted}); give the data set's own folder")
+        raise InputError(_nothing(source, format))
     before: dict[str, int] = {}
     for folder in scenes:
         scene = folder.parent if format == "bop" else folder
@@ -135,6 +131,47 @@ def find_views(source: Path, format: str) -> Iterator[PosedView | tuple[str, str
             yield found
 
 
+def _scenes(source: Path, format: str) -> list[Path]:
+    """Returns BOP's files of poses, or GraspNet's folders of a camera, sorted."""
+    if format == "graspnet":
+        return sorted(path for path in source.glob("scenes/scene_*/*") if (path / "meta").is_dir())
+    files = {path for p in ("", "*/", "*/*/") for path in source.glob(f"{p}scene_gt*.json")}
+    return sorted(path for path in files if _GT.fullmatch(path.name))
+
+
+def _nothing(source: Path, format: str) -> str:
+    """Returns the sentence on a folder without a scene: another format's, or on another level."""
+    wanted = {"bop": "SPLIT/000001/scene_gt.json", "graspnet": "scenes/scene_0000/CAMERA/meta"}[format]
+    start = f"{source} holds no scene of the format {format} ({wanted})"
+    for other in FORMATS:
+        if other != format and (_scenes(source, other) or _elsewhere(source, other)):
+            return f"{start}; this looks like format={other}"
+    if place := _elsewhere(source, format):
+        return f"{start}; {place}"
+    if format == "bop" and any(source.glob("**/scene_camera*.json")):
+        return f"{source} has cameras, but no poses (scene_gt.json): BOP keeps some back; take val or train"
+    return f"{start}; give the data set's own folder"
+
+
+def _elsewhere(source: Path, format: str) -> str:
+    """Returns where a format's scenes lie above or below a folder, and what to do; "" where none is found."""
+    if format == "bop":
+        below = (path for levels in (3, 4) for path in sorted(source.glob("*/" * levels + "scene_gt*.json")))
+        deep = next((path.parents[2] for path in below), None)
+        return "" if deep is None else f"its scenes lie below {deep}; give that folder"
+    cameras = ("scene_*/*/meta", "*/scene_*/*/meta", "*/scenes/scene_*/*/meta")
+    found = next((path for pattern in cameras for path in sorted(source.glob(pattern))), None)
+    if found is None:
+        return ""
+    scenes = found.parents[2]
+    if scenes.name == "scenes":
+        return f"its scenes lie in {scenes}; give the folder {scenes.resolve().parent}"
+    beside = f"make it a link of that name: ln -s {scenes.name} {scenes.parent / 'scenes'}"
+    return (
+        f"its scenes lie in {scenes.name}, not in scenes; put them together in {scenes.parent / 'scenes'}, or {beside}"
+    )
+
+
 def _place(folder: Path, format: str) -> str:
     """Returns the name of the scene that a sensor's folder shows, so that no split parts what two sensors saw of it.
 
@@ -143,7 +180,7 @@ def _place(folder: Path, format: str) -> str:
     if format == "graspnet":
         return folder.parent.as_posix()
     split, _, rest = folder.as_posix().rpartition("/")
-    return f"{split.partition('_')[0]}/{rest}"
+    return f"{_SENSORS.sub('', split)}/{rest}"
 
 
 def _bop_views(source: Path, file: Path) -> Iterator[PosedView | tuple[str, str]]:

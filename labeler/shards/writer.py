@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -65,10 +66,19 @@ class ShardWriter:
         if kind is None:
             try:
                 self._write_rows()
+                self._file.flush()
             except BaseException:
+                self._abandon()
                 self._stack.__exit__(*sys.exc_info())
                 raise
+        else:
+            self._abandon()
         self._stack.__exit__(kind, value, trace)
+
+    def _abandon(self) -> None:
+        """Sends what HDF5 has yet to write nowhere: the file goes, and HDF5 crashes where the disk is full."""
+        with Path(os.devnull).open("r+b") as nothing:
+            os.dup2(nothing.fileno(), self._file.id.get_vfd_handle())
 
     def set_note(self, name: str, note: Any) -> None:
         """Stores a JSON-able note as an attribute of the file."""
@@ -82,11 +92,10 @@ class ShardWriter:
         """
         for name in IMAGES:
             image = encode_depth(frame[name]) if name.startswith("depth") else frame[name]  # type: ignore[literal-required]
-            if self._canvas is None:
-                self._image_set(name, image.shape)[self._images] = image
-            else:
-                rows, cols = image.shape[:2]
-                self._image_set(name, (*self._canvas, *image.shape[2:]))[self._images, :rows, :cols] = image
+            rows, cols = image.shape[:2]
+            images = self._image_set(name, image.shape if self._canvas is None else (*self._canvas, *image.shape[2:]))
+            images[self._images, :rows, :cols] = image
+            images.flush()  # else it is written when the dataset is closed, where nobody hears of a full disk
         self._add_rows(frame, None if self._canvas is None else frame["depth"].shape)
 
     def add_all(self, reader: ShardReader) -> None:

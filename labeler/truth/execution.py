@@ -116,12 +116,14 @@ def _missing(data: DataSet, found: ObjectSet) -> str:
 
 def _load_objects(data: DataSet, name: str, folder: str | Path | None) -> ObjectSet:
     """Returns the objects of a data set whose name does not say how they are made; raises InputError."""
-    source = data.manifest.objects and found_source(data.manifest.objects, data.folder)
-    if source is not None and (folder is None or "path" in source.arguments):
+    kept = data.manifest.objects
+    source = kept and found_source(kept, data.folder)
+    if kept is not None and source is not None and (folder is None or "path" in source.arguments):
         place = source.arguments.get("path")
         if folder is None and place is not None and not Path(str(place)).exists():
+            noted = kept.arguments["path"]  # as it is written there: what it comes to after a move may never have been
             raise InputError(
-                f"{data.folder}: its objects lay in {place}, which is gone; give their folder: objects=FOLDER"
+                f"{data.folder}: its objects lay in {noted}, which is gone; give their folder: objects=FOLDER"
             )
         return ObjectSet.from_source(source, folder)
     if folder is None:

@@ -34,6 +34,7 @@ FloatArray = NDArray[np.float64]
 _VERSION = 1  # version of the cache's content, to be raised when the same mesh would give another object
 _READER = 3  # version of the reading of meshes: an older entry is made anew, under its name
 _MANIFEST = "entry.json"
+SIZE_CURE = "give `scale` if its unit is not the metre, or `length`, or `fit`"
 _SIZES = (0.005, 1.0)  # metres; a largest side outside says that the unit is wrong
 _DENSITIES = (20.0, 25_000.0)  # kg/m^3 of the convex hull, from foam to more than gold: others are doubted
 
@@ -123,7 +124,7 @@ def size_doubt(vertices: FloatArray, *, scaled: bool) -> str:
     if _SIZES[0] <= largest <= _SIZES[1]:
         return ""
     hint = "" if scaled else _likely_unit(largest)
-    return f"it is {largest:.3g} m long{hint}; give `scale` if its unit is not the metre, or `length`, or `fit`"
+    return f"it is {largest:.3g} m long{hint}; {SIZE_CURE}"
 
 
 def density_doubt(vertices: FloatArray, mass: float) -> str:

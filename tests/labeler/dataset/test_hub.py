@@ -113,6 +113,12 @@ def test_to_a_folder_and_back(data_set, tmp_path):
     assert names(back) == FILES
 
 
+def test_what_an_import_says_of_its_poses_goes_along(data_set, tmp_path):
+    (data_set / "poses.csv").write_text("view,object\n")
+    push(data_set, f"{tmp_path}/share")
+    assert (tmp_path / "share" / "poses.csv").read_text() == "view,object\n"
+
+
 def test_card_says_what_it_is_and_its_lines_read_a_shard(data_set, tmp_path):
     push(data_set, str(tmp_path / "disk"), licence="cc-by-4.0")
     _, head, text = (tmp_path / "disk" / "README.md").read_text().split("---\n", 2)
