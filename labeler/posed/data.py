@@ -31,7 +31,7 @@ from sim.physics import PhysicsSettings
 
 VIEWS_PER_SHARD = 50
 TABLE_FILE = "poses.csv"
-_COLUMNS = ["view", "object", "pixels", "agree", "mean", "shift", "verdict", "reason", "table"]
+_COLUMNS = ["view", "object", "pixels", "agree", "mean", "shift", "verdict", "reason", "table", "turn", "turn_error"]
 
 Found = PosedView | tuple[str, str]
 
@@ -42,7 +42,8 @@ class PosedImport:
 
     Attributes:
         skipped: One sentence for each view that was dropped or could not be read.
-        poses: A row for each pose: view, object, pixels, agree, mean (m), shift (m), verdict, reason, table.
+        poses: A row for each pose: view, object, pixels, agree, mean (m), shift (m), verdict, reason, table, turn
+            (degrees), turn_error (degrees).
     """
 
     skipped: list[str]
@@ -140,11 +141,12 @@ def describe_checks(poses: pd.DataFrame) -> str:
     if not len(poses):
         return "poses: none was checked"
     bad = poses.verdict == "bad"
-    lines = [f"{'view':28} {'poses':>5} {'bad':>4} {'agree':>6} {'mean mm':>8} {'shift mm':>8}  table"]
+    lines = [f"{'view':28} {'poses':>5} {'bad':>4} {'agree':>6} {'mean mm':>8} {'shift mm':>8} {'turn':>5}  table"]
     for view, own in poses.groupby("view", sort=False):
         lines.append(
             f"{view!s:28} {len(own):5d} {int((own.verdict == 'bad').sum()):4d} {own.agree.mean():6.1%} "
-            f"{1000 * own['mean'].mean():8.2f} {1000 * own['shift'].max():8.2f}  {own.table.iloc[0]}"
+            f"{1000 * own['mean'].mean():8.2f} {1000 * own['shift'].max():8.2f} "
+            f"{own.turn.max():5.1f}  {own.table.iloc[0]}"
         )
     lines += [f"bad: {row.view} {row.object}: {row.reason}" for row in poses[bad].itertuples()]
     return "\n".join([*lines, f"poses: {len(poses)} checked, {int(bad.sum())} bad; all in {TABLE_FILE}"])
@@ -266,7 +268,9 @@ def _write_shard(
             except InputError as error:
                 skipped.append({"view": view.name, "reason": str(error)})
                 continue
-            rows += [[view.name, *_plain(asdict(check)), twin.table] for check in twin.checks]
+            for check in twin.checks:
+                row = {"view": view.name, **asdict(check), "table": twin.table}
+                rows.append(_plain([row[name] for name in _COLUMNS]))
             if twin.reason:
                 skipped.append({"view": view.name, "reason": twin.reason})
                 continue
@@ -279,6 +283,6 @@ def _write_shard(
         writer.set_note("defaults", [f"the table of some views was {how}" for how in sorted(tables - {"given"})])
 
 
-def _plain(check: dict[str, Any]) -> list[Any]:
-    """Returns a check's values in the table's order, NaN as None: JSON has none."""
-    return [None if isinstance(v, float) and not np.isfinite(v) else v for v in check.values()]
+def _plain(values: Sequence[Any]) -> list[Any]:
+    """Returns a row's values, NaN as None: JSON has none."""
+    return [None if isinstance(v, float) and not np.isfinite(v) else v for v in values]
