@@ -99,8 +99,20 @@ def check_poses(
         measured: (H, W) measured depth, metres, 0 = missing.
         settings: When a pose is bad.
     """
-    given = {"rendered": rendered, "measured": measured, "noise": noise_covariance(rendered, mask, measured)}
-    return [_check(state, i, camera, mask=mask == i + 1, settings=settings, **given) for i in range(len(state.models))]
+    noise = noise_covariance(rendered, mask, measured)
+    return [
+        _check(
+            state,
+            i,
+            camera,
+            rendered=rendered,
+            mask=mask == i + 1,
+            measured=measured,
+            noise=noise,
+            settings=settings,
+        )
+        for i in range(len(state.models))
+    ]
 
 
 def _check(
