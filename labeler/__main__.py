@@ -260,6 +260,7 @@ def import_posed(
     models: Path | None = None,
     every: int = 1,
     tolerance: float = 0.003,
+    turn: float = 2.0,
     check: bool = True,
     gripper: str | None = None,
 ) -> None:
@@ -268,7 +269,7 @@ def import_posed(
     from labeler.posed.data import describe_checks, describe_hand, import_posed
     from sim.gripper import load_gripper
 
-    settings = CheckSettings(tolerance=tolerance) if check else None
+    settings = CheckSettings(tolerance=tolerance, turn=turn) if check else None
     hand = None if gripper is None else load_gripper(gripper)
     options: dict[str, Any] = {"models": models, "every": every, "check": settings, "gripper": hand}
     done = import_posed(source, dir, format=format, **options, progress=True)

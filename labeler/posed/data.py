@@ -41,7 +41,8 @@ from sim.physics import PhysicsSettings
 
 VIEWS_PER_SHARD = 50
 TABLE_FILE = "poses.csv"
-_COLUMNS = ["view", "object", "pixels", "agree", "mean", "shift", "verdict", "reason", "table", "dropped"]
+_COLUMNS = ["view", "object", "pixels", "agree", "mean", "shift", "verdict", "reason", "table", "turn", "turn_error"]
+_COLUMNS += ["dropped"]
 
 Found = PosedView | tuple[str, str]
 
@@ -52,8 +53,9 @@ class PosedImport:
 
     Attributes:
         skipped: One sentence for each view that was dropped or could not be read.
-        poses: A row for each pose: view, object, pixels, agree, mean (m), shift (m), verdict, reason, table, dropped
-            (labels left out because something without a pose stands in the way; NaN in shards of an older plgp).
+        poses: A row for each pose: view, object, pixels, agree, mean (m), shift (m), verdict, reason, table, turn
+            (degrees), turn_error (degrees), dropped (labels left out because something without a pose stands in the
+            way). The last three are NaN in shards of an older plgp.
     """
 
     skipped: list[str]
@@ -100,6 +102,7 @@ def import_posed(
     lines = tuple(shard.line for shard in shards)
     skipped = tuple(view for shard in shards for view in shard.skipped)
     poses = pd.DataFrame(rows, columns=_COLUMNS)
+    poses[_COLUMNS[-3:]] = poses[_COLUMNS[-3:]].astype(float)
     sentences = [f"{s.view}: {s.reason}" for s in skipped]
     refuse_empty(folder, lines, sentences)
     counts = replace(Counts.of(lines), scenes=len({scene for line in lines for scene, _ in line.scenes}))
@@ -158,11 +161,12 @@ def describe_checks(poses: pd.DataFrame) -> str:
     if not len(poses):
         return "poses: none was checked"
     bad = poses.verdict == "bad"
-    lines = [f"{'view':28} {'poses':>5} {'bad':>4} {'agree':>6} {'mean mm':>8} {'shift mm':>8}  table"]
+    lines = [f"{'view':28} {'poses':>5} {'bad':>4} {'agree':>6} {'mean mm':>8} {'shift mm':>8} {'turn':>5}  table"]
     for view, own in poses.groupby("view", sort=False):
         lines.append(
             f"{view!s:28} {len(own):5d} {int((own.verdict == 'bad').sum()):4d} {own.agree.mean():6.1%} "
-            f"{1000 * own['mean'].mean():8.2f} {1000 * own['shift'].max():8.2f}  {own.table.iloc[0]}"
+            f"{1000 * own['mean'].mean():8.2f} {1000 * own['shift'].max():8.2f} "
+            f"{own.turn.max():5.1f}  {own.table.iloc[0]}"
         )
     lines += [f"bad: {row.view} {row.object}: {row.reason}" for row in poses[bad].itertuples()]
     under = poses[poses.dropped > 0]
@@ -300,11 +304,13 @@ def _begin(folder: Path, views: Sequence[Found], recipe: dict[str, Any]) -> tupl
 
 
 def _as_begun(folder: Path, views: Sequence[Found], recipe: dict[str, Any]) -> dict[str, Any]:
-    """Returns the recipe as a folder of an older plgp has it, which knew pictures by their sizes; else as it is.
+    """Returns the recipe as a folder of an older plgp has it, else as it is.
 
-    A warning says where such a folder may hold pictures of former content.
+    An older one knew pictures by their sizes, and no limit of turns. A warning says where its folder may hold pictures
+    of former content.
     """
-    former = recipe | {"source_sha256": _digest(views, size_of)}
+    check = recipe["check"] and {name: value for name, value in recipe["check"].items() if name != "turn"}
+    former = recipe | {"source_sha256": _digest(views, size_of), "check": check}
     if not (folder / STAKE).is_file() or find_hash(folder, STAKE) != _hash(former):
         return recipe
     written = [path.stat().st_mtime_ns for path in folder.glob("shard-*.h5")]
@@ -343,7 +349,8 @@ def _write_shard(
                 skipped.append({"view": view.name, "reason": str(error)})
                 continue
             for check, dropped in zip(twin.checks, twin.dropped, strict=True):
-                rows.append([view.name, *_plain(asdict(check)), twin.table, dropped])
+                row = {"view": view.name, **asdict(check), "table": twin.table, "dropped": dropped}
+                rows.append(_plain([row[name] for name in _COLUMNS]))
             if twin.reason:
                 skipped.append({"view": view.name, "reason": twin.reason})
                 continue
@@ -356,6 +363,6 @@ def _write_shard(
         writer.set_note("defaults", [f"the table of some views was {how}" for how in sorted(tables - {"given"})])
 
 
-def _plain(check: dict[str, Any]) -> list[Any]:
-    """Returns a check's values in the table's order, NaN as None: JSON has none."""
-    return [None if isinstance(v, float) and not np.isfinite(v) else v for v in check.values()]
+def _plain(values: Sequence[Any]) -> list[Any]:
+    """Returns a row's values, NaN as None: JSON has none."""
+    return [None if isinstance(v, float) and not np.isfinite(v) else v for v in values]

@@ -1,5 +1,6 @@
 """Wrong units, splits, levels, files that changed, poses that cannot be true: each is told, with its own cure."""
 
+import copy
 import hashlib
 import json
 import os
@@ -124,23 +125,24 @@ def test_files_that_changed_are_another_import(source, tmp_path):
 
 
 def test_a_folder_of_an_older_import_goes_on(source, tmp_path):
-    """It knew files by their sizes: its hash stays, and newer files are named."""
+    """It knew files by their sizes, and no limit of turns: its hash stays, and newer files are named."""
     write_scene(source / "test" / "000001")
     data = tmp_path / "data"
-    import_posed(source, data, check=None)
-    recipe = dict(read_manifest(data).recipe)
+    import_posed(source, data, check=CheckSettings())
+    recipe = copy.deepcopy(read_manifest(data).recipe)
     recipe["source_sha256"] = _digest(list(find_views(source, "bop")), size_of)
+    del recipe["check"]["turn"]
     former = hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
     for name in (STAKE, "dataset.json"):
         content = json.loads((data / name).read_text())
         (data / name).write_text(json.dumps(content | {"hash": former, "recipe": recipe}))
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        import_posed(source, data, check=None)
+        import_posed(source, data, check=CheckSettings())
     assert read_manifest(data).hash == former
     os.utime(source / "test/000001/depth/000000.png", (2e9, 2e9))
     with pytest.warns(UserWarning, match="000000.png is newer than its shards"):
-        import_posed(source, data, check=None)
+        import_posed(source, data, check=CheckSettings())
 
 
 def test_poses_that_cannot_be_true(source, tmp_path):
