@@ -55,7 +55,7 @@ class PosedImport:
         skipped: One sentence for each view that was dropped or could not be read.
         poses: A row for each pose: view, object, pixels, agree, mean (m), shift (m), verdict, reason, table, turn
             (degrees), turn_error (degrees), dropped (labels left out because something without a pose stands in the
-            way). The last three are NaN in shards of an older plgp.
+            way). The last three are missing in shards of an older plgp.
     """
 
     skipped: list[str]
@@ -102,7 +102,7 @@ def import_posed(
     lines = tuple(shard.line for shard in shards)
     skipped = tuple(view for shard in shards for view in shard.skipped)
     poses = pd.DataFrame(rows, columns=_COLUMNS)
-    poses[_COLUMNS[-3:]] = poses[_COLUMNS[-3:]].astype(float)
+    poses = poses.astype({"turn": float, "turn_error": float, "dropped": "Int64"})
     sentences = [f"{s.view}: {s.reason}" for s in skipped]
     refuse_empty(folder, lines, sentences)
     counts = replace(Counts.of(lines), scenes=len({scene for line in lines for scene, _ in line.scenes}))

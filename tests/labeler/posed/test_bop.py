@@ -96,7 +96,7 @@ def test_a_bad_pose_is_found(exported, original, tmp_path):
     assert 2 not in owners
     assert len(owners) > 0
     header = (tmp_path / "back" / "poses.csv").read_text().splitlines()[0]
-    assert header == "view,object,pixels,agree,mean,shift,verdict,reason,table,turn,turn_error"
+    assert header == "view,object,pixels,agree,mean,shift,verdict,reason,table,turn,turn_error,dropped"
     assert np.array_equal(frame["rgb"], ours["rgb"])
 
 
