@@ -24,6 +24,7 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from plgp.evaluation.common_settings import common_part, joined, own_part
+from plgp.runs.ended import NAME as ENDED
 from plgp.runs.names import chosen_of, sweep_of
 from sim.benchmark import packed
 from sim.benchmark.store import finished_scenes
@@ -87,11 +88,11 @@ def has_scenes(folder: Path) -> bool:
 
 
 def read_settings(folder: Path, name: str) -> dict[str, Any] | None:
-    """Returns the ``config`` or the ``policies`` of a run, from its own YAML file or from the packed folder.
+    """Returns the ``config``, the ``policies`` or the end's mark of a run, from its own file or the packed folder.
 
     Args:
         folder: Folder of the run, which need not exist.
-        name: "config" or "policies".
+        name: "config", "policies" or "ended".
 
     Raises:
         InputError: The file is broken.
@@ -214,7 +215,7 @@ def pack(roots: Sequence[str | Path], *, out: str | Path, command: str = "") -> 
 
 
 def _content(folder: Path) -> _Content:
-    settings = {part: read_settings(folder, part) for part in ("policies", "config")}
+    settings = {part: read_settings(folder, part) for part in ("policies", "config", ENDED)}
     known = {part: value for part, value in (settings | {"choices": read_choices(folder)}).items() if value}
     scenes = list(finished_scenes(folder))
     if not has_config(folder):

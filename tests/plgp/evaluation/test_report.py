@@ -16,6 +16,7 @@ from plgp.evaluation.report_tables import table_ii, table_iv, table_of_other_sce
 from plgp.evaluation.run_folders import pack
 from plgp.evaluation.runs import gather
 from plgp.report import markdown, write_report
+from plgp.runs.ended import mark
 from sim.errors import InputError
 
 
@@ -56,6 +57,15 @@ def test_it_gathers_what_is_whole_and_names_the_rest(outputs):
     assert "not one of train.py" in reasons["other"]
     assert "scene-001.parquet is broken" in reasons["torn"]
     assert {r.name for r in gather([outputs / "stopped"], incomplete=True).runs} == {"stopped"}
+
+
+def test_a_run_that_ended_by_itself_before_its_last_epoch_is_whole_packed_too(outputs, tmp_path):
+    """Early stopping and max_steps end a training early; a run without a mark was stopped."""
+    folder = outputs / "stopped"
+    mark(folder, OmegaConf.load(folder / "config.yaml"), epochs=1, steps=10)
+    pack([folder], out=tmp_path / "packed")
+    for root in (folder, tmp_path / "packed"):
+        assert [r.name for r in gather([root]).runs] == ["stopped"]
 
 
 @pytest.mark.parametrize(
