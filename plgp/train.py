@@ -64,11 +64,8 @@ def train(config: DictConfig) -> dict[str, float]:
     from lightning.pytorch.callbacks import ProgressBar
     from lightning.pytorch.utilities import rank_zero_only
 
-    from plgp.loggers import told_when_stopped
     from plgp.networks.cost import cost_of
-    from plgp.runs.ended import begin, ended_after, mark
-    from plgp.runs.monitors import told_what_is_logged
-    from plgp.runs.resume import AUTO, resumable, steps_of
+    from plgp.runs.resume import resumable, steps_of
 
     _quieten(resumes=config.resume is not None)
     output, first = Path(config.output), getattr(rank_zero_only, "rank", 0) == 0
@@ -76,9 +73,7 @@ def train(config: DictConfig) -> dict[str, float]:
     resume = resumable(config)
     with _clean_end() as trainers, _alone_in(output, first):
         lightning.seed_everything(config.seed, workers=True, verbose=False)
-        ended = ended_after(output, config) if resume is not None and str(config.resume) == AUTO else None
-        if first and ended is None:
-            begin(output)
+        ended = _ended(config, resume, first)
         if first:
             OmegaConf.save(config, output / "config.yaml", resolve=True)
         clock = _Clock()
@@ -96,17 +91,11 @@ def train(config: DictConfig) -> dict[str, float]:
         bar = {"enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks)}
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, **bar)
         trainers.append(trainer)
-        if ended is not None:  # by early stopping, say, which would let another epoch be trained
-            trainer.fit_loop.max_epochs = ended
         cost = cost_of(module) if loggers else {}  # once: it takes some seconds of a large network
         for logger in loggers:
             logger.log_hyperparams({**_plain(config), "cost": cost})
-        with told_when_stopped(trainer, output, _sweep_folder()), told_what_is_logged():
-            trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
+        _fit(config, trainer, module, data=data, resume=resume, ended=ended)
         clock.lap("training")
-        if trainer.is_global_zero and ended is None and not trainer.interrupted:
-            done = trainer.fit_loop.epoch_progress.current.processed
-            mark(output, config, epochs=done, steps=trainer.global_step)
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         # An experiment may set a value of a final benchmark that the command line leaves out.
         if trainer.is_global_zero and "policies" in (config.get("final_benchmark") or {}):
@@ -115,6 +104,34 @@ def train(config: DictConfig) -> dict[str, float]:
         if trainer.is_global_zero:
             print(f"wall time: {clock}", flush=True)
         return metrics
+
+
+def _ended(config: DictConfig, resume: str | None, first: bool) -> int | None:
+    """Returns after how many epochs the run of ``resume=auto`` has ended; None, and no mark, where it has not."""
+    from plgp.runs.ended import begin, ended_after
+    from plgp.runs.resume import AUTO
+
+    output = Path(config.output)
+    ended = ended_after(output, config) if resume is not None and str(config.resume) == AUTO else None
+    if first and ended is None:
+        begin(output)
+    return ended
+
+
+def _fit(config: DictConfig, trainer: Any, module: Any, *, data: Any, resume: str | None, ended: int | None) -> None:
+    """Trains, and marks the run as one that has come to its end; one that ``ended`` before is only opened."""
+    from plgp.loggers import told_when_stopped
+    from plgp.runs.ended import mark
+    from plgp.runs.monitors import told_what_is_logged
+
+    output = Path(config.output)
+    if ended is not None:  # by early stopping, say, which would let another epoch be trained
+        trainer.fit_loop.max_epochs = ended
+    with told_when_stopped(trainer, output, _sweep_folder()), told_what_is_logged():
+        trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
+    if trainer.is_global_zero and ended is None and not trainer.interrupted:
+        done = trainer.fit_loop.epoch_progress.current.processed
+        mark(output, config, epochs=done, steps=trainer.global_step)
 
 
 def _module(config: DictConfig, resume: str | None) -> Any:
