@@ -204,6 +204,17 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
+class PointEveryEpoch(lightning.Callback):
+    """Gives the curves of ``train/`` a point in every epoch, also where an epoch has few steps."""
+
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """Lowers ``log_every_n_steps`` to the steps of an epoch; longer epochs have their points as they are."""
+        batches = trainer.num_training_batches
+        if math.isfinite(batches) and batches:
+            steps = math.ceil(batches / trainer.accumulate_grad_batches)
+            trainer.log_every_n_steps = min(trainer.log_every_n_steps, steps)  # type: ignore[attr-defined]
+
+
 class RunProgress(RichProgressBar):
     """Lightning's bar on a terminal, with epochs counted from 1, images a second and the whole run's time left."""
 

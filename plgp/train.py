@@ -19,6 +19,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
+from plgp.runs.checks import check_settings, doubt_about_objective
 from sim.cli import gather_failures, run_hydra
 from sim.errors import InputError
 
@@ -44,10 +45,6 @@ def fast_precision(accelerator: str) -> str:
 
 
 OmegaConf.register_new_resolver("fast_precision", fast_precision, replace=True)
-# Least values of numbers that Lightning and torch would look at late, or not at all.
-_LEAST = {"optimizer.lr": 0.0, "data.workers": 0, "data.generate_workers": 1, "data.batch_size": 1, "seed": 0}
-_LEAST |= {"trainer.max_epochs": -1, "trainer.check_val_every_n_epoch": 1, "trainer.accumulate_grad_batches": 1}
-_TRAINER = ("accelerator", "devices", "precision", "max_epochs", "max_steps", "max_time")
 
 
 def train(config: DictConfig) -> dict[str, float]:
@@ -67,7 +64,6 @@ def train(config: DictConfig) -> dict[str, float]:
     from lightning.pytorch.callbacks import ProgressBar
     from lightning.pytorch.utilities import rank_zero_only
 
-    from plgp.loggers import told_when_stopped
     from plgp.networks.cost import cost_of
     from plgp.runs.resume import resumable, steps_of
 
@@ -77,6 +73,7 @@ def train(config: DictConfig) -> dict[str, float]:
     resume = resumable(config)
     with _clean_end() as trainers, _alone_in(output, first):
         lightning.seed_everything(config.seed, workers=True, verbose=False)
+        ended = _ended(config, resume, first)
         if first:
             OmegaConf.save(config, output / "config.yaml", resolve=True)
         clock = _Clock()
@@ -97,8 +94,7 @@ def train(config: DictConfig) -> dict[str, float]:
         cost = cost_of(module) if loggers else {}  # once: it takes some seconds of a large network
         for logger in loggers:
             logger.log_hyperparams({**_plain(config), "cost": cost})
-        with told_when_stopped(trainer, output, _sweep_folder()):
-            trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
+        _fit(config, trainer, module, data=data, resume=resume, ended=ended)
         clock.lap("training")
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         # An experiment may set a value of a final benchmark that the command line leaves out.
@@ -108,6 +104,34 @@ def train(config: DictConfig) -> dict[str, float]:
         if trainer.is_global_zero:
             print(f"wall time: {clock}", flush=True)
         return metrics
+
+
+def _ended(config: DictConfig, resume: str | None, first: bool) -> int | None:
+    """Returns after how many epochs the run of ``resume=auto`` has ended; None, and no mark, where it has not."""
+    from plgp.runs.ended import begin, ended_after
+    from plgp.runs.resume import AUTO
+
+    output = Path(config.output)
+    ended = ended_after(output, config) if resume is not None and str(config.resume) == AUTO else None
+    if first and ended is None:
+        begin(output)
+    return ended
+
+
+def _fit(config: DictConfig, trainer: Any, module: Any, *, data: Any, resume: str | None, ended: int | None) -> None:
+    """Trains, and marks the run as one that has come to its end; one that ``ended`` before is only opened."""
+    from plgp.loggers import told_when_stopped
+    from plgp.runs.ended import mark
+    from plgp.runs.monitors import told_what_is_logged
+
+    output = Path(config.output)
+    if ended is not None:  # by early stopping, say, which would let another epoch be trained
+        trainer.fit_loop.max_epochs = ended
+    with told_when_stopped(trainer, output, _sweep_folder()), told_what_is_logged():
+        trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
+    if trainer.is_global_zero and ended is None and not trainer.interrupted:
+        done = trainer.fit_loop.epoch_progress.current.processed
+        mark(output, config, epochs=done, steps=trainer.global_step)
 
 
 def _module(config: DictConfig, resume: str | None) -> Any:
@@ -206,11 +230,11 @@ def _callbacks(config: DictConfig, logged: bool) -> list[Any]:
     from hydra.utils import instantiate
     from lightning.pytorch.callbacks import LearningRateMonitor, ProgressBar
 
-    from plgp.loggers import RunProgress
+    from plgp.loggers import PointEveryEpoch, RunProgress
 
     # An experiment may set a value of a callback that another choice (callbacks=none) leaves out.
     chosen = [c for c in (config.get("callbacks") or {}).values() if c is not None and "_target_" in c]
-    callbacks = [instantiate(c) for c in chosen]
+    callbacks = [*([PointEveryEpoch()] if logged else []), *(instantiate(c) for c in chosen)]
     if sys.stdout.isatty() and config.trainer.get("enable_progress_bar", True):
         callbacks += [RunProgress()] if not any(isinstance(c, ProgressBar) for c in callbacks) else []
     return [c for c in callbacks if logged or not isinstance(c, LearningRateMonitor)]  # it insists on a logger
@@ -295,40 +319,6 @@ def _evaluate(config: DictConfig, trainer: Any, output: Path, *, anew: bool) -> 
     return scores
 
 
-def check_settings(config: DictConfig) -> None:
-    """Looks at a training's settings before a data set is made or a run is opened.
-
-    Args:
-        config: The composed conf/train.yaml.
-
-    Raises:
-        InputError: A number is none or too small, or the trainer does not take its settings on this machine.
-    """
-    from lightning import Trainer
-    from lightning.fabric.utilities.exceptions import MisconfigurationException
-
-    if config.get("checkpoint") is not None:
-        raise InputError(
-            f"checkpoint={config.checkpoint} is for other commands; start_from= begins a training with its weights, "
-            "resume= goes on with its run"
-        )
-    for name, least in _LEAST.items():
-        value, kind = OmegaConf.select(config, name), (int, float) if isinstance(least, float) else int
-        if value is not None and (isinstance(value, bool) or not isinstance(value, kind) or not value >= least):
-            number = "a number" if isinstance(least, float) else "a whole number"
-            raise InputError(f"{name} is {value}; give {number} of at least {least:g}")
-    given = {name: config.trainer.get(name) for name in _TRAINER}
-    chosen: dict[str, Any] = {n: value for n, value in given.items() if isinstance(value, (int, float, str))}
-    if (chosen.get("accelerator"), str(chosen.get("precision"))) == ("cpu", "16-true"):
-        raise InputError("trainer.precision=16-true does not train on a CPU; give bf16-mixed or 32-true")
-    try:
-        Trainer(**chosen, logger=False, enable_checkpointing=False, enable_progress_bar=False)
-    except (MisconfigurationException, ValueError, TypeError) as error:
-        text = ", ".join(f"trainer.{name}={value}" for name, value in chosen.items())
-        reason = " ".join(str(error).split()).rstrip(".")
-        raise InputError(f"this machine's trainer does not take {text}: {reason}") from error
-
-
 class ReportAfterMultirun(Callback):
     """Writes the report of a multirun's runs into its folder when the last one has ended; see plgp.report."""
 
@@ -352,6 +342,10 @@ def run(config: DictConfig) -> float | None:
     metrics = train(config)
     if "LOCAL_RANK" not in os.environ:  # not the other processes of trainer=ddp
         print(f"wrote {config.output}")
+    sweeper = HydraConfig.get().sweeper if _sweep_folder() is not None else None
+    doubt = doubt_about_objective(config, metrics, None if sweeper is None else str(sweeper.get("_target_")))
+    if doubt:
+        print(doubt, file=sys.stderr)
     return metrics.get(config.objective)
 
 

@@ -20,7 +20,8 @@ _Groups = dict[tuple[bool, bool], list[tuple[Run, Scores]]]
 def table_iii(found: Gathered, ablation: str, category: str) -> Section:
     """Returns the ablation in the shape of Table III: means over seeds, their spread, differences from the baseline.
 
-    Networks, inputs, frictions and whatever else two trainings differ in are never averaged: each has its four rows.
+    Networks, inputs, losses but the table's two, frictions and whatever else two trainings differ in are never
+    averaged: each has its four rows.
 
     Args:
         found: Runs and results.
@@ -60,12 +61,15 @@ def table_iii(found: Gathered, ablation: str, category: str) -> Section:
 
 
 def _ablations(scored: Sequence[tuple[Run, Scores | None]], final: bool) -> dict[str, list[tuple[Run, Scores]]]:
-    """Returns the scored runs that differ in nothing but seed, enhancement and focal loss, by their network."""
+    """Returns the scored runs that differ in nothing but seed, enhancement and focal loss, by their network.
+
+    Another loss than the table's two, and the focal loss of another alpha or gamma, is an ablation of its own.
+    """
     alike: list[tuple[tuple[str, str, str], list[tuple[Run, Scores]]]] = []
     for run, scores in scored:
         if scores is not None:
             frictions = run.results.frictions(TRAINED) if final and run.results is not None else ""
-            key = (f"{run.network} {MODALITIES[run.modality]}", frictions, run.settings(ablated=True))
+            key = (f"{run.network} {MODALITIES[run.modality]}{run.other_loss}", frictions, run.settings(ablated=True))
             groups = (some for other, some in alike if other == key)
             fitting = (some for some in groups if not final or same_origin(run.origin, some[0][0].origin))
             some = next(fitting, None)
@@ -108,7 +112,9 @@ def _ablation_row(row: tuple[bool, bool], record: dict[str, object]) -> list[str
     apart = [float(str(record[f"{m}_difference"])) for m in METRICS]
     known = row != _ROWS[0] and not math.isnan(apart[0])
     difference = " / ".join(f"{d:+.1f}" for d in apart) if known else "-"
-    return ["ours", str(record["network"]), *_marks(row), str(record["seeds"]), " / ".join(cells), difference]
+    seeds, runs = str(record["seeds"]), int(str(record["runs"]))
+    seeds += f" ({runs} runs)" if runs != len(seeds.split()) else ""
+    return ["ours", str(record["network"]), *_marks(row), seeds, " / ".join(cells), difference]
 
 
 def _marks(row: tuple[bool, bool]) -> list[str]:

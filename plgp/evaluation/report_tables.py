@@ -144,7 +144,7 @@ def _entries(found: Gathered, ablation: str) -> list[_Entry]:
         if run.results is None or not len(run.results.of(TRAINED)) or ablation in run.groups:
             continue
         parameters, macs = _cost(run.network, run.modality, run.results)
-        label = ", ".join(p for p in (run.name, run.recipe()) if p)
+        label = ", ".join(p for p in (run.label, run.recipe()) if p)
         means, frictions = run.results.of(TRAINED), run.results.frictions(TRAINED)
         known = (run.network, run.modality, label, run.seed, parameters, macs, means, frictions, str(run.folder))
         entries.append(_Entry(*known, run.settings(), run.origin, run.notes))
@@ -358,7 +358,7 @@ def table_of_runs(found: Gathered) -> Section:
     for run in found.runs:
         best = run.validation()
         row = [
-            run.name,
+            run.label,
             COSTS[run.network].title if run.network in COSTS else run.network,
             MODALITIES[run.modality],
             run.recipe() or "the paper's",

@@ -24,6 +24,8 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from plgp.evaluation.common_settings import common_part, joined, own_part
+from plgp.runs.ended import NAME as ENDED
+from plgp.runs.names import chosen_of, sweep_of
 from sim.benchmark import packed
 from sim.benchmark.store import finished_scenes
 from sim.errors import InputError
@@ -86,11 +88,11 @@ def has_scenes(folder: Path) -> bool:
 
 
 def read_settings(folder: Path, name: str) -> dict[str, Any] | None:
-    """Returns the ``config`` or the ``policies`` of a run, from its own YAML file or from the packed folder.
+    """Returns the ``config``, the ``policies`` or the end's mark of a run, from its own file or the packed folder.
 
     Args:
         folder: Folder of the run, which need not exist.
-        name: "config" or "policies".
+        name: "config", "policies" or "ended".
 
     Raises:
         InputError: The file is broken.
@@ -103,6 +105,17 @@ def read_settings(folder: Path, name: str) -> dict[str, Any] | None:
             raise InputError(f"{path} is broken; remove it") from error
         return {str(k): v for k, v in content.items()} if isinstance(content, dict) else {}
     return (_packed_settings(folder) or {}).get(name)
+
+
+def read_choices(folder: Path) -> dict[str, Any]:
+    """Returns what a run has of what its multirun varies, by key, from their own files or from the packed folder."""
+    sweep, own = sweep_of(folder)
+    if sweep is None:
+        return dict((_packed_settings(folder) or {}).get("choices") or {})
+    try:
+        return dict(chosen_of(sweep, own))
+    except Exception:  # whatever a broken multirun.yaml leads to: the runs are whole
+        return {}
 
 
 def _packed_settings(folder: Path) -> dict[str, Any] | None:
@@ -202,8 +215,8 @@ def pack(roots: Sequence[str | Path], *, out: str | Path, command: str = "") -> 
 
 
 def _content(folder: Path) -> _Content:
-    settings = {part: read_settings(folder, part) for part in ("policies", "config")}
-    known = {part: value for part, value in settings.items() if value}
+    settings = {part: read_settings(folder, part) for part in ("policies", "config", ENDED)}
+    known = {part: value for part, value in (settings | {"choices": read_choices(folder)}).items() if value}
     scenes = list(finished_scenes(folder))
     if not has_config(folder):
         return _Content(known, scenes, None, None)

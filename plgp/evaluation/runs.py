@@ -15,8 +15,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from plgp.evaluation.notes import notes_on
 from plgp.evaluation.paper_tables import METRICS, Scores
-from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_curves, read_settings
+from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_choices, read_curves, read_settings
 from plgp.networks.titles import smp_title
+from plgp.runs.ended import NAME as ENDED
+from plgp.runs.names import choices_in_words
+from plgp.runs.what_was_trained import is_paper_loss, loss_text, start_of, what_was_trained
 from sim.benchmark.provenance import origins
 from sim.benchmark.statistics import summarise
 from sim.benchmark.store import read_attempts
@@ -66,17 +69,24 @@ class Run:
         config: Configuration that it ran with.
         curves: Rows of its metrics.csv.
         results: Results of the benchmark at its end, or None.
+        choices: What it has of what its multirun varies, by key; empty of a run alone.
     """
 
     folder: Path
     config: DictConfig
     curves: pd.DataFrame
     results: Results | None
+    choices: dict[str, Any] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         """Name of the run in its configuration."""
         return str(self.config.get("name", self.folder.name))
+
+    @property
+    def label(self) -> str:
+        """Name of the run with what its multirun varies, as W&B has it."""
+        return " ".join(part for part in (self.name, choices_in_words(self.choices)) if part)
 
     @property
     def seed(self) -> int:
@@ -108,6 +118,12 @@ class Run:
         return "BinaryFocalLoss" in str(loss) or not loss
 
     @property
+    def other_loss(self) -> str:
+        """Name of the loss after a comma, where it is none of the two that Table III compares, else ""."""
+        loss: Any = OmegaConf.to_container(self.config.module.loss) if self.config.module.get("loss") else {}
+        return "" if is_paper_loss(loss.get("element")) else f", {loss_text(loss)}"
+
+    @property
     def groups(self) -> set[str]:
         """W&B group and tags of the run."""
         tags = self.config.get("tags") or []
@@ -120,7 +136,7 @@ class Run:
         return int(validated.epoch.max()) + 1 if len(validated) else 0
 
     def recipe(self) -> str:
-        """Returns how targets and loss differ from the paper's, or "" if they do not; of GQ-CNN who supervised it."""
+        """Returns how targets, loss and start differ from the paper's, or ""; of GQ-CNN who supervised it."""
         supervision = OmegaConf.select(self.config, "data.examples.supervision")
         if supervision is not None:
             start = OmegaConf.select(self.config, "module.weights_file")
@@ -129,26 +145,17 @@ class Run:
         rectangles = OmegaConf.select(self.config, "data.rectangles")
         parts = [] if rectangles is None else [f"{rectangles} rectangles an image"]
         parts += [] if self.enhance or rectangles is not None else ["no enhancement"]
-        parts += [] if self.focal else ["no focal loss"]
+        loss: Any = OmegaConf.to_container(self.config.module.loss) if self.config.module.get("loss") else {}
+        parts += [said for said in (loss_text(loss), start_of(self.config)) if said]
         return ", ".join([*parts, f"angle term {bins:g}"] if bins else parts)
 
     def settings(self, *, ablated: bool = False) -> str:
         """Returns what was trained, on what and for how long, as text. Runs of one text are seeds of one row.
 
         Args:
-            ablated: Whether to leave out what Table III varies: the enhancement and the loss of one map.
+            ablated: Whether to leave out what Table III varies; see ``what_was_trained``.
         """
-        module: Any = OmegaConf.to_container(self.config.module)
-        data: Any = OmegaConf.to_container(self.config.data) if self.config.get("data") else {}
-        # What is null says nothing: runs that were trained before a setting was there are seeds of one row, too.
-        data = {k: v for k, v in data.items() if v is not None and k not in ("seed", "workers", "generate_workers")}
-        if ablated:
-            data.pop("enhance", None)
-            module["loss"] = {k: v for k, v in (module.get("loss") or {}).items() if k != "element"}
-        epochs = OmegaConf.select(self.config, "trainer.max_epochs")
-        average = OmegaConf.select(self.config, "callbacks.ema")
-        said = [module, data, epochs] if average is None else [module, data, epochs, OmegaConf.to_container(average)]
-        return json.dumps(said, sort_keys=True, default=str)
+        return json.dumps(what_was_trained(self.config, ablated=ablated), sort_keys=True, default=str)
 
     @property
     def origin(self) -> dict[str, str]:
@@ -265,7 +272,7 @@ def read_run(folder: Path, results: Results | None = None, *, incomplete: bool =
     if not {"epoch", "step", "val/loss"} <= set(curves.columns):
         raise InputError("its csv/metrics.csv has no finished epoch (columns epoch, step, val/loss)")
     curves = curves.replace([np.inf, -np.inf], np.nan)
-    run = Run(folder, config, curves, results)
+    run = Run(folder, config, curves, results, read_choices(folder))
     _check_complete(run, incomplete)
     return run
 
@@ -276,6 +283,7 @@ def _check_complete(run: Run, incomplete: bool) -> None:
     except OmegaConfBaseException as error:
         raise InputError("its config.yaml has no trainer") from error
     measured = run.results is not None and len(run.results.of(TRAINED))
-    if incomplete or measured or limit is not None or wanted is None or run.epochs >= int(wanted):
+    ended = bool(read_settings(run.folder, ENDED))  # by early stopping or a number of steps
+    if incomplete or measured or ended or limit is not None or wanted is None or run.epochs >= int(wanted):
         return
     raise InputError(f"it stopped after {run.epochs} of {wanted} epochs; go on with resume=, or give incomplete=true")

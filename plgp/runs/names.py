@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 DEFAULT = "train"  # the name in conf/train.yaml, which says nothing
+# What a report's other columns say of a run, and what says where and how fast it ran.
+_COLUMNS: tuple[str, ...] = ("seed", "network", "modality", "name", "start_from", "output", "group", "tags", "logger")
+_COLUMNS += ("trainer", "trainer.devices", "trainer.accelerator", "data.seed", "data.workers")
 
 
 def varied(overrides: Sequence[str]) -> list[str]:
@@ -47,8 +51,42 @@ def name_run(config: DictConfig, sweep: Path | None, own: Sequence[str] = ()) ->
         name = f"{str(config.network.get('_target_', '')).rpartition('.')[2].lower()} {config.data.get('modality')}"
     if sweep is None:
         return name, group
-    command = sweep / "multirun.yaml"
-    keys = varied(OmegaConf.load(command).hydra.overrides.task) if command.is_file() else []
-    chosen = dict(o.lstrip("+~").partition("=")[::2] for o in own)
-    told = [f"{key}={chosen[key]}" for key in keys if key in chosen and key != "experiment"]
+    told = [f"{key}={value}" for key, value in chosen_of(sweep, own).items() if not key.startswith("experiment")]
     return " ".join([name, *told]), group or f"{config.name} {sweep.name}"
+
+
+def chosen_of(sweep: Path, own: Sequence[str]) -> dict[str, str]:
+    """Returns what one run of a multirun has of what the multirun varies, by key; nothing where it does not say.
+
+    Args:
+        sweep: Folder of the multirun.
+        own: Overrides of the run.
+    """
+    command = sweep / "multirun.yaml"
+    hydra = OmegaConf.select(OmegaConf.load(command), "hydra") if command.is_file() else None
+    if not isinstance(hydra, DictConfig):
+        return {}
+    params = OmegaConf.select(hydra, "sweeper.params") or {}  # an experiment's own: the command line's stand over them
+    task = [str(override) for override in OmegaConf.select(hydra, "overrides.task") or ()]
+    given = {override.lstrip("+~").partition("=")[0] for override in task}
+    keys = [*varied([f"{key}={value}" for key, value in params.items() if key not in given]), *varied(task)]
+    chosen = dict(override.lstrip("+~").partition("=")[::2] for override in own)
+    return {key: chosen[key] for key in keys if key in chosen}
+
+
+def sweep_of(run: Path) -> tuple[Path | None, list[str]]:
+    """Returns the folder of the multirun that a run belongs to and the run's own overrides; None of a run alone."""
+    overrides = run / ".hydra" / "overrides.yaml"
+    if not (run.resolve().parent / "multirun.yaml").is_file() or not overrides.is_file():
+        return None, []
+    return run.resolve().parent, [str(override) for override in OmegaConf.load(overrides)]
+
+
+def choices_in_words(chosen: Mapping[str, Any]) -> str:
+    """Returns what a run has of what its multirun varies, but for what a report says anyway, or need not say.
+
+    Args:
+        chosen: Values by key; see ``chosen_of``.
+    """
+    told = {key: value for key, value in chosen.items() if key not in _COLUMNS and not key.startswith("experiment")}
+    return " ".join(f"{key}={value}" for key, value in told.items())

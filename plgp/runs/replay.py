@@ -37,7 +37,7 @@ def replay(folder: str | Path, *, offline: bool | None = None, cost: Mapping[str
 
     from plgp.loggers import final_scores, last_run, log_table
     from plgp.networks.cost import cost_of
-    from plgp.runs.names import name_run
+    from plgp.runs.names import name_run, sweep_of
 
     run = Path(folder)
     if last_run(run) is not None:
@@ -45,7 +45,7 @@ def replay(folder: str | Path, *, offline: bool | None = None, cost: Mapping[str
     config, rows = _config_of(run), _rows_of(run / "csv" / "metrics.csv")
     settings = config.copy()
     settings.logger = OmegaConf.load(str(files("plgp_conf") / "logger" / "wandb.yaml"))
-    name, group = name_run(settings, *_sweep_of(run))
+    name, group = name_run(settings, *sweep_of(run))
     own = {"save_dir": str(run), "keep": None, "name": name, "group": group, "offline": offline}
     logger = instantiate(settings.logger.wandb, **own)
     try:
@@ -65,14 +65,6 @@ def replay(folder: str | Path, *, offline: bool | None = None, cost: Mapping[str
         raise
     wandb.finish()  # the next run is one of its own
     return run / "wandb"
-
-
-def _sweep_of(run: Path) -> tuple[Path | None, list[str]]:
-    """Returns the folder of the multirun that a run belongs to and the run's own overrides; None of a run alone."""
-    overrides = run / ".hydra" / "overrides.yaml"
-    if not (run.resolve().parent / "multirun.yaml").is_file() or not overrides.is_file():
-        return None, []
-    return run.resolve().parent, [str(override) for override in OmegaConf.load(overrides)]
 
 
 def csv_runs(roots: tuple[Path, ...]) -> list[Path]:

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 from sim.benchmark import COLUMNS
 from sim.benchmark.store import SceneKey, write_scene
 
-LOSSES = {True: "plgp.losses.BinaryFocalLoss", False: "plgp.losses.BinaryCrossEntropy"}
+LOSSES = {True: "plgp.losses.BinaryFocalLoss", False: "plgp.losses.BinaryCrossEntropyLoss"}
 
 
 def _write_scenes(folder, policy, category, successes, scenes=2, privileged=False, world=None, reason="slipped"):

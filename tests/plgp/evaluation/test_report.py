@@ -13,8 +13,10 @@ from plgp.evaluation.ablation_table import table_iii
 from plgp.evaluation.paper_tables import TABLE_II, TABLE_III, TABLE_IV
 from plgp.evaluation.report_page import captions
 from plgp.evaluation.report_tables import table_ii, table_iv, table_of_other_scenes, table_of_runs
+from plgp.evaluation.run_folders import pack
 from plgp.evaluation.runs import gather
 from plgp.report import markdown, write_report
+from plgp.runs.ended import mark
 from sim.errors import InputError
 
 
@@ -55,6 +57,15 @@ def test_it_gathers_what_is_whole_and_names_the_rest(outputs):
     assert "not one of train.py" in reasons["other"]
     assert "scene-001.parquet is broken" in reasons["torn"]
     assert {r.name for r in gather([outputs / "stopped"], incomplete=True).runs} == {"stopped"}
+
+
+def test_a_run_that_ended_by_itself_before_its_last_epoch_is_whole_packed_too(outputs, tmp_path):
+    """Early stopping and max_steps end a training early; a run without a mark was stopped."""
+    folder = outputs / "stopped"
+    mark(folder, OmegaConf.load(folder / "config.yaml"), epochs=1, steps=10)
+    pack([folder], out=tmp_path / "packed")
+    for root in (folder, tmp_path / "packed"):
+        assert [r.name for r in gather([root]).runs] == ["stopped"]
 
 
 @pytest.mark.parametrize(
@@ -143,10 +154,58 @@ def test_runs_measured_in_other_worlds_or_with_an_average_are_no_seeds_of_one_ro
         folder = write_run(tmp_path / name, "train", seed, successes=successes, group="sweep", world=world)
         if name == "d":
             config = OmegaConf.load(folder / "config.yaml")
-            config.callbacks = {"ema": {"decay": 0.999}}
+            ema = {"_target_": "lightning.pytorch.callbacks.EMAWeightAveraging", "decay": 0.999}
+            config.callbacks = {"ema": ema}
             OmegaConf.save(config, folder / "config.yaml")
     assert table_ii(gather([tmp_path])).data.AP.tolist() == [50, 100, 50]
     assert table_iii(gather([tmp_path]), "sweep", "novel-15").data.AP.tolist() == [50, 100, 50]
+
+
+def test_another_start_or_loss_is_no_seed_of_a_row_and_is_named(tmp_path, write_run):
+    """A sweep of start_from= and one of loss=: each choice has its row, in both tables, and its name."""
+    for number, (start, loss, seed) in enumerate([(None, None, 0), (None, None, 1), ("a.ckpt", None, 0), (None, 1, 0)]):
+        folder = write_run(tmp_path / str(number), "train", seed, focal=False, successes=number, group="sweep")
+        config = OmegaConf.load(folder / "config.yaml")
+        if number:  # the first was trained before start_from= was there
+            config.start_from = start
+        if loss:
+            config.module.loss.element = {"_target_": "plgp.losses.MeanSquareErrorLoss"}
+        OmegaConf.save(config, folder / "config.yaml")
+    found = gather([tmp_path])
+    labels = ["train, no focal loss (2 runs)", "train, no focal loss, from a.ckpt", "train, mean square error"]
+    assert sorted(row[2] for row in table_ii(found).rows if row[0] == "GGCNN2") == sorted(labels)
+    section = table_iii(found, "sweep", "novel-15")
+    assert section.data.AP.tolist() == [12.5, 50, 75]
+    assert [row[1] for row in section.rows if row[0] == "ours"][-1] == "GGCNN2 depth, mean square error"
+    assert [row[3] for row in table_of_runs(found).rows] == [
+        *("no focal loss", "no focal loss", "no focal loss, from a.ckpt", "mean square error")
+    ]
+
+
+def test_table_iii_says_of_how_many_runs_a_row_is_where_seeds_were_trained_twice(tmp_path, write_run):
+    for number, seed in enumerate([0, 0, 1]):
+        write_run(tmp_path / str(number), "train", seed, successes=2, group="sweep")
+    ours, _ = table_iii(gather([tmp_path]), "sweep", "novel-15").rows
+    assert ours[4] == "0 1 (3 runs)"
+
+
+def test_a_multiruns_trainings_are_named_by_what_it_varies_packed_too(tmp_path, write_run):
+    for number, clip in enumerate(["null", "0.1"]):
+        folder = write_run(tmp_path / "sweep" / str(number), "train", successes=2)
+        config = OmegaConf.load(folder / "config.yaml")
+        config.trainer.gradient_clip_val = None if clip == "null" else float(clip)
+        OmegaConf.save(config, folder / "config.yaml")
+        (folder / ".hydra").mkdir()
+        own = OmegaConf.create([f"trainer.gradient_clip_val={clip}", "seed=0"])
+        OmegaConf.save(own, folder / ".hydra" / "overrides.yaml")
+    command = {"hydra": {"overrides": {"task": ["trainer.gradient_clip_val=null,0.1", "seed=0"]}}}
+    OmegaConf.save(OmegaConf.create(command), tmp_path / "sweep" / "multirun.yaml")
+    pack([tmp_path / "sweep"], out=tmp_path / "packed")
+    for root in ("sweep", "packed"):
+        found = gather([tmp_path / root])
+        names = ["train trainer.gradient_clip_val=null", "train trainer.gradient_clip_val=0.1"]
+        assert [row[0] for row in table_of_runs(found).rows] == names
+        assert sorted(row[2] for row in table_ii(found).rows if row[0] == "GGCNN2") == sorted(names)
 
 
 def test_runs_on_rectangles_say_so_and_a_new_setting_splits_no_row(tmp_path, write_run):

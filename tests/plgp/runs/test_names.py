@@ -8,7 +8,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from plgp.loggers import logged_in, wandb_logger
-from plgp.runs.names import name_run, varied
+from plgp.runs.names import choices_in_words, chosen_of, name_run, varied
 from plgp.train import main
 
 
@@ -39,6 +39,18 @@ def test_names_and_groups(tmp_path):
     OmegaConf.save(OmegaConf.create(command), sweep / "multirun.yaml")
     own = ["network=grcnn", "seed=1", "crop=64"]
     assert name_run(config(name="two"), sweep, own) == ("two network=grcnn seed=1", "two 2026-01-01")
+
+
+def test_a_sweep_that_its_experiment_names_tells_its_runs_apart(tmp_path):
+    """``hydra.sweeper.params`` of an experiment's file; the command line's values stand over them."""
+    params = {"optimizer.lr": "1e-3,1e-4", "experiment/table3@_global_": "bfl,enhance", "crop": "64", "seed": "0,1"}
+    command = {"sweeper": {"params": params}, "overrides": {"task": ["experiment=mine", "seed=3"]}}
+    OmegaConf.save(OmegaConf.create({"hydra": command}), tmp_path / "multirun.yaml")
+    own = ["optimizer.lr=0.001", "experiment/table3@_global_=bfl", "experiment=mine", "seed=3", "crop=64"]
+    chosen = chosen_of(tmp_path, own)
+    assert chosen == {"optimizer.lr": "0.001", "experiment/table3@_global_": "bfl"}
+    assert name_run(config(name="mine"), tmp_path, own)[0] == "mine optimizer.lr=0.001"
+    assert choices_in_words(chosen | {"seed": "3", "network": "unet", "data.workers": "2"}) == "optimizer.lr=0.001"
 
 
 @pytest.mark.parametrize(("tags", "words"), [(None, None), ([], None), ("one", ["one"]), (["a", "b"], ["a", "b"])])

@@ -13,11 +13,12 @@ import labeler.dataset.generate  # noqa: F401
 from plgp.losses import LossTerms
 from plgp.module import GraspModule, build_network, load_module, scheduled
 from plgp.policy.installed import find_checkpoint
+from plgp.runs.checks import check_settings
 from plgp.runs.fine_tuning import start_from
 from plgp.runs.parts import doubt_about_network, network_differences
 from plgp.runs.resume import check_weights, resumable
 from plgp.targets import GraspMaps
-from plgp.train import check_settings, train
+from plgp.train import train
 from sim.cli import drop_null_choices
 from sim.errors import InputError
 from sim.gripper import GripperGeometry

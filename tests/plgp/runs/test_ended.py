@@ -1,0 +1,52 @@
+"""Trainings that end by themselves before their last epoch: they count as whole, and are not trained on."""
+
+import csv
+
+import torch
+from hydra import compose, initialize_config_module
+
+import labeler.dataset.generate  # noqa: F401
+from plgp.runs.ended import begin, ended_after, mark
+from plgp.train import train
+from sim.cli import drop_null_choices
+
+EARLY = "+callbacks.early={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 1}"
+
+
+def composed(*overrides):
+    with initialize_config_module("plgp_conf", version_base="1.3"):
+        return compose("train", overrides=drop_null_choices(["callbacks=none", *overrides]))
+
+
+def test_a_run_has_ended_by_what_ends_it_now(tmp_path):
+    config = composed("trainer.max_epochs=6", EARLY, f"output={tmp_path}")
+    assert ended_after(tmp_path, config) is None
+    mark(tmp_path, config, epochs=2, steps=4)
+    assert ended_after(tmp_path, config) == 2
+    assert ended_after(tmp_path, composed("trainer.max_epochs=6", EARLY, "seed=1")) == 2
+    for other in (["trainer.max_epochs=7", EARLY], ["trainer.max_epochs=6"], ["+trainer.max_steps=9", EARLY]):
+        assert ended_after(tmp_path, composed(*other)) is None
+    assert ended_after(tmp_path, composed("trainer.max_epochs=6", f"{EARLY[:-2]}3}}")) is None
+    (tmp_path / "ended.yaml").write_text("[")
+    assert ended_after(tmp_path, config) is None
+    begin(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_early_stopping_ends_a_run_for_good_until_its_end_is_moved(bars_folder, tmp_path, capsys):
+    """With a curve of train/loss in every epoch of two steps, though a point is asked for every tenth step."""
+    options = ["data.recipe=null", "crop=64", "data.val_samples=2", "data.batch_size=2", "data.samples_per_epoch=4"]
+    options += [f"data.folder={bars_folder}", "logger=csv", f"output={tmp_path}", "trainer.precision=32-true"]
+    stops = f"{EARLY[:-1]}, min_delta: 100}}"
+
+    def steps():
+        return torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+
+    train(composed(*options, stops, "trainer.max_epochs=6"))
+    assert steps() == 4
+    rows = list(csv.DictReader((tmp_path / "csv" / "metrics.csv").open()))
+    assert [row["epoch"] for row in rows if row["train/loss"]] == ["0", "1"]
+    train(composed(*options, stops, "trainer.max_epochs=6", "resume=auto"))
+    assert steps() == 4
+    train(composed(*options, "trainer.max_epochs=3", "resume=auto"))
+    assert steps() == 6
