@@ -13,6 +13,7 @@ import lzma
 import struct
 import tarfile
 import tempfile
+import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -67,6 +68,22 @@ def read_offline_runs(folder: str | Path) -> list[OfflineRun]:
     for path in paths:
         parts.setdefault((path.parent.parent, path.stem), []).append(read_offline_run(path))
     return [_joined(run) for run in parts.values()]
+
+
+def await_end(folder: str | Path, seconds: float = 30.0) -> None:
+    """Waits until the offline files below a folder hold their runs' ends: W&B's own process writes them, and may lag.
+
+    Args:
+        folder: Folder of runs that have ended in this process; those of W&B's server have no such files.
+        seconds: Greatest time to wait.
+    """
+    messages: Any = import_module("wandb.proto.wandb_internal_pb2")
+    last = time.monotonic() + seconds
+    for path in Path(folder).rglob("run-*.wandb"):
+        while time.monotonic() < last:
+            if any(messages.Record.FromString(c).WhichOneof("record_type") == "exit" for c in _records(path)):
+                break
+            time.sleep(0.05)
 
 
 def _joined(parts: list[OfflineRun]) -> OfflineRun:

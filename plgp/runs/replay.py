@@ -35,6 +35,7 @@ def replay(folder: str | Path, *, offline: bool | None = None, cost: Mapping[str
     import wandb
     from hydra.utils import instantiate
 
+    from plgp.evaluation.wandb_files import await_end
     from plgp.loggers import final_scores, last_run, log_table
     from plgp.networks.cost import cost_of
     from plgp.runs.names import name_run, sweep_of
@@ -64,6 +65,7 @@ def replay(folder: str | Path, *, offline: bool | None = None, cost: Mapping[str
         shutil.rmtree(run / "wandb", ignore_errors=True)
         raise
     wandb.finish()  # the next run is one of its own
+    await_end(run)
     return run / "wandb"
 
 
