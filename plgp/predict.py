@@ -46,7 +46,7 @@ if TYPE_CHECKING:
 _FREE_TEXT = {"checkpoint": "checkpoint", "rgb": "rgb", "depth": "depth", "intrinsics": "intrinsics"}
 _FREE_TEXT |= {"workspace": "region", "out": "out", "camera_pose": "camera_pose", "folder": "folder"}
 _EMPTY = "none of the best grasps lies 8 mm or more over the main plane: the table may be empty, or its things flat"
-_STANDING = 0.008, 0.35, 0.005  # metres over the main plane that a thing stands, and share of it on a bare table
+_STANDING = 0.008, 0.35, 5e-4  # metres over the main plane that a thing stands, from and to, and the least of it, m2
 _INTRINSICS = "give intrinsics=fx,fy,cx,cy in pixels, or a JSON or YAML file"
 WHOLE_FRAME = "no workspace: grasps may lie anywhere in the frame; give workspace=mask.png or left,top,right,bottom"
 _UNLIKE_OTHERS = "other frames have a mask, this one has none: grasps may lie anywhere in it; give it one as well"
@@ -275,13 +275,15 @@ def _no_grasp(seen: Observation, mask: NDArray[np.bool_] | None) -> str:
         low, high = (", ".join(f"{v:.2f}" for v in f(points, axis=0)) for f in (np.min, np.max))
         return f"no grasp: no point that is seen lies in the workspace; they reach from {low} to {high} m"
     plane = main_plane(seen, 0.0)
-    heights = np.zeros(0) if plane is None else plane.heights(seen.depth, seen.camera)[seen.depth > 0]
-    if len(heights) and np.mean((heights > _STANDING[0]) & (heights < _STANDING[1])) < _STANDING[2]:
-        return (
-            "no grasp: next to nothing stands 8 mm or more over the main plane; the table may be empty, or its things "
-            "flat"
-        )
     middle = float(np.median(depth))
+    if plane is not None:
+        heights = np.nan_to_num(plane.heights(seen.depth, seen.camera), nan=0.0)
+        standing = (heights > _STANDING[0]) & (heights < _STANDING[1]) & (True if mask is None else mask)
+        if standing.sum() * middle**2 / (seen.camera.intrinsics[0, 0] * seen.camera.intrinsics[1, 1]) < _STANDING[2]:
+            return (
+                f"no grasp: next to nothing{' in the workspace' if mask is not None else ''} stands 8 mm or more over "
+                "the main plane; the table may be empty, or its things flat"
+            )
     across, down = (middle * n / seen.camera.intrinsics[i, i] for i, n in enumerate(seen.depth.shape[::-1]))
     return (
         "no grasp: nothing in the workspace lets the fingers in; see the picture, or give another workspace=. The "

@@ -66,7 +66,8 @@ class PoseCheck:
         reason: Why, one clause; empty for good ones.
         turn: Turn to where it fits best, degrees, as far as the noise of the depth does not explain it; 0 where it
             does, NaN where the pose was judged without.
-        turn_error: Standard deviation of that turn by noise, about the axis of its greatest, degrees; NaN likewise.
+        turn_error: Standard deviation of that turn by noise, about the axis of its greatest, degrees; NaN likewise, and
+            where no turn would show.
     """
 
     object: str

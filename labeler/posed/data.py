@@ -149,8 +149,8 @@ def _make_shards(
         reader.close()
     if former:
         warnings.warn(
-            f"{folder} has shards of an older plgp, which kept labels under things without a pose; to leave these out, "
-            "delete the folder and import again",
+            f"{folder} has shards of an older plgp, which kept labels under things without a pose and did not look for "
+            "turned poses; to leave these out, delete the folder and import again",
             stacklevel=3,
         )
     return shards, rows

@@ -62,9 +62,7 @@ def unit_doubt(view: PosedView, measured: NDArray[np.float32], shown: NDArray[np
         return ""
     factor = f"{10.0 ** abs(power):g} times {'farther' if power > 0 else 'nearer'} than its poses"
     if abs(np.log10(depth / _FAR)) > abs(np.log10(distance / _FAR)):
-        cure = (
-            f"see depth_scale, the millimetres in a step (GraspNet: factor_depth); {10.0**-power:g} times it would fit"
-        )
+        cure = f"{10.0**-power:g} times depth_scale would fit (GraspNet: {10.0**power:g} times factor_depth)"
     else:
         cure = "see cam_t_m2c, which is in millimetres (GraspNet: poses, in metres)"
     return f"its depth is {factor} ({depth:.3g} m, {distance:.3g} m): {cure}"

@@ -2,7 +2,8 @@
 
 A turn of 3 degrees moves the surface of a thing as large as a hand by 1 to 2 mm: no more than the noise of a pixel, but
 hundreds of pixels show it. So shift and turn are found by least squares over all of them. What a small move changes is
-found by rendering it, so that outlines count as surfaces do. About a can's axis nothing changes, and no turn is found.
+found by rendering it, so that outlines count as surfaces do. Where a turn changes nothing, as a can's about its axis,
+none is returned.
 Noise of depth cameras is smooth, and smooth noise leans surfaces. How far it leans this object's is told by how the
 noise of the same picture goes together over pixels.
 """
@@ -110,13 +111,13 @@ def best_turn(comparison: Comparison, vertices: FloatArray, noise: FloatArray) -
             break
     weights = _weights(here, slopes, inner, deviation)
     images = np.zeros((6, *comparison.compared.shape))
-    images[:, comparison.compared] = slopes * np.sqrt(weights)
+    images[:, comparison.compared] = slopes * np.sqrt(weights)  # a pixel of weight w errs by the noise over sqrt(w)
     inverse = np.linalg.inv(_normal(slopes, weights, damping))
     covariance = (inverse @ _spread(images, noise) @ inverse)[3:, 3:] / radius**2
     changes, seen = np.linalg.eigh(slopes[3:] @ slopes[3:].T / max(1, int(comparison.mask.sum())))
     seen = seen[:, changes > _SEEN]
     if not seen.size:
-        return 0.0, 0.0
+        return 0.0, np.nan
     squares, axes = np.linalg.eigh(seen.T @ covariance @ seen)
     errors, turns = np.sqrt(np.maximum(squares, 0)), move[3:] / radius @ seen @ axes
     return float(np.linalg.norm(turns[np.abs(turns) > _SURE * errors])), float(errors.max())

@@ -14,6 +14,7 @@ import struct
 import tarfile
 import tempfile
 import time
+import warnings
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -74,16 +75,24 @@ def await_end(folder: str | Path, seconds: float = 30.0) -> None:
     """Waits until the offline files below a folder hold their runs' ends: W&B's own process writes them, and may lag.
 
     Args:
-        folder: Folder of runs that have ended in this process; those of W&B's server have no such files.
-        seconds: Greatest time to wait.
+        folder: Folder of runs that have ended in this process.
+        seconds: Greatest time to wait for each; a longer one is warned about.
     """
-    messages: Any = import_module("wandb.proto.wandb_internal_pb2")
-    last = time.monotonic() + seconds
     for path in Path(folder).rglob("run-*.wandb"):
-        while time.monotonic() < last:
-            if any(messages.Record.FromString(c).WhichOneof("record_type") == "exit" for c in _records(path)):
+        last = time.monotonic() + seconds
+        while not _has_ended(path):
+            if time.monotonic() > last:
+                warnings.warn(f"W&B is still writing {path}; wait before it is copied or read", stacklevel=2)
                 break
-            time.sleep(0.05)
+            time.sleep(0.2)
+
+
+def _has_ended(path: Path) -> bool:
+    messages: Any = import_module("wandb.proto.wandb_internal_pb2")
+    try:
+        return any(messages.Record.FromString(c).WhichOneof("record_type") == "exit" for c in _records(path))
+    except InputError:  # not even its first bytes are there
+        return False
 
 
 def _joined(parts: list[OfflineRun]) -> OfflineRun:

@@ -70,8 +70,18 @@ def change(path, key, value):
 @pytest.mark.parametrize(
     ("file", "key", "value", "words"),
     [
-        ("scene_camera.json", "depth_scale", 10.0, "10 times farther than its poses .* see depth_scale, .* 0.1 times"),
-        ("scene_camera.json", "depth_scale", 0.1, "10 times nearer than its poses .* see depth_scale"),
+        (
+            "scene_camera.json",
+            "depth_scale",
+            10.0,
+            "10 times farther than its poses .* 0.1 times depth_scale .* 10 times factor_depth",
+        ),
+        (
+            "scene_camera.json",
+            "depth_scale",
+            0.1,
+            "10 times nearer than its poses .* 10 times depth_scale .* 0.1 times factor_depth",
+        ),
         ("scene_gt.json", "cam_t_m2c", [0, 0, 0.58], "1000 times farther .* see cam_t_m2c, which is in millimetres"),
     ],
 )

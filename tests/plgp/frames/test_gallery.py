@@ -76,6 +76,11 @@ def test_an_empty_table_is_said_to_be_empty():
     )
     assert "the table may be empty" in _no_grasp(empty, None)
     assert "nothing in the workspace lets the fingers in" in _no_grasp(full, None)
+    mask = np.zeros((240, 320), np.bool_)
+    mask[60:100, 60:120] = True  # around one block, a small part of the picture
+    assert "nothing in the workspace lets the fingers in" in _no_grasp(full, mask)
+    mask = np.roll(mask, 100, axis=1)
+    assert "next to nothing in the workspace stands 8 mm or more" in _no_grasp(full, mask)
 
 
 def test_a_frame_without_a_mask_beside_others_that_have_one_says_so(folder, tmp_path, capsys):
