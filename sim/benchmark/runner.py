@@ -33,6 +33,7 @@ from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy, NoAnswerYet, 
 from sim.benchmark.provenance import remember
 from sim.benchmark.store import SceneContent, SceneKey, describe_scene, read_scene, write_scene
 from sim.camera import warn_unseen
+from sim.cli.progress import followed
 from sim.errors import InputError
 from sim.files import check_writable, checksum
 from sim.grasp import GraspPoses
@@ -192,7 +193,10 @@ def _finished(
     parts: dict[tuple[str, int], list[pd.DataFrame]] = {key: [] for key in open_jobs}
     bar = progress.add_task(name, total=len(jobs), attempts=0, rate=0.0) if progress else None
     started, attempts = time.perf_counter(), 0
-    for rows in run_jobs(_run_scene, [(job,) for job in jobs], workers, backend=backend):
+    done: Iterator[Any] = run_jobs(_run_scene, [(job,) for job in jobs], workers, backend=backend)
+    if progress and not progress.console.is_terminal:  # a log: there the display shows its end alone
+        done = followed(done, f"scenes and frictions of {name}", len(jobs))
+    for rows in done:
         key = (rows[0]["category"], rows[0]["scene"])
         parts[key].append(make_table(rows))
         attempts += len(rows)

@@ -15,7 +15,7 @@ from sim.benchmark import (
     summarise,
 )
 from sim.benchmark.baselines import RandomPolicy
-from sim.benchmark.runner import check_frictions
+from sim.benchmark.runner import attempt_progress, check_frictions
 from sim.benchmark.statistics import SUMMARY_COLUMNS
 from sim.benchmark.store import SceneKey, read_attempts, scene_identity, write_scene
 from sim.errors import InputError
@@ -59,6 +59,16 @@ def test_an_interrupted_run_goes_on(scenes, table, tmp_path):
     same(run_benchmark(RandomPolicy(), scenes, [0.4], RULES, out=tmp_path), table)
     assert [f.stat().st_mtime_ns for f in files] == kept  # and nothing is made twice
     same(read_attempts(tmp_path), table)
+
+
+def test_a_log_tells_how_far_it_is(scenes, monkeypatch, capsys):
+    monkeypatch.setattr("sim.cli.progress._LINE_SECONDS", 0)
+    with attempt_progress() as progress:
+        run_benchmark(RandomPolicy(), scenes, [0.4], BenchmarkSettings(count=1, max_failures=1), progress=progress)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith("1/2 scenes and frictions of random, ")
+    assert " a minute, 0:00:" in lines[0]
+    assert lines[0].endswith(" left")
 
 
 @pytest.mark.parametrize(
