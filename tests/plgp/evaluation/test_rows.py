@@ -1,0 +1,47 @@
+"""Which measurements make one row of Table II: those of one name, recipe and settings, wherever they were trained."""
+
+import pandas as pd
+import pytest
+
+from plgp.evaluation.report_tables import _Entry, _grouped
+
+
+def entry(seed, settings="", recipe="", **choices):
+    known = ("GGCNN2", "depth", "train", seed, 1, 1, pd.DataFrame(), "0.4", f"runs/{settings}{seed}", settings)
+    return _Entry(
+        *known, recipe=recipe, choices={"seed": str(seed), **{k.replace("__", "."): v for k, v in choices.items()}}
+    )
+
+
+@pytest.mark.parametrize(
+    ("entries", "rows"),
+    [
+        (
+            [entry(0, optimizer__lr="0.001"), entry(1, optimizer__lr="0.001"), entry(2)],
+            {"train": [0, 1, 2]},  # seed 2 was trained alone, after the sweep
+        ),
+        (
+            [entry(0, crop="64", optimizer__lr="0.001"), entry(1, crop="64")],
+            {"train crop=64": [0, 1]},  # of two sweeps over other keys
+        ),
+        (
+            [
+                entry(0, "a", optimizer__lr="0.1"),
+                entry(0, "b", optimizer__lr="0.2"),
+                entry(1, "b", optimizer__lr="0.2"),
+            ],
+            {"train optimizer.lr=0.1": [0], "train optimizer.lr=0.2": [0, 1]},
+        ),
+        (
+            [
+                entry(0, "a", optimizer__lr="0.1"),
+                entry(1, "a"),
+                entry(0, "b"),
+                entry(0, "c", "no focal loss", crop="64"),
+            ],
+            {"train in runs/a0": [0, 1], "train in runs/b0": [0], "train crop=64, no focal loss": [0]},
+        ),
+    ],
+)
+def test_choices_name_a_row_and_do_not_split_it(entries, rows):
+    assert {label: [e.seed for e in some] for (*_, label), some in _grouped(entries).items()} == rows
