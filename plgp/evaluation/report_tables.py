@@ -18,6 +18,7 @@ from plgp.evaluation.notes import sentences
 from plgp.evaluation.paper_tables import CATEGORIES, COSTS, INPUTS, METRICS, TABLE_II, TABLE_IV, Scores
 from plgp.evaluation.runs import TRAINED, Gathered, Results, Run
 from plgp.runs.names import choices_in_words
+from plgp.runs.what_was_trained import resumed_from
 from sim.benchmark.provenance import same_origin
 
 MODALITIES = {"depth": "depth", "rgb": "RGB", "rgbd": "RGB-D"}
@@ -372,7 +373,7 @@ def table_of_runs(found: Gathered) -> Section:
             run.label,
             COSTS[run.network].title if run.network in COSTS else run.network,
             MODALITIES[run.modality],
-            run.recipe() or "the paper's",
+            ", ".join(said for said in (run.recipe() or "the paper's", resumed_from(run.config)) if said),
             str(run.seed),
             str(run.epochs),
             str(run.config.data.get("batch_size", "-")),

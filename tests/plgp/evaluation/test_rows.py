@@ -2,8 +2,10 @@
 
 import pandas as pd
 import pytest
+from omegaconf import OmegaConf
 
-from plgp.evaluation.report_tables import _Entry, _grouped
+from plgp.evaluation.report_tables import _Entry, _grouped, table_ii, table_of_runs
+from plgp.evaluation.runs import gather
 
 
 def entry(seed, settings="", recipe="", **choices):
@@ -45,3 +47,15 @@ def entry(seed, settings="", recipe="", **choices):
 )
 def test_choices_name_a_row_and_do_not_split_it(entries, rows):
     assert {label: [e.seed for e in some] for (*_, label), some in _grouped(entries).items()} == rows
+
+
+def test_seeds_that_were_trained_on_from_their_own_runs_are_one_row(tmp_path, write_run):
+    for seed in (0, 1):
+        folder = write_run(tmp_path / str(seed), "train", seed, successes=2)
+        config = OmegaConf.load(folder / "config.yaml")
+        config.resume = f"gone/old{seed}"
+        OmegaConf.save(config, folder / "config.yaml")
+    found = gather([tmp_path])
+    assert [row[2] for row in table_ii(found).rows if row[0] == "GGCNN2"] == ["train (2 runs)"]
+    notes = ["the paper's, resumed from gone/old0", "the paper's, resumed from gone/old1"]
+    assert [row[3] for row in table_of_runs(found).rows] == notes
