@@ -114,13 +114,13 @@ class Run:
     @property
     def focal(self) -> bool:
         """Whether the loss is the binary focal loss."""
-        loss = OmegaConf.to_container(self.config.module.loss) if self.config.module.get("loss") else {}
+        loss = self._loss()
         return "BinaryFocalLoss" in str(loss) or not loss
 
     @property
     def other_loss(self) -> str:
         """Name of the loss after a comma, where it is none of the two that Table III compares, else ""."""
-        loss: Any = OmegaConf.to_container(self.config.module.loss) if self.config.module.get("loss") else {}
+        loss = self._loss()
         return "" if is_paper_loss(loss.get("element")) else f", {loss_text(loss)}"
 
     @property
@@ -135,6 +135,12 @@ class Run:
         validated = self.curves.dropna(subset=["val/loss"])
         return int(validated.epoch.max()) + 1 if len(validated) else 0
 
+    def _loss(self) -> dict[str, Any]:
+        """Returns the loss of the configuration as plain values; empty where it is the network's own."""
+        chosen = self.config.module.get("loss")
+        loss: Any = OmegaConf.to_container(chosen) if chosen else {}
+        return {str(key): value for key, value in loss.items()}
+
     def recipe(self) -> str:
         """Returns how targets, loss and start differ from the paper's, or ""; of GQ-CNN who supervised it."""
         supervision = OmegaConf.select(self.config, "data.examples.supervision")
@@ -145,8 +151,7 @@ class Run:
         rectangles = OmegaConf.select(self.config, "data.rectangles")
         parts = [] if rectangles is None else [f"{rectangles} rectangles an image"]
         parts += [] if self.enhance or rectangles is not None else ["no enhancement"]
-        loss: Any = OmegaConf.to_container(self.config.module.loss) if self.config.module.get("loss") else {}
-        parts += [said for said in (loss_text(loss), start_of(self.config)) if said]
+        parts += [said for said in (loss_text(self._loss()), start_of(self.config)) if said]
         return ", ".join([*parts, f"angle term {bins:g}"] if bins else parts)
 
     def settings(self, *, ablated: bool = False) -> str:

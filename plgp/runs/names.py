@@ -11,9 +11,9 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 DEFAULT = "train"  # the name in conf/train.yaml, which says nothing
-# What a report's other columns say of a run, and what says where and how fast it ran.
-_COLUMNS: tuple[str, ...] = ("seed", "network", "modality", "name", "start_from", "output", "group", "tags", "logger")
-_COLUMNS += ("trainer", "trainer.devices", "trainer.accelerator", "data.seed", "data.workers")
+# Choices that a run's name need not tell: a report says them elsewhere, or they are names, places and speed.
+_NOT_TOLD: tuple[str, ...] = ("seed", "network", "modality", "name", "start_from", "output", "group", "tags", "logger")
+_NOT_TOLD += ("trainer", "trainer.devices", "trainer.accelerator", "data.seed", "data.workers")
 
 
 def varied(overrides: Sequence[str]) -> list[str]:
@@ -88,5 +88,5 @@ def choices_in_words(chosen: Mapping[str, Any]) -> str:
     Args:
         chosen: Values by key; see ``chosen_of``.
     """
-    told = {key: value for key, value in chosen.items() if key not in _COLUMNS and not key.startswith("experiment")}
+    told = {key: value for key, value in chosen.items() if key not in _NOT_TOLD and not key.startswith("experiment")}
     return " ".join(f"{key}={value}" for key, value in told.items())
