@@ -18,6 +18,7 @@ from plgp.evaluation.paper_tables import METRICS, Scores
 from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_choices, read_curves, read_settings
 from plgp.networks.titles import smp_title
 from plgp.runs.ended import NAME as ENDED
+from plgp.runs.ended import is_mark_of
 from plgp.runs.names import choices_in_words
 from plgp.runs.what_was_trained import is_paper_loss, loss_text, start_of, what_was_trained
 from sim.benchmark.provenance import origins
@@ -288,7 +289,7 @@ def _check_complete(run: Run, incomplete: bool) -> None:
     except OmegaConfBaseException as error:
         raise InputError("its config.yaml has no trainer") from error
     measured = run.results is not None and len(run.results.of(TRAINED))
-    ended = bool(read_settings(run.folder, ENDED))  # by early stopping or a number of steps
+    ended = is_mark_of(read_settings(run.folder, ENDED) or {}, run.config)  # by early stopping or a number of steps
     if incomplete or measured or ended or limit is not None or wanted is None or run.epochs >= int(wanted):
         return
     raise InputError(f"it stopped after {run.epochs} of {wanted} epochs; go on with resume=, or give incomplete=true")

@@ -6,6 +6,8 @@ from omegaconf import OmegaConf
 
 from plgp.evaluation.report_tables import _Entry, _grouped, table_ii, table_of_runs
 from plgp.evaluation.runs import gather
+from plgp.runs.ended import mark
+from sim.errors import InputError
 
 
 def entry(seed, settings="", recipe="", **choices):
@@ -59,3 +61,15 @@ def test_seeds_that_were_trained_on_from_their_own_runs_are_one_row(tmp_path, wr
     assert [row[2] for row in table_ii(found).rows if row[0] == "GGCNN2"] == ["train (2 runs)"]
     notes = ["the paper's, resumed from gone/old0", "the paper's, resumed from gone/old1"]
     assert [row[3] for row in table_of_runs(found).rows] == notes
+
+
+def test_a_mark_of_other_limits_makes_no_stopped_run_whole(tmp_path, write_run):
+    """As of a training that was begun anew for longer in its folder, and stopped before its first step."""
+    folder = write_run(tmp_path / "one", "train", epochs=2)
+    config = OmegaConf.load(folder / "config.yaml")
+    mark(folder, config, epochs=2, steps=20)
+    assert len(gather([tmp_path]).runs) == 1
+    config.trainer.max_epochs = 9
+    OmegaConf.save(config, folder / "config.yaml")
+    with pytest.raises(InputError, match="stopped after 2 of 9 epochs"):
+        gather([tmp_path])

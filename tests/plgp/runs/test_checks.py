@@ -113,3 +113,5 @@ def test_an_objective_without_a_value_is_doubted_where_somebody_asked_for_it(pla
     other = changed(plain, objective="val/mine")
     assert doubt_about_objective(other, logged, grid).endswith("logged were val/loss")
     assert doubt_about_objective(changed(plain, objective="val/loss"), logged, search) == ""
+    for opened in ({}, {"test/AP": 50.0}):  # a run that had ended before its last metrics were kept
+        assert doubt_about_objective(other, opened, search) == ""
