@@ -22,6 +22,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from plgp.evaluation.common_settings import common_part, joined, own_part
 from plgp.runs.ended import NAME as ENDED
@@ -109,13 +111,18 @@ def read_settings(folder: Path, name: str) -> dict[str, Any] | None:
 
 def read_choices(folder: Path) -> dict[str, Any]:
     """Returns what a run has of what its multirun varies, by key, from their own files or from the packed folder."""
-    sweep, own = sweep_of(folder)
-    if sweep is None:
-        return dict((_packed_settings(folder) or {}).get("choices") or {})
     try:
-        return dict(chosen_of(sweep, own))
-    except Exception:  # whatever a broken multirun.yaml leads to: the runs are whole
+        sweep, own = sweep_of(folder)
+        if sweep is not None:
+            return dict(chosen_of(sweep, own))
+    except (
+        YAMLError,
+        OmegaConfBaseException,
+        OSError,
+        UnicodeDecodeError,
+    ):  # Hydra's files are broken, the run is whole
         return {}
+    return dict((_packed_settings(folder) or {}).get("choices") or {})
 
 
 def _packed_settings(folder: Path) -> dict[str, Any] | None:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 DEFAULT = "train"  # the name in conf/train.yaml, which says nothing
 # Choices that a run's name need not tell: a report says them elsewhere, or they are names, places and speed.
@@ -66,8 +66,10 @@ def chosen_of(sweep: Path, own: Sequence[str]) -> dict[str, str]:
     hydra = OmegaConf.select(OmegaConf.load(command), "hydra") if command.is_file() else None
     if not isinstance(hydra, DictConfig):
         return {}
-    params = OmegaConf.select(hydra, "sweeper.params") or {}  # an experiment's own: the command line's stand over them
-    task = [str(override) for override in OmegaConf.select(hydra, "overrides.task") or ()]
+    params = OmegaConf.select(hydra, "sweeper.params")  # an experiment's own: the command line's stand over them
+    params = params if isinstance(params, DictConfig) else {}
+    words = OmegaConf.select(hydra, "overrides.task")
+    task = [str(override) for override in words] if isinstance(words, ListConfig) else []
     given = {override.lstrip("+~").partition("=")[0] for override in task}
     keys = [*varied([f"{key}={value}" for key, value in params.items() if key not in given]), *varied(task)]
     chosen = dict(override.lstrip("+~").partition("=")[::2] for override in own)
