@@ -115,13 +115,8 @@ def read_choices(folder: Path) -> dict[str, Any]:
         sweep, own = sweep_of(folder)
         if sweep is not None:
             return dict(chosen_of(sweep, own))
-    except (
-        YAMLError,
-        OmegaConfBaseException,
-        OSError,
-        UnicodeDecodeError,
-    ):  # Hydra's files are broken, the run is whole
-        return {}
+    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError):
+        return {}  # Hydra's files are broken, the run is whole
     return dict((_packed_settings(folder) or {}).get("choices") or {})
 
 

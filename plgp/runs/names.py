@@ -66,14 +66,14 @@ def chosen_of(sweep: Path, own: Sequence[str]) -> dict[str, str]:
     hydra = OmegaConf.select(OmegaConf.load(command), "hydra") if command.is_file() else None
     if not isinstance(hydra, DictConfig):
         return {}
-    params = OmegaConf.select(hydra, "sweeper.params")  # an experiment's own: the command line's stand over them
-    params = params if isinstance(params, DictConfig) else {}
+    chosen = OmegaConf.select(hydra, "sweeper.params")  # an experiment's own: the command line's stand over them
+    params = {str(key): value for key, value in chosen.items()} if isinstance(chosen, DictConfig) else {}
     words = OmegaConf.select(hydra, "overrides.task")
     task = [str(override) for override in words] if isinstance(words, ListConfig) else []
     given = {override.lstrip("+~").partition("=")[0] for override in task}
     keys = [*varied([f"{key}={value}" for key, value in params.items() if key not in given]), *varied(task)]
-    chosen = dict(override.lstrip("+~").partition("=")[::2] for override in own)
-    return {key: chosen[key] for key in keys if key in chosen}
+    values = dict(override.lstrip("+~").partition("=")[::2] for override in own)
+    return {key: values[key] for key in keys if key in values}
 
 
 def sweep_of(run: Path) -> tuple[Path | None, list[str]]:

@@ -131,8 +131,9 @@ def _processes(trainer: Mapping[str, Any]) -> int | None:
         indices = [index for index in devices.split(",") if index.strip()]
         devices = int(devices) if devices.strip().isdecimal() else indices if len(indices) > 1 else None
     number = len(devices) if isinstance(devices, list) else devices
-    known = isinstance(number, int) and number > 0 and isinstance(nodes, int)
-    return number * nodes if known and number * nodes > 1 else None
+    if not isinstance(number, int) or number < 1 or not isinstance(nodes, int):
+        return None
+    return number * nodes if number * nodes > 1 else None
 
 
 def _callbacks(chosen: Mapping[str, Any]) -> dict[str, Any]:
