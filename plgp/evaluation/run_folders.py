@@ -22,12 +22,10 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
 
 from plgp.evaluation.common_settings import common_part, joined, own_part
 from plgp.runs.ended import NAME as ENDED
-from plgp.runs.names import chosen_of, sweep_of
+from plgp.runs.names import BROKEN, chosen_of, sweep_of
 from sim.benchmark import packed
 from sim.benchmark.store import finished_scenes
 from sim.errors import InputError
@@ -115,8 +113,8 @@ def read_choices(folder: Path) -> dict[str, Any]:
         sweep, own = sweep_of(folder)
         if sweep is not None:
             return dict(chosen_of(sweep, own))
-    except (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError):
-        return {}  # Hydra's files are broken, the run is whole
+    except BROKEN:
+        return {}
     return dict((_packed_settings(folder) or {}).get("choices") or {})
 
 

@@ -9,11 +9,16 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 DEFAULT = "train"  # the name in conf/train.yaml, which says nothing
 # Choices that a run's name need not tell: a report says them elsewhere, or they are names, places and speed.
 _NOT_TOLD: tuple[str, ...] = ("seed", "network", "modality", "name", "start_from", "output", "group", "tags", "logger")
 _NOT_TOLD += ("trainer", "trainer.devices", "trainer.accelerator", "data.seed", "data.workers")
+
+# What broken files of Hydra raise; a run beside them is whole.
+BROKEN: tuple[type[Exception], ...] = (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError)
 
 
 def varied(overrides: Sequence[str]) -> list[str]:
