@@ -73,7 +73,7 @@ def train(config: DictConfig) -> dict[str, float]:
     resume = resumable(config)
     with _clean_end() as trainers, _alone_in(output, first):
         lightning.seed_everything(config.seed, workers=True, verbose=False)
-        ended = _ended(config, resume, first)
+        ended = _ended(config, resume)
         if first:
             OmegaConf.save(config, output / "config.yaml", resolve=True)
         clock = _Clock()
@@ -94,9 +94,8 @@ def train(config: DictConfig) -> dict[str, float]:
         cost = cost_of(module) if loggers else {}  # once: it takes some seconds of a large network
         for logger in loggers:
             logger.log_hyperparams({**_plain(config), "cost": cost})
-        _fit(config, trainer, module, data=data, resume=resume, ended=ended)
+        metrics = _fit(config, trainer, module, data=data, resume=resume, ended=ended)
         clock.lap("training")
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         # An experiment may set a value of a final benchmark that the command line leaves out.
         if trainer.is_global_zero and "policies" in (config.get("final_benchmark") or {}):
             metrics |= _evaluate(config, trainer, output, anew=trainer.global_step != steps_of(resume))
@@ -106,32 +105,39 @@ def train(config: DictConfig) -> dict[str, float]:
         return metrics
 
 
-def _ended(config: DictConfig, resume: str | None, first: bool) -> int | None:
-    """Returns after how many epochs the run of ``resume=auto`` has ended; None, and no mark, where it has not."""
-    from plgp.runs.ended import begin, ended_after
+def _ended(config: DictConfig, resume: str | None) -> int | None:
+    """Returns after how many epochs the run of ``resume=auto`` has ended; None where it has not."""
+    from plgp.runs.ended import ended_after
     from plgp.runs.resume import AUTO
 
-    output = Path(config.output)
-    ended = ended_after(output, config) if resume is not None and str(config.resume) == AUTO else None
-    if first and ended is None:
-        begin(output)
-    return ended
+    return ended_after(Path(config.output), config) if resume is not None and str(config.resume) == AUTO else None
 
 
-def _fit(config: DictConfig, trainer: Any, module: Any, *, data: Any, resume: str | None, ended: int | None) -> None:
-    """Trains, and marks the run as one that has come to its end; one that ``ended`` before is only opened."""
+def _fit(
+    config: DictConfig, trainer: Any, module: Any, *, data: Any, resume: str | None, ended: int | None
+) -> dict[str, float]:
+    """Trains, and marks the run as one that has come to its end; one that ``ended`` before is only opened.
+
+    Returns:
+        The last value of every metric, also of one that had ended.
+    """
     from plgp.loggers import told_when_stopped
-    from plgp.runs.ended import mark
+    from plgp.runs.ended import begin, last_metrics, mark
     from plgp.runs.monitors import told_what_is_logged
 
     output = Path(config.output)
+    former = last_metrics(output) if ended is not None else {}
     if ended is not None:  # by early stopping, say, which would let another epoch be trained
         trainer.fit_loop.max_epochs = ended
+    elif trainer.is_global_zero:
+        begin(output)
     with told_when_stopped(trainer, output, _sweep_folder()), told_what_is_logged():
         trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
+    metrics = former | {name: float(value) for name, value in trainer.callback_metrics.items()}
     if trainer.is_global_zero and ended is None and not trainer.interrupted:
         done = trainer.fit_loop.epoch_progress.current.processed
-        mark(output, config, epochs=done, steps=trainer.global_step)
+        mark(output, config, epochs=done, steps=trainer.global_step, metrics=metrics)
+    return metrics
 
 
 def _module(config: DictConfig, resume: str | None) -> Any:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import pandas as pd
 from omegaconf import OmegaConf
@@ -16,6 +17,8 @@ from omegaconf import OmegaConf
 from plgp.evaluation.notes import sentences
 from plgp.evaluation.paper_tables import CATEGORIES, COSTS, INPUTS, METRICS, TABLE_II, TABLE_IV, Scores
 from plgp.evaluation.runs import TRAINED, Gathered, Results, Run
+from plgp.runs.names import choices_in_words
+from plgp.runs.what_was_trained import resumed_from
 from sim.benchmark.provenance import same_origin
 
 MODALITIES = {"depth": "depth", "rgb": "RGB", "rgbd": "RGB-D"}
@@ -49,7 +52,7 @@ class _Entry:
     Attributes:
         network: Class of the network.
         modality: Input of the network: "depth", "rgb" or "rgbd".
-        label: Name of the measurement in the table.
+        name: Name of the measurement.
         seed: Seed of the training; None where plgp.benchmark measured a checkpoint, which knows no training.
         parameters: Number of parameters, None if unknown.
         macs: Multiply-adds of a 224x224 image, None if unknown.
@@ -59,11 +62,13 @@ class _Entry:
         settings: What was trained, as text; runs of one text are seeds of one row.
         origin: Where it was measured, by category.
         notes: What a reader of the scores has to know, by category.
+        recipe: How the training differs from the paper's; see ``Run.recipe``.
+        choices: What the training has of what its multirun varies, by key.
     """
 
     network: str
     modality: str
-    label: str
+    name: str
     seed: int | None
     parameters: int | None
     macs: int | None
@@ -73,6 +78,8 @@ class _Entry:
     settings: str = ""
     origin: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    recipe: str = ""
+    choices: Mapping[str, Any] = field(default_factory=dict)
 
 
 def table_ii(found: Gathered, ablation: str = "") -> Section:
@@ -114,26 +121,32 @@ def table_ii(found: Gathered, ablation: str = "") -> Section:
 
 def _grouped(entries: Sequence[_Entry]) -> dict[tuple[str, str, str], list[_Entry]]:
     """Returns the entries of each row by network, input and label. Equal labels are told apart by the folder."""
-    alike: dict[tuple[str, str, str], list[list[_Entry]]] = {}
+    rows: list[list[_Entry]] = []
     for entry in entries:
-        variants = alike.setdefault((entry.network, entry.modality, entry.label), [])
-        fitting = (some for some in variants if all(_seeds_of_one_row(entry, other) for other in some))
-        some = next(fitting, None)
+        some = next((row for row in rows if all(_seeds_of_one_row(entry, other) for other in row)), None)
         if some is None:
-            variants.append([entry])
+            rows.append([entry])
         else:
             some.append(entry)
+    keys = [(row[0].network, row[0].modality, _label(row)) for row in rows]
     groups: dict[tuple[str, str, str], list[_Entry]] = {}
-    for key, variants in alike.items():
-        for some in variants:
-            label = key[2] if len(variants) == 1 else f"{key[2]} in {some[0].source}"
-            groups.setdefault((*key[:2], label), []).extend(some)
+    for key, row in zip(keys, rows, strict=True):
+        label = key[2] if keys.count(key) == 1 else f"{key[2]} in {row[0].source}"
+        groups.setdefault((*key[:2], label), []).extend(row)
     return groups
 
 
+def _label(row: Sequence[_Entry]) -> str:
+    """Returns what a row is called: its name, what all its entries have of what their multiruns vary, its recipe."""
+    first = row[0]
+    shared = {k: v for k, v in first.choices.items() if all(e.choices.get(k) == v for e in row)}
+    name = " ".join(part for part in (first.name, choices_in_words(shared)) if part)
+    return ", ".join(part for part in (name, first.recipe) if part)
+
+
 def _seeds_of_one_row(one: _Entry, other: _Entry) -> bool:
-    alike = (one.settings, one.frictions) == (other.settings, other.frictions)
-    return alike and same_origin(one.origin, other.origin)
+    first, second = ((e.network, e.modality, e.name, e.recipe, e.settings, e.frictions) for e in (one, other))
+    return first == second and same_origin(one.origin, other.origin)
 
 
 def _entries(found: Gathered, ablation: str) -> list[_Entry]:
@@ -144,10 +157,9 @@ def _entries(found: Gathered, ablation: str) -> list[_Entry]:
         if run.results is None or not len(run.results.of(TRAINED)) or ablation in run.groups:
             continue
         parameters, macs = _cost(run.network, run.modality, run.results)
-        label = ", ".join(p for p in (run.label, run.recipe()) if p)
         means, frictions = run.results.of(TRAINED), run.results.frictions(TRAINED)
-        known = (run.network, run.modality, label, run.seed, parameters, macs, means, frictions, str(run.folder))
-        entries.append(_Entry(*known, run.settings(), run.origin, run.notes))
+        known = (run.network, run.modality, run.name, run.seed, parameters, macs, means, frictions, str(run.folder))
+        entries.append(_Entry(*known, run.settings(), run.origin, run.notes, run.recipe(), run.choices))
     for results in (r for r in found.results if r.folder not in trainings):
         for policy, about in results.policies.items():
             if _is_trained(policy, results):
@@ -361,7 +373,7 @@ def table_of_runs(found: Gathered) -> Section:
             run.label,
             COSTS[run.network].title if run.network in COSTS else run.network,
             MODALITIES[run.modality],
-            run.recipe() or "the paper's",
+            ", ".join(said for said in (run.recipe() or "the paper's", resumed_from(run.config)) if said),
             str(run.seed),
             str(run.epochs),
             str(run.config.data.get("batch_size", "-")),

@@ -25,7 +25,7 @@ from omegaconf import OmegaConf
 
 from plgp.evaluation.common_settings import common_part, joined, own_part
 from plgp.runs.ended import NAME as ENDED
-from plgp.runs.names import chosen_of, sweep_of
+from plgp.runs.names import BROKEN, chosen_of, sweep_of
 from sim.benchmark import packed
 from sim.benchmark.store import finished_scenes
 from sim.errors import InputError
@@ -109,13 +109,13 @@ def read_settings(folder: Path, name: str) -> dict[str, Any] | None:
 
 def read_choices(folder: Path) -> dict[str, Any]:
     """Returns what a run has of what its multirun varies, by key, from their own files or from the packed folder."""
-    sweep, own = sweep_of(folder)
-    if sweep is None:
-        return dict((_packed_settings(folder) or {}).get("choices") or {})
     try:
-        return dict(chosen_of(sweep, own))
-    except Exception:  # whatever a broken multirun.yaml leads to: the runs are whole
+        sweep, own = sweep_of(folder)
+        if sweep is not None:
+            return dict(chosen_of(sweep, own))
+    except BROKEN:
         return {}
+    return dict((_packed_settings(folder) or {}).get("choices") or {})
 
 
 def _packed_settings(folder: Path) -> dict[str, Any] | None:

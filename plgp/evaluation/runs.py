@@ -18,6 +18,7 @@ from plgp.evaluation.paper_tables import METRICS, Scores
 from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_choices, read_curves, read_settings
 from plgp.networks.titles import smp_title
 from plgp.runs.ended import NAME as ENDED
+from plgp.runs.ended import is_mark_of
 from plgp.runs.names import choices_in_words
 from plgp.runs.what_was_trained import is_paper_loss, loss_text, start_of, what_was_trained
 from sim.benchmark.provenance import origins
@@ -114,13 +115,13 @@ class Run:
     @property
     def focal(self) -> bool:
         """Whether the loss is the binary focal loss."""
-        loss = OmegaConf.to_container(self.config.module.loss) if self.config.module.get("loss") else {}
+        loss = self._loss()
         return "BinaryFocalLoss" in str(loss) or not loss
 
     @property
     def other_loss(self) -> str:
         """Name of the loss after a comma, where it is none of the two that Table III compares, else ""."""
-        loss: Any = OmegaConf.to_container(self.config.module.loss) if self.config.module.get("loss") else {}
+        loss = self._loss()
         return "" if is_paper_loss(loss.get("element")) else f", {loss_text(loss)}"
 
     @property
@@ -135,6 +136,12 @@ class Run:
         validated = self.curves.dropna(subset=["val/loss"])
         return int(validated.epoch.max()) + 1 if len(validated) else 0
 
+    def _loss(self) -> dict[str, Any]:
+        """Returns the loss of the configuration as plain values; empty where it is the network's own."""
+        chosen = self.config.module.get("loss")
+        loss: Any = OmegaConf.to_container(chosen) if chosen else {}
+        return {str(key): value for key, value in loss.items()}
+
     def recipe(self) -> str:
         """Returns how targets, loss and start differ from the paper's, or ""; of GQ-CNN who supervised it."""
         supervision = OmegaConf.select(self.config, "data.examples.supervision")
@@ -145,8 +152,7 @@ class Run:
         rectangles = OmegaConf.select(self.config, "data.rectangles")
         parts = [] if rectangles is None else [f"{rectangles} rectangles an image"]
         parts += [] if self.enhance or rectangles is not None else ["no enhancement"]
-        loss: Any = OmegaConf.to_container(self.config.module.loss) if self.config.module.get("loss") else {}
-        parts += [said for said in (loss_text(loss), start_of(self.config)) if said]
+        parts += [said for said in (loss_text(self._loss()), start_of(self.config)) if said]
         return ", ".join([*parts, f"angle term {bins:g}"] if bins else parts)
 
     def settings(self, *, ablated: bool = False) -> str:
@@ -283,7 +289,7 @@ def _check_complete(run: Run, incomplete: bool) -> None:
     except OmegaConfBaseException as error:
         raise InputError("its config.yaml has no trainer") from error
     measured = run.results is not None and len(run.results.of(TRAINED))
-    ended = bool(read_settings(run.folder, ENDED))  # by early stopping or a number of steps
+    ended = is_mark_of(read_settings(run.folder, ENDED) or {}, run.config)  # by early stopping or a number of steps
     if incomplete or measured or ended or limit is not None or wanted is None or run.epochs >= int(wanted):
         return
     raise InputError(f"it stopped after {run.epochs} of {wanted} epochs; go on with resume=, or give incomplete=true")

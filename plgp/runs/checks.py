@@ -94,6 +94,7 @@ def doubt_about_objective(config: DictConfig, metrics: Mapping[str, float], swee
     """
     objective = config.get("objective")
     asked = objective != _OBJECTIVE or (sweeper is not None and not sweeper.endswith(_GRID))
-    if objective is None or objective in metrics or not asked:
+    trained = any(not name.startswith("test/") for name in metrics)  # else a run of old was only opened
+    if objective is None or objective in metrics or not asked or not trained:
         return ""
     return f"objective={objective} has no value, it was not logged; logged were {', '.join(sorted(metrics))}"

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from sim.files import atomic_path
 
@@ -21,17 +24,24 @@ def begin(folder: Path) -> None:
     (folder / _FILE).unlink(missing_ok=True)
 
 
-def mark(folder: Path, config: DictConfig, *, epochs: int, steps: int) -> None:
-    """Marks a training as one that has ended by itself.
+def mark(
+    folder: Path, config: DictConfig, *, epochs: int, steps: int, metrics: Mapping[str, float] | None = None
+) -> None:
+    """Marks a training as one that has ended by itself; says on stderr where it cannot, for the training is there.
 
     Args:
         folder: Folder of the run.
         config: Its configuration.
         epochs: Number of epochs behind it.
         steps: Number of steps behind it.
+        metrics: Last value of every metric that it logged.
     """
-    with atomic_path(folder / _FILE) as temporary:
-        temporary.write_text(json.dumps({"epochs": epochs, "steps": steps, "ends": _ends(config)}) + "\n")
+    try:
+        known = {"epochs": epochs, "steps": steps, "ends": _ends(config), "metrics": dict(metrics or {})}
+        with atomic_path(folder / _FILE) as temporary:
+            temporary.write_text(json.dumps(known) + "\n")
+    except (OSError, ValueError, TypeError, OmegaConfBaseException) as error:
+        print(f"no {folder / _FILE} ({error}): resume=auto may train this run on", file=sys.stderr)
 
 
 def ended_after(folder: Path, config: DictConfig) -> int | None:
@@ -43,18 +53,43 @@ def ended_after(folder: Path, config: DictConfig) -> int | None:
         folder: Folder of the run.
         config: The configuration of now.
     """
-    now = json.loads(json.dumps(_ends(config)))
+    known = _read(folder)
     try:
-        known = json.loads((folder / _FILE).read_text())
-        return int(known["epochs"]) if known["ends"] == now else None
-    except (OSError, ValueError, KeyError, TypeError):  # no mark, as of runs that stopped or are older than marks
+        return int(known["epochs"]) if is_mark_of(known, config) else None
+    except (ValueError, KeyError, TypeError):  # no mark, as of runs that stopped or are older than marks
         return None
 
 
+def is_mark_of(known: Mapping[str, Any], config: DictConfig) -> bool:
+    """Returns whether a mark, as plain values, is of a training that ends as a configuration says."""
+    try:
+        return "ends" in known and bool(known["ends"] == _ends(config))
+    except (ValueError, TypeError, OmegaConfBaseException):  # a setting that does not resolve
+        return False
+
+
+def last_metrics(folder: Path) -> dict[str, float]:
+    """Returns the last value of every metric that a run had logged when it ended; empty where that is not known."""
+    try:
+        return {str(name): float(value) for name, value in _read(folder)["metrics"].items()}
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return {}
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    try:
+        known = json.loads((folder / _FILE).read_text())
+    except (OSError, ValueError):
+        return {}
+    return known if isinstance(known, dict) else {}
+
+
 def _ends(config: DictConfig) -> dict[str, Any]:
-    """Returns what ends a training: its trainer's limits, and its callbacks that stop."""
+    """Returns what ends a training, as JSON holds it: its trainer's limits, and its callbacks that stop."""
     ends = {f"trainer.{name}": config.trainer.get(name) for name in _LIMITS}
     for name, callback in (config.get("callbacks") or {}).items():
         if isinstance(callback, DictConfig) and str(callback.get("_target_")).endswith(_STOPPING):
-            ends[f"callbacks.{name}"] = OmegaConf.to_container(callback, resolve=True)
-    return {key: value for key, value in ends.items() if value is not None}
+            ends[f"callbacks.{name}"] = callback
+    plain = {k: OmegaConf.to_container(v, resolve=True) if OmegaConf.is_config(v) else v for k, v in ends.items()}
+    said: dict[str, Any] = json.loads(json.dumps(plain, default=str))
+    return {key: value for key, value in said.items() if value is not None}

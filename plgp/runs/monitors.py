@@ -21,6 +21,7 @@ _OF_MAPS = {f"train/{k}": v for k, v in _TRAINED.items()} | {f"val/{k}": v for k
 BETTER = _OF_MAPS | _BENCHMARK | dict.fromkeys(("test/SR", "test/PC", "test/AP"), "max")
 BETTER |= dict.fromkeys(("val/average_precision", "val/balanced_accuracy"), "max")  # GQ-CNN's
 _WATCHING = ("ModelCheckpoint", "EarlyStopping")
+_COUNTED = ("epoch", "step")  # what ModelCheckpoint watches beside the metrics, either way round
 _PLATEAU = "ReduceLROnPlateau"
 _OWN = ("plgp.", "lightning.")  # callbacks that log nothing but what is named here
 
@@ -89,6 +90,8 @@ def _watched(config: DictConfig) -> Iterator[tuple[str, str, str]]:
     """Yields place, metric and mode of everything that watches a metric."""
     for name, callback in _plain(config.get("callbacks")).items():
         if not isinstance(callback, Mapping) or callback.get("monitor") is None:
+            continue
+        if str(callback.get("_target_")).endswith("ModelCheckpoint") and callback["monitor"] in _COUNTED:
             continue
         if str(callback.get("_target_")).endswith(_WATCHING):
             yield f"callbacks.{name}", str(callback["monitor"]), str(callback.get("mode", "min"))

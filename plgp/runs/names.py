@@ -8,12 +8,17 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 DEFAULT = "train"  # the name in conf/train.yaml, which says nothing
-# What a report's other columns say of a run, and what says where and how fast it ran.
-_COLUMNS: tuple[str, ...] = ("seed", "network", "modality", "name", "start_from", "output", "group", "tags", "logger")
-_COLUMNS += ("trainer", "trainer.devices", "trainer.accelerator", "data.seed", "data.workers")
+# Choices that a run's name need not tell: a report says them elsewhere, or they are names, places and speed.
+_NOT_TOLD: tuple[str, ...] = ("seed", "network", "modality", "name", "start_from", "output", "group", "tags", "logger")
+_NOT_TOLD += ("trainer", "trainer.devices", "trainer.accelerator", "data.seed", "data.workers")
+
+# What broken files of Hydra raise; a run beside them is whole.
+BROKEN: tuple[type[Exception], ...] = (YAMLError, OmegaConfBaseException, OSError, UnicodeDecodeError)
 
 
 def varied(overrides: Sequence[str]) -> list[str]:
@@ -66,12 +71,14 @@ def chosen_of(sweep: Path, own: Sequence[str]) -> dict[str, str]:
     hydra = OmegaConf.select(OmegaConf.load(command), "hydra") if command.is_file() else None
     if not isinstance(hydra, DictConfig):
         return {}
-    params = OmegaConf.select(hydra, "sweeper.params") or {}  # an experiment's own: the command line's stand over them
-    task = [str(override) for override in OmegaConf.select(hydra, "overrides.task") or ()]
+    chosen = OmegaConf.select(hydra, "sweeper.params")  # an experiment's own: the command line's stand over them
+    params = {str(key): value for key, value in chosen.items()} if isinstance(chosen, DictConfig) else {}
+    words = OmegaConf.select(hydra, "overrides.task")
+    task = [str(override) for override in words] if isinstance(words, ListConfig) else []
     given = {override.lstrip("+~").partition("=")[0] for override in task}
     keys = [*varied([f"{key}={value}" for key, value in params.items() if key not in given]), *varied(task)]
-    chosen = dict(override.lstrip("+~").partition("=")[::2] for override in own)
-    return {key: chosen[key] for key in keys if key in chosen}
+    values = dict(override.lstrip("+~").partition("=")[::2] for override in own)
+    return {key: values[key] for key in keys if key in values}
 
 
 def sweep_of(run: Path) -> tuple[Path | None, list[str]]:
@@ -88,5 +95,5 @@ def choices_in_words(chosen: Mapping[str, Any]) -> str:
     Args:
         chosen: Values by key; see ``chosen_of``.
     """
-    told = {key: value for key, value in chosen.items() if key not in _COLUMNS and not key.startswith("experiment")}
+    told = {key: value for key, value in chosen.items() if key not in _NOT_TOLD and not key.startswith("experiment")}
     return " ".join(f"{key}={value}" for key, value in told.items())

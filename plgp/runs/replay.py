@@ -38,7 +38,7 @@ def replay(folder: str | Path, *, offline: bool | None = None, cost: Mapping[str
     from plgp.evaluation.wandb_files import await_end
     from plgp.loggers import final_scores, last_run, log_table
     from plgp.networks.cost import cost_of
-    from plgp.runs.names import name_run, sweep_of
+    from plgp.runs.names import BROKEN, name_run, sweep_of
 
     run = Path(folder)
     if last_run(run) is not None:
@@ -46,7 +46,10 @@ def replay(folder: str | Path, *, offline: bool | None = None, cost: Mapping[str
     config, rows = _config_of(run), _rows_of(run / "csv" / "metrics.csv")
     settings = config.copy()
     settings.logger = OmegaConf.load(str(files("plgp_conf") / "logger" / "wandb.yaml"))
-    name, group = name_run(settings, *sweep_of(run))
+    try:
+        name, group = name_run(settings, *sweep_of(run))
+    except BROKEN:
+        name, group = name_run(settings, None)
     own = {"save_dir": str(run), "keep": None, "name": name, "group": group, "offline": offline}
     logger = instantiate(settings.logger.wandb, **own)
     try:

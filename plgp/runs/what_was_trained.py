@@ -11,7 +11,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-# Names, places, and what is measured afterwards; start_of says what resume= means.
+# Names, places, what is measured afterwards, and where a run was gone on with: its settings say what it has become.
 _APART: tuple[str, ...] = ("seed", "output", "name", "group", "tags", "notes", "logger", "hydra", "workers", "resume")
 _APART += ("checkpoint", "objective", "final_benchmark", "evaluation")
 # Parts of which module, data, callbacks and decoder are made: they count where those hold them.
@@ -43,6 +43,14 @@ _FILES: tuple[str, ...] = (
     "folder",
 )
 _FILES += ("pictures", "workers", "auto_insert_metric_name", "save_weights_only")
+# Parts that former configurations lack, as they are at their defaults.
+_FORMERLY_UNSAID: dict[str, dict[str, Any]] = {
+    "decoder": {"_target_": "plgp.policy.DecoderSettings"},
+    "workspace": {
+        "_target_": "plgp.policy.workspace.tray_workspace",
+        "tray": {"_target_": "sim.physics.TraySettings"},
+    },
+}
 _KNOWN = ("plgp.", "sim.", "labeler.", "lightning.", "torch.")  # targets whose defaults are looked up
 _NETWORK_POLICY = "plgp.policy.NetworkPolicy.from_checkpoint"
 
@@ -70,8 +78,9 @@ def what_was_trained(config: DictConfig, *, ablated: bool = False) -> dict[str, 
         parts["data"].pop("enhance", None)
     policy = ((whole.get("final_benchmark") or {}).get("policies") or {}).get("network") or {}
     parts |= {"module": module | {"loss": loss}, "start": start_of(config), "policy": _policy(policy, parts)}
+    parts["processes"] = _processes(whole.get("trainer") or {})
     found: dict[str, Any] = _said(parts)
-    return found
+    return {key: value for key, value in found.items() if value != _FORMERLY_UNSAID.get(key)}
 
 
 def is_paper_loss(element: Mapping[str, Any] | None) -> bool:
@@ -100,32 +109,31 @@ def loss_text(loss: Mapping[str, Any] | None) -> str:
 
 
 def start_of(config: DictConfig) -> str | None:
-    """Returns the weights that a training began with, in words; None of one that began anew.
+    """Returns the weights that a training began with, in words; None of one that began anew."""
+    return None if config.get("start_from") is None else f"from {config.start_from}"
 
-    A run that goes on in its own folder, or from that of a run of the same settings, is the run that it goes on with.
-    """
-    parts = [] if config.get("start_from") is None else [f"from {config.start_from}"]
+
+def resumed_from(config: DictConfig) -> str | None:
+    """Returns the run of another folder that a training went on from, in words; it tells no trainings apart."""
     resume = config.get("resume")
-    if resume is not None and str(resume) != "auto" and not _goes_on(config, Path(str(resume))):
-        parts.append(f"resumed from {resume}")
-    return ", ".join(parts) or None
-
-
-def _goes_on(config: DictConfig, start: Path) -> bool:
-    folder = start if start.suffix != ".ckpt" else start.parent.parent
+    if resume is None or str(resume) == "auto":
+        return None
+    start = Path(str(resume))
+    folder = start.parent.parent if start.suffix == ".ckpt" else start
     own = Path(str(config.get("output", ""))).parts
-    if folder.parts and own[-len(folder.parts) :] == folder.parts:
-        return True
-    try:
-        former = OmegaConf.load(folder / "config.yaml")
-    except Exception:  # it is gone, or broken: nothing is known of it
-        return False
-    if not isinstance(former, DictConfig):
-        return False
-    before, now = (OmegaConf.merge(c, {"resume": None}) for c in (former, config))
-    assert isinstance(before, DictConfig)
-    assert isinstance(now, DictConfig)
-    return what_was_trained(before) == what_was_trained(now) and former.get("seed") == config.get("seed")
+    return None if folder.parts and own[-len(folder.parts) :] == folder.parts else f"resumed from {resume}"
+
+
+def _processes(trainer: Mapping[str, Any]) -> int | None:
+    """Returns how many processes a training had, each with batches of its own; None of one, or where it is unknown."""
+    devices, nodes = trainer.get("devices"), trainer.get("num_nodes") or 1
+    if isinstance(devices, str):  # "2", "0,1", "auto"
+        indices = [index for index in devices.split(",") if index.strip()]
+        devices = int(devices) if devices.strip().isdecimal() else indices if len(indices) > 1 else None
+    number = len(devices) if isinstance(devices, list) else devices
+    if not isinstance(number, int) or number < 1 or not isinstance(nodes, int):
+        return None
+    return number * nodes if number * nodes > 1 else None
 
 
 def _callbacks(chosen: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from plgp.evaluation.run_folders import (
     has_config,
     has_scenes,
     pack,
+    read_choices,
     read_curves,
     read_settings,
     read_validation,
@@ -167,3 +168,20 @@ def test_the_kept_results_are_whole_and_small():
     files = [path for path in RESULTS.rglob("*") if path.is_file()]
     assert len(files) < 50
     assert sum(path.stat().st_size for path in files) < 6_000_000
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        *(("one/.hydra/overrides.yaml", text) for text in ("- a: [\n", "3", "\x00", "- ${nowhere}", "")),
+        *(("multirun.yaml", text) for text in ("hydra: [\n", "- 1", "hydra: {overrides: {task: 3}}", "hydra: 3")),
+        ("multirun.yaml", "hydra: {sweeper: {params: [1]}}"),
+    ],
+)
+def test_hydras_files_may_be_broken_beside_a_whole_run(tmp_path, file, text):
+    (tmp_path / "one" / ".hydra").mkdir(parents=True)
+    (tmp_path / "multirun.yaml").write_text("hydra: {overrides: {task: ['seed=0,1']}}")
+    (tmp_path / "one" / ".hydra" / "overrides.yaml").write_text("[seed=0]")
+    assert read_choices(tmp_path / "one") == {"seed": "0"}
+    (tmp_path / file).write_text(text)
+    assert read_choices(tmp_path / "one") == {}

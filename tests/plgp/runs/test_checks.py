@@ -49,6 +49,7 @@ def plateau(mode):
             "scheduler.monitor=val/hitrate.*hit_rate",
         ),
         ({"trainer__overfit_batches": 1}, "give data.overfit=8"),
+        ({"callbacks__early": early(monitor="step")}, "callbacks.early.monitor=step is no metric of this training"),
         ({"objective": "val/qualityap"}, r"objective=val/qualityap .*did you mean val/quality_ap\?"),
         ({"data__samples_per_epoch": 0}, "data.samples_per_epoch is 0; give a whole number of at least 1"),
         ({"data__val_samples": 0}, "data.val_samples is 0"),
@@ -67,6 +68,11 @@ def test_what_is_not_known_for_sure_is_left_to_the_training(plain):
     check_settings(changed(plain, module__loss={"_target_": "mine.Loss"}, **watched))
     check_settings(changed(plain, callbacks__early=early(monitor="lr-Adam"), data__flip=1, objective="val/hit_rate"))
     check_monitors(changed(plain, module__scheduler=plateau("max"), callbacks__early=early(monitor="train/loss")))
+
+
+@pytest.mark.parametrize(("monitor", "mode"), [("step", "max"), ("epoch", "max"), ("epoch", "min")])
+def test_a_checkpoint_may_watch_what_is_counted(plain, monitor, mode):
+    check_monitors(changed(plain, callbacks__checkpoint__monitor=monitor, callbacks__checkpoint__mode=mode))
 
 
 def test_every_metric_has_its_direction_and_the_loggers_agree(plain):
@@ -113,3 +119,5 @@ def test_an_objective_without_a_value_is_doubted_where_somebody_asked_for_it(pla
     other = changed(plain, objective="val/mine")
     assert doubt_about_objective(other, logged, grid).endswith("logged were val/loss")
     assert doubt_about_objective(changed(plain, objective="val/loss"), logged, search) == ""
+    for opened in ({}, {"test/AP": 50.0}):  # a run that had ended before its last metrics were kept
+        assert doubt_about_objective(other, opened, search) == ""

@@ -2,13 +2,15 @@
 
 import csv
 
+import pytest
 import torch
 from hydra import compose, initialize_config_module
 
 import labeler.dataset.generate  # noqa: F401
-from plgp.runs.ended import begin, ended_after, mark
+from plgp.runs.ended import begin, ended_after, last_metrics, mark
 from plgp.train import train
 from sim.cli import drop_null_choices
+from sim.errors import InputError
 
 EARLY = "+callbacks.early={_target_: lightning.pytorch.callbacks.EarlyStopping, monitor: val/loss, patience: 1}"
 
@@ -33,6 +35,32 @@ def test_a_run_has_ended_by_what_ends_it_now(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_limits_that_are_objects_end_a_run_as_well(tmp_path):
+    hour = "trainer.max_time={_target_: datetime.timedelta, hours: 1}"
+    mark(tmp_path, composed(hour), epochs=2, steps=4, metrics={"val/loss": 0.5})
+    assert ended_after(tmp_path, composed(hour)) == 2
+    assert ended_after(tmp_path, composed(hour.replace("1}", "2}"))) is None
+    assert last_metrics(tmp_path) == {"val/loss": 0.5}
+    assert last_metrics(tmp_path / "none") == {}
+
+
+def test_a_mark_that_cannot_be_written_is_said_and_loses_nothing(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    unknown = composed("+callbacks.early={_target_: EarlyStopping, patience: '${nowhere}'}")
+    for folder, config in ((tmp_path / "file", composed()), (tmp_path, unknown)):
+        mark(folder, config, epochs=2, steps=4)
+        assert "ended.yaml (" in capsys.readouterr().err
+        assert ended_after(folder, config) is None
+
+
+def test_a_training_that_does_not_begin_leaves_the_mark(tmp_path):
+    config = composed("data.recipe=null", f"data.folder={tmp_path / 'none'}", f"output={tmp_path}", "logger=null")
+    mark(tmp_path, config, epochs=2, steps=4)
+    with pytest.raises(InputError):
+        train(config)
+    assert ended_after(tmp_path, config) == 2
+
+
 def test_early_stopping_ends_a_run_for_good_until_its_end_is_moved(bars_folder, tmp_path, capsys):
     """With a curve of train/loss in every epoch of two steps, though a point is asked for every tenth step."""
     options = ["data.recipe=null", "crop=64", "data.val_samples=2", "data.batch_size=2", "data.samples_per_epoch=4"]
@@ -42,11 +70,12 @@ def test_early_stopping_ends_a_run_for_good_until_its_end_is_moved(bars_folder, 
     def steps():
         return torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
 
-    train(composed(*options, stops, "trainer.max_epochs=6"))
+    first = train(composed(*options, stops, "trainer.max_epochs=6"))
     assert steps() == 4
     rows = list(csv.DictReader((tmp_path / "csv" / "metrics.csv").open()))
     assert [row["epoch"] for row in rows if row["train/loss"]] == ["0", "1"]
-    train(composed(*options, stops, "trainer.max_epochs=6", "resume=auto"))
+    again = train(composed(*options, stops, "trainer.max_epochs=6", "resume=auto"))
     assert steps() == 4
+    assert again == first  # a sweeper asks a job that had ended for its objective, too
     train(composed(*options, "trainer.max_epochs=3", "resume=auto"))
     assert steps() == 6

@@ -1,5 +1,6 @@
 """A run that was logged as CSV is told to W&B as its training would have told it."""
 
+import shutil
 import sys
 
 import pandas as pd
@@ -68,6 +69,10 @@ def test_a_multiruns_runs_keep_their_names_and_group(bars_folder, tmp_path):
         replay(sweep / str(seed), offline=True, cost={})
         (found,) = read_offline_runs(sweep / str(seed))
         assert (found.name, found.group) == (f"ggcnn2 depth seed={seed}", "train 2026-01-01")
+    shutil.rmtree(run / "wandb")
+    (run / ".hydra" / "overrides.yaml").write_text("- a: [")
+    replay(run, offline=True, cost={})
+    assert read_offline_runs(run)[0].name == "ggcnn2 depth"
 
 
 def test_what_is_no_run_or_is_there_already_is_said(tmp_path, monkeypatch, capsys):

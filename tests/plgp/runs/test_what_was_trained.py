@@ -6,7 +6,7 @@ from omegaconf import OmegaConf
 
 import labeler.dataset.generate  # noqa: F401
 import plgp.train  # noqa: F401  # its resolvers
-from plgp.runs.what_was_trained import loss_text, start_of, what_was_trained
+from plgp.runs.what_was_trained import loss_text, resumed_from, start_of, what_was_trained
 
 ELEMENT = "module.loss.element"
 POLICY = "plgp.policy.NetworkPolicy.from_checkpoint"
@@ -34,7 +34,13 @@ def with_loss(config, **element):
 @pytest.mark.parametrize(
     "word",
     [
-        *("start_from=pretrained", "resume=elsewhere/last.ckpt", "decoder.depth_margin=0", "ablation.mine=3"),
+        *(
+            "start_from=pretrained",
+            "trainer.devices=8",
+            "trainer.num_nodes=2",
+            "decoder.depth_margin=0",
+            "ablation.mine=3",
+        ),
         *("trainer.gradient_clip_val=0.1", "trainer.accumulate_grad_batches=8", "trainer.precision=bf16-mixed"),
         *("trainer.limit_train_batches=1", "trainer.max_steps=5", "trainer.max_time=00-00-01", "trainer.max_epochs=5"),
         *("callbacks.checkpoint.monitor=benchmark/SR", "callbacks.benchmark.scenes=5", "module.optimizer.lr=1"),
@@ -61,7 +67,14 @@ def test_callbacks_that_stop_or_average_tell_apart(plain):
     "word",
     [
         *("seed=3", "output=/tmp/runs/two", "name=two", "group=g", "tags=[a]", "logger=null", "data.workers=4"),
-        *("resume=auto", "resume=runs/one", "trainer.accelerator=gpu", "trainer.devices=2", "trainer.profiler=simple"),
+        *(
+            "resume=auto",
+            "resume=runs/one",
+            "resume=elsewhere/last.ckpt",
+            "trainer.accelerator=gpu",
+            "trainer.devices=-1",
+        ),
+        *("trainer.devices=auto", "trainer.profiler=simple"),
         *("trainer.log_every_n_steps=1", "objective=val/loss", "callbacks.pictures=null", "callbacks.report=null"),
         *("callbacks.benchmark.workers=2", "module.optimizer.lr=1e-3", "final_benchmark.limit=3"),
         *("trainer.max_steps=-1", "decoder.floor_margin=0.003", "callbacks.mine.scenes=3"),
@@ -107,11 +120,29 @@ def test_losses_are_named(element, text):
     assert loss_text({"_target_": "mine.Whole", "element": element}) == "loss Whole"
 
 
-def test_a_run_that_goes_on_in_another_folder_began_where_the_former_did(plain, tmp_path):
-    """A run that was stopped, gone on with as it was, is one more seed; another run's checkpoint is a start."""
-    OmegaConf.save(changed(plain, f"output={tmp_path}"), tmp_path / "config.yaml")
-    for resume in (tmp_path, tmp_path / "checkpoints" / "last.ckpt"):
-        assert start_of(changed(plain, f"resume={resume}")) is None
-        for other in ("module.optimizer.lr=1", "seed=4"):
-            assert start_of(changed(plain, f"resume={resume}", other)) == f"resumed from {resume}"
+def test_seeds_that_were_trained_on_in_new_folders_are_seeds_and_their_start_is_named(plain):
+    """Whether the former run still lies there when the report is written is no part of what was trained."""
+    longer = [changed(plain, f"seed={s}", f"resume=runs/old{s}", "trainer.max_epochs=200") for s in (0, 1)]
+    assert what_was_trained(longer[0]) == what_was_trained(longer[1])
+    assert what_was_trained(longer[0]) == what_was_trained(changed(plain, "trainer.max_epochs=200"))
+    assert [resumed_from(config) for config in longer] == ["resumed from runs/old0", "resumed from runs/old1"]
+    for own in ("null", "auto", "runs/one", "/tmp/runs/one/checkpoints/last.ckpt"):
+        assert resumed_from(changed(plain, f"resume={own}")) is None
+    assert start_of(longer[0]) is None
     assert start_of(changed(plain, "start_from=pretrained")) == "from pretrained"
+
+
+def test_the_batch_of_all_processes_counts_where_their_number_is_known(plain):
+    two = what_was_trained(changed(plain, "trainer.devices=2"))
+    for same in ("trainer.devices=[0,3]", "trainer.devices='0,3'", "trainer.devices='2'", "trainer.num_nodes=2"):
+        assert what_was_trained(changed(plain, same)) == two
+    for single in ("trainer.devices=[3]", "trainer.devices='1'", "trainer.num_nodes=1"):
+        assert what_was_trained(changed(plain, single)) == what_was_trained(plain)
+
+
+def test_former_runs_lack_whole_parts_that_stand_at_their_defaults_now(plain):
+    former = plain.copy()
+    del former.decoder, former.workspace
+    assert what_was_trained(former) == what_was_trained(plain)
+    for other in ("decoder.depth_margin=0", "workspace.minimum=[0,0,0]", "workspace.tray.floor=0.5"):
+        assert what_was_trained(changed(plain, other)) != what_was_trained(former)
