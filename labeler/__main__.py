@@ -260,7 +260,7 @@ def import_posed(
     models: Path | None = None,
     every: int = 1,
     tolerance: float = 0.003,
-    turn: float = 2.0,
+    turn: float = 1.5,
     check: bool = True,
     gripper: str | None = None,
 ) -> None:

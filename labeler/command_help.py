@@ -54,7 +54,7 @@ DIR/dataset.json under "imported". An interrupted import goes on when the same c
 Train on it with `python train.py experiment=rectangles data.folder=DIR data.recipe=null`.
 """,
     "import-posed": """python -m labeler import-posed SOURCE DIR [format=bop] [models=SOURCE/models] [every=1]
-                                      [tolerance=0.003] [turn=2] [check=true] [gripper=NAME]
+                                      [tolerance=0.003] [turn=1.5] [check=true] [gripper=NAME]
 
 Makes a data set in the new folder DIR of real pictures whose objects have meshes and 6-D poses. The meshes
 are rendered as they are posed, and labelled; rgb and depth_noisy are the camera's own pictures, depth is
@@ -68,7 +68,7 @@ An interrupted import goes on when the same command is given again.
   models=FOLDER    the meshes, where they lie elsewhere than in models, models_cad, models_reconst or models_eval
   every=10         take every tenth view of a scene
   tolerance=0.003  metres by which a pose may be off
-  turn=2           degrees by which it may be turned, beyond what the noise of the depth explains
+  turn=1.5         degrees by which it may be turned, beyond what the noise of the depth explains
   check=false      believe every pose, and leave every label
   gripper=franka   the hand that the labels are for: a name of conf/gripper, or a YAML file such as those. Without it
                    the hand of the data set that export-bop wrote, or the paper's

@@ -44,7 +44,7 @@ class CheckSettings:
     tolerance: float = 0.003
     gain: float = 0.10
     bad_objects: float = 0.5
-    turn: float = 2.0
+    turn: float = 1.5
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
