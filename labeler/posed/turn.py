@@ -79,7 +79,7 @@ def best_turn(comparison: Comparison, vertices: FloatArray, noise: FloatArray) -
 
     Returns:
         The part of the turn that noise does not explain, and the turn's standard deviation by noise about the axis of
-        its greatest, radians. Axes about which a turn does not show are left aside; both are 0 where none is left.
+        its greatest, radians. Axes about which no turn shows are left aside; 0 and NaN where none is left.
     """
     middle = (vertices.max(axis=0) + vertices.min(axis=0)) / 2
     radius = max(float(np.linalg.norm(vertices - middle, axis=1).max()), 1e-3)

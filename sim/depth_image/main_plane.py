@@ -19,7 +19,8 @@ _DRAWS = 250, 750  # planes that are drawn, each through three points; and how m
 _NEAR = 0.006  # metres from a plane within which a point supports it, at _AT; a sensor's noise grows with the distance
 _AT = 0.6  # metres
 _MOST = 1.5  # times that distance up to which the noise is followed
-_REFINED = 4, 20  # rounds of least squares, and at most so many where no plane holds ALONE
+_REFINED = 4  # rounds of least squares
+_SAME = np.deg2rad(2), 0.006  # between two planes that are one: their normals, and their distances, metres
 _STEEPEST = np.deg2rad(75)  # a plane that leans more is seen as a line: a wall, or a table from its edge
 LEVEL = float(np.deg2rad(12))  # of gravity, that a plane may lean where gravity is known
 ALONE = 0.45  # share from which on a plane is the main one without a look at others
@@ -88,8 +89,8 @@ def find_main_plane(
     Planes through three random points compete for the points within 6 mm (at 0.6 m, more in proportion to the
     squared distance beyond); the winner is fitted to its points. Planes steeper than 75 degrees against the image do
     not compete, nor do those that lean by more than 12 degrees against gravity, where gravity is known. Where it is
-    unknown and no plane holds 45 %, more are drawn; and if the winner is one side of a bin, whose walls may show more
-    than its floor, the floor is taken.
+    unknown and no plane holds 45 %, more are drawn, of which only another plane counts; and if the winner is one side
+    of a bin, whose walls may show more than its floor, the floor is taken.
 
     Args:
         depth: (H, W) floating, metres, 0 = missing.
@@ -110,12 +111,15 @@ def find_main_plane(
     largest = _largest(points, near, drawn)
     if up is not None or (largest is not None and largest.share >= ALONE):
         return largest
+    few = None if largest is None else _floor(_sides(largest, points, near, drawn=drawn), points)
     # Three points fall on a side that holds a fifth of a bin once in a hundred draws.
     more = _drawn(points, near, rng, count=_DRAWS[1], up=None)
     normals, offsets, votes = (np.concatenate(pair) for pair in zip(drawn, more, strict=True))
-    drawn = normals, offsets, votes
-    largest = _largest(points, near, drawn, rounds=_REFINED[1])
-    return None if largest is None else _floor(_sides(largest, points, near, drawn=drawn), points)
+    largest = _largest(points, near, (normals, offsets, votes))
+    if largest is None:
+        return None
+    many = _floor(_sides(largest, points, near, drawn=(normals, offsets, votes)), points)
+    return few if few is not None and _are_one(few, many) else many
 
 
 def _drawn(
@@ -143,13 +147,17 @@ def _drawn(
     return normals, offsets, votes
 
 
-def _largest(points: FloatArray, near: FloatArray, drawn: Drawn, *, rounds: int = _REFINED[0]) -> MainPlane | None:
+def _are_one(a: MainPlane, b: MainPlane) -> bool:
+    return bool(a.normal @ b.normal > np.cos(_SAME[0]) and abs(a.distance - b.distance) < _SAME[1])
+
+
+def _largest(points: FloatArray, near: FloatArray, drawn: Drawn) -> MainPlane | None:
     """Returns the drawn plane with the most points, fitted to them; None if none was drawn."""
     normals, offsets, votes = drawn
     if not len(votes):
         return None
     best = int(votes.argmax())
-    return _refined(points, near, normals[best], float(-offsets[best]), rounds=rounds)
+    return _refined(points, near, normals[best], float(-offsets[best]))
 
 
 def main_plane(seen: Observation, least_share: float) -> MainPlane | None:
@@ -173,7 +181,7 @@ def _sides(largest: MainPlane, points: FloatArray, near: FloatArray, *, drawn: D
     sides, votes = [largest], np.where(normals @ largest.normal < np.cos(_APART), votes, 0)
     while len(sides) < _SIDES and votes.max() >= _RIVAL * largest.share * len(points) / 2:  # fitting adds points
         best = int(votes.argmax())
-        side = _refined(points, near, normals[best], float(-offsets[best]), rounds=_REFINED[1])
+        side = _refined(points, near, normals[best], float(-offsets[best]))
         votes = np.where((normals @ side.normal < np.cos(_APART)) & (np.arange(len(votes)) != best), votes, 0)
         own = all(side.normal @ other.normal < np.cos(_APART) for other in sides)
         if own and side.share >= _RIVAL * largest.share:
@@ -198,14 +206,12 @@ def _floor(sides: list[MainPlane], points: FloatArray) -> MainPlane:
     return sides[best] if angles[best] < angles[0] - _NEARER else sides[0]
 
 
-def _refined(points: FloatArray, near: FloatArray, normal: FloatArray, distance: float, *, rounds: int) -> MainPlane:
-    """Returns the plane after rounds of least squares over the points that support it, until they stay the same."""
-    before = np.zeros(len(points), np.bool_)
-    for i in range(rounds):
+def _refined(points: FloatArray, near: FloatArray, normal: FloatArray, distance: float) -> MainPlane:
+    """Returns the plane after rounds of least squares over the points that support it."""
+    for i in range(_REFINED):
         inside = np.abs(points @ normal + distance) < near * (1.5 if i == 0 else 1.0)
-        if inside.sum() < 3 or np.array_equal(inside, before):
+        if inside.sum() < 3:
             break
-        before = inside
         chosen = points[inside]
         middle = chosen.mean(axis=0)
         axis = np.linalg.svd((chosen - middle).T @ (chosen - middle))[0][:, 2]

@@ -22,7 +22,7 @@ _AS_IS = "the network is shown the image as it is"
 _PLANE = 0.006  # metres from the main plane within which a pixel shows it
 _THING, _HOLES = 0.008, 0.02  # metres on or under a plane, and share of what is seen that lies so far under it
 _TALL, _MUCH = 0.35, 0.1  # metres over a plane, and share of what is seen from which on so high: then it may be a wall
-_BELOW = 0.02, 0.15, 0.3  # metres under a plane, from and to, and share of what is seen that is seldom there
+_BELOW = 0.02, 0.15, 0.25  # metres under a plane, from and to, and share of what is seen that is seldom there
 _FINE = 0.01  # of the depth: what stands lower over the plane may be noise
 _FEW = 20  # of the pixels that are looked at
 _LOOKED_AT = 320  # columns of the image, about, that tell so
@@ -147,7 +147,8 @@ def doubt_beside(seen: Observation, view: OverheadView, allowed: NDArray[np.bool
 def _doubt(seen: Observation, plane: MainPlane) -> str:
     """Returns a sentence where the main plane may be a wall or the tops of things, or depth may be inverse, or ""."""
     _, some, camera = _looked_at(seen)
-    heights = plane.heights(some, camera)[some > 0]
+    above = plane.heights(some, camera)
+    heights = above[some > 0]
     if not len(heights):
         return ""
     under, over = (float((part > _THING).mean()) for part in (-heights, heights))
@@ -156,14 +157,18 @@ def _doubt(seen: Observation, plane: MainPlane) -> str:
             f"{100 * under:.0f} % of what is seen lies under the main plane and next to nothing on it: inverse depth "
             "and disparity look so; give metres in front of the camera, or camera_pose= if the things do lie lower"
         )
-    share = float(((heights < -_BELOW[0]) & (heights > -_BELOW[1])).mean())
-    if share > _BELOW[2]:
+    if not np.allclose(seen.camera.pose, np.eye(4)):  # gravity is known
+        return ""
+    below = (above < -_BELOW[0]) & (above > -_BELOW[1])
+    share = float(below.sum() / len(heights))
+    regions = cv2.erode(below.astype(np.uint8), np.ones((3, 3), np.uint8))  # noise has none
+    if regions.sum() > _BELOW[2] * len(heights):
         return (
             f"{100 * share:.0f} % of what is seen lies closely under the main plane: it may be the tops of things that "
             "stand close together, and lower ones are passed over; if it is, give camera_pose="
         )
     share = float((heights > _TALL).mean())
-    if share < _MUCH or not np.allclose(seen.camera.pose, np.eye(4)):
+    if share < _MUCH:
         return ""
     return (
         f"{100 * share:.0f} % of what is seen stands {_TALL:g} m or more over the main plane: it may be a wall behind "

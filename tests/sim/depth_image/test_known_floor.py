@@ -28,7 +28,7 @@ def on_plane(plane: MainPlane, height: float) -> np.ndarray:
     return depth
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(
     st.floats(0, 0.6),
     st.floats(0, 6.3),
