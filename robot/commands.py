@@ -40,9 +40,13 @@ def run_table5(words: Sequence[str]) -> None:
 
 
 def _station(config: Any) -> Any:
+    """Returns the station, and prints what its calibration's file says against itself."""
     from hydra.utils import instantiate
 
-    return instantiate(config.station, _convert_="all")
+    station = instantiate(config.station, _convert_="all")
+    for text in station.calibration.doubts():
+        print(f"doubt about {station.calibration.file}: {text}")
+    return station
 
 
 def _policy(config: Any) -> Any:

@@ -6,7 +6,7 @@ the page, z into the page.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +71,19 @@ class Board:
         if ids is None or len(ids) == 0:
             return np.empty(0, np.int64), np.empty((0, 2))
         return np.asarray(ids, np.int64).ravel(), np.asarray(corners, np.float64).reshape(-1, 2)
+
+    def why_unseen(self, rgb: NDArray[np.uint8]) -> str:
+        """Returns what makes the board of a picture be seen after all, or an empty text.
+
+        Args:
+            rgb: (H, W, 3) or (H, W) uint8 in which ``find`` sees no board.
+        """
+        turned = replace(self, columns=self.rows, rows=self.columns)
+        if len(turned.find(rgb)[0]):
+            return f"with columns={turned.columns} rows={turned.rows} it is seen; give them so"
+        if len(self.find(np.ascontiguousarray(rgb[:, ::-1]))[0]):
+            return "mirrored it is seen; take pictures that are not mirrored"
+        return ""
 
     def picture(self) -> NDArray[np.uint8]:
         """Returns the board as printed, (H, W) uint8, ``PIXELS_PER_MM`` pixels a millimetre."""

@@ -6,25 +6,24 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.spatial.transform import Rotation
 
-from robot.calibration.park import Fit, Views, board_pose, board_scale, fit_jointly, park
+from robot.calibration.agreement import CONTRADICTS, corner_errors, find_contradictions, listed
+from robot.calibration.doubts import AHEAD, disagreement, doubts_about_fit, doubts_about_tilt, error_at, misfit
+from robot.calibration.park import Views, board_scale, fit_jointly, park
 from robot.calibration.samples import Sample
+from robot.calibration.views import Mount, board_poses, views_of
 from sim.camera import PinholeCamera
 from sim.errors import POSITIVE, InputError, Limits, check_numbers
 from sim.files import atomic_path, write_error
 
 FloatArray = NDArray[np.float64]
-Mount = Literal["flange", "base"]
 LEAST = 8  # pictures
 USELESS = 0.02  # m of held-out error: poses and pictures do not belong together
-AHEAD = (0.0, 0.0, 0.6)  # m, a place in the camera's frame whose standard error is judged
-DOUBTFUL, UNKNOWN = 0.002, 0.01  # m of that error: a doubt, no calibration
-ONE_AXIS = 0.5  # degrees of tilt about a second axis, root mean square, which the robot's own error gives
+AGREEING = 0.6  # share of the pictures that must agree with each other
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +44,11 @@ class CalibrationSettings:
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
-        limits = dict.fromkeys(("corner_px", "robot_position", "robot_rotation"), POSITIVE)
+        limits = {
+            "corner_px": POSITIVE,
+            "robot_position": Limits("metres, at most 0.05", most=0.05, without_least=True),
+            "robot_rotation": Limits("radians, at most 0.2", most=0.2, without_least=True),
+        }
         parts = Limits("a whole number from 2 to 8", least=2, most=LEAST, whole=True)
         check_numbers("calibration", self, limits | {"folds": parts})
 
@@ -70,6 +73,8 @@ class HandEye:
         doubts: Sentences on what makes the result less sure.
         residuals: (C, 2) float64 corners' residuals, pixels; empty where read from a file.
         camera: Size and intrinsics of the pictures; None where a file does not tell them.
+        board_scale: The board's size by the robot's poses as a factor of the given one, and its standard error; NaN
+            where a file does not tell them.
     """
 
     mount: Mount
@@ -81,6 +86,7 @@ class HandEye:
     doubts: tuple[str, ...] = ()
     residuals: FloatArray = field(default_factory=lambda: np.empty((0, 2)), repr=False)
     camera: PinholeCamera | None = None
+    board_scale: tuple[float, float] = (math.nan, math.nan)
 
     @classmethod
     def fit(
@@ -100,23 +106,18 @@ class HandEye:
                 belong together.
         """
         settings = settings or CalibrationSettings()
-        kept, doubts = list(samples), []
-        if len(kept) < LEAST:
-            raise InputError(f"{len(kept)} pictures show the board; give at least {LEAST}, better 20")
-        views = _views(kept, mount)
-        doubts += _doubts_about_tilt(views)
-        if (rough := _disagreement(views)) > 2 * USELESS:
-            raise InputError(_misfit(kept, mount, rough))
-        held = _held_out(views, settings)
-        while held.max() > max(0.01, 6 * float(np.median(held))) and len(kept) > max(LEAST, 0.8 * len(samples)):
-            worst = kept.pop(int(held.argmax()))
-            doubts.append(f"picture {worst.name} is off by {1000 * held.max():.0f} mm and was left out")
-            views = _views(kept, mount)
-            held = _held_out(views, settings)
+        if len(samples) < LEAST:
+            raise InputError(f"{len(samples)} pictures show the board; give at least {LEAST}, better 20")
+        views = views_of(samples, mount)
+        doubts = doubts_about_tilt(views)
+        kept, held, left = _agreeing(samples, mount, settings)
+        views = views_of(kept, mount)
         if np.median(held) > USELESS:
-            raise InputError(_misfit(kept, mount, float(np.median(held))))
+            raise InputError(misfit(kept, mount, float(np.median(held))))
+        doubts += left
         found = fit_jointly(views, _start(views), settings.sigmas)
-        doubts += _doubts_about_fit(found, views, settings)
+        scale = board_scale(views.carriers, board_poses(views), found.camera[:3, :3])
+        doubts += doubts_about_fit(found, views, board=scale, sigmas=settings.sigmas)
         return cls(
             mount=mount,
             pose=found.camera,
@@ -127,6 +128,7 @@ class HandEye:
             doubts=tuple(doubts),
             residuals=found.residuals,
             camera=replace(kept[0].camera, pose=np.eye(4)),
+            board_scale=scale,
         )
 
     def camera_pose(self, flange: FloatArray) -> FloatArray:
@@ -142,7 +144,7 @@ class HandEye:
         Returns:
             Root of the trace of the point's covariance, metres.
         """
-        return _error_at(self.covariance, point)
+        return error_at(self.covariance, point)
 
     def describe(self) -> str:
         """Returns the result in words, several lines."""
@@ -153,9 +155,19 @@ class HandEye:
             f"held-out error of the board: median {np.median(held):.2f} mm, worst {held.max():.2f} mm (robot included)",
             f"standard error of a point 0.6 m in front of the camera: {1000 * self.error_at(AHEAD):.2f} mm",
             f"residuals of the corners: {self.corner_px:.2f} px",
+            *self._size_of_the_board(),
             *(f"doubt: {text}" for text in self.doubts),
         ]
         return "\n".join(lines)
+
+    def _size_of_the_board(self) -> list[str]:
+        scale, error = self.board_scale
+        if math.isnan(scale):
+            return []
+        return [
+            f"size of the board by the robot's poses: {scale:.3f} +- {error:.3f} of the given one; each percent moves "
+            "the camera by a percent of its distance, unseen by the errors above"
+        ]
 
     def save(self, path: Path) -> Path:
         """Writes the calibration as YAML; raises InputError where the file cannot be written."""
@@ -166,6 +178,7 @@ class HandEye:
             "covariance": self.covariance.tolist(),
             "held_out": dict(zip(self.names, self.held_out.tolist(), strict=True)),
             "corner_px": self.corner_px,
+            "board_scale": list(self.board_scale),
             "doubts": list(self.doubts),
         }
         if self.camera is not None:
@@ -208,16 +221,10 @@ class HandEye:
                 names=tuple(map(str, held)),
                 doubts=tuple(map(str, content.get("doubts", ()))),
                 camera=None if lens is None else _camera(**lens),
+                board_scale=_pair(content.get("board_scale", (math.nan, math.nan))),
             )
         except (TypeError, ValueError, AttributeError) as error:
             raise InputError(f"{path} is damaged ({error}); calibrate again") from error
-
-
-def _error_at(covariance: FloatArray, point: Sequence[float]) -> float:
-    x, y, z = point
-    cross = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]])
-    part = np.hstack([np.eye(3), -cross])
-    return float(np.sqrt(np.trace(part @ covariance @ part.T)))
 
 
 def rigid(numbers: Any, what: str) -> FloatArray:
@@ -240,6 +247,11 @@ def rigid(numbers: Any, what: str) -> FloatArray:
     return pose
 
 
+def _pair(numbers: Any) -> tuple[float, float]:
+    scale, error = numbers
+    return float(scale), float(error)
+
+
 def _camera(width: int, height: int, intrinsics: Any) -> PinholeCamera:
     return PinholeCamera(int(width), int(height), np.array(intrinsics, np.float64))
 
@@ -258,110 +270,49 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _views(samples: Sequence[Sample], mount: Mount) -> Views:
-    flanges = np.stack([s.flange for s in samples])
-    carriers = np.asarray(flanges if mount == "flange" else np.linalg.inv(flanges), np.float64)
-    return Views(carriers, [s.points for s in samples], [s.pixels for s in samples], [s.camera for s in samples])
-
-
-def _boards(views: Views) -> FloatArray:
-    return np.stack([board_pose(*given) for given in zip(views.points, views.pixels, views.cameras, strict=True)])
-
-
 def _start(views: Views) -> tuple[FloatArray, FloatArray]:
-    return park(views.carriers, _boards(views))
+    return park(views.carriers, board_poses(views))
 
 
 def _held_out(views: Views, settings: CalibrationSettings) -> FloatArray:
     """Returns (N,) errors of the corners, metres: each picture's by a fit to the other folds."""
-    boards, errors = _boards(views), np.zeros(len(views.carriers))
+    boards, errors = board_poses(views), np.zeros(len(views.carriers))
     every = np.arange(len(errors))
     for fold in range(settings.folds):
         left = every[every % settings.folds == fold]
         seen = every[every % settings.folds != fold]
         found = fit_jointly(views.take(seen), park(views.carriers[seen], boards[seen]), settings.sigmas)
-        for i in left:
-            place = views.carriers[i] @ found.camera @ boards[i]
-            points = np.c_[views.points[i], np.ones(len(views.points[i]))]
-            errors[i] = np.sqrt(np.mean(np.sum((points @ (place - found.board).T)[:, :3] ** 2, axis=1)))
+        errors[left] = corner_errors(views.take(left), boards[left], camera=found.camera, board=found.board)
     return errors
 
 
-def _doubts_about_tilt(views: Views) -> list[str]:
-    """Returns a doubt where the views hardly tilt; raises InputError where they do not tilt at all."""
-    looks = _boards(views)[:, 2, :3]  # the camera's axis in the board's frame
-    tilt = np.degrees(np.arccos(np.clip(looks @ (looks.mean(0) / np.linalg.norm(looks.mean(0))), -1, 1)))
-    spread = float(np.sqrt(np.mean(tilt**2)))
-    if spread < 4:
+def _agreeing(
+    samples: Sequence[Sample], mount: Mount, settings: CalibrationSettings
+) -> tuple[list[Sample], FloatArray, list[str]]:
+    """Returns the pictures that agree with each other, their held-out errors, and a doubt for each other one.
+
+    Raises:
+        InputError: Too few agree, or pictures and poses do not belong together.
+    """
+    views = views_of(samples, mount)
+    rough = disagreement(views)
+    if rough <= 2 * USELESS and (held := _held_out(views, settings)).max() <= CONTRADICTS:
+        return list(samples), held, []
+    errors, agrees = find_contradictions(views, board_poses(views), settings.sigmas)
+    if float(np.median(errors)) > USELESS:
+        raise InputError(misfit(samples, mount, rough))
+    worst = np.argsort(-errors)
+    names = [samples[i].name for i in worst if not agrees[i]]
+    kept = [sample for sample, right in zip(samples, agrees, strict=True) if right]
+    if names and len(kept) < max(LEAST, AGREEING * len(samples)):
         raise InputError(
-            f"the pictures look at the board from one direction (tilts of {spread:.1f} degrees); tilt the hand by "
-            "30 degrees and more, to every side"
+            f"only {len(kept)} of {len(samples)} pictures agree with each other, and {listed(names)} "
+            f"contradict{'s' if len(names) == 1 else ''} them by up to {1000 * errors.max():.0f} mm; check that arm "
+            f"and board stood still and that every pose belongs to its picture, and give at least {LEAST} that agree"
         )
-    cure = "tilt the hand by 30 degrees and more, to every side"
-    second = _axes_of_tilt(views)[1]
-    if second < ONE_AXIS:
-        raise InputError(f"the hand was tilted about one axis only ({second:.1f} degrees about a second one); {cure}")
-    return [f"the views tilt by {spread:.0f} degrees only, which multiplies the error; {cure}"] if spread < 15 else []
-
-
-def _axes_of_tilt(views: Views) -> FloatArray:
-    """Returns (3,) by how much the hand turned between two pictures about its main axes, degrees, greatest first."""
-    first, second = np.triu_indices(len(views.carriers), 1)
-    turns = Rotation.from_matrix((np.linalg.inv(views.carriers[second]) @ views.carriers[first])[:, :3, :3])
-    sizes = np.linalg.svd(turns.as_rotvec(degrees=True), compute_uv=False)
-    return np.asarray(sizes / math.sqrt(len(first)), np.float64)
-
-
-def _doubts_about_covariance(found: Fit, views: Views) -> list[str]:
-    """Returns a doubt where the views place the camera poorly; raises InputError where they do not place it."""
-    error = _error_at(found.covariance, AHEAD)
-    if error <= DOUBTFUL:
-        return []
-    greatest, second, _ = _axes_of_tilt(views)
-    cause = "the hand was tilted about hardly more than one axis" if second < greatest / 5 else "the hand tilted little"
-    text = (
-        f"{cause}, so that a point {AHEAD[2]:g} m in front of the camera is known to {1000 * error:.0f} mm only; tilt "
-        "it by 30 degrees and more, to every side"
-    )
-    if error > UNKNOWN:
-        raise InputError(text)
-    return [text]
-
-
-def _doubts_about_fit(found: Fit, views: Views, settings: CalibrationSettings) -> list[str]:
-    doubts = _doubts_about_covariance(found, views)
-    scale, error = board_scale(views.carriers, _boards(views), found.camera[:3, :3])
-    if abs(scale - 1) > max(0.01, 3 * error):
-        doubts.append(
-            f"the robot's poses say that the board's squares are {scale:.3f} times as large as given; "
-            "measure them, and check the camera's focal length"
-        )
-    moved = np.sqrt(np.mean(found.corrections**2, axis=0).reshape(2, 3).mean(1))
-    if moved[0] > 2 * settings.robot_position or moved[1] > 2 * settings.robot_rotation:
-        doubts.append(
-            f"the robot's poses disagree with the pictures by {1000 * moved[0]:.1f} mm and {np.degrees(moved[1]):.2f} "
-            "degrees; check that arm and board stood still, and that poses are the flange's"
-        )
-    residual = float(np.sqrt(np.mean(found.residuals**2)))
-    if residual > 5 * settings.corner_px:
-        doubts.append(
-            f"corners are off by {residual:.1f} px; check the intrinsics, the light and that the board is flat"
-        )
-    return doubts
-
-
-def _disagreement(views: Views) -> float:
-    """Returns by how much the pictures disagree on the board's place after Park's method, median, metres."""
-    boards = _boards(views)
-    camera, board = park(views.carriers, boards)
-    return float(np.median(np.linalg.norm((views.carriers @ camera @ boards)[:, :3, 3] - board[:3, 3], axis=1)))
-
-
-def _misfit(samples: Sequence[Sample], mount: Mount, error: float) -> str:
-    """Returns the sentence for pictures and poses that do not belong together."""
-    other: Mount = "base" if mount == "flange" else "flange"
-    views = _views(samples, other)
-    head = f"pictures and poses do not fit together (they disagree by {1000 * error:.0f} mm)"
-    if _disagreement(views) < error / 4:
-        return f"{head}, but they do with mount={other}, or with every pose inverted; poses are T_base_flange"
-    return f"{head}; check that poses are the flange's in the base (metres, radians) and belong to their pictures"
+    doubts = [
+        f"picture {samples[i].name} is off by {1000 * errors[i]:.0f} mm and was left out"
+        for i in worst
+        if not agrees[i]
+    ]
+    return kept, _held_out(views_of(kept, mount), settings), doubts

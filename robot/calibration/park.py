@@ -6,6 +6,7 @@ Robotics and Automation 10(5), 1994.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -172,16 +173,24 @@ def fit_jointly(views: Views, start: tuple[FloatArray, FloatArray], sigmas: tupl
 def board_scale(carriers: FloatArray, boards: FloatArray, turn: FloatArray) -> tuple[float, float]:
     """Returns the board's size as the robot's translations see it, as a factor of the given one, and its error.
 
+    All pairs of pictures share their errors, so the standard error is that of the jackknife over pictures.
+
     Args:
-        carriers: (N, 4, 4) as of ``park``.
+        carriers: (N, 4, 4) as of ``park``; N >= 5.
         boards: (N, 4, 4) T_camera_board by the given size.
         turn: (3, 3) rotation of the camera on its mount.
     """
-    first, second = np.arange(len(carriers)), np.roll(np.arange(len(carriers)), 1)
+    count = len(carriers)
+    first, second = np.triu_indices(count, 1)
     a = np.linalg.inv(carriers[second]) @ carriers[first]
     b = boards[second] @ np.linalg.inv(boards[first])
-    rows = np.concatenate([a[:, :3, :3] - np.eye(3), -(b[:, :3, 3] @ turn.T)[:, :, None]], axis=2).reshape(-1, 4)
-    wanted = -a[:, :3, 3].ravel()
-    found, *_ = np.linalg.lstsq(rows, wanted, rcond=None)
-    variance = float(np.mean((rows @ found - wanted) ** 2))
-    return float(found[3]), float(np.sqrt(variance * np.linalg.pinv(rows.T @ rows)[3, 3]))
+    rows = np.concatenate([a[:, :3, :3] - np.eye(3), -(b[:, :3, 3] @ turn.T)[:, :, None]], axis=2)
+    normal = np.einsum("pij,pik->pjk", rows, rows)
+    wanted = np.einsum("pij,pi->pj", rows, -a[:, :3, 3])
+
+    def scale(taken: NDArray[np.bool_]) -> float:
+        return float((np.linalg.pinv(normal[taken].sum(0)) @ wanted[taken].sum(0))[3])
+
+    without = np.array([scale((first != i) & (second != i)) for i in range(count)])
+    error = math.sqrt((count - 1) * float(np.mean((without - without.mean()) ** 2)))
+    return scale(np.ones(len(first), bool)), error

@@ -83,7 +83,7 @@ def read_samples(folder: Path, board: Board, intrinsics: str) -> tuple[list[Samp
         The samples, and the names of pictures that do not show the board.
 
     Raises:
-        InputError: The table, a picture or the intrinsics cannot be read.
+        InputError: The table, a picture or the intrinsics cannot be read, or no picture shows the board.
     """
     samples, empty = [], []
     for name, pose in read_poses(folder / POSES).items():
@@ -96,6 +96,12 @@ def read_samples(folder: Path, board: Board, intrinsics: str) -> tuple[list[Samp
             empty.append(name)
         else:
             samples.append(found)
+    if empty and not samples:
+        why = board.why_unseen(read_rgb(folder / empty[0]))
+        raise InputError(
+            f"none of the {len(empty)} pictures in {folder} shows the board of columns={board.columns} "
+            f"rows={board.rows}; " + (why or "give the numbers of its squares as printed, and look at the light")
+        )
     return samples, empty
 
 
@@ -106,7 +112,7 @@ def read_poses(path: Path) -> dict[str, FloatArray]:
         InputError: The table cannot be read, or a row holds no pose in metres and a unit quaternion.
     """
     try:
-        with path.open(newline="") as file:
+        with path.open(newline="", encoding="utf-8-sig") as file:
             table = csv.DictReader(file, skipinitialspace=True)
             missing = [c for c in COLUMNS if c not in (table.fieldnames or ())]
             if missing:
@@ -116,7 +122,7 @@ def read_poses(path: Path) -> dict[str, FloatArray]:
         raise InputError(f"{path} cannot be read ({error.strerror}); write a line a picture there") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise InputError(f"{path} is no table; its first line is {','.join(COLUMNS)}") from error
-    poses = {}
+    poses: dict[str, FloatArray] = {}
     for line, row in enumerate(rows, 2):
         try:
             x, y, z, *turn = (float(row[c]) for c in COLUMNS[1:])
@@ -125,11 +131,15 @@ def read_poses(path: Path) -> dict[str, FloatArray]:
                 f"line {line} of {path} is not seven numbers x, y, z, qx, qy, qz, qw; correct it"
             ) from None
         size = float(np.linalg.norm(turn))
-        if not (np.isfinite([x, y, z]).all() and abs(size - 1) < 0.01):
+        if not np.isfinite([x, y, z, *turn]).all():
+            raise InputError(f"line {line} of {path} holds a number that is not finite; correct the line")
+        if abs(size - 1) >= 0.01:
             raise InputError(f"line {line} of {path} has a quaternion of length {size:.3g}; give a unit one, qw last")
         if max(abs(x), abs(y), abs(z)) > 10:
             raise InputError(f"line {line} of {path} lies {max(abs(x), abs(y), abs(z)):.0f} m away; give metres")
-        poses[str(row["picture"])] = make_pose(Rotation.from_quat(turn).as_matrix(), (x, y, z))
+        if (name := str(row["picture"])) in poses:
+            raise InputError(f"line {line} of {path} names {name} a second time; leave one pose of it")
+        poses[name] = make_pose(Rotation.from_quat(turn).as_matrix(), (x, y, z))
     return poses
 
 

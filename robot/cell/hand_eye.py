@@ -63,6 +63,11 @@ class BelievedHandEye:
         found = self._read()
         return None if found is None else found.camera
 
+    def doubts(self) -> tuple[str, ...]:
+        """Returns what the calibration itself said against its result. Raises InputError as ``mount`` does."""
+        found = self._read()
+        return () if found is None else found.doubts
+
     def _read(self) -> HandEye | None:
         """Returns what the file holds; None where there is none."""
         if self.file is None:

@@ -51,6 +51,15 @@ def test_settings_that_do_not_fit_are_named(words, sentence):
         check(composed("check", *words))
 
 
+def test_what_a_calibration_says_against_itself_is_said_again(capsys, tmp_path):
+    path = tmp_path / "hand_eye.yaml"
+    text = "picture 3.png is off by 30 mm and was left out"
+    path.write_text(f"T_flange_camera: [[1,0,0,0],[0,1,0,0],[0,0,1,0],[0,0,0,1]]\ndoubts: [{text}]\n")
+    with pytest.raises(InputError, match="camera"):
+        check(composed("check", f"calibration.file={path}", "cell.camera_height=3"))
+    assert f"doubt about {path}: {text}" in capsys.readouterr().out
+
+
 def test_two_policies_at_once_are_refused(tmp_path):
     config = composed("pick", f"out={tmp_path}", "+policies.other._target_=sim.benchmark.RandomPolicy")
     with pytest.raises(InputError, match="2 policies"):

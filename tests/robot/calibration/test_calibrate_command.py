@@ -118,6 +118,10 @@ def test_pictures_become_a_calibration_that_touches_confirm(folder, lens, camera
         ("picture,x,y,z,qx,qy,qz,qw\n0.png,400,2,3,0,0,0,1", "give metres"),
         ("picture,x,y,z,qx,qy,qz,qw\nnone.png,0,0,0,0,0,0,1", "names none.png, which is not in"),
         ("", "has no column"),
+        ("picture,x,y,z,qx,qy,qz,qw\n0.png,nan,0,0,0,0,0,1", "line 2 of"),
+        ("picture,x,y,z,qx,qy,qz,qw\n0.png,nan,0,0,0,0,0,1", "holds a number that is not finite"),
+        ("picture,x,y,z,qx,qy,qz,qw\n0.png,0,0,0,0,0,0,1\n0.png,0,0,1,0,0,0,1", "names 0.png a second time"),
+        ("\ufeffpicture,x,y,z,qx,qy,qz,qw\nnone.png,0,0,0,0,0,0,1", "names none.png, which is not in"),
         ("picture,x,y,z,qx,qy,qz,qw\n", "0 pictures show the board"),
     ],
 )
@@ -126,6 +130,13 @@ def test_a_wrong_table_of_poses_is_named(tmp_path, monkeypatch, capsys, table, s
     status, _, complaint = run(monkeypatch, capsys, "calibrate", tmp_path, "intrinsics=600,600,320,240")
     assert status == 2
     assert said in complaint
+
+
+def test_pictures_without_the_board_end_in_a_sentence_about_it(folder, lens, monkeypatch, capsys):
+    status, _, complaint = run(monkeypatch, capsys, "calibrate", folder, lens, "columns=8", "rows=6")
+    assert status == 2
+    assert "none of the 11 pictures" in complaint
+    assert "with columns=6 rows=8 it is seen" in complaint
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
-from robot.calibration import Board, HandEye, draw_residuals, propose_poses, sample_picture
-from robot.calibration.park import fit_jointly, park
+from robot.calibration import Board, CalibrationSettings, HandEye, draw_residuals, propose_poses, sample_picture
+from robot.calibration.park import board_scale, fit_jointly, park
 from robot.calibration.samples import Sample
+from robot.calibration.views import board_poses, views_of
 from sim.errors import InputError
 from sim.geometry import make_pose, transform
 
@@ -62,6 +63,7 @@ def test_a_saved_calibration_reads_back(tmp_path, pictures):
     np.testing.assert_array_equal(back.covariance, found.covariance)
     np.testing.assert_array_equal(back.held_out, found.held_out)
     assert (back.names, back.mount) == (found.names, "flange")
+    assert back.board_scale == found.board_scale
     assert draw_residuals(found, tmp_path / "residuals.png").stat().st_size > 10_000
 
 
@@ -136,6 +138,106 @@ def test_one_wrong_pose_is_left_out_by_name(camera_world, pictures):
     found = HandEye.fit([*pictures[:4], moved, *pictures[5:]])
     assert any("004.png" in text for text in found.doubts)
     assert worst_point(found.pose, camera_world.camera) < 0.0012
+
+
+def drawn_pictures(camera_world, seed, *, count=20, size=1.0):
+    """Samples whose corners are drawn, not rendered; ``size`` is the given size of the squares over the true one."""
+    rng, board, samples = np.random.default_rng(seed), Board(), []
+    middle = make_pose(np.eye(3), board.corners.mean(0))
+    for i, flange in enumerate(propose_poses(camera_world.board @ middle, camera_world.camera, rng, count=count)):
+        seen = np.linalg.inv(flange @ camera_world.camera) @ camera_world.board
+        rows, cols, _ = camera_world.lens.project(transform(seen, board.corners))
+        pixels = np.stack([cols, rows], 1) + rng.normal(0, 0.1, (len(rows), 2))
+        told = camera_world.noisy(flange, rng, metres=5e-4, radians=1.05e-3)
+        corners = size * board.corners
+        samples.append(
+            Sample(name=f"{i:03d}.png", flange=told, points=corners, pixels=pixels, camera=camera_world.lens)
+        )
+    return samples
+
+
+def with_wrong_poses(samples, seed, count):
+    """The samples, and the names of those that were given a pose some 50 mm and 3 degrees off."""
+    rng = np.random.default_rng(seed)
+    wrong = set(rng.choice(len(samples), count, replace=False).tolist())
+    off = [make_pose(Rotation.from_rotvec(rng.normal(0, 0.03, 3)).as_matrix(), rng.normal(0, 0.03, 3)) for _ in samples]
+    moved = [replace(s, flange=s.flange @ off[i]) if i in wrong else s for i, s in enumerate(samples)]
+    return moved, {samples[i].name for i in wrong}
+
+
+@pytest.mark.parametrize(("seed", "count"), [(0, 1), (3, 4), (1, 6), (2, 8)])
+def test_many_wrong_poses_are_left_out_by_name(camera_world, seed, count):
+    """Taken out one by one, the worst first, three or four of them pull the fit until they look right themselves."""
+    samples, wrong = with_wrong_poses(drawn_pictures(camera_world, seed), 100 + seed, count)
+    found = HandEye.fit(samples)
+    assert {text.split()[1] for text in found.doubts if "left out" in text} == wrong
+    assert not wrong & set(found.names)
+    assert worst_point(found.pose, camera_world.camera) < 0.0025
+
+
+def test_too_few_pictures_that_agree_are_no_calibration(camera_world):
+    samples, _ = with_wrong_poses(drawn_pictures(camera_world, 0), 5, 9)
+    with pytest.raises(InputError, match=r"only 11 of 20 pictures agree with each other, and .*\.png and 3 more"):
+        HandEye.fit(samples)
+    with pytest.raises(InputError, match=r"only 7 of 8 pictures agree with each other, and 00\d\.png contradicts"):
+        HandEye.fit(with_wrong_poses(drawn_pictures(camera_world, 0, count=8), 5, 1)[0])
+    shift = make_pose(np.eye(3), (0.02, 0.01, 0))
+    still = drawn_pictures(camera_world, 0)
+    pushed = [*still[:10], *(replace(s, flange=shift @ s.flange) for s in still[10:])]
+    with pytest.raises(InputError, match="check that arm and board stood still"):
+        HandEye.fit(pushed)
+
+
+def test_quaternions_whose_real_part_comes_first_are_named(camera_world):
+    samples = []
+    for sample in drawn_pictures(camera_world, 0, count=12):
+        x, y, z, w = Rotation.from_matrix(sample.flange[:3, :3]).as_quat()
+        misread = Rotation.from_quat((w, x, y, z)).as_matrix()
+        samples.append(replace(sample, flange=make_pose(misread, sample.flange[:3, 3])))
+    with pytest.raises(InputError, match="every quaternion's first number last"):
+        HandEye.fit(samples)
+
+
+@pytest.mark.parametrize(("size", "said"), [(1.0, False), (0.985, True)])
+def test_squares_little_wrong_are_noticed_and_right_ones_are_not(camera_world, size, said):
+    """The held-out error is the same 1 mm for both: a camera too near by 6 mm fits squares too small by 1.5 %."""
+    for seed in range(2):
+        found = HandEye.fit(drawn_pictures(camera_world, seed, size=size))
+        assert any("squares are" in text for text in found.doubts) == said
+        assert np.median(found.held_out) < 0.0015
+        assert f"{found.board_scale[0]:.3f} +- {found.board_scale[1]:.3f} of the given one" in found.describe()
+
+
+def test_the_error_of_the_boards_size_is_neither_too_small_nor_useless(camera_world):
+    found = []
+    for seed in range(40):
+        views = views_of(drawn_pictures(camera_world, seed, count=12), "flange")
+        boards = board_poses(views)
+        found.append(board_scale(views.carriers, boards, park(views.carriers, boards)[0][:3, :3]))
+    scales, errors = np.transpose(found)
+    off = (scales - 1) / errors
+    assert 0.6 < np.sqrt(np.mean(off**2)) < 1.2
+    assert np.abs(off).max() < 3.5
+
+
+def test_a_board_of_quite_another_size_is_refused(camera_world):
+    with pytest.raises(InputError, match=r"squares are 1\.2\d\d times as large as given, which puts the camera"):
+        HandEye.fit(drawn_pictures(camera_world, 0, size=0.8))
+
+
+def test_a_board_that_is_not_seen_is_tried_turned_and_mirrored(camera_world):
+    board = Board()
+    seen = make_pose(Rotation.from_euler("xyz", [30, 0, 10], degrees=True).as_matrix(), (-0.09, -0.1, 0.42))
+    picture = camera_world.render(board, seen, camera_world.lens)
+    assert "with columns=6 rows=8" in Board(columns=8, rows=6).why_unseen(picture)
+    assert "not mirrored" in board.why_unseen(np.ascontiguousarray(picture[:, ::-1]))
+    assert board.why_unseen(np.zeros_like(picture)) == ""
+
+
+def test_errors_in_other_units_are_refused():
+    for name, value in (("robot_position", 0.5), ("robot_rotation", 5.0)):
+        with pytest.raises(InputError, match=f"calibration.{name}"):
+            CalibrationSettings(**{name: value})
 
 
 def test_squares_of_another_size_are_noticed(pictures):
