@@ -21,6 +21,9 @@ FloatArray = NDArray[np.float64]
 
 _HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])  # about the approach: a parallel hand grasps the same
 _MOVING = ("revolute", "continuous", "prismatic")
+_TURNS = 8 * np.pi  # radians: no joint of an arm with limits turns farther, nor ...
+_FAR = 10.0  # ... slides farther, metres, ...
+_FAST = 30.0  # ... nor is faster, rad/s or m/s
 _SAME = 0.05  # radians or metres: solutions closer than this in every joint are one
 _LONGEST_STEP = 0.5  # radians or metres that a joint moves in one iteration, at most
 RESTARTS = 16  # random starts of a search, for each half-turn
@@ -66,7 +69,10 @@ class Chain:
         try:
             root = ElementTree.parse(path).getroot()
         except (OSError, ElementTree.ParseError) as error:
-            raise InputError(f"arm file {path} cannot be read as a URDF ({error}); give another file") from error
+            cure = "expand the xacro: xacro FILE > FILE.urdf" if "unbound prefix" in str(error) else "give another file"
+            raise InputError(f"arm file {path} cannot be read as a URDF ({error}); {cure}") from error
+        if any("xacro" in str(e.tag) or any("${" in v for v in e.attrib.values()) for e in root.iter()):
+            raise InputError(f"arm file {path} is a xacro file; expand it: xacro FILE > FILE.urdf")
         above: dict[str | None, ElementTree.Element] = {}
         for joint in root.iter("joint"):
             child = joint.find("child")
@@ -85,7 +91,7 @@ class Chain:
         try:
             return cls._of_joints(way)
         except (TypeError, ValueError, AttributeError, KeyError) as error:
-            raise InputError(f"arm file {path} holds a joint that cannot be read ({error}); mend it") from error
+            raise InputError(f"arm file {path}: {error}") from error
 
     @classmethod
     def _of_joints(cls, way: list[ElementTree.Element]) -> Chain:
@@ -93,27 +99,18 @@ class Chain:
         pose = np.eye(4)
         rows = []
         for joint in way:
-            pose = pose @ _origin(joint)
-            kind = joint.get("type")
-            if kind == "fixed":
-                continue
-            if kind not in _MOVING:
-                raise ValueError(f"'{joint.get('name')}' is of type {kind}")
-            limit = joint.find("limit")
-            known = {} if limit is None else limit.attrib
-            axis = _numbers(joint.find("axis"), "xyz", "1 0 0")
-            endless = kind == "continuous"
-            low, high = (-np.inf, np.inf) if endless else (float(known["lower"]), float(known["upper"]))
-            if not low < high or not np.linalg.norm(axis) > 0:
-                raise ValueError(f"'{joint.get('name')}' has limits {low} and {high}, axis {axis}")
-            if not 0 < float(known.get("velocity", 1.0)) < np.inf:
-                raise ValueError(f"'{joint.get('name')}' has velocity {known['velocity']}, which must be more than 0")
-            rows.append((joint.get("name"), pose, axis / np.linalg.norm(axis), kind == "prismatic", low, high, known))
+            try:
+                pose = pose @ _origin(joint)
+                if joint.get("type") == "fixed":
+                    continue
+                axis, low, high, speed = _motion(joint)
+            except (TypeError, ValueError, AttributeError, KeyError) as error:
+                raise ValueError(f"joint '{joint.get('name')}' {error}") from error
+            rows.append((joint.get("name"), pose, axis, joint.get("type") == "prismatic", low, high, speed))
             pose = np.eye(4)
         if not rows:
-            raise ValueError("no joint moves")
-        names, origins, axes, sliding, lower, upper, limits = zip(*rows, strict=True)
-        speeds = np.array([float(known.get("velocity", 1.0)) for known in limits])
+            raise ValueError("no joint moves; give another flange")
+        names, origins, axes, sliding, lower, upper, speeds = zip(*rows, strict=True)
         return cls(
             tuple(map(str, names)),
             np.array(origins),
@@ -121,7 +118,7 @@ class Chain:
             np.array(sliding),
             np.array(lower),
             np.array(upper),
-            speeds,
+            np.array(speeds),
             pose,
         )
 
@@ -228,6 +225,43 @@ class Chain:
         moved = np.where(self.sliding, q, q + 2 * np.pi * turns)
         moved = np.where(moved > self.upper, moved - 2 * np.pi * ~self.sliding, moved)
         return np.where(moved < self.lower, moved + 2 * np.pi * ~self.sliding, moved)
+
+
+def _motion(joint: ElementTree.Element) -> tuple[FloatArray, float, float, float]:
+    """Returns a moving joint's axis (3,), unit length, its least and greatest position and its greatest speed.
+
+    Raises:
+        ValueError: It cannot be read or followed; the sentence lacks the joint's name.
+    """
+    kind = joint.get("type")
+    if kind not in _MOVING:
+        raise ValueError(f"is of type {kind}; give one of fixed, {', '.join(_MOVING)}")
+    mimic = joint.find("mimic")
+    if mimic is not None:
+        raise ValueError(
+            f"mimics '{mimic.get('joint')}': arms whose joints move together are not planned; give a URDF without it"
+        )
+    limit, axis = joint.find("limit"), _numbers(joint.find("axis"), "xyz", "1 0 0")
+    known = {} if limit is None else limit.attrib
+    low, high = -np.inf, np.inf
+    if kind != "continuous":
+        missing = [f"{name}=" for name in ("lower", "upper") if name not in known]
+        if missing:
+            raise ValueError(f"has no {' and no '.join(missing)} in its <limit>; give both, or the type continuous")
+        low, high = float(known["lower"]), float(known["upper"])
+    if not low < high or not np.linalg.norm(axis) > 0:
+        raise ValueError(f"has limits {low} and {high}, axis {axis}; mend it")
+    speed = float(known.get("velocity", 1.0))
+    if not 0 < speed < np.inf:
+        raise ValueError(f"has velocity {known['velocity']}, which must be more than 0")
+    slides = kind == "prismatic"
+    unit, wrong = ("metres", "millimetres") if slides else ("radians", "degrees")
+    far = max(abs(v) for v in (low, high))
+    if kind != "continuous" and far > (_FAR if slides else _TURNS):
+        raise ValueError(f"goes from {low:g} to {high:g}, as if in {wrong}; give its limits in {unit}")
+    if speed > _FAST:
+        raise ValueError(f"has velocity {speed:g}, as if in {wrong} a second; give {unit} a second")
+    return axis / np.linalg.norm(axis), low, high, speed
 
 
 def _numbers(element: ElementTree.Element | None, name: str, default: str) -> FloatArray:

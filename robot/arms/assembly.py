@@ -10,7 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
+from robot.arms.description import fitted
 from robot.arms.model import ArmModel
+from sim.errors import InputError
 from sim.files import temporary_file
 from sim.gripper import GripperGeometry
 from sim.interchange.hand_frames import frame_of_grasp
@@ -83,19 +85,17 @@ def assemble(
         ghost: Whether the body touches nothing, as it is there to be drawn.
 
     Raises:
-        InputError: The gripper has no frame "flange".
+        InputError: The gripper has no frame "flange", or the arm's URDF has no shapes that can be used.
     """
-    text = assembly_urdf(arm, gripper, camera)
+    file = str(temporary_file(assembly_urdf(arm, gripper, camera), "arm.urdf"))
     position, quaternion = matrix_to_pose(base)
-    with quiet():
-        body = pybullet.loadURDF(
-            str(temporary_file(text, "arm.urdf")),
-            position,
-            quaternion,
-            useFixedBase=1,
-            physicsClientId=client,
-            flags=_NO_MERGE,
-        )
+    try:
+        with quiet():
+            body = pybullet.loadURDF(
+                file, position, quaternion, useFixedBase=1, physicsClientId=client, flags=_AS_WRITTEN
+            )
+    except pybullet.error as error:
+        raise InputError(f"PyBullet cannot load the arm of {arm.path} ({error}); mend the file") from error
     names, links = {}, {"base": -1}
     for number in range(pybullet.getNumJoints(body, physicsClientId=client)):
         info = pybullet.getJointInfo(body, number, physicsClientId=client)
@@ -104,43 +104,44 @@ def assemble(
         for link in links.values():
             pybullet.setCollisionFilterGroupMask(body, link, 0, 0, physicsClientId=client)
     joints = tuple(names[name] for name in arm.chain().names)
-    fingers = names["left_finger"], names["right_finger"]
+    fingers = names["hand's left"], names["hand's right"]
     return Assembly(client, body, joints, fingers, links, gripper.max_opening)
 
 
-_NO_MERGE = pybullet.URDF_MAINTAIN_LINK_ORDER
+_AS_WRITTEN = pybullet.URDF_MAINTAIN_LINK_ORDER | pybullet.URDF_USE_IMPLICIT_CYLINDER
 
 
 def assembly_urdf(arm: ArmModel, gripper: GripperGeometry, camera: FloatArray | None) -> str:
     """Returns the URDF of an arm with hand and camera at its flange; see ``assemble``."""
-    root = ElementTree.parse(arm.path).getroot()
+    root, flange = fitted(arm.path, arm.flange, HAND_LINKS)
     g, grasp = gripper, frame_of_grasp("flange", gripper)
     palm_back = grasp @ _shift((0, 0, -g.finger_length - PALM_HEIGHT))
     length = float(np.linalg.norm(palm_back[:3, 3]))
-    _fixed(root, "hand_body", arm.flange, np.eye(4))
+    _fixed(root, "hand_body", flange, np.eye(4))
     if length > 2 * BODY_RADIUS:
         along = Rotation.align_vectors([palm_back[:3, 3] / length], [[0, 0, 1]])[0].as_matrix()
         middle = np.eye(4)
         middle[:3, :3], middle[:3, 3] = along, palm_back[:3, 3] / 2
         capsule = f'<capsule radius="{BODY_RADIUS}" length="{length - 2 * BODY_RADIUS:.6g}"/>'
         _shape(root, "hand_body", capsule, middle)
-    _fixed(root, "palm", arm.flange, grasp)
+    _fixed(root, "palm", flange, grasp)
     _box(root, "palm", (g.palm_width, g.palm_thickness, PALM_HEIGHT), (0, 0, -g.finger_length - PALM_HEIGHT / 2))
     finger = (g.finger_thickness, g.finger_width, g.finger_length)
     for side, sign in (("left", -1), ("right", 1)):
         text = f'<link name="{side}"/>'
         root.append(ElementTree.fromstring(text))
         text = (
-            f'<joint name="{side}_finger" type="prismatic"><parent link="palm"/><child link="{side}"/>'
+            f'<joint name="hand\'s {side}" type="prismatic"><parent link="palm"/><child link="{side}"/>'
             f'<axis xyz="{sign} 0 0"/><limit lower="0" upper="{g.max_opening / 2}" effort="1" velocity="1"/></joint>'
         )
         root.append(ElementTree.fromstring(text))
         _box(root, side, finger, (sign * g.finger_thickness / 2, 0, -g.finger_length / 2))
     if camera is not None:
-        _fixed(root, "camera", arm.flange, camera)
+        _fixed(root, "camera", flange, camera)
         _box(root, "camera", CAMERA_SIZE, (0, 0, -CAMERA_SIZE[2] / 2))
     for link in root.iter("link"):
         _dress(link)
+    ElementTree.indent(root)  # PyBullet loses part of a line that is too long
     return ElementTree.tostring(root, encoding="unicode")
 
 
@@ -159,8 +160,10 @@ def _origin_text(pose: FloatArray) -> str:
 def _fixed(root: ElementTree.Element, link: str, parent: str, pose: FloatArray) -> None:
     """Adds a link that is fixed to another at a pose (4, 4), metres."""
     root.append(ElementTree.fromstring(f'<link name="{link}"/>'))
-    text = f'<joint name="{link}_fixed" type="fixed"><parent link="{parent}"/><child link="{link}"/>'
-    root.append(ElementTree.fromstring(f"{text}{_origin_text(pose)}</joint>"))
+    joint = ElementTree.SubElement(root, "joint", name=f"hand's {link}", type="fixed")
+    ElementTree.SubElement(joint, "parent", link=parent)
+    ElementTree.SubElement(joint, "child", link=link)
+    joint.append(ElementTree.fromstring(_origin_text(pose)))
 
 
 def _box(

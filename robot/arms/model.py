@@ -19,7 +19,8 @@ class ArmModel:
     """An arm.
 
     Attributes:
-        urdf: Name of a URDF that comes with the package ("kinova_gen2", "ur5e", "panda", "fr3", "xarm6"), or a file.
+        urdf: Name of a URDF that comes with the package ("kinova_gen2", "ur5e", "panda", "fr3", "xarm6"), or a file:
+            its maker's, with meshes, as xacro writes it.
         flange: Link that carries the hand; its z points away from the arm.
         acceleration: Greatest acceleration of a joint, rad/s^2.
         jerk: Greatest change of a joint's acceleration, rad/s^3.

@@ -11,6 +11,7 @@ import trimesh
 from numpy.typing import NDArray
 
 from robot.arms.assembly import Assembly
+from robot.arms.hulls import Hull, read_hull
 from sim.camera import PinholeCamera
 from sim.geometry import transform
 from sim.physics import pose_to_matrix, pybullet
@@ -44,14 +45,16 @@ def box_part(size: FloatArray, pose: FloatArray, colour: tuple[int, int, int]) -
 
 
 class LinkShape(NamedTuple):
-    """A box, sphere or capsule of a link.
+    """A box, sphere, cylinder, capsule or convex hull of a link.
 
     Attributes:
         link: PyBullet's number of the link; the base is -1.
         kind: PyBullet's number of the kind of shape.
-        size: Metres: the sides of a box; the radius of a sphere; a capsule's length between its caps, and radius.
+        size: Metres: the sides of a box; the radius of a sphere; a cylinder's length and radius; a capsule's length
+            between its caps, and radius. A hull's says nothing.
         pose: (4, 4) T_link_shape, or T_world_shape where the joints put it, metres.
         colour: Red, green and blue, 0 to 255.
+        hull: The hull of a mesh, metres, in the frame of the shape; None for the other kinds.
     """
 
     link: int
@@ -59,26 +62,40 @@ class LinkShape(NamedTuple):
     size: tuple[float, ...]
     pose: FloatArray
     colour: tuple[int, int, int]
+    hull: Hull | None = None
 
     @property
     def reach(self) -> float:
-        """Greatest distance of its surface from its middle, metres."""
+        """Greatest distance of its surface from the origin of its frame, metres."""
+        if self.hull is not None:
+            return float(np.linalg.norm(self.hull.vertices, axis=1).max())
+        if self.kind == pybullet.GEOM_CYLINDER:
+            return float(np.hypot(self.size[0] / 2, self.size[1]))
         if self.kind == pybullet.GEOM_BOX:
             return float(np.linalg.norm(self.size)) / 2
         return self.size[0] if self.kind == pybullet.GEOM_SPHERE else self.size[0] / 2 + self.size[1]
 
     @property
     def thickness(self) -> float:
-        """Least extent, metres."""
+        """Least extent, metres; of a hull, that along its frame's axes."""
+        if self.hull is not None:
+            return float(np.ptp(self.hull.vertices, axis=0).min())
         if self.kind == pybullet.GEOM_BOX:
             return min(self.size)
+        if self.kind == pybullet.GEOM_CYLINDER:
+            return min(self.size[0], 2 * self.size[1])
         return 2 * (self.size[0] if self.kind == pybullet.GEOM_SPHERE else self.size[1])
 
     def depth_inside(self, points: FloatArray) -> FloatArray:
         """Returns how far points (N, 3), world frame, lie inside the shape, (N,) metres; negative outside."""
         local = transform(np.linalg.inv(self.pose), points)
         depth: FloatArray
-        if self.kind == pybullet.GEOM_BOX:
+        if self.hull is not None:
+            depth = self.hull.depth_inside(local)
+        elif self.kind == pybullet.GEOM_CYLINDER:
+            around = self.size[1] - np.hypot(local[:, 0], local[:, 1])
+            depth = np.minimum(around, self.size[0] / 2 - np.abs(local[:, 2]))
+        elif self.kind == pybullet.GEOM_BOX:
             depth = (np.array(self.size) / 2 - np.abs(local)).min(axis=1)
         elif self.kind == pybullet.GEOM_SPHERE:
             depth = self.size[0] - np.linalg.norm(local, axis=1)
@@ -98,7 +115,8 @@ def own_shapes(body: Assembly) -> list[LinkShape]:
     for shape in pybullet.getVisualShapeData(body.body, physicsClientId=body.client):
         red, green, blue = (int(255 * c) for c in shape[7][:3])
         pose = pose_to_matrix(shape[5], shape[6])
-        shapes.append(LinkShape(shape[1], shape[2], tuple(shape[3]), pose, (red, green, blue)))
+        hull = read_hull(shape[4].decode()) if shape[2] == pybullet.GEOM_MESH else None
+        shapes.append(LinkShape(shape[1], shape[2], tuple(shape[3]), pose, (red, green, blue), hull))
     return shapes
 
 
@@ -122,7 +140,7 @@ def body_parts(body: Assembly, *, camera: bool = True) -> list[Part]:
     parts = []
     for shape in placed_shapes(body, own_shapes(body)):
         if camera or shape.link != body.links.get("camera"):
-            vertices, faces = _shape(shape.kind, shape.size)
+            vertices, faces = _shape(shape.kind, shape.size) if shape.hull is None else shape.hull[:2]
             parts.append(Part(transform(shape.pose, vertices), faces, shape.colour))
     return parts
 
@@ -134,6 +152,8 @@ def _shape(kind: int, size: tuple[float, ...]) -> tuple[FloatArray, NDArray[np.i
         mesh = trimesh.creation.box(size)
     elif kind == pybullet.GEOM_SPHERE:
         mesh = trimesh.creation.icosphere(subdivisions=2, radius=size[0])
+    elif kind == pybullet.GEOM_CYLINDER:
+        mesh = trimesh.creation.cylinder(radius=size[1], height=size[0])
     else:
         mesh = trimesh.creation.capsule(height=size[0], radius=size[1], count=(16, 16))
         mesh.apply_translation(-mesh.bounds.mean(axis=0))

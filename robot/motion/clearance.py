@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,7 @@ from sim.physics import pybullet
 FloatArray = NDArray[np.float64]
 
 _APART = 3  # links that are nearer to each other in the chain may always touch
+_HAND = -2  # the hand among the rigid bodies, which are known by numbers of links
 _SELF = 0.005  # metres between links of the arm
 _DEEP = 0.005  # metres inside a shape at which a seen point counts: depth is noisy
 _FEW = 3  # points inside a shape that may be noise
@@ -53,23 +56,48 @@ class Clearance:
             finger_clearance: That of palm and fingers where they grasp, metres.
         """
         self.client = pybullet.connect(pybullet.DIRECT)
-        self._arm = assemble(self.client, arm, gripper, base=base, camera=camera)
+        try:
+            self._arm = assemble(self.client, arm, gripper, base=base, camera=camera)
+        except BaseException:
+            self.close()
+            raise
         self._things = [(o, o.put_in(self.client)) for o in obstacles]
         self._clearance, self._finger_clearance = clearance, finger_clearance
         self._names = {number: name for name, number in self._arm.links.items()}
         self._fingers = {self._arm.links[name] for name in FINGERS}
         self._shapes = own_shapes(self._arm)
-        self._pairs = self._own_pairs(arm)
+        ways = self._ways()
+        self._standing = {link for link, way in ways.items() if len(way) <= 2}
+        self._pairs = self._own_pairs(arm, ways)
 
-    def _own_pairs(self, arm: ArmModel) -> list[tuple[int, int]]:
+    def _ways(self) -> dict[int, tuple[int, ...]]:
+        """Returns, for each link, the rigid bodies from the base to it; each is known by the first link of it."""
+        ways: dict[int, tuple[int, ...]] = {-1: (-1,)}
+        for link in range(len(self._names) - 1):
+            info = pybullet.getJointInfo(self._arm.body, link, physicsClientId=self.client)
+            before = ways[info[16]]
+            ways[link] = before if info[2] == pybullet.JOINT_FIXED else (*before, link)
+        return ways
+
+    def _own_pairs(self, arm: ArmModel, ways: dict[int, tuple[int, ...]]) -> list[tuple[int, int]]:
         """Returns the pairs of links that must not touch: those far apart in the chain and apart when ready."""
-        hand = [self._arm.links[name] for name in HAND_LINKS if name in self._arm.links]
-        chain = [number for number in sorted(self._names) if number not in hand and self._has_shape(number)]
-        places = {number: i for i, number in enumerate(chain)} | dict.fromkeys(hand, len(chain))
-        numbers = sorted(places)
-        pairs = [(a, b) for i, a in enumerate(numbers) for b in numbers[i + 1 :] if places[b] - places[a] >= _APART]
+        hand = {self._arm.links[name] for name in HAND_LINKS if name in self._arm.links}
+        solid = [number for number in sorted(self._names) if number in hand or self._has_shape(number)]
+        bodies = {ways[number][-1] for number in solid if number not in hand}
+        # The hand is a body of its own, beyond the last of the arm's.
+        trail = {number: {body for body in ways[number] if body in bodies} for number in solid}
+        trail |= {number: {*trail[number], _HAND} for number in hand}
+        pairs = [pair for pair in combinations(solid, 2) if len(trail[pair[0]] ^ trail[pair[1]]) >= _APART]
         self._arm.place(arm.ready_angles(), self._arm.max_opening)
-        return [pair for pair in pairs if not self._near(pair)]
+        touching = [pair for pair in pairs if self._near(pair)]
+        if touching:
+            said = "; ".join(f"{self._name(a)} and {self._name(b)}" for a, b in touching)
+            warnings.warn(
+                f"the arm touches itself at arm.ready ({said}): these may touch wherever it goes; "
+                "give an arm.ready where they are apart, or mend their shapes in arm.urdf",
+                stacklevel=2,
+            )
+        return [pair for pair in pairs if pair not in touching]
 
     def _has_shape(self, link: int) -> bool:
         return bool(pybullet.getCollisionShapeData(self._arm.body, link, physicsClientId=self.client))
@@ -92,7 +120,7 @@ class Clearance:
             points = pybullet.getClosestPoints(self._arm.body, body, self._clearance, physicsClientId=self.client)
             for point in points:
                 link, distance = point[3], point[8]
-                if thing.carries_arm and link <= 0:
+                if thing.carries_arm and link in self._standing:
                     continue
                 if grasping and link in self._fingers and distance >= self._finger_clearance:
                     continue

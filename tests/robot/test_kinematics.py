@@ -140,6 +140,35 @@ BROKEN = {
 }
 
 
+JOINT = (
+    '<robot><link name="a"/><link name="flange"/><joint name="elbow" type="{}">{}<parent link="a"/>'
+    '<child link="flange"/></joint></robot>'
+)
+WRONG = {  # type, limits and more of a joint -> words of the sentence
+    "no limit": ("revolute", "", "no lower= and no upper= in its <limit>; give both"),
+    "no upper limit": ("revolute", '<limit lower="-1" velocity="1"/>', "no upper= in its <limit>; give both"),
+    "limits in degrees": ("revolute", '<limit lower="-180" upper="180"/>', "as if in degrees; give its limits in rad"),
+    "speed in degrees": ("continuous", '<limit velocity="180"/>', "velocity 180, as if in degrees a second"),
+    "a rail in millimetres": ("prismatic", '<limit lower="0" upper="900"/>', "as if in millimetres; .* in metres"),
+    "one that mimics": ("continuous", '<mimic joint="shoulder"/>', "mimics 'shoulder'"),
+    "words": ("revolute", '<limit lower="low" upper="1"/>', "could not convert string to float: 'low'"),
+}
+
+
+@pytest.mark.parametrize(("kind", "inside", "words"), WRONG.values(), ids=WRONG)
+def test_a_joint_that_would_be_misread_is_refused_by_its_name(tmp_path, kind, inside, words):
+    (tmp_path / "arm.urdf").write_text(JOINT.format(kind, inside))
+    with pytest.raises(InputError, match=rf"arm\.urdf: joint 'elbow' .*{words}"):
+        Chain.from_urdf(tmp_path / "arm.urdf", "flange")
+
+
+def test_a_xacro_file_is_named_as_one(tmp_path):
+    for text in ('<robot><xacro:arm name="a"/></robot>', JOINT.format("fixed", '<origin xyz="0 0 ${d1}"/>')):
+        (tmp_path / "arm.urdf").write_text(text)
+        with pytest.raises(InputError, match=r"xacro FILE > FILE\.urdf"):
+            Chain.from_urdf(tmp_path / "arm.urdf", "flange")
+
+
 @pytest.mark.parametrize("text", BROKEN.values(), ids=BROKEN)
 def test_a_broken_file_is_named(tmp_path, text):
     (tmp_path / "arm.urdf").write_text(text)

@@ -1,0 +1,228 @@
+"""An arm's URDF as its maker gives it, made fit for PyBullet: links in order, shapes that are found and read."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+from xml.etree import ElementTree
+
+import numpy as np
+
+from robot.arms.hulls import hull_file
+from robot.kinematics import Chain
+from sim.errors import InputError
+from sim.objects.urdf import find_file
+from sim.objects.urdf_values import read_numbers, read_pose
+
+Element = ElementTree.Element
+
+# Attributes of each shape that PyBullet knows, with as many numbers as they have.
+_SHAPES = {"box": {"size": 3}, "sphere": {"radius": 1}, "cylinder": {"radius": 1, "length": 1}}
+_SHAPES["capsule"] = _SHAPES["cylinder"]
+_SPAN = 0.05  # metres: a link without a shape that is longer is no mere frame
+
+
+class _Link(NamedTuple):
+    """A link: its element, the joint that holds it (None at the root), and the moving joints of the chain before it."""
+
+    element: Element
+    joint: Element | None
+    after: int
+
+    @property
+    def name(self) -> str:
+        """Its name in the file."""
+        return str(self.element.get("name"))
+
+    @property
+    def mass(self) -> float:
+        """Its mass, kg; 0 where the file says nothing."""
+        mass = self.element.find("inertial/mass")
+        return 0.0 if mass is None else float(read_numbers(mass, "value", "0")[0])
+
+
+def fitted(path: Path, flange: str, reserved: tuple[str, ...]) -> tuple[Element, str]:
+    """Returns an arm's URDF with what PyBullet needs of it, and its flange's name there.
+
+    The root link is called "base". Links stand in the order of the chain and have nothing but shapes: primitives, and
+    meshes as their convex hulls. Joints that do not lead to the flange are fixed where they are at 0. What is doubtful
+    is warned of, once a file.
+
+    Args:
+        path: File of the URDF.
+        flange: Link that carries the hand.
+        reserved: Names that no link of the arm may have; such a link gets another.
+
+    Raises:
+        InputError: The file is no tree of links, or a shape of it is unknown, missing or broken.
+    """
+    text, flange = _fitted(path, path.stat().st_mtime_ns, flange, reserved)
+    return ElementTree.fromstring(text), flange
+
+
+@lru_cache(maxsize=32)
+def _fitted(path: Path, stamp: int, flange: str, reserved: tuple[str, ...]) -> tuple[str, str]:
+    chain = Chain.from_urdf(path, flange)
+    root = ElementTree.parse(path).getroot()
+    made = Element("robot", name=root.get("name") or "arm")
+    try:
+        links = _in_order(root, chain)
+        shapes = {link.name: list(_shapes(link.element, path.parent)) for link in links}
+        doubts = list(_doubts(links, shapes, chain))
+    except (InputError, ValueError) as error:
+        raise InputError(f"arm file {path}: {error}") from error
+    for doubt in doubts:
+        warnings.warn(f"arm file {path}: {doubt}", stacklevel=2)
+    names = {links[0].name: "base"}
+    for link in links[1:]:
+        new = link.name
+        while new in ("base", *reserved, *names.values()):
+            new = f"arm's {new}"
+        names[link.name] = new
+    for link in links:
+        ElementTree.SubElement(made, "link", name=names[link.name]).extend(shapes[link.name])
+    made.extend(_joint(link.joint, names, chain) for link in links if link.joint is not None)
+    return ElementTree.tostring(made, encoding="unicode"), names[flange]
+
+
+def _in_order(root: Element, chain: Chain) -> list[_Link]:
+    """Returns the links, each after its parent, else as the file has them; raises InputError where they are no tree."""
+    for kind in ("link", "joint"):
+        names = [str(element.get("name")) for element in root.findall(kind)]
+        if len(set(names)) < len(names):
+            raise InputError(f"two of its {kind}s have the same name; rename one")
+    elements = {str(link.get("name")): link for link in root.findall("link")}
+    above: dict[str, tuple[Element, str]] = {}
+    for joint in root.findall("joint"):
+        parent, child = ("" if e is None else e.get("link", "") for e in (joint.find("parent"), joint.find("child")))
+        if not {parent, child} <= set(elements) or child in above:
+            raise InputError(f"joint '{joint.get('name')}' does not join a link to a parent of its own; mend it")
+        above[child] = joint, parent
+    roots = [name for name in elements if name not in above]
+    if len(roots) > 1:
+        raise InputError(f"its links {', '.join(roots)} hang at nothing; join all but one to others by fixed joints")
+    found = {name: _Link(elements[name], None, 0) for name in roots}
+    while len(found) < len(elements):
+        before = len(found)
+        for name, element in elements.items():
+            if name not in found and above[name][1] in found:
+                joint, parent = above[name]
+                after = found[parent].after
+                found[name] = _Link(element, joint, after + (joint.get("name") in chain.names))
+        if len(found) == before:
+            raise InputError("it has joints in a circle; mend it")
+    return list(found.values())
+
+
+def _joint(joint: Element, names: dict[str, str], chain: Chain) -> Element:
+    """Returns what PyBullet needs of a joint; one that is not in the chain is fixed."""
+    moves = joint.get("name") in chain.names
+    kind = str(joint.get("type")) if moves else "fixed"
+    made = Element("joint", name=str(joint.get("name")), type=kind)
+    for part in joint:
+        if part.tag in ("parent", "child"):
+            ElementTree.SubElement(made, part.tag, link=names[str(part.get("link"))])
+        elif part.tag == "origin" or (moves and part.tag == "limit"):
+            ElementTree.SubElement(made, part.tag, _plain(part))
+        elif part.tag == "axis" and moves:
+            axis = np.array([float(v) for v in part.get("xyz", "1 0 0").split()])
+            ElementTree.SubElement(made, "axis", xyz=" ".join(f"{v:.9g}" for v in axis / np.linalg.norm(axis)))
+    return made
+
+
+def _plain(element: Element) -> dict[str, str]:
+    """Returns an element's attributes, their numbers parted by single spaces: PyBullet knows no others."""
+    return {key: " ".join(value.split()) for key, value in element.attrib.items()}
+
+
+def _shapes(link: Element, folder: Path) -> Iterator[Element]:
+    """Yields a link's <collision> shapes, or else its <visual> ones, as <collision>; raises InputError, ValueError."""
+    for shape in link.findall("collision") or link.findall("visual"):
+        geometry = shape.find("geometry")
+        if geometry is None or not len(geometry):
+            continue
+        made, origin = Element("collision"), shape.find("origin")
+        try:
+            read_pose(origin)
+            found = _geometry(geometry[0], folder)
+        except ValueError as error:
+            raise InputError(f"link '{link.get('name')}': {error}") from error
+        if origin is not None:
+            ElementTree.SubElement(made, "origin", _plain(origin))
+        ElementTree.SubElement(made, "geometry").append(found)
+        yield made
+
+
+def _geometry(shape: Element, folder: Path) -> Element:
+    """Returns a <geometry>'s shape as PyBullet reads it, a mesh as its hull; raises InputError or ValueError."""
+    if shape.tag == "mesh":
+        file = _find_mesh(shape.get("filename", ""), folder)
+        hull = hull_file(file, read_numbers(shape, "scale", "1 1 1"))
+        return Element("mesh", filename=str(hull))
+    if shape.tag not in _SHAPES:
+        raise InputError(f"a <{shape.tag}> shape is not known here; give one of mesh, {', '.join(_SHAPES)}")
+    for name, count in _SHAPES[shape.tag].items():
+        if not (read_numbers(shape, name, " ".join(["0"] * count)) > 0).all():
+            raise InputError(f"a <{shape.tag}> has the {name} '{shape.get(name, '')}'; give metres above 0")
+    return Element(shape.tag, _plain(shape))
+
+
+def _find_mesh(name: str, folder: Path) -> Path:
+    """Returns the file that a URDF in a folder means by a mesh's name; raises InputError where there is none.
+
+    A package is looked for in ROS's own folders, if the environment names any, and then above the URDF.
+    """
+    package, _, rest = name.partition("://")[2].partition("/")
+    if name.startswith(("package://", "model://")):
+        roots = [Path(p) for p in os.environ.get("ROS_PACKAGE_PATH", "").split(os.pathsep) if p]
+        shares = [Path(p) / "share" for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
+        places = [p if p.name == package else p / package for p in (*roots, *shares)]
+        for place in places:
+            if (place / rest).is_file():
+                return place / rest
+    found = find_file(folder, name)
+    if found.is_file():
+        return found
+    if name.startswith(("package://", "model://")):
+        raise InputError(
+            f"mesh {name} is found neither above the URDF nor where ROS_PACKAGE_PATH and AMENT_PREFIX_PATH say; "
+            f"set ROS_PACKAGE_PATH to the folder that holds {package}"
+        )
+    raise InputError(f"mesh {name} does not exist: {found} is no file; put it there, or give its absolute path")
+
+
+def _doubts(links: list[_Link], shapes: dict[str, list[Element]], chain: Chain) -> Iterator[str]:
+    """Yields what is doubtful about an arm, each in a sentence.
+
+    Raises:
+        InputError: No link that moves has a shape.
+    """
+    if not any(shapes[link.name] for link in links if link.after):
+        raise InputError("no link that moves has a shape, so nothing would keep the arm clear; give <collision> shapes")
+    seen = [link.name for link in links if link.element.find("collision") is None and shapes[link.name]]
+    if seen:
+        yield f"no <collision> for {', '.join(seen)}: what cameras see there, <visual>, is kept clear of things"
+    spans = [float(np.linalg.norm(pose[:3, 3])) for pose in (*chain.origins, chain.tool)]
+    solid = {link.after for link in links if shapes[link.name]}
+    bare = [
+        link.name
+        for link in links
+        if not shapes[link.name] and (link.mass > 0 or (link.after not in solid and spans[link.after] > _SPAN))
+    ]
+    if bare:
+        yield f"no shape for {', '.join(bare)}: nothing keeps them clear of things; give them a <collision>"
+    others = [str(j.get("name")) for j in (link.joint for link in links) if j is not None and _strays(j, chain)]
+    if others:
+        yield (
+            f"joints that do not lead to the flange ({', '.join(others)}) are taken to stand still at 0; "
+            "leave a hand out of the URDF: gripper= adds its own"
+        )
+
+
+def _strays(joint: Element, chain: Chain) -> bool:
+    """Whether a joint moves, but no hand at the flange."""
+    return joint.get("type") != "fixed" and joint.get("name") not in chain.names
