@@ -130,3 +130,21 @@ def test_a_state_is_as_old_as_it_came_later_than_the_fastest():
     simulated = StampClock()
     assert [simulated.measured(1 + 0.5 * t, t) for t in (1.0, 2.0, 3.0)] == [1.0, 2.0, 3.0]  # at half the speed
     assert simulated.measured(2.5, 4.0) is None
+
+
+@pytest.mark.parametrize("place", [None, float("nan")])
+def test_a_hand_that_tells_no_position_is_named(link, ros, place):
+    with RosHand(link, action="/g", max_opening=0.085, armed=True) as hand:
+        ros.result_of = lambda result: {**result, "position": place}
+        with pytest.raises(DeviceError, match="tells no position when it has moved"):
+            hand.close(20)
+
+
+def test_an_aborted_goal_of_a_hand_is_its_end_only_where_the_fingers_met_something(link, ros):
+    with RosHand(link, action="/g", max_opening=0.085, armed=True) as hand:
+        ros.hand_status, ros.object_at = 6, 0.5
+        assert hand.close(20).holding
+        ros.object_at = None
+        ros.result_of = lambda result: {**result, "position": 0.3, "reached_goal": False}
+        with pytest.raises(DeviceError, match="gave up: the goal ended with status 6"):
+            hand.close(20)
