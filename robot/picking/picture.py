@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.devices import Arm, CameraDevice
+from robot.devices import Arm, CameraDevice, read_state
 from robot.errors import DeviceError
 from robot.picking.settings import PickSettings
 from robot.values import FloatArray, Frame
@@ -66,7 +66,7 @@ class Photographer:
         """
         state = self._rest(settings)
         frame = self.camera.read(after=state, timeout=settings.picture_timeout)
-        q = self.arm.state().q
+        q = read_state(self.arm).q
         camera = replace(frame.camera, pose=self.pose(q))
         own = self.outline(camera, q)
         if own.mean() > HIDDEN:
@@ -84,14 +84,14 @@ class Photographer:
     def _rest(self, settings: PickSettings) -> float:
         """Waits until the arm is at rest; returns since when, on the cell's clock. Raises DeviceError."""
         ends = time.monotonic() + settings.rest_timeout
-        state = self.arm.state()
+        state = read_state(self.arm)
         while np.abs(state.dq).max() > settings.rest_speed:
             if time.monotonic() > ends:
                 raise DeviceError(
                     f"{self.arm.name} does not come to rest within {settings.rest_timeout:g} s; look at it"
                 )
             time.sleep(0.01)
-            state = self.arm.state()
+            state = read_state(self.arm)
         return state.time
 
     def check_camera(self, seen: PinholeCamera) -> None:
