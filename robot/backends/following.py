@@ -11,7 +11,6 @@ from robot.devices import Arm
 from robot.safety import Guard
 from robot.values import ArmState, Execution, Trajectory
 
-
 RESTING = 0.02  # rad/s
 POLL = 0.01  # s
 

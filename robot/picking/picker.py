@@ -15,7 +15,7 @@ from robot.motion.planner import GraspPlan, MotionPlanner
 from robot.motion.settings import Unreachable
 from robot.picking.attempt import PickAttempt
 from robot.picking.failed_places import FailedPlaces
-from robot.picking.picture import Photographer, things_seen
+from robot.picking.picture import NEAR, Photographer, things_seen
 from robot.picking.settings import PickSettings
 from robot.safety import Guard
 from robot.values import Trajectory
@@ -122,6 +122,7 @@ class Picker:
         if not self.parts.arm.armed:
             self._choose(attempt)
             attempt.fail("dry run", f"{self.parts.arm.name} is not armed; give armed=true to move it")
+            attempt.message += self._where_it_stands(found=bool(attempt.grasp))
             return attempt
         self._heed_stop()
         began = self.parts.arm.clock()
@@ -141,6 +142,27 @@ class Picker:
         attempt.duration = self.parts.arm.clock() - began
         self._remember(attempt)
         return attempt
+
+    def _where_it_stands(self, *, found: bool) -> str:
+        """Returns where an arm that does not move has its camera, against the view; empty where all is well."""
+        parts = self.parts
+        try:
+            far, turn = parts.eye.distance_from(parts.view)
+            q = self._angles()
+        except DeviceError:
+            return ""  # said already
+        near = far <= NEAR[0] and turn <= NEAR[1]
+        if near and found:
+            return ""
+        said = f"; the camera is {1000 * far:.0f} mm and {turn:.0f} degrees from the view"
+        if near:
+            return said
+        here, view = (np.degrees(angles).round(1).tolist() for angles in (q, parts.view))
+        strange = "" if parts.planner.chain.within(q) else ", beyond its joints' limits (are its states in radians?)"
+        return (
+            f"{said}: a dry run takes its picture from where the arm is; lead it to joint angles {view} degrees, "
+            f"it is at {here}{strange}"
+        )
 
     def _heed_stop(self) -> None:
         """Raises StoppedByPerson where somebody has stopped the arm, whatever the loop was doing."""

@@ -1,4 +1,4 @@
-"""What ROS drivers write into joint states and results: nulls, old stamps, too few numbers; over rosbridge's protocol."""
+"""What ROS drivers write into joint states and results: nulls, old stamps, too few numbers; over the real protocol."""
 
 import importlib.util
 import threading

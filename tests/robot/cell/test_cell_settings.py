@@ -10,7 +10,7 @@ from sim.errors import InputError
 @pytest.mark.parametrize(
     ("wrong", "said"),
     [
-        ({"base": (0.45, 0, 0.15, 0, 0, 180)}, "cell.base is turned by 180 rad, as if in degrees; give metres, then rad"),
+        ({"base": (0.45, 0, 0.15, 0, 0, 180)}, "cell.base is turned by 180 rad, as if in degrees; give metres"),
         ({"base": (-450, 0, 150, 0, 0, 0)}, "cell.base is 450 m away, as if in millimetres"),
         ({"camera": (0, -0.08, 0.04, 0, 0, -90)}, "cell.camera is turned by 90 rad, as if in degrees"),
         ({"camera": (0, -80, 40, 0, 0, -1.57)}, "cell.camera is 80 m away, as if in millimetres"),
