@@ -83,12 +83,13 @@ def mover(station: Station, planner: MotionPlanner, arm: Arm) -> Any:
         planner: Its planner.
         arm: The arm.
     """
+    from robot.devices import read_state
     from robot.motion.settings import Unreachable
 
     opening, guard = station.gripper.max_opening, station.guard(planner, arm.clock)
 
     def go(goal: Any) -> str:
-        here = arm.state().q
+        here = read_state(arm).q
         angles = planner.view(goal, opening, here)
         if isinstance(angles, Unreachable):
             return angles.message

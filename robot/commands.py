@@ -168,8 +168,13 @@ def _default_folder(config: Any) -> Path:
     """Returns the folder of a command's results: the same for the same command, which goes on there, and no other's."""
     from omegaconf import OmegaConf
 
+    from robot.safety import SafetyLimits
+
     plain: Any = OmegaConf.to_container(config, resolve=False)
     measured = {k: v for k, v in plain.items() if k not in _NOT_MEASURED}
+    safety = dict(measured.get("safety") or {})
+    if safety.get("arrival") == SafetyLimits.arrival:  # folders that were begun before there was such a limit go on
+        measured["safety"] = {k: v for k, v in safety.items() if k != "arrival"}
     code = hashlib.sha256(json.dumps(measured, sort_keys=True, default=str).encode()).hexdigest()[:8]
     return Path("outputs/robot") / f"table5_{config.arm.urdf.split('/')[-1]}_{'+'.join(config.policies)}_{code}"
 

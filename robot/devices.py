@@ -14,6 +14,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+
 from robot.errors import DeviceError
 from robot.safety import Guard
 from robot.values import ArmState, Execution, Frame, HandState, Trajectory
@@ -198,6 +200,21 @@ class Arm(Device):
                 self._latch()
         finally:
             self.disconnect()
+
+
+def read_state(arm: Arm) -> ArmState:
+    """Returns an arm's newest state, from which motions can be planned.
+
+    Args:
+        arm: The arm.
+
+    Raises:
+        DeviceError: It does not answer, or its joint angles or speeds are no numbers.
+    """
+    state = arm.state()
+    if not (np.isfinite(state.q).all() and np.isfinite(state.dq).all()):
+        raise DeviceError(f"{arm.name} reports joint angles that are not finite; check its driver")
+    return state
 
 
 class Hand(Device):

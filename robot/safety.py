@@ -31,6 +31,7 @@ RANGES = {
     "force": POSITIVE,
     "effort": POSITIVE,
     "state_age": Limits("seconds, more than 0 and at most 1", most=1.0, without_least=True),
+    "arrival": Limits("metres, more than 0 and at most 0.05", most=0.05, without_least=True),
 }
 
 
@@ -49,6 +50,8 @@ class SafetyLimits:
         effort: Greatest change of a joint's torque (N m) or current (A) since the motion began, in the arm's own
             unit. It is the contact stop of an arm that does not measure force.
         state_age: Greatest age of the arm's state, seconds, at most 1.
+        arrival: Greatest distance of the tip from the end of a motion that may meet things, metres, at most 0.05: the
+            hand closes only where it arrived.
     """
 
     box_low: tuple[float, float, float] = (-0.8, -0.8, 0.0)
@@ -59,6 +62,7 @@ class SafetyLimits:
     force: float = 30.0
     effort: float = 15.0
     state_age: float = 0.1
+    arrival: float = 0.005
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
@@ -165,6 +169,24 @@ class Guard:
             state.q, state.dq, MEASURED, edge=EDGE
         )
         return Violation("limit", broken) if broken else None
+
+    def distance_left(self, trajectory: Trajectory, state: ArmState) -> str:
+        """Returns how far an arm is from a trajectory's end, for a message; empty where it has arrived.
+
+        The next motion is planned from there: no joint may be farther off than that motion's start. Where the hand may
+        meet things, the tip has to be there too.
+
+        Args:
+            trajectory: Motion that has ended.
+            state: Where the arm is.
+        """
+        end, limit = trajectory.positions[-1], self.limits.arrival
+        far = float(np.abs(state.q - end).max())
+        gap = float(np.linalg.norm(self.tip(state.q)[:3, 3] - self.tip(end)[:3, 3]))
+        if far <= START and (gap <= limit or not trajectory.contact):
+            return ""
+        allowed = f"{START:g} rad" + f" and {1000 * limit:g} mm (safety.arrival)" * trajectory.contact
+        return f"{far:.3f} rad from the trajectory's end, the tip {1000 * gap:.1f} mm, allowed {allowed}"
 
     def _check_health(self, state: ArmState) -> Violation | None:
         if state.fault:

@@ -33,7 +33,6 @@ class FrankaArm(FollowingArm):
 
     joints = 7
     late = 10.0
-    arrived = 0.02
 
     def __init__(self, host: str, *, armed: bool = False, realtime: bool = True) -> None:
         """Keeps the settings; connects to nothing.

@@ -17,6 +17,8 @@ PORT = 63352
 ACTIVATION = 12.0  # s
 MOTION = 5.0  # s
 POLL = 0.01  # s
+QUIET = 0.3  # s after which an answer without an end of line has ended: longer than a lost packet takes to come again
+MOST = {"OBJ": 3, "STA": 3}  # greatest values of registers; 255 of the others
 FAULTS = {
     5: "it waits for its activation",
     7: "it is not activated",
@@ -188,7 +190,7 @@ class RobotiqHand(RobotiqFingers):
                 raise DeviceError(f"{self.name} is not connected")
             try:
                 self._socket.sendall(f"{line}\n".encode())
-                answer = self._socket.recv(1024)
+                answer = self._answer(self._socket)
             except OSError as error:
                 self.disconnect()
                 raise DeviceError(f"{self.name} does not answer any more ({error}); check its cable") from None
@@ -197,10 +199,28 @@ class RobotiqHand(RobotiqFingers):
             raise DeviceError(f"{self.name} has closed the connection; check its cable and the URCap")
         return answer.decode(errors="replace").strip()
 
+    def _answer(self, door: socket.socket) -> bytes:
+        """Returns an answer, whose bytes may come in pieces; empty where the connection is closed."""
+        answer = b""
+        try:
+            while True:
+                piece = door.recv(1024)
+                answer = (answer + piece).lstrip()
+                if not piece or answer == b"ack" or b"\n" in answer:  # an "ack" has no end of line
+                    return answer if piece else b""
+                if answer:
+                    door.settimeout(min(QUIET, self.timeout))
+        except TimeoutError:
+            if not answer:
+                raise
+            return answer
+        finally:
+            door.settimeout(self.timeout)
+
     def _get(self, name: str) -> int:
         answer = self._ask(f"GET {name}").split()
         try:
-            if answer[0] == name:
+            if len(answer) == 2 and answer[0] == name and 0 <= int(answer[1]) <= MOST.get(name, 255):
                 return int(answer[1])
         except (IndexError, ValueError):
             pass

@@ -13,7 +13,7 @@ from PIL import Image
 from robot.calibration.board import Board
 from robot.calibration.park import board_pose
 from robot.calibration.samples import POSES, read_poses, sample_picture, write_poses
-from robot.devices import Arm, CameraDevice
+from robot.devices import Arm, CameraDevice, read_state
 from robot.values import Frame
 from sim.files import atomic_path, check_writable
 
@@ -66,11 +66,11 @@ def take_picture(
         album: Where pictures go.
 
     Raises:
-        DeviceError: A device does not answer.
+        DeviceError: A device does not answer, or the arm's angles are no numbers.
     """
-    before = arm.state().q
+    before = read_state(arm).q
     frame = camera.read(after=camera.clock())
-    q = arm.state().q
+    q = read_state(arm).q
     if np.abs(q - before).max() > STILL:
         return "the arm moved while the picture was taken; let it rest and try again"
     found = sample_picture(frame.rgb, forward(q), board, camera=frame.camera)

@@ -9,13 +9,20 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from robot.motion.obstacles import Obstacle, ground_obstacle, pedestal_obstacle, tray_obstacle
-from sim.errors import NOT_NEGATIVE, POSITIVE, InputError, check_numbers
+from sim.errors import NOT_NEGATIVE, InputError, Limits, check_numbers
 from sim.geometry import make_pose
 from sim.physics import TraySettings
 
 FloatArray = NDArray[np.float64]
 
 _WALL = 0.005  # metres
+_FARTHEST = 10.0  # metres from the world's origin; numbers beyond it are millimetres
+_MOUNTED = 1.0  # metres from the flange, for the camera
+_MOST_TURNED = 2 * np.pi + 1e-3  # radians; numbers beyond it are degrees
+# Greater values are another unit's.
+_LENGTH = Limits("metres, more than 0 and at most 2", most=2.0, without_least=True)
+_HEIGHT = Limits("metres, more than 0 and at most 10", most=_FARTHEST, without_least=True)
+_SPEED = Limits("metres a second, more than 0 and at most 2", most=2.0, without_least=True)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +42,7 @@ class ReceptacleSettings:
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
         object.__setattr__(self, "centre", _numbers("cell.receptacle.centre", self.centre, 2))
-        check_numbers("cell.receptacle", self, dict.fromkeys(("side", "wall"), POSITIVE))
+        check_numbers("cell.receptacle", self, {"side": _HEIGHT, "wall": _LENGTH})
 
     def obstacle(self, tray: TraySettings) -> Obstacle:
         """Returns floor and walls of the receptacle."""
@@ -84,10 +91,10 @@ class CellSettings:
 
     def __post_init__(self) -> None:
         """Checks ranges; raises InputError."""
-        for name in ("base", "camera"):
-            object.__setattr__(self, name, _numbers(f"cell.{name}", getattr(self, name), 6))
-        limits = dict.fromkeys(("camera_height", "hand_speed"), POSITIVE)
-        check_numbers("cell", self, limits | dict.fromkeys(("release", "settle"), NOT_NEGATIVE))
+        for name, farthest in (("base", _FARTHEST), ("camera", _MOUNTED)):
+            object.__setattr__(self, name, _numbers(f"cell.{name}", getattr(self, name), 6, farthest=farthest))
+        limits = {"camera_height": _HEIGHT, "hand_speed": _SPEED, "settle": NOT_NEGATIVE}
+        check_numbers("cell", self, limits | {"release": Limits("metres, from 0 to 2", most=2.0)})
 
     @property
     def base_pose(self) -> FloatArray:
@@ -115,12 +122,18 @@ def _pose(numbers: tuple[float, ...]) -> FloatArray:
     return make_pose(Rotation.from_euler("xyz", numbers[3:]).as_matrix(), numbers[:3])
 
 
-def _numbers(name: str, values: object, count: int) -> tuple[float, ...]:
-    """Returns finite numbers as a tuple; raises InputError."""
+def _numbers(name: str, values: object, count: int, *, farthest: float = _FARTHEST) -> tuple[float, ...]:
+    """Returns finite numbers in metres, the last three of six in radians, as a tuple; raises InputError."""
     try:
         found = tuple(float(v) for v in values)  # type: ignore[attr-defined]
     except (TypeError, ValueError):
         found = ()
+    cure = "metres" + ", then radians" * (count == 6)
     if len(found) != count or not np.isfinite(found).all():
-        raise InputError(f"{name} is {values}; give {count} numbers, metres" + ", then radians" * (count == 6))
+        raise InputError(f"{name} is {values}; give {count} numbers, {cure}")
+    place, turn = max(map(abs, found[:3])), max(map(abs, found[3:]), default=0.0)
+    if place > farthest:
+        raise InputError(f"{name} is {place:g} m away, as if in millimetres; give {cure}")
+    if turn > _MOST_TURNED:
+        raise InputError(f"{name} is turned by {turn:g} rad, as if in degrees; give {cure}")
     return found

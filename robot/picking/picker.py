@@ -9,13 +9,13 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from robot.devices import Arm, Hand
+from robot.devices import Arm, Hand, read_state
 from robot.errors import DeviceError
 from robot.motion.planner import GraspPlan, MotionPlanner
 from robot.motion.settings import Unreachable
 from robot.picking.attempt import PickAttempt
 from robot.picking.failed_places import FailedPlaces
-from robot.picking.picture import Photographer, things_seen
+from robot.picking.picture import NEAR, Photographer, things_seen
 from robot.picking.settings import PickSettings
 from robot.safety import Guard
 from robot.values import Trajectory
@@ -122,6 +122,7 @@ class Picker:
         if not self.parts.arm.armed:
             self._choose(attempt)
             attempt.fail("dry run", f"{self.parts.arm.name} is not armed; give armed=true to move it")
+            attempt.message += self._where_it_stands(found=bool(attempt.grasp))
             return attempt
         self._heed_stop()
         began = self.parts.arm.clock()
@@ -142,6 +143,27 @@ class Picker:
         self._remember(attempt)
         return attempt
 
+    def _where_it_stands(self, *, found: bool) -> str:
+        """Returns where an arm that does not move has its camera, against the view; empty where all is well."""
+        parts = self.parts
+        try:
+            far, turn = parts.eye.distance_from(parts.view)
+            q = self._angles()
+        except DeviceError:
+            return ""  # said already
+        near = far <= NEAR[0] and turn <= NEAR[1]
+        if near and found:
+            return ""
+        said = f"; the camera is {1000 * far:.0f} mm and {turn:.0f} degrees from the view"
+        if near:
+            return said
+        here, view = (np.degrees(angles).round(1).tolist() for angles in (q, parts.view))
+        strange = "" if parts.planner.chain.within(q) else ", beyond its joints' limits (are its states in radians?)"
+        return (
+            f"{said}: a dry run takes its picture from where the arm is; lead it to joint angles {view} degrees, "
+            f"it is at {here}{strange}"
+        )
+
     def _heed_stop(self) -> None:
         """Raises StoppedByPerson where somebody has stopped the arm, whatever the loop was doing."""
         arm = self.parts.arm
@@ -159,9 +181,13 @@ class Picker:
         self._run(self._plan(self.parts.view, hand.max_opening), "to the view", attempt)
         hand.move(hand.max_opening)
 
+    def _angles(self) -> FloatArray:
+        """Returns (N,) the joint angles now, radians; raises DeviceError where they are no numbers."""
+        return read_state(self.parts.arm).q
+
     def _plan(self, goal: FloatArray, opening: float) -> Trajectory | Unreachable:
         parts = self.parts
-        return parts.planner.to(parts.arm.state().q, goal, opening, via=[parts.view])
+        return parts.planner.to(self._angles(), goal, opening, via=[parts.view])
 
     def _run(self, motion: Trajectory | Unreachable, name: str, attempt: PickAttempt) -> str:
         """Executes a motion; returns "done" or "contact". Raises Halted for every other end."""
@@ -221,7 +247,7 @@ class Picker:
     def _best_reachable(self, grasps: GraspPoses, things: FloatArray, attempt: PickAttempt) -> GraspPlan | None:
         """Returns the plan of the first grasp that can be reached, clear of ``things`` (N, 3), world frame, metres."""
         parts, started = self.parts, time.perf_counter()
-        start = parts.arm.state().q
+        start = self._angles()
         last = ""
         for index in self.failed.order(grasps).tolist():
             pose = self._off_the_floor(
@@ -260,15 +286,19 @@ class Picker:
         parts.hand.move(plan.opening)
         self._run(plan.to_start, "to the grasp", attempt)
         ended = self._run(plan.down, "down", attempt)
+        if ended == "done":  # whatever the arm calls done: the hand closes only at the grasp
+            left = parts.guard.distance_left(plan.down, read_state(parts.arm))
+            if left:
+                raise Halted(f"down: {parts.arm.name} stays {left}; the hand was not closed")
         force = self.settings.force or parts.planner.gripper.force
         closed = parts.hand.close(force)
         attempt.widths.append(closed.width)
         up: Trajectory | Unreachable = plan.up
         if ended == "contact":  # it stands higher than planned
             up = self._upwards(closed.width)
-        low = parts.planner.tip(parts.arm.state().q)
+        low = parts.planner.tip(self._angles())
         self._rise(up, attempt)
-        self._grasped = parts.arm.state().q, low
+        self._grasped = self._angles(), low
         lifted = parts.hand.state()
         attempt.widths.append(lifted.width)
         # Fingers that neighbours held apart may close on the object only on the way up: what hangs there counts.
@@ -289,7 +319,7 @@ class Picker:
 
     def _upwards(self, opening: float) -> Trajectory | Unreachable:
         """Returns the straight way up from where the arm is to the height of a lift over the floor, or a little."""
-        planner, q = self.parts.planner, self.parts.arm.state().q
+        planner, q = self.parts.planner, self._angles()
         pose = planner.tip(q)
         pose[2, 3] = max(pose[2, 3] + 0.02, self.parts.floor + planner.settings.lift)
         return planner.straight(q, pose, opening=opening)
@@ -312,7 +342,7 @@ class Picker:
 
     def _carry(self, attempt: PickAttempt) -> None:
         parts = self.parts
-        q, width = parts.arm.state().q, parts.hand.state().width
+        q, width = self._angles(), parts.hand.state().width
         self._run(parts.planner.over(q, parts.release, width, via=[parts.view]), "to the receptacle", attempt)
 
     def _come_back(self, attempt: PickAttempt, landed: Callable[[], list[str]]) -> None:
@@ -327,7 +357,7 @@ class Picker:
     def _let_go_safely(self, attempt: PickAttempt, landed: Callable[[], list[str]]) -> None:
         """Leaves the tray with an open hand. What is held higher up is put down first, never dropped."""
         parts = self.parts
-        if parts.planner.tip(parts.arm.state().q)[2, 3] < parts.floor + parts.planner.settings.lift / 2:
+        if parts.planner.tip(self._angles())[2, 3] < parts.floor + parts.planner.settings.lift / 2:
             parts.hand.move(parts.hand.max_opening)
             self._rise(self._upwards(parts.hand.state().width), attempt)
         elif parts.hand.state().holding:
@@ -346,7 +376,7 @@ class Picker:
             raise Halted(f"{blocked}; the hand holds something: take it out")
         self._recover()
         width, (above, low) = parts.hand.state().width, self._grasped
-        self._run(parts.planner.to(parts.arm.state().q, above, width, via=[parts.view]), "back over the tray", attempt)
+        self._run(parts.planner.to(self._angles(), above, width, via=[parts.view]), "back over the tray", attempt)
         self._run(parts.planner.straight(above, low, opening=width), "down again", attempt)
         parts.hand.move(parts.hand.max_opening)
         self._rise(self._upwards(parts.hand.max_opening), attempt)

@@ -9,8 +9,9 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
-from robot.devices import Arm, CameraDevice
+from robot.devices import Arm, CameraDevice, read_state
 from robot.errors import DeviceError
 from robot.picking.settings import PickSettings
 from robot.values import FloatArray, Frame
@@ -28,6 +29,9 @@ LOW = 0.03  # metres over the floor; what lies lower is left to the fingers
 TALL = 0.06  # metres over the floor; of what stands higher every pixel counts ...
 EVERY = 3  # ... and of what lies between, every third pixel of every third row
 MARGIN = 0.02  # share of the picture's width by which the hand's outline is widened: depth is blurred there
+
+
+NEAR = (0.05, 10.0)  # metres, degrees: a camera that stands so near to the view sees the tray as from there
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,7 +70,7 @@ class Photographer:
         """
         state = self._rest(settings)
         frame = self.camera.read(after=state, timeout=settings.picture_timeout)
-        q = self.arm.state().q
+        q = read_state(self.arm).q
         camera = replace(frame.camera, pose=self.pose(q))
         own = self.outline(camera, q)
         if own.mean() > HIDDEN:
@@ -84,15 +88,28 @@ class Photographer:
     def _rest(self, settings: PickSettings) -> float:
         """Waits until the arm is at rest; returns since when, on the cell's clock. Raises DeviceError."""
         ends = time.monotonic() + settings.rest_timeout
-        state = self.arm.state()
+        state = read_state(self.arm)
         while np.abs(state.dq).max() > settings.rest_speed:
             if time.monotonic() > ends:
                 raise DeviceError(
                     f"{self.arm.name} does not come to rest within {settings.rest_timeout:g} s; look at it"
                 )
             time.sleep(0.01)
-            state = self.arm.state()
+            state = read_state(self.arm)
         return state.time
+
+    def distance_from(self, view: FloatArray) -> tuple[float, float]:
+        """Returns how far the camera is from where it is at a view, metres, and how far it is turned, degrees.
+
+        Args:
+            view: (N,) joint angles, radians.
+
+        Raises:
+            DeviceError: The arm does not answer, or its angles are no numbers.
+        """
+        here, there = self.pose(read_state(self.arm).q), self.pose(view)
+        turn = Rotation.from_matrix(here[:3, :3].T @ there[:3, :3]).magnitude()
+        return float(np.linalg.norm(here[:3, 3] - there[:3, 3])), float(np.degrees(turn))
 
     def check_camera(self, seen: PinholeCamera) -> None:
         """Raises InputError where a picture's camera is not the one that was calibrated.

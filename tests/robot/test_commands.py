@@ -8,9 +8,10 @@ import pytest
 from hydra import compose, initialize_config_module
 from hydra.core.global_hydra import GlobalHydra
 from hydra.utils import instantiate
+from omegaconf import open_dict
 
 from robot.__main__ import main
-from robot.commands import check, pick, table5
+from robot.commands import _default_folder, check, pick, table5
 from sim.cli import conf_folder
 from sim.errors import InputError
 
@@ -79,6 +80,15 @@ def test_what_only_a_simulation_can_measure_is_refused_on_hardware(word):
 def test_a_curve_that_cannot_be_is_refused_before_anything_is_loaded(word, said):
     with pytest.raises(InputError, match=said):
         table5(composed("table5", word))
+
+
+def test_the_folder_of_results_is_that_of_former_versions():
+    """A command goes on in its folder, whatever settings were added since it was begun."""
+    now, former = composed("table5"), composed("table5")
+    with open_dict(former):
+        del former.safety.arrival
+    assert _default_folder(now) == _default_folder(former)
+    assert _default_folder(composed("table5", "safety.arrival=0.003")) != _default_folder(now)
 
 
 def test_check_counts_what_is_reached(capsys, tmp_path):

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from robot import (
     Trajectory,
 )
 from robot.backends.following import FollowingArm
+from robot.devices import read_state
 from robot.errors import load_backend
 from sim.camera import PinholeCamera
 from sim.errors import InputError
@@ -172,6 +174,74 @@ def test_a_stop_whose_braking_is_felt_at_the_wrist_is_told_as_the_stop():
     arm = Watched()
     assert arm.execute(motion(), guard()).reason == "stopped"
     assert arm.stopped_by_person
+
+
+class Settling(FollowingArm):
+    """Its controller says at once that the motion is over; the arm is as far off as ``places`` says in turn."""
+
+    name, joints, armed, settling = "the settling arm", 1, True, 0.1
+
+    def __init__(self, end, places, speed=0.0):
+        super().__init__()
+        self.end, self.places, self.speed, self.looked = end, list(places), speed, -2  # the start is looked at twice
+
+    def connect(self):
+        pass
+
+    disconnect = _recover = _halt = connect
+
+    def state(self):
+        self.looked += 1
+        q = 0.0 if self.looked < 0 else self.end - self.places[min(self.looked, len(self.places) - 1)]
+        speed = self.speed if self.looked >= 0 else 0.0
+        return ArmState(q=np.array([q]), dq=np.array([speed]), time=self.clock())
+
+    def _send_off(self, trajectory):
+        pass
+
+    def _over(self):
+        return True
+
+    def _failure(self):
+        return ""
+
+
+def test_an_arm_may_settle_when_its_controller_says_that_it_is_there():
+    assert Settling(0.5, [0.045, 0.03, 0.004]).execute(motion(), guard()).done
+
+
+@pytest.mark.parametrize(
+    ("off", "contact", "said"),
+    [
+        (0.045, False, "stays 0.045 rad from the trajectory's end, the tip 4.5 mm, allowed 0.02 rad; check"),
+        (0.045, True, "stays 0.045 rad"),
+        (0.015, False, ""),
+        (0.015, True, "the tip 1.5 mm, allowed 0.02 rad and 1 mm (safety.arrival)"),
+        (0.005, True, ""),
+    ],
+)
+def test_an_arm_is_done_only_where_the_next_motion_begins(off, contact, said):
+    held = guard()
+    held.limits = replace(held.limits, arrival=0.001)
+    arm = Settling(0.5, [off])
+    slow = Trajectory(times=[0, 2], positions=[[0.0], [0.5]], velocities=np.zeros((2, 1)), contact=contact)
+    ended = arm.execute(slow, held)
+    assert ended.reason == ("fault" if said else "done")
+    assert said in ended.message
+    assert arm.stopped == bool(said)
+
+
+def test_an_arm_that_moves_on_when_its_motion_is_over_is_stopped():
+    ended = Settling(0.5, [0.0], speed=0.1).execute(motion(), guard())
+    assert (ended.reason, "still moves at 0.10 rad/s" in ended.message) == ("fault", True)
+
+
+def test_angles_that_are_no_numbers_are_named():
+    arm = Slider()
+    assert read_state(arm).q == 0
+    arm.q = np.array([np.nan])
+    with pytest.raises(DeviceError, match="the slider reports joint angles that are not finite"):
+        read_state(arm)
 
 
 @pytest.mark.parametrize("reason", ["limit", "stale", "fault", "stopped", "lost"])

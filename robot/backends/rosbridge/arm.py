@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,15 +11,17 @@ import numpy as np
 
 from robot.backends.following import FollowingArm
 from robot.backends.rosbridge.connection import Goal, Message, RosConnection
+from robot.backends.rosbridge.stamps import StampClock, read_stamp
 from robot.errors import DeviceError
 from robot.safety import Guard
-from robot.values import ArmState, Execution, Trajectory
+from robot.values import ArmState, Execution, FloatArray, Trajectory
 from sim.errors import InputError
 
 POLL = 0.01  # s
 FIRST = 2.0  # s until the first message of a topic
 RESTING = 0.01  # rad/s
 BRAKING = 1.0  # s
+SPAN = 0.05  # s over which angles are compared where no speeds are told: messages come unevenly
 NEWS = 0.05  # s after a stop from which on states tell of it
 
 
@@ -69,6 +72,8 @@ class RosArm(FollowingArm):
         self._hold_topic: Any = None
         self._goal: Goal | None = None
         self._newest: ArmState | None = None
+        self._stamps = StampClock()
+        self._seen: deque[tuple[float, float, FloatArray]] = deque()  # stamps, arrivals, angles of the last states
 
     @property
     def joints(self) -> int:
@@ -80,6 +85,8 @@ class RosArm(FollowingArm):
         if self._ros is not None:
             return
         self._ros = self.link.open()
+        self._stamps = StampClock()
+        self._seen.clear()
         kind = self.link.type
         self._states = self.link.topic(self._topics[0], kind("sensor_msgs", "msg", "JointState"))
         word = "joint_trajectory" if self.link.version == 2 else "command"
@@ -91,7 +98,7 @@ class RosArm(FollowingArm):
             if time.monotonic() > end:
                 self.disconnect()
                 raise DeviceError(
-                    f"{self._topics[0]} tells nothing of {', '.join(self.joint_names)}; "
+                    f"{self._topics[0]} tells no angles of {', '.join(self.joint_names)}; "
                     "check the arm's driver and the names"
                 )
             time.sleep(POLL)
@@ -106,22 +113,42 @@ class RosArm(FollowingArm):
             self.link.close()
 
     def _note(self, message: Message) -> None:
-        """Keeps a state that names all joints; other drivers may publish on the same topic."""
-        names = list(message["name"])
-        if not set(self.joint_names) <= set(names):
+        """Keeps a state that tells the angles of all joints; other drivers may publish on the same topic."""
+        names, angles = list(message["name"]), message.get("position") or ()
+        if len(angles) != len(names) or not set(self.joint_names) <= set(names):
             return
-        order, now, last = [names.index(n) for n in self.joint_names], self.clock(), self._newest
-        q = np.array(message["position"], np.float64)[order]
-        if len(message.get("velocity") or ()) == len(names):
-            dq = np.array([0.0 if v is None else v for v in message["velocity"]], np.float64)[order]
-        else:
-            dq = (q - last.q) / max(now - last.time, 1e-3) if last else np.zeros(len(q))
+        stamp, now = read_stamp(message), self.clock()
+        measured = self._stamps.measured(stamp, now)
+        if measured is None:
+            return
+        order = [names.index(n) for n in self.joint_names]
+        q = np.array(angles, np.float64)[order]
+        told = message.get("velocity") or ()
+        dq = np.array(told, np.float64)[order] if len(told) == len(names) else np.full(len(q), np.nan)
+        speed = self._speed(stamp, now, q)
+        if not np.isfinite(dq).all():  # rosbridge writes NaN as null
+            if speed is None:
+                return  # one place tells no speed, and an arm of unknown speed is not at rest
+            dq = np.where(np.isfinite(dq), dq, speed)
         effort = message.get("effort") or ()
-        told = len(effort) == len(names) and all(v is not None for v in effort)
-        self._newest = ArmState(q=q, dq=dq, time=now, effort=np.array(effort, np.float64)[order] if told else None)
+        felt = len(effort) == len(names) and all(v is not None for v in effort)
+        self._newest = ArmState(q=q, dq=dq, time=measured, effort=np.array(effort, np.float64)[order] if felt else None)
+
+    def _speed(self, stamp: float, now: float, q: FloatArray) -> FloatArray | None:
+        """Notes a place, angles (N,), and returns how fast the last ones change, radians a second; None at first."""
+        seen = self._seen
+        seen.append((stamp, now, q))
+        while len(seen) > 2 and now - seen[1][1] >= SPAN:
+            seen.popleft()
+        if len(seen) < 2:
+            return None
+        before, came, last = seen[0]
+        passed = stamp - before if stamp > 0 and before > 0 else now - came
+        speed: FloatArray = (q - last) / max(passed, 1e-3)
+        return speed
 
     def state(self) -> ArmState:
-        """Returns the newest state; its time is when it arrived."""
+        """Returns the newest state; its time is when it was measured, by its stamp, or arrived where it has none."""
         if self._newest is None:
             raise DeviceError(f"{self.name} is not connected")
         if not self._ros.is_connected:

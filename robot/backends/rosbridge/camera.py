@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from robot.backends.rosbridge.connection import Message, RosConnection
+from robot.backends.rosbridge.stamps import read_stamp
 from robot.devices import CameraDevice
 from robot.errors import DeviceError
 from robot.values import Frame
@@ -74,7 +75,7 @@ class RosCamera(CameraDevice):
         topics = [self.link.topic(t, kind("sensor_msgs", "msg", k)) for t, k in zip(self._topics, kinds, strict=True)]
 
         def note(place: str, message: Message) -> None:
-            seen[place] = (_stamp(message), message)
+            seen[place] = (read_stamp(message), message)
             changed.set()
 
         for name, topic in zip(("colour", "depth", "info"), topics, strict=True):
@@ -106,11 +107,6 @@ class RosCamera(CameraDevice):
                 missing = [t for n, t in zip(("colour", "depth", "info"), self._topics, strict=True) if n not in seen]
                 what = f"nothing on {', '.join(missing)}" if missing else "no new pair of colour and depth"
                 raise DeviceError(f"{self.name} sent {what} within {timeout:g} s; check its driver")
-
-
-def _stamp(message: Message) -> float:
-    stamp = message["header"]["stamp"]
-    return float(stamp.get("sec", stamp.get("secs", 0))) + 1e-9 * float(stamp.get("nanosec", stamp.get("nsecs", 0)))
 
 
 def _pixels(message: Message, kind: Any, channels: int) -> NDArray[Any]:

@@ -95,7 +95,12 @@ class RosConnection:
 
 
 class Goal:
-    """A goal of an action, sent and watched."""
+    """A goal of an action, sent and watched.
+
+    Attributes:
+        result: What the server answered; None before.
+        cancelled: Whether the server was asked to give it up.
+    """
 
     def __init__(self, link: RosConnection, ros: Any, action: str, *, kind: tuple[str, str], message: Message) -> None:
         """Sends the goal.
@@ -108,6 +113,7 @@ class Goal:
             message: The goal.
         """
         self.result: Message | None = None
+        self.cancelled = False
         self._cancel: Callable[[], object]
         self._over = threading.Event()
         library = link.library
@@ -145,6 +151,7 @@ class Goal:
 
     def cancel(self) -> None:
         """Asks the server to give the goal up."""
+        self.cancelled = True
         self._cancel()
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -81,12 +82,18 @@ class RosHand(Hand):
             goal.cancel()
             raise DeviceError(f"{self.name} did not finish in {self.timeout:g} s; check its driver")
         values = (goal.result or {}).get("values", goal.result or {})
-        if "position" not in values:
+        stalled = bool(values.get("stalled"))
+        # Many controllers abort a goal when the fingers meet something: that is a grasp.
+        ended = stalled or bool(values.get("reached_goal")) or goal.cancelled or not goal.failure
+        if "position" not in values or not ended:
             raise DeviceError(f"{self.name} gave up: {goal.failure or values}")
-        reached = (float(values["position"]) - shut) / (wide - shut) * self._max_opening
+        told = values["position"]
+        if told is None or not math.isfinite(float(told)):  # rosbridge writes NaN as null
+            raise DeviceError(f"{self.name} tells no position when it has moved ({told}); check its driver")
+        reached = (float(told) - shut) / (wide - shut) * self._max_opening
         self._state = HandState(
             width=float(np.clip(reached, 0, self._max_opening)),
-            holding=bool(values.get("stalled")) and force is not None and reached > 0.001,
+            holding=stalled and force is not None and reached > 0.001,
             time=self.clock(),
         )
         return self._state

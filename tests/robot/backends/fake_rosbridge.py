@@ -23,6 +23,9 @@ class FakeRos:
         self.falls_short = 0.0  # radians by which a goal that is told as reached is not
         self.finger, self.object_at = 0.0, None
         self.pictures = {}
+        self.retell = lambda state: state  # what becomes of a joint state before it is published
+        self.result_of = lambda result: result  # what becomes of the hand's result
+        self.hand_status = 4
         self.answers, self.poses = [], None
         self.topics, self.calls, self.subscribed = {}, [], {}
         self.server = serve(self.talk, "127.0.0.1", 0)
@@ -83,7 +86,7 @@ class FakeRos:
             stalled = self.object_at is not None and place > self.object_at
             self.finger = self.object_at if stalled else place
             result = {"position": self.finger, "effort": 1.0, "stalled": stalled, "reached_goal": not stalled}
-            return self.finish(result)
+            return self.finish(self.result_of(result), self.hand_status)
         if self.abort:
             self.coasting = 0.4 if self.coasts else 0.0
             return self.finish({"error_code": -4, "error_string": "path tolerance violated"}, status=6)
@@ -146,7 +149,7 @@ class FakeRos:
                 self.q += 0.01 * self.dq
             if not self.frozen:
                 state = {"name": list(JOINTS), "position": self.q.tolist(), "velocity": self.dq.tolist(), "effort": []}
-                self.publish("/joint_states", state)
+                self.publish("/joint_states", self.retell(state))
                 self.publish("/joint_states", {"name": ["finger"], "position": [0.0], "velocity": [], "effort": []})
             for topic, picture in list(self.pictures.items()):
                 ticks = 0 if self.still else count

@@ -20,6 +20,7 @@ class Fingers(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), Line)
         self.values = {"ACT": 0, "STA": 0, "GTO": 0, "POS": 3, "PRE": 3, "SPE": 0, "FOR": 0, "OBJ": 3, "FLT": 0}
         self.object_at, self.answers, self.speed = None, True, 40.0
+        self.pieces, self.end = 100, "\n"  # bytes of an answer that are sent at a time, and its end of line
         threading.Thread(target=self.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         threading.Thread(target=self.run, daemon=True).start()
 
@@ -49,14 +50,19 @@ class Line(socketserver.StreamRequestHandler):
                 continue
             if word == "GET":
                 name = rest[0]
-                self.wfile.write(f"{name} {self.server.values[name]}\n".encode())
+                self.say(f"{name} {self.server.values[name]}{self.server.end}".encode())
             else:
                 new = dict(zip(rest[::2], map(int, rest[1::2]), strict=True))
                 if "POS" in new:
                     new["PRE"] = new.pop("POS")
                     new["OBJ"] = 0
                 self.server.values.update(new)
-                self.wfile.write(b"ack")
+                self.say(b"ack")
+
+    def say(self, answer):
+        for start in range(0, len(answer), self.server.pieces):
+            time.sleep(0.02 if start else 0.0)
+            self.wfile.write(answer[start : start + self.server.pieces])
 
 
 @pytest.fixture
@@ -128,6 +134,23 @@ def test_a_silent_or_strange_hand_is_one_sentence(hand, fingers):
     with pytest.raises(DeviceError, match="does not answer any more"):
         hand.state()
     with pytest.raises(DeviceError, match="is not connected"):
+        hand.state()
+
+
+@pytest.mark.parametrize("pieces", [1, 5])
+def test_answers_that_come_in_pieces_are_put_together(hand, fingers, pieces):
+    fingers.values["POS"], fingers.pieces = 228, pieces
+    assert [hand.state().width for _ in range(2)] == [0, 0]
+    hand._set(SPE=77)
+    assert fingers.values["SPE"] == 77
+    fingers.pieces, fingers.end = 100, ""  # a URCap that ends no line
+    assert hand.state().width == 0
+
+
+@pytest.mark.parametrize(("name", "value"), [("POS", 999), ("POS", -3), ("OBJ", 7), ("POS", "3 OBJ 3")])
+def test_a_register_out_of_its_range_is_named(hand, fingers, name, value):
+    fingers.values[name] = value
+    with pytest.raises(DeviceError, match=f"answered '{name} {value}' when asked for {name}"):
         hand.state()
 
 

@@ -187,6 +187,46 @@ def test_an_arm_elsewhere_than_planned_does_not_move(cell_and_picker):
     assert cell.q == pytest.approx(picker.parts.view, abs=1e-9)
 
 
+def test_the_hand_does_not_close_where_the_grasp_is_not(cell_and_picker):
+    """The arm calls its motion done, and its shoulder has sunk by 0.019 rad: less than a motion's start may be off."""
+    cell, picker = cell_and_picker
+    execute, closed = picker.parts.arm.execute, []
+
+    def sag(motion, guard):
+        ended = execute(motion, guard)
+        if picker.record.motions[-1][0] == "down":
+            cell.q[1] += 0.019
+        return ended
+
+    picker.parts.arm.execute = sag
+    picker.parts.hand.close = closed.append
+    attempt = picker.pick(SimulatedCrew(cell).landed)
+    assert (attempt.reason, closed) == ("stopped", [])
+    assert "simulated arm stays 0.019 rad from the trajectory's end, the tip " in attempt.message
+    assert "the hand was not closed" in attempt.message
+
+
+@pytest.mark.parametrize("armed", [True, False])
+def test_angles_that_are_no_numbers_are_one_sentence_before_anything_is_planned(at_view, armed):
+    cell, picker = at_view
+
+    class Blind(Restless):
+        name, armed, stopped, stopped_by_person, clock = "the blind arm", None, False, False, cell.clock
+
+        def state(self):
+            return replace(self.arm.state(), q=np.full(7, np.nan))
+
+    blind = Blind(picker.parts.arm)
+    blind.armed = armed
+    picker.parts = replace(picker.parts, arm=blind, eye=replace(picker.parts.eye, arm=blind))
+    if armed:
+        with pytest.raises(DeviceError, match="the blind arm reports joint angles that are not finite"):
+            picker.pick(SimulatedCrew(cell).landed)
+        return
+    attempt = picker.pick(SimulatedCrew(cell).landed)
+    assert (attempt.reason, "are not finite" in attempt.message) == ("no picture", True)
+
+
 def test_the_force_limit_stops_and_what_is_held_is_still_delivered(cell_and_picker):
     cell, picker = cell_and_picker
 

@@ -8,6 +8,7 @@ from robot.cell.simulated_devices import SimulatedArm, SimulatedCamera, Simulate
 from robot.protocol.on_hardware import run_on_hardware
 from robot.protocol.scenes import ProtocolSettings
 from sim.errors import InputError
+from sim.grasp import GraspPoses
 
 
 @pytest.fixture
@@ -52,6 +53,30 @@ def test_an_arm_that_is_not_armed_plans_and_does_not_move(station, boxes, highes
     rules = ProtocolSettings(objects=1, sizes=(1,), rounds=1)
     with pytest.raises(InputError, match="armed=true"):
         run_on_hardware(station, highest(), boxes, settings=rules, devices=devices, out=tmp_path)
+
+
+def test_a_dry_run_says_where_the_arm_stands(station, highest, devices):
+    """It takes its picture from where the arm is, which may see no tray."""
+    arm = devices[0]
+    arm.armed = False
+    with station.on_hardware(*devices, policy=highest()) as picker:
+        assert "from the view" not in picker.pick(list).message
+        picker.policy = nothing
+        assert "gave no grasp; the camera is 0 mm and 0 degrees from the view" in picker.pick(list).message
+        arm.cell.q = picker.parts.view + np.array([0.5, 0, 0, 0, 0, 0, 0])
+        said = picker.pick(list).message
+        assert "mm and 29 degrees from the view: a dry run takes its picture from where the arm is; lead it to" in said
+        assert f"joint angles {np.degrees(picker.parts.view).round(1).tolist()} degrees" in said
+        assert "radians" not in said
+        arm.cell.q = np.degrees(picker.parts.view)
+        assert "beyond its joints' limits (are its states in radians?)" in picker.pick(list).message
+
+
+def nothing(observation, count):
+    return GraspPoses.empty("camera")
+
+
+nothing.name = "nothing"
 
 
 def test_an_arm_of_another_kind_is_named(station, highest, devices):
