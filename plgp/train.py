@@ -248,7 +248,7 @@ def _callbacks(config: DictConfig, logged: bool) -> list[Any]:
 
     from plgp.loggers import PointEveryEpoch, RunProgress
 
-    # An experiment may set a value of a callback that another choice (callbacks=none) leaves out.
+    # What has no _target_ is an experiment's value of a callback that is left out: others check_settings refuses.
     chosen = [c for c in (config.get("callbacks") or {}).values() if c is not None and "_target_" in c]
     callbacks = [*([PointEveryEpoch()] if logged else []), *(instantiate(c) for c in chosen)]
     if sys.stdout.isatty() and config.trainer.get("enable_progress_bar", True):
