@@ -80,7 +80,11 @@ def _check_steps(config: DictConfig) -> None:
     """Raises InputError where the trainer's limits leave nothing to train; the run to resume knows its own epochs."""
     for name in ("max_epochs", "max_steps", "limit_train_batches"):
         value = config.trainer.get(name)
-        if value == 0 and not isinstance(value, bool) and (name != "max_epochs" or config.get("resume") in (None, "auto")):
+        if (
+            value == 0
+            and not isinstance(value, bool)
+            and (name != "max_epochs" or config.get("resume") in (None, "auto"))
+        ):
             raise InputError(f"trainer.{name} is {value}, by which nothing is trained; give more, or leave it out")
 
 
@@ -97,7 +101,11 @@ def _check_parts(config: DictConfig) -> None:
             near = difflib.get_close_matches("_target_", keys, n=1, cutoff=0.8)
             if group == "callbacks" and name in _names_of(group) and not near:
                 continue
-            cure = f"write +{group}.{name}._target_=CLASS" if group == "callbacks" else "name several as logger=[csv,wandb]"
+            cure = (
+                f"write +{group}.{name}._target_=CLASS"
+                if group == "callbacks"
+                else "name several as logger=[csv,wandb]"
+            )
             cure = f"it has {near[0]}, did you mean _target_?" if near else cure
             raise InputError(f"{group}.{name} has no _target_, and so is no {group.removesuffix('s')}; {cure}")
 

@@ -57,7 +57,10 @@ def plateau(mode):
         ({"trainer__max_epochs": 0}, "trainer.max_epochs is 0, by which nothing is trained"),
         ({"trainer__max_steps": 0}, "trainer.max_steps is 0, by which nothing is trained"),
         ({"trainer__limit_train_batches": 0.0}, "trainer.limit_train_batches is 0.0, by which nothing is trained"),
-        ({"callbacks__stop": {"_target": "x.Y", "patience": 1}}, "callbacks.stop has no _target_.* it has _target, did"),
+        (
+            {"callbacks__stop": {"_target": "x.Y", "patience": 1}},
+            "callbacks.stop has no _target_.* it has _target, did",
+        ),
         ({"callbacks__stop": {"patience": 1}}, r"callbacks.stop has no _target_.*\+callbacks.stop._target_=CLASS"),
         ({"callbacks__benchmark": {"target": "x.Y"}}, "callbacks.benchmark has no _target_"),
         ({"callbacks__stop": 3}, "callbacks.stop has no _target_"),
