@@ -84,19 +84,24 @@ class ResumableCSVLogger(CSVLogger):
         super().__init__(save_dir, name=name, version=version, **options)
         self._earlier: list[dict[str, str]] = []
         path = Path(self.log_dir) / "metrics.csv"
+        # Lightning deletes the file before the first row; a run that starts anew and fails before that brings it back.
+        self._replaced = path.read_bytes() if path.is_file() and not keep else None
         if keep and path.is_file():
             with path.open(newline="") as file:
                 self._earlier = list(csv.DictReader(file))
 
     def log_metrics(self, metrics: Mapping[str, Any], step: int | None = None) -> None:
         """Logs a row; before the first one, the earlier rows of smaller steps."""
+        self._replaced = None
         self._put_back(step)
         super().log_metrics(dict(metrics), step)
 
     def finalize(self, status: str) -> None:
-        """Saves; a run that logged nothing, because it had ended before, keeps all its rows."""
+        """Saves; a run that logged nothing, because it had ended before or did not begin, keeps all its rows."""
         self._put_back(None)
         super().finalize(status)
+        if self._replaced is not None and self._experiment is not None:
+            (Path(self.log_dir) / "metrics.csv").write_bytes(self._replaced)
 
     def _put_back(self, step: int | None) -> None:
         """Logs the earlier rows of smaller steps, once; all of them where there is no step."""

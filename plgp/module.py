@@ -199,6 +199,14 @@ class GraspModule(lightning.LightningModule):
         return terms.total
 
     def validation_step(self, batch: Batch, batch_index: int) -> None:
+        """Updates the metrics of ``val/``."""
+        self._measure(batch, "val")
+
+    def test_step(self, batch: Batch, batch_index: int) -> None:
+        """Updates the same metrics as ``test/``, for ``trainer.test``."""
+        self._measure(batch, "test")
+
+    def _measure(self, batch: Batch, stage: str) -> None:
         """Updates the metrics, with the images that count: under DDP the last round repeats some.
 
         The metrics' truth are the labels alone, whatever the targets of the loss were enhanced to.
@@ -218,11 +226,12 @@ class GraspModule(lightning.LightningModule):
         # Lightning's own mean over ranks weighs them alike, however many images each has.
         loss = self._terms(logits, target).total.float() if size else torch.zeros((), device=counted.device)
         self.validation_loss.update(loss, weight=float(size))
-        self.log("val/loss", self.validation_loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        shared: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": size}
+        self.log(f"{stage}/loss", self.validation_loss, prog_bar=True, **shared)
         if size:
             self.metrics.update(logits, truth, batch.pixels_per_metre[counted])
         for name, metric in self.metrics.items().items():
-            self.log(f"val/{name}", metric, on_step=False, on_epoch=True, batch_size=size)
+            self.log(f"{stage}/{name}", metric, **shared)
 
     def _terms(self, logits: GraspMaps, target: GraspMaps) -> LossTerms:
         terms = self.loss(logits, target)

@@ -65,6 +65,7 @@ def train(config: DictConfig) -> dict[str, float]:
     from lightning.pytorch.utilities import rank_zero_only
 
     from plgp.networks.cost import cost_of
+    from plgp.runs.record import Record
     from plgp.runs.resume import resumable, steps_of
 
     _quieten(resumes=config.resume is not None)
@@ -74,9 +75,7 @@ def train(config: DictConfig) -> dict[str, float]:
     with _clean_end() as trainers, _alone_in(output, first):
         lightning.seed_everything(config.seed, workers=True, verbose=False)
         ended = _ended(config, resume)
-        if first:
-            OmegaConf.save(config, output / "config.yaml", resolve=True)
-        clock = _Clock()
+        clock, record = _Clock(), Record(config, first=first)
         data = instantiate(config.data)
         if first and config.data.get("recipe") is not None:
             data.prepare_data()  # Lightning would do it in fit; here its time counts by itself
@@ -85,20 +84,23 @@ def train(config: DictConfig) -> dict[str, float]:
             data.prepare_data()
             _take_gripper(config, data)
         module = _module(config, resume)
+        record.take(config)
         _name_run(config)
         loggers = [instantiate(c) for c in (config.get("logger") or {}).values() if c is not None]
-        callbacks = _callbacks(config, bool(loggers))
+        callbacks = [record, *_callbacks(config, bool(loggers))]
         bar = {"enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks)}
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, **bar)
         trainers.append(trainer)
         cost = cost_of(module) if loggers else {}  # once: it takes some seconds of a large network
+        told = _plain(config) if ended is None else record.of_ended()
         for logger in loggers:
-            logger.log_hyperparams({**_plain(config), "cost": cost})
-        metrics = _fit(config, trainer, module, data=data, resume=resume, ended=ended)
+            logger.log_hyperparams({**told, "cost": cost})
+        metrics = _fit(config, trainer, module, data=data, resume=resume, ended=ended, record=record)
         clock.lap("training")
         # An experiment may set a value of a final benchmark that the command line leaves out.
         if trainer.is_global_zero and "policies" in (config.get("final_benchmark") or {}):
             metrics |= _evaluate(config, trainer, output, anew=trainer.global_step != steps_of(resume))
+            record.add_benchmark()
             clock.lap("final benchmark")
         if trainer.is_global_zero:
             print(f"wall time: {clock}", flush=True)
@@ -114,7 +116,14 @@ def _ended(config: DictConfig, resume: str | None) -> int | None:
 
 
 def _fit(
-    config: DictConfig, trainer: Any, module: Any, *, data: Any, resume: str | None, ended: int | None
+    config: DictConfig,
+    trainer: Any,
+    module: Any,
+    *,
+    data: Any,
+    resume: str | None,
+    ended: int | None,
+    record: Any,
 ) -> dict[str, float]:
     """Trains, and marks the run as one that has come to its end; one that ``ended`` before is only opened.
 
@@ -122,21 +131,23 @@ def _fit(
         The last value of every metric, also of one that had ended.
     """
     from plgp.loggers import told_when_stopped
-    from plgp.runs.ended import begin, last_metrics, mark
+    from plgp.runs.ended import last_metrics, mark
     from plgp.runs.monitors import told_what_is_logged
 
     output = Path(config.output)
-    former = last_metrics(output) if ended is not None else {}
+    former = last_metrics(output)
     if ended is not None:  # by early stopping, say, which would let another epoch be trained
         trainer.fit_loop.max_epochs = ended
-    elif trainer.is_global_zero:
-        begin(output)
     with told_when_stopped(trainer, output, _sweep_folder()), told_what_is_logged():
         trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
-    metrics = former | {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+    metrics = metrics if record.begun else former | metrics
     if trainer.is_global_zero and ended is None and not trainer.interrupted:
         done = trainer.fit_loop.epoch_progress.current.processed
         mark(output, config, epochs=done, steps=trainer.global_step, metrics=metrics)
+        if not record.begun:
+            why = "the run to resume has its epochs or steps behind it, give more" if resume else "there is no batch"
+            print(f"nothing was trained: {why}", file=sys.stderr)
     return metrics
 
 
@@ -228,7 +239,6 @@ def _take_gripper(config: DictConfig, data: Any) -> None:
     print(f"gripper: the one that the data set was made for ({text}), not the one of gripper=", file=sys.stderr)
     for name, value in own.items():
         OmegaConf.update(config, f"gripper.{name}", value)
-    OmegaConf.save(config, Path(config.output) / "config.yaml", resolve=True)
 
 
 def _callbacks(config: DictConfig, logged: bool) -> list[Any]:
@@ -238,7 +248,7 @@ def _callbacks(config: DictConfig, logged: bool) -> list[Any]:
 
     from plgp.loggers import PointEveryEpoch, RunProgress
 
-    # An experiment may set a value of a callback that another choice (callbacks=none) leaves out.
+    # What has no _target_ is an experiment's value of a callback that is left out: others check_settings refuses.
     chosen = [c for c in (config.get("callbacks") or {}).values() if c is not None and "_target_" in c]
     callbacks = [*([PointEveryEpoch()] if logged else []), *(instantiate(c) for c in chosen)]
     if sys.stdout.isatty() and config.trainer.get("enable_progress_bar", True):

@@ -7,6 +7,7 @@ import ctypes
 import multiprocessing
 import os
 import threading
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -119,7 +120,8 @@ class PLGPDataModule(lightning.LightningDataModule):
         overfit: Number of images of the training split that are taken, unaugmented, for training and for
             validation: a network that cannot learn these is broken. None trains as usual.
         workers: Number of loader processes; 0 loads in the training process.
-        splits: Shares of the scenes for training, validation and test.
+        splits: Shares of the scenes for training, validation and test. Without a scene for validation the images of
+            training stand in, which is warned about.
         seed: Seed of order and augmentation.
 
     Raises:
@@ -235,6 +237,12 @@ class PLGPDataModule(lightning.LightningDataModule):
                     f"data set '{self.folder}' has too few scenes: none of them is left for training with "
                     f"data.splits={list(self.splits)}; generate more, or give other shares"
                 )
+            if not self.indices["val"] and self.overfit is None:
+                warnings.warn(
+                    f"data set '{self.folder}' has no scene for validation with data.splits={list(self.splits)}: val/ "
+                    "and the best checkpoint by it are of images that are trained on; give more scenes, or a share",
+                    stacklevel=2,
+                )
             if self.overfit is not None:
                 few = self.indices["train"][: self.overfit]
                 self.indices |= {"train": few, "val": few}
@@ -267,7 +275,7 @@ class PLGPDataModule(lightning.LightningDataModule):
         return self._loader(self.frames(self.overfit is None), sampler, drop_last=len(sampler) >= self.batch_size)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        """Returns the loader of the validation split: centre crops in fixed order."""
+        """Returns the loader of the validation split, or of the training split: centre crops in fixed order."""
         indices = self.indices["val"] or self.indices["train"]
         return self._loader(self.frames(train=False), EpochSampler(indices[: self.val_samples], shuffle=False))
 

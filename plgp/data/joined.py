@@ -38,7 +38,13 @@ class JoinedDataSets:
                 )
         self._ends = np.cumsum([len(part) for part in self.parts])
         for one, other in combinations(self.parts, 2):
-            if _same_scenes(one, other):
+            if _same_images(one, other):
+                warnings.warn(
+                    f"data.also: {one.folder} and {other.folder} hold the same images, which count once for each time "
+                    "that they are named; name a data set once",
+                    stacklevel=2,
+                )
+            elif _same_scenes(one, other):
                 warnings.warn(
                     f"data.also: {one.folder} and {other.folder} hold the same heaps (one seed, objects and tray) but "
                     f"other numbers of scenes, so validation and test of one lie in the training of the other; "
@@ -78,6 +84,18 @@ class JoinedDataSets:
             raise InputError(f"the data sets hold images 0 ... {len(self) - 1}, not {index}")
         part = int(np.searchsorted(self._ends, index, side="right"))
         return part, index - int(self._ends[part - 1] if part else 0)
+
+
+def _same_images(one: DataSet, other: DataSet) -> bool:
+    """Returns whether two data sets are one: the same folder, however it is named, or a copy of it."""
+    if one.folder.resolve() == other.folder.resolve():
+        return True
+    ours, theirs = one.manifest, other.manifest
+    if ours.hash != theirs.hash or len(one) != len(other):
+        return False
+    files = [[line.sha256 for line in manifest.shards] for manifest in (ours, theirs)]
+    generated = ours.imported is None and theirs.imported is None  # where the recipe decides every image
+    return generated or (files[0] == files[1] and all(files[0]))
 
 
 def _same_scenes(one: DataSet, other: DataSet) -> bool:

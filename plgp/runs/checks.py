@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from plgp.runs.monitors import check_monitors, known_names, nearest
+from sim.cli import conf_folder
 from sim.errors import InputError
 
 # Least values of numbers that Lightning and torch would look at late, or not at all.
@@ -27,8 +30,9 @@ def check_settings(config: DictConfig) -> None:
         config: The composed conf/train.yaml.
 
     Raises:
-        InputError: A number is none, too small or too great, a monitor is misspelt or watched the wrong way round, or
-            the trainer does not take its settings on this machine.
+        InputError: A number is none, too small or too great, nothing would be trained, a callback or logger has no
+            ``_target_``, a monitor is misspelt or watched the wrong way round, or the trainer does not take its
+            settings on this machine.
     """
     from lightning import Trainer
     from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -39,6 +43,8 @@ def check_settings(config: DictConfig) -> None:
             "resume= goes on with its run"
         )
     _check_numbers(config)
+    _check_steps(config)
+    _check_parts(config)
     if config.trainer.get("overfit_batches"):
         raise InputError(
             "trainer.overfit_batches would show other images in each epoch; give data.overfit=8, a number of images, "
@@ -68,6 +74,47 @@ def _check_numbers(config: DictConfig) -> None:
             number = "a number" if isinstance(least, float) else "a whole number"
             bound = f"of at least {least:g}" if name not in _MOST else f"from {least:g} to {most:g}"
             raise InputError(f"{name} is {value}; give {number} {bound}")
+
+
+def _check_steps(config: DictConfig) -> None:
+    """Raises InputError where the trainer's limits leave nothing to train; the run to resume knows its own epochs."""
+    for name in ("max_epochs", "max_steps", "limit_train_batches"):
+        value = config.trainer.get(name)
+        if (
+            value == 0
+            and not isinstance(value, bool)
+            and (name != "max_epochs" or config.get("resume") in (None, "auto"))
+        ):
+            raise InputError(f"trainer.{name} is {value}, by which nothing is trained; give more, or leave it out")
+
+
+def _check_parts(config: DictConfig) -> None:
+    """Raises InputError for a callback or logger without a ``_target_``, which would be none.
+
+    An experiment may set a value of one of conf/callbacks that another choice (callbacks=none) leaves out.
+    """
+    for group in ("callbacks", "logger"):
+        for name, part in (config.get(group) or {}).items():
+            if part is None or (isinstance(part, DictConfig) and "_target_" in part):
+                continue
+            keys = [str(key) for key in part] if isinstance(part, DictConfig) else []
+            near = difflib.get_close_matches("_target_", keys, n=1, cutoff=0.8)
+            if group == "callbacks" and name in _names_of(group) and not near:
+                continue
+            cure = (
+                f"write +{group}.{name}._target_=CLASS"
+                if group == "callbacks"
+                else "name several as logger=[csv,wandb]"
+            )
+            cure = f"it has {near[0]}, did you mean _target_?" if near else cure
+            raise InputError(f"{group}.{name} has no _target_, and so is no {group.removesuffix('s')}; {cure}")
+
+
+@cache
+def _names_of(group: str) -> set[str]:
+    """Returns the names of the parts that the choices of a group have."""
+    files = [OmegaConf.load(path) for path in (conf_folder() / group).glob("*.yaml")]
+    return {str(key) for file in files if isinstance(file, DictConfig) for key in file if key != "defaults"}
 
 
 def _check_objective(config: DictConfig) -> None:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from sim.cli.targets import wrong_target
 from sim.errors import InputError
 
 TRUSTED = "PLGP_NETWORKS"  # environment: packages, with commas between, whose networks checkpoints may name
@@ -13,7 +14,12 @@ _NO_SHAPE = ("prior", "encoder_weights")  # arguments of a network that only its
 
 
 def reason_of(error: BaseException) -> str:
-    """Returns in one line why Hydra could not build something: its first line only says what."""
+    """Returns in one line why Hydra could not build something: its first line only says what, or how to learn more."""
+    root = error
+    while root.__cause__ is not None:
+        root = root.__cause__
+    if "Error locating target" in str(error) and root is not error:
+        return f"its import fails: {type(root).__name__}: {' '.join(str(root).split())}"
     lines = [line.strip() for line in str(error).splitlines() if line.strip() and not line.startswith("full_key")]
     return " ".join(lines[:2]) or type(error).__name__
 
@@ -28,13 +34,16 @@ def built(part: str, build: Callable[[], Any]) -> Any:
     Raises:
         InputError: It cannot be built; the sentence says why.
     """
+    from hydra.errors import InstantiationException
+
     try:
         return build()
     except Exception as error:  # an object of the user's own raises whatever it likes
         cause: BaseException | None = error
         while cause is not None and not isinstance(cause, InputError):
             cause = cause.__cause__
-        raise cause or InputError(f"{part} cannot be built: {reason_of(error)}") from None
+        found = wrong_target(error) if isinstance(error, InstantiationException) else None
+        raise cause or InputError(f"{part} cannot be built: {found or reason_of(error)}") from None
 
 
 def is_trusted(target: str) -> bool:

@@ -14,6 +14,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from plgp.data.sampler import EpochSampler
+from plgp.runs.ended import ended_after
 from plgp.runs.parts import network_differences, same_sizes
 from sim.errors import InputError
 
@@ -64,8 +65,10 @@ def resumable(config: DictConfig) -> str | None:
             raise InputError(f"checkpoint '{path}' has {name} {old}, this run {new}; give what it had, or resume=null")
     if any(bool(value.isnan().any()) for value in saved["state_dict"].values() if isinstance(value, torch.Tensor)):
         raise InputError(f"checkpoint '{path}' holds weights that are not numbers: that run diverged; start a new one")
-    _check_state(path, known, config)
-    _say_changes(path, known, config)
+    goes_on = not own or ended_after(Path(str(config.output)), config) is None
+    _check_state(path, known, config, goes_on=goes_on)
+    if goes_on:
+        _say_changes(path, known, config)
     done, wanted = int(saved.get("epoch", 0)) + 1, config.trainer.get("max_epochs")
     if isinstance(wanted, int) and 0 <= wanted < done:
         raise InputError(f"checkpoint '{path}' has {done} epochs behind it; give trainer.max_epochs of more than that")
@@ -79,8 +82,14 @@ def _flat(settings: Mapping[str, Any]) -> dict[str, Any]:
     return found | {f"scheduler.partial.{key}": value for key, value in (scheduler.get("partial") or {}).items()}
 
 
-def _check_state(path: Path, known: Mapping[str, Any], config: DictConfig) -> None:
+def _check_state(path: Path, known: Mapping[str, Any], config: DictConfig, *, goes_on: bool) -> None:
     """Compares the optimizer and the schedule of a run to resume with the present run's.
+
+    Args:
+        path: The checkpoint.
+        known: Its settings.
+        config: The configuration of now.
+        goes_on: Whether the run has more to train, so that it is said what it takes from the checkpoint.
 
     Raises:
         InputError: One is of another class, for which the checkpoint's state means nothing.
@@ -93,10 +102,10 @@ def _check_state(path: Path, known: Mapping[str, Any], config: DictConfig) -> No
         left_out = None in (old, new) if name == "optimizer" else new is None  # the default one; none from here on
         if old != new and not left_out:
             raise InputError(f"checkpoint '{path}' has {name} {old}, this run {new}; give what it had, or resume=null")
-        if old != new and name == "scheduler":
+        if old != new and name == "scheduler" and goes_on:
             print("resume: from here on there is no schedule; the learning rate is the checkpoint's", file=sys.stderr)
     kept = [key for key, value in now.items() if key in before and before[key] != value]
-    for key in kept:
+    for key in kept if goes_on else ():
         print(f"resume: {key} stays {before[key]}, not {now[key]}: the checkpoint's state brings it", file=sys.stderr)
 
 

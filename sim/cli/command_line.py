@@ -154,7 +154,7 @@ def mendable(error: BaseException) -> str | None:
         return told
     if "omegaconf" not in sys.modules:
         return None
-    from hydra.errors import HydraException, InstantiationException
+    from hydra.errors import HydraException, InstantiationException, OverrideParseException
     from omegaconf.errors import InterpolationKeyError, MissingMandatoryValue, OmegaConfBaseException
     from yaml import MarkedYAMLError
 
@@ -167,6 +167,8 @@ def mendable(error: BaseException) -> str | None:
         cause = cause.__cause__
     if isinstance(cause, InstantiationException):
         return wrong_target(cause)
+    if isinstance(cause, OverrideParseException):
+        return _unread(str(cause.override))
     if cause is None:
         return None
     missing = re.search(r"Interpolation key '([^']+)'", str(cause))
@@ -176,6 +178,17 @@ def mendable(error: BaseException) -> str | None:
         return f"{cause.full_key} is not given; say {cause.full_key}=..."
     # What Hydra adds is about its own search path.
     return re.split(r" (?:Config search path|full_key|See https):?", " ".join(str(cause).split()))[0]
+
+
+def _unread(word: str) -> str:
+    """Returns the sentence of a word that Hydra cannot read: a text without quotes has ASCII letters and few signs."""
+    key, sign, value = word.partition("=")
+    if not sign:
+        return f"'{word}' is no setting; give key=value"
+    if value[:1] in ("[", "{", "'", '"'):
+        return f"'{word}' cannot be read; look at its brackets and quotes, and at signs in it that want quotes"
+    told = value.replace("'", r"\'")
+    return f"""'{word}' cannot be read; put what follows {key}= in quotes, within the shell's own: "{key}='{told}'\""""
 
 
 def call(function: Callable[..., int | None], words: Sequence[str], program: str) -> int:

@@ -1,5 +1,8 @@
 """Training end to end on the tiny data set, overfitting, checkpoints."""
 
+import re
+from pathlib import Path
+
 import lightning
 import numpy as np
 import pytest
@@ -78,6 +81,20 @@ def test_fit_logs_and_checkpoint_gives_the_same_grasps(fitted, bars_folder):
     assert (np.diff(after.quality) <= 0).all()
     control = NetworkPolicy.from_checkpoint(path, untrained=True, seed=3)(seen, 20)
     assert not np.array_equal(control.translation, after.translation)
+
+
+def test_the_training_in_python_on_its_page_runs(bars_folder, tmp_path, monkeypatch):
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "training.md").read_text()
+    (code,) = re.findall(r"^```python\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "mine").symlink_to(bars_folder)
+    monkeypatch.chdir(tmp_path)
+    names = {}
+    exec(code, names)
+    logged, policy = names["trainer"].callback_metrics, names["policy"]
+    assert {"test/loss", "test/hit_rate", "test/quality_ap"} <= set(logged)
+    assert not {name for name in logged if name.startswith("val/")}
+    assert policy.trained_view == names["data"].trained_view
 
 
 def test_bad_checkpoints_are_clear(fitted, tmp_path):

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Literal
 
 import pytest
-from hydra.errors import InstantiationException
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import InstantiationException, OverrideParseException
 from hydra.utils import instantiate
 from hypothesis import given
 from hypothesis import strategies as st
@@ -238,6 +239,21 @@ def test_a_wrong_target_is_one_sentence(config, says):
     with pytest.raises(InstantiationException) as raised:
         instantiate(OmegaConf.create(config))
     assert says in mendable(raised.value)
+
+
+@pytest.mark.parametrize("value", ["/x/dä", "/x/a=b", "/x/d (1)", "it's", "a&b", "b:c{"])
+def test_a_word_that_hydra_cannot_read_is_named_with_the_quotes_that_it_wants(value):
+    parser = OverridesParser.create()
+    with pytest.raises(OverrideParseException) as raised:
+        parser.parse_overrides([f"folder={value}"])
+    said = mendable(raised.value)
+    assert said.startswith(f"'folder={value}' cannot be read; put what follows folder= in quotes")
+    (read,) = parser.parse_overrides([re.search('"(.*)"$', said)[1]])
+    assert read.value() == value
+    for word, cure in (("a=[1,2", "look at its brackets"), ("x y", "give key=value")):
+        with pytest.raises(OverrideParseException) as raised:
+            parser.parse_overrides([word])
+        assert cure in mendable(raised.value)
 
 
 def test_a_target_that_fails_for_its_own_reason_keeps_its_traceback(tmp_path, monkeypatch):

@@ -3,6 +3,7 @@
 import itertools
 import json
 import shutil
+import warnings
 
 import numpy as np
 import pytest
@@ -47,6 +48,15 @@ def test_splits_do_not_share_scenes(bars_folder):
     data = build(bars_folder)
     scenes = [set(data.source.scenes[v].tolist()) for v in data.indices.values()]
     assert sum(map(len, scenes)) == len(set.union(*scenes)) == 8
+
+
+def test_validation_on_what_is_trained_on_is_told(bars_folder):
+    with pytest.warns(UserWarning, match=r"no scene for validation with data.splits=\[1, 0, 0\]: val/ .* trained on"):
+        build(bars_folder, splits=(1, 0, 0))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        build(bars_folder)
+        build(bars_folder, splits=(1, 0, 0), overfit=2)  # whose very purpose it is
 
 
 def test_samples_are_a_function_of_seed_epoch_and_index(bars_folder):

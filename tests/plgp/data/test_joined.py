@@ -58,7 +58,22 @@ def test_the_same_heaps_that_are_split_otherwise_are_told(scored_bars, bars_fold
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         JoinedDataSets([parts["all"], parts["others"]])
-        JoinedDataSets([parts["all"], parts["all"]])
+
+
+def test_a_data_set_that_is_named_twice_is_told(bars_folder, tmp_path):
+    (tmp_path / "link").symlink_to(bars_folder)
+    shutil.copytree(bars_folder, tmp_path / "copy")
+    for again in (bars_folder, tmp_path / "link", tmp_path / "copy"):
+        with pytest.warns(UserWarning, match=r"bars.* hold the same images, .* name a data set once"):
+            JoinedDataSets([DataSet(bars_folder), DataSet(again)])
+    for name, digest in (("one", "1"), ("other", "2")):  # imports of one kind from two places
+        shutil.copytree(bars_folder, tmp_path / name)
+        content = json.loads((tmp_path / name / "dataset.json").read_text()) | {"imported": {"from": "files"}}
+        content["shards"][0]["sha256"] = digest
+        (tmp_path / name / "dataset.json").write_text(json.dumps(content))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        JoinedDataSets([DataSet(tmp_path / "one"), DataSet(tmp_path / "other")])
 
 
 def test_labels_of_another_hand_are_refused(bars_folder, tmp_path):

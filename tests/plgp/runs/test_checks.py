@@ -54,6 +54,17 @@ def plateau(mode):
         ({"data__samples_per_epoch": 0}, "data.samples_per_epoch is 0; give a whole number of at least 1"),
         ({"data__val_samples": 0}, "data.val_samples is 0"),
         ({"data__val_samples": -1}, "data.val_samples is -1"),
+        ({"trainer__max_epochs": 0}, "trainer.max_epochs is 0, by which nothing is trained"),
+        ({"trainer__max_steps": 0}, "trainer.max_steps is 0, by which nothing is trained"),
+        ({"trainer__limit_train_batches": 0.0}, "trainer.limit_train_batches is 0.0, by which nothing is trained"),
+        (
+            {"callbacks__stop": {"_target": "x.Y", "patience": 1}},
+            "callbacks.stop has no _target_.* it has _target, did",
+        ),
+        ({"callbacks__stop": {"patience": 1}}, r"callbacks.stop has no _target_.*\+callbacks.stop._target_=CLASS"),
+        ({"callbacks__benchmark": {"target": "x.Y"}}, "callbacks.benchmark has no _target_"),
+        ({"callbacks__stop": 3}, "callbacks.stop has no _target_"),
+        ({"logger__tb": {"tensorboard": {"_target_": "x.Y"}}}, r"logger.tb has no _target_.*logger=\[csv,wandb\]"),
         ({"data__flip": 2}, "data.flip is 2; give a number from 0 to 1"),
     ],
 )
@@ -68,6 +79,7 @@ def test_what_is_not_known_for_sure_is_left_to_the_training(plain):
     check_settings(changed(plain, module__loss={"_target_": "mine.Loss"}, **watched))
     check_settings(changed(plain, callbacks__early=early(monitor="lr-Adam"), data__flip=1, objective="val/hit_rate"))
     check_monitors(changed(plain, module__scheduler=plateau("max"), callbacks__early=early(monitor="train/loss")))
+    check_settings(changed(plain, callbacks__benchmark={"scenes": 2}))  # an experiment's, of a callback left out
 
 
 @pytest.mark.parametrize(("monitor", "mode"), [("step", "max"), ("epoch", "max"), ("epoch", "min")])

@@ -5,9 +5,11 @@ import csv
 import pytest
 import torch
 from hydra import compose, initialize_config_module
+from omegaconf import OmegaConf
 
 import labeler.dataset.generate  # noqa: F401
 from plgp.runs.ended import begin, ended_after, last_metrics, mark
+from plgp.runs.record import Record
 from plgp.train import train
 from sim.cli import drop_null_choices
 from sim.errors import InputError
@@ -53,12 +55,42 @@ def test_a_mark_that_cannot_be_written_is_said_and_loses_nothing(tmp_path, capsy
         assert ended_after(folder, config) is None
 
 
-def test_a_training_that_does_not_begin_leaves_the_mark(tmp_path):
-    config = composed("data.recipe=null", f"data.folder={tmp_path / 'none'}", f"output={tmp_path}", "logger=null")
+@pytest.mark.parametrize("fault", ["data.folder=none", "optimizer._target_=torch.optim.SDG"])
+def test_a_training_that_does_not_begin_leaves_mark_record_and_curves(fault, bars_folder, tmp_path):
+    """It fails before the trainer has started, or in it."""
+    options = ["data.recipe=null", f"data.folder={bars_folder}", f"output={tmp_path}", "logger=csv", "crop=64"]
+    config = composed(*options, fault)
     mark(tmp_path, config, epochs=2, steps=4)
+    (tmp_path / "csv").mkdir()
+    (tmp_path / "config.yaml").write_text("seed: 7\n")
+    (tmp_path / "csv" / "metrics.csv").write_text("step,val/loss\n3,0.5\n")
     with pytest.raises(InputError):
         train(config)
     assert ended_after(tmp_path, config) == 2
+    assert (tmp_path / "config.yaml").read_text() == "seed: 7\n"
+    assert (tmp_path / "csv" / "metrics.csv").read_text() == "step,val/loss\n3,0.5\n"
+
+
+def test_the_record_is_of_what_was_trained(tmp_path, capsys):
+    former = composed(f"output={tmp_path}")
+    record = Record(former, first=True)
+    assert OmegaConf.load(tmp_path / "config.yaml").seed == 0  # a new folder has one at once
+    other = composed(f"output={tmp_path}", "seed=1", "loss=bce", "data.workers=2", "final_benchmark=demo")
+    record = Record(other, first=True)
+    assert record.of_ended()["seed"] == 0
+    said = capsys.readouterr().err
+    assert "seed 0, not 1" in said
+    assert "loss.element._target_" in said
+    assert "BinaryCrossEntropyLoss" in said
+    assert "workers" not in said
+    assert "policies" not in said
+    record.add_benchmark()
+    stored = OmegaConf.load(tmp_path / "config.yaml")
+    assert (stored.seed, "policies" in stored.final_benchmark) == (0, True)
+    record.on_train_start(None, None)
+    assert OmegaConf.load(tmp_path / "config.yaml").seed == 1
+    Record(other, first=True).of_ended()
+    assert capsys.readouterr().err == ""
 
 
 def test_early_stopping_ends_a_run_for_good_until_its_end_is_moved(bars_folder, tmp_path, capsys):
@@ -77,5 +109,18 @@ def test_early_stopping_ends_a_run_for_good_until_its_end_is_moved(bars_folder, 
     again = train(composed(*options, stops, "trainer.max_epochs=6", "resume=auto"))
     assert steps() == 4
     assert again == first  # a sweeper asks a job that had ended for its objective, too
+    record, _ = (tmp_path / "config.yaml").read_bytes(), capsys.readouterr()
+    assert (
+        train(composed(*options, stops, "trainer.max_epochs=6", "loss=bce", "optimizer.lr=0.1", "resume=auto")) == first
+    )
+    said = capsys.readouterr().err
+    assert "nothing of it is trained again: it had loss.element._target_" in said
+    assert "from here on" not in said
+    assert "checkpoint's state" not in said
+    assert (tmp_path / "config.yaml").read_bytes() == record
     train(composed(*options, "trainer.max_epochs=3", "resume=auto"))
     assert steps() == 6
+    assert OmegaConf.load(tmp_path / "config.yaml").trainer.max_epochs == 3
+    train(composed(*options, "seed=3", "trainer.max_epochs=3", f"resume={tmp_path}"))  # by its name
+    assert "nothing was trained: the run to resume has its epochs" in capsys.readouterr().err
+    assert OmegaConf.load(tmp_path / "config.yaml").seed == 0

@@ -171,13 +171,22 @@ def test_networks_of_ones_own_package_are_trusted_by_name(tmp_path, monkeypatch)
     assert doubt_about_network("my_netsother.Mine") != ""
 
 
-def test_what_cannot_be_built_says_why():
-    with pytest.raises(InputError, match=r"GGCNN2.*unexpected keyword argument 'foo'"):
+def test_what_cannot_be_built_says_why(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match=r"GGCNN2.* has no setting 'foo'"):
         build_network({**GGCNN2, "foo": 1}, 1, 18)
     with pytest.raises(InputError, match=r"optimizer cannot be built: Invalid learning rate"):
         module_of(optimizer={"_target_": "torch.optim.Adam", "_partial_": True, "lr": -1.0}).configure_optimizers()
-    with pytest.raises(InputError, match=r"loss cannot be built: .*unexpected keyword argument 'foo'"):
+    with pytest.raises(InputError, match=r"loss cannot be built: .*GraspLoss has no setting 'foo'; it has "):
         module_of(loss={"_target_": "plgp.losses.GraspLoss", "foo": 1})
+    (tmp_path / "needs_more.py").write_text("import not_installed_anywhere\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    for target, why in (
+        ("torch.optim.SDG", "'torch.optim.SDG' cannot be imported: torch.optim has no 'SDG'"),
+        ("torchh.optim.SGD", "there is no module torchh"),
+        ("needs_more.Mine", "its import fails: ModuleNotFoundError: No module named 'not_installed_anywhere'"),
+    ):
+        with pytest.raises(InputError, match=f"optimizer cannot be built: .*{why}"):
+            module_of(optimizer={"_target_": target, "_partial_": True}).configure_optimizers()
 
 
 def test_a_schedule_on_a_plateau_has_something_to_watch():

@@ -20,6 +20,7 @@ from plgp.methods.dexnet.network import FCGQCNN, GQCNN
 from plgp.methods.dexnet.training.data import CropBatch, DexNetDataModule
 from plgp.methods.dexnet.weights import load_fc_gqcnn, load_gqcnn
 from plgp.module import scheduled
+from plgp.runs.parts import built
 from plgp.runs.resume import go_on
 from sim.errors import InputError
 
@@ -100,24 +101,33 @@ class DexNetModule(lightning.LightningModule):
         return loss
 
     def validation_step(self, batch: CropBatch, batch_index: int) -> None:
-        """Updates loss, average precision and balanced accuracy."""
+        """Updates loss, average precision and balanced accuracy of ``val/``."""
+        self._measure(batch, "val")
+
+    def test_step(self, batch: CropBatch, batch_index: int) -> None:
+        """Updates the same metrics as ``test/``, for ``trainer.test``."""
+        self._measure(batch, "test")
+
+    def _measure(self, batch: CropBatch, stage: str) -> None:
         size = len(batch.success)
         if not size:
             return
         logits = self(batch).float()
+        shared: dict[str, Any] = {"on_step": False, "on_epoch": True, "batch_size": size}
         self.validation_loss.update(F.cross_entropy(logits, batch.success), size)  # over all ranks, by grasps
-        self.log("val/loss", self.validation_loss, on_step=False, on_epoch=True, prog_bar=True, batch_size=size)
+        self.log(f"{stage}/loss", self.validation_loss, prog_bar=True, **shared)
         self.precision_metric.update(logits.softmax(dim=1)[:, 1], batch.success)
         self.accuracy.update(logits.argmax(dim=1), batch.success)
-        self.log("val/average_precision", self.precision_metric, on_step=False, on_epoch=True, batch_size=size)
-        self.log("val/balanced_accuracy", self.accuracy, on_step=False, on_epoch=True, batch_size=size)
+        self.log(f"{stage}/average_precision", self.precision_metric, **shared)
+        self.log(f"{stage}/balanced_accuracy", self.accuracy, **shared)
 
     def configure_optimizers(self) -> Any:
         """Returns the optimizer, with its schedule if there is one."""
         frozen = [m for name, m in self.network.named_children() if name.startswith("conv")] if self.dense_only else []
         kept = {id(p) for module in frozen for p in module.parameters()}
         parameters = [p for p in self.network.parameters() if id(p) not in kept]
-        return scheduled(self, instantiate(self.hparams["optimizer"] or SGD)(parameters), self.hparams["scheduler"])
+        optimizer = built("optimizer", lambda: instantiate(self.hparams["optimizer"] or SGD)(parameters))
+        return scheduled(self, optimizer, self.hparams["scheduler"])
 
 
 def _built(network: Mapping[str, Any], weights_file: str | None) -> GQCNN | FCGQCNN:
