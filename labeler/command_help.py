@@ -97,7 +97,9 @@ the opening.
     "validate": """python -m labeler validate DIR
 
 Compares every shard with its checksum and looks at every image and label: shapes, ranges, labels on
-objects. Prints one line for each problem; exit status 1 if there is any.
+objects. Prints one line for each problem; exit status 1 if there is any. A shard that was laid into the folder
+by hand is one: dataset.json does not list it, so nothing reads it. Two data sets are trained on together with
+data.folder=DIR data.also=[OTHER], each in its own folder.
 """,
     "verify": """python -m labeler verify DIR [attempts=500] [friction=0.4,0.2] [seed=0] [workers=2] [objects=FOLDER]
                                 [recall=true] [grasps=200] [by=object,family] [physics=mujoco]

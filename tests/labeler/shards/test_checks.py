@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labeler.dataset.validate import find_problems
 from labeler.labels import GraspLabels
 from labeler.shards.checks import open_shard, shard_error
 from labeler.shards.data_set import DataSet
@@ -221,3 +222,18 @@ def test_any_field_of_the_description_replaced(sound, tmp_path_factory, data):
     place[last] = data.draw(JSON)
     (folder / "dataset.json").write_text(json.dumps(content))
     expect_data_or_a_sentence(folder)
+
+
+def test_shard_that_is_laid_into_the_folder_is_named(tmp_path, recwarn):
+    data = DataSet(write_data_set(tmp_path))
+    assert data.find_unlisted() == [] == [w for w in recwarn if "not listed" in str(w.message)]
+    shutil.copyfile(tmp_path / "shard-00000.h5", tmp_path / "shard-00001.h5")
+    (tmp_path / "._shard-00000.h5").touch()  # a Mac's
+    with pytest.warns(UserWarning, match=r"shard-00001\.h5: is not listed in dataset\.json.*data\.also=\[OTHER\]"):
+        assert len(DataSet(tmp_path)) == N
+    recwarn.clear()
+    assert find_problems(tmp_path)[-1].startswith("shard-00001.h5: is not listed")
+    assert not recwarn
+    for number in range(2, 9):
+        (tmp_path / f"shard-{number:05d}.h5").touch()
+    assert "shard-00005.h5 and 3 more: are not listed" in find_problems(tmp_path)[-1]
