@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -237,3 +238,14 @@ def test_shard_that_is_laid_into_the_folder_is_named(tmp_path, recwarn):
     for number in range(2, 9):
         (tmp_path / f"shard-{number:05d}.h5").touch()
     assert "shard-00005.h5 and 3 more: are not listed" in find_problems(tmp_path)[-1]
+
+
+def test_the_page_names_everything_that_a_shard_holds(sound):
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "shards.md").read_text()
+    held = []
+    with h5py.File(sound / "shard-00000.h5") as file:
+        file.visititems(lambda name, item: held.append(name) if isinstance(item, h5py.Dataset) else None)
+        held += [*file.attrs, "trays", "failed_scenes"]  # notes that `generate` adds
+    assert len(held) > 20
+    assert [n for n in held if f"`{n}`" not in page and f"`{n.split('/')[-1]}`" not in page] == []
+    assert "(row_min, col_min, row_max, col_max)" in page
