@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -73,13 +74,15 @@ def _summary(folder: Path) -> str:
 
 def stats(dir: Path, *, out: Path | None = None) -> None:
     """Prints figures; writes them as JSON, and histograms as a picture."""
-    from labeler.dataset.card import write_stats
-    from labeler.dataset.stats import print_stats
+    from labeler.dataset.card import save_stats
+    from labeler.dataset.stats import measure, print_stats
 
     print(_summary(dir))
     picture = _picture(out, dir / "stats.png")
-    print_stats(write_stats(dir, picture, progress=True))
-    print(dir / "stats.json", picture)
+    numbers = dir / "stats.json" if os.access(dir, os.W_OK) else picture.with_suffix(".json")
+    print_stats(figures := measure(dir, progress=True))
+    save_stats(figures, numbers, picture)
+    print(numbers, picture)
 
 
 def _picture(path: Path | None, default: Path) -> Path:

@@ -82,7 +82,7 @@ Prints the data set's row of the paper's Table I, and positives to negatives bef
 8-neighbourhood enhancement, counted as the paper counts (labels of whole images among the cells of
 320 x 320 x 18 crops) and inside the centre crop, beside the paper's 1:1439 and 1:317.
 Writes the numbers to DIR/stats.json and histograms (angle, depth, width, labels of images and of
-objects) to DIR/stats.png, or to FILE.png.
+objects) to DIR/stats.png, or to FILE.png. Where DIR is read-only, out= is needed: the numbers go to FILE.json.
 """,
     "preview": """python -m labeler preview DIR [images=12] [grasps=40] [seed=0] [out=FILE.png]
 
@@ -97,7 +97,9 @@ the opening.
     "validate": """python -m labeler validate DIR
 
 Compares every shard with its checksum and looks at every image and label: shapes, ranges, labels on
-objects. Prints one line for each problem; exit status 1 if there is any.
+objects. Prints one line for each problem; exit status 1 if there is any. A shard that was laid into the folder
+by hand is one: dataset.json does not list it, so nothing reads it. Two data sets are trained on together with
+data.folder=DIR data.also=[OTHER], each in its own folder.
 """,
     "verify": """python -m labeler verify DIR [attempts=500] [friction=0.4,0.2] [seed=0] [workers=2] [objects=FOLDER]
                                 [recall=true] [grasps=200] [by=object,family] [physics=mujoco]
@@ -172,12 +174,14 @@ Writes a data set card (DIR/README.md, with stats.json and stats.png) and sends 
   private=true    whether a new repository is visible to its owner only
 
 To a folder, every shard's checksum is compared as it lands; an interrupted push goes on when the same
-command is given again.
+command is given again. A card that you wrote or edited is kept, here and there, which is said; delete it for a
+new one. A DIR that is read-only is copied by `python -m labeler pull DIR PLACE`, without a new card.
 """,
     "pull": """python -m labeler pull PLACE DIR
 
 Fetches a data set from PLACE (USER/NAME on the Hugging Face Hub, or a folder as /PATH, ./PATH, ~/PATH or
 file:///PATH) into DIR, and validates it byte by byte. Whole shards that are there are kept: an
-interrupted pull goes on when the same command is given again.
+interrupted pull goes on when the same command is given again. A finished copy stays one while it is compared,
+with its own truth, recall and edited card; a second pull into the same folder waits for the first.
 """,
 }

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import warnings
 from pathlib import Path
 
+from labeler.dataset.card_marks import CARD, find_mark, marked, same_words, told_kept
 from labeler.dataset.manifest import Manifest
 from labeler.dataset.stats import PAPER_ROW, DataSetStats, draw_stats, measure, ratio_rows, table_row
 from labeler.shards.data_set import DataSet
@@ -25,16 +27,22 @@ def write_stats(folder: str | Path, picture: str | Path | None = None, progress:
         progress: Whether to show a progress bar.
     """
     folder = Path(folder)
-    picture = folder / "stats.png" if picture is None else Path(picture)
     stats = measure(folder, progress)
-    write_json(folder / "stats.json", stats.to_json())
+    save_stats(stats, folder / "stats.json", folder / "stats.png" if picture is None else Path(picture))
+    return stats
+
+
+def save_stats(stats: DataSetStats, numbers: Path, picture: Path) -> None:
+    """Writes figures as JSON, and the histograms as PNG."""
+    write_json(numbers, stats.to_json())
     with atomic_path(picture) as temporary:
         draw_stats(stats).savefig(temporary, format="png", dpi=110)
-    return stats
 
 
 def write_card(folder: str | Path, licence: str = "other", progress: bool = False) -> Path:
     """Writes ``README.md`` (figures, licence, how to read a shard), ``stats.json`` and ``stats.png``.
+
+    A card that somebody wrote or edited is kept, which a warning says.
 
     Args:
         folder: Folder of a finished data set; the three files go into it.
@@ -52,9 +60,15 @@ def write_card(folder: str | Path, licence: str = "other", progress: bool = Fals
         raise InputError(f"licence is '{licence}'; give a short name as the Hub lists them, such as cc-by-4.0")
     folder = Path(folder)
     data, stats = DataSet(folder), write_stats(folder, progress=progress)
-    path = folder / "README.md"
+    path = folder / CARD
+    card, former = _card(data, stats, licence).encode(), path.read_bytes() if path.is_file() else b""
+    word, named = find_mark(former), re.search(r"(?m)^license: (\S+)", former.decode(errors="replace"))
+    # A former plgp left no mark: its card is known by its words.
+    if former and word != "wrote" and not same_words(former, _card(data, stats, named[1] if named else "").encode()):
+        warnings.warn(f"{told_kept(path)}, its licence too; delete it, and push writes a new one", stacklevel=3)
+        card = former
     with atomic_path(path) as temporary:
-        temporary.write_text(_card(data, stats, licence))
+        temporary.write_bytes(marked(card, "sent" if card is former else "wrote"))
     return path
 
 

@@ -32,6 +32,7 @@ from labeler.dataset.manifest import (
 from labeler.dataset.progress import SceneProgress
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.dataset.staging import (
+    STAGING,
     clear_leftovers,
     is_staged,
     open_staging,
@@ -120,7 +121,7 @@ def _is_complete(recipe: DataSetRecipe, folder: Path) -> bool:
         return False
     if all((folder / line.file).is_file() for line in read_manifest(folder).shards):
         return True
-    staging = folder / "staging"
+    staging = folder / STAGING
     staging.mkdir(exist_ok=True)
     (folder / MANIFEST).replace(staging / MANIFEST)  # what was measured of the same shards is still true of them
     return False

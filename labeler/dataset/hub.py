@@ -6,10 +6,12 @@ command goes on with what is missing. A pulled data set is validated byte by byt
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,13 +21,15 @@ from rich.console import Console
 from rich.progress import track
 
 from labeler.dataset.card import write_card
-from labeler.dataset.manifest import MANIFEST, STAKE, find_hash, stake
-from labeler.dataset.validate import find_problems
+from labeler.dataset.card_marks import CARD, copy_card, is_edited, told_kept
+from labeler.dataset.manifest import MANIFEST, STAKE, ShardLine, find_hash, read_manifest, stake
+from labeler.dataset.staging import LOCK, STAGING, clear_parts, open_staging
+from labeler.dataset.validate import find_damage
 from labeler.shards.data_set import DataSet
 from sim.errors import InputError
-from sim.files import atomic_path, checksum, write_error
+from sim.files import atomic_path, check_writable, checksum, write_error, write_json
 
-_BESIDE = ("README.md", "stats.json", "stats.png", "preview.png", "poses.csv")  # files that go along where they exist
+_BESIDE = ("stats.json", "stats.png", "preview.png", "poses.csv")  # what goes along where it exists, as the card does
 _PLACES = "give USER/NAME for the Hugging Face Hub, or a folder as /PATH, ./PATH, ~/PATH or file:///PATH"
 
 
@@ -69,6 +73,8 @@ def push(
     """
     target = local_folder(place)
     data = DataSet(folder)
+    cure = f"push writes the card there; `python -m labeler pull {data.folder.resolve()} DIR` copies it as it is"
+    check_writable(data.folder, cure=cure)
     if damaged := data.verify_checksums():
         raise InputError(f"{data.folder} is damaged ({', '.join(damaged)}); `python -m labeler validate` says more")
     if target is not None:
@@ -77,10 +83,14 @@ def push(
     if target is not None:
         copy_data_set(data.folder, target, progress)
         return str(target)
-    names = [*_names(data), *(n for n in _BESIDE if (data.folder / n).is_file()), MANIFEST]
+    names = [*_names(data), *(n for n in (CARD, *_BESIDE) if (data.folder / n).is_file()), MANIFEST]
 
     def upload(api: Any) -> str:
         api.create_repo(repo_id=place, repo_type="dataset", private=private, exist_ok=True)
+        there = _card_of(api, place)
+        if there and is_edited(there, (data.folder / CARD).read_bytes()):
+            warnings.warn(f"{told_kept(f'{CARD} of {place}')}; delete it there, and push sends this one", stacklevel=2)
+            names.remove(CARD)
         # One commit: whoever pulls meanwhile sees all of it or nothing. Shards of an older version go.
         api.upload_folder(
             repo_id=place,
@@ -109,12 +119,12 @@ def pull(place: str, folder: str | Path, progress: bool = False) -> Path:
     Raises:
         InputError: There is no data set, ``folder`` holds another one, or what arrived is damaged.
     """
-    source, folder = local_folder(place), Path(folder)
+    source, folder, console = local_folder(place), Path(folder), Console(stderr=True, quiet=not progress)
     if source is not None:
         copy_data_set(source, folder, progress)
     else:
-        _ask_hub(place, "give", lambda api: _download(api, place, folder))
-    if problems := find_problems(folder):  # the bytes are right by now: it was pushed like this
+        _ask_hub(place, "give", lambda api: _download(api, place, folder, console=console))
+    if problems := find_damage(DataSet(folder)):  # the bytes are right by now: it was pushed like this
         raise InputError(f"the data set in {place} is damaged: {'; '.join(problems[:3])}")
     return folder
 
@@ -129,21 +139,24 @@ def copy_data_set(source: str | Path, target: str | Path, progress: bool = False
     if target.resolve() == data.folder.resolve():
         raise InputError(f"{target} is the data set itself; give another folder")
     console = Console(stderr=True, quiet=not progress)
-    with _room_in(target):
-        _stake(data, target)
+    with _room_in(target), _held(data, target, console) as staging:
         for line in track(data.manifest.shards, "shards", console=console, transient=True):
             path = target / line.file
-            if path.is_file() and checksum(path) == line.sha256:
+            if _is_whole(line, target):
                 continue
             if not (data.folder / line.file).is_file():
                 raise InputError(f"{data.folder / line.file} is missing; generate or pull that data set again")
+            _unfinish(target, staging)
             with atomic_path(path) as temporary:
                 shutil.copyfile(data.folder / line.file, temporary)
                 if checksum(temporary) != line.sha256:
                     raise InputError(f"{line.file} is damaged in {data.folder}, or by the way to {target}")
-        for name in (n for n in (*_BESIDE, MANIFEST) if (data.folder / n).is_file()):
+        if (data.folder / CARD).is_file():
+            copy_card(data.folder / CARD, target / CARD)
+        for name in (n for n in _BESIDE if (data.folder / n).is_file()):
             with atomic_path(target / name) as temporary:
                 shutil.copyfile(data.folder / name, temporary)
+        _finish(data, target, staging)
 
 
 def _names(data: DataSet) -> list[str]:
@@ -152,11 +165,16 @@ def _names(data: DataSet) -> list[str]:
     return [*recipe, *(line.file for line in data.manifest.shards)]
 
 
+def _is_whole(line: ShardLine, folder: Path) -> bool:
+    path = folder / line.file
+    return path.is_file() and checksum(path) == line.sha256
+
+
 def _check_target(data: DataSet, target: Path) -> None:
     """Raises InputError unless the folder is missing, empty, or holds (the beginnings of) the same data set."""
     if target.exists() and not target.is_dir():
         raise InputError(f"{target} is a file; give a folder")
-    if not target.exists() or not any(target.iterdir()):
+    if not target.exists() or not any(path.name != STAGING for path in target.iterdir()):
         return
     found = {find_hash(target, file) for file in (MANIFEST, STAKE)} - {None}
     if not found:
@@ -165,14 +183,60 @@ def _check_target(data: DataSet, target: Path) -> None:
         raise InputError(f"{target} holds another data set; give another folder, or delete it")
 
 
-def _stake(data: DataSet, target: Path) -> None:
-    """Makes the folder and marks it as this data set's; until all is there it is none."""
+@contextmanager
+def _held(data: DataSet, target: Path, console: Console) -> Iterator[Path]:
+    """Makes the folder, marks it as this data set's, and yields its folder of unfinished work, once it is its turn.
+
+    A finished data set stays one until it is found that a shard is to be written anew.
+
+    Args:
+        data: The data set that is to come.
+        target: Folder that it goes into.
+        console: Where it is said that another process fills the folder.
+    """
     _check_target(data, target)
-    target.mkdir(parents=True, exist_ok=True)
-    (target / MANIFEST).unlink(missing_ok=True)
-    for leftover in target.glob(".*.part"):
-        leftover.unlink(missing_ok=True)
-    stake(target, data.hash, data.manifest.recipe)
+    with open_staging(target, console) as staging:
+        if find_hash(target, STAKE) not in (None, data.hash):  # of a process that came between
+            raise InputError(f"{target} holds another data set; give another folder, or delete it")
+        with _room_in(target):
+            clear_parts(target)
+            stake(target, data.hash, data.manifest.recipe)
+        try:
+            yield staging
+        finally:
+            if {path.name for path in staging.glob("*")} <= {LOCK}:  # no manifest, and no scenes of a generation
+                shutil.rmtree(staging, ignore_errors=True)
+
+
+def _unfinish(target: Path, staging: Path) -> None:
+    """Takes the manifest away, which says that the data set is whole; what was measured of it is kept for the next."""
+    if (target / MANIFEST).is_file():
+        with _room_in(target):
+            staging.mkdir(exist_ok=True)  # the one that this process waited for removed it
+            (target / MANIFEST).replace(staging / MANIFEST)
+
+
+def _finish(data: DataSet, target: Path, staging: Path) -> None:
+    """Writes the manifest: from here on the data set is whole.
+
+    What was measured of the same shards in either place stays; at one friction what took more attempts counts.
+    """
+    content = json.loads((data.folder / MANIFEST).read_text())
+    for former in (p for p in (target / MANIFEST, staging / MANIFEST) if p.is_file()):
+        if read_manifest(former.parent).shards != data.manifest.shards:
+            continue
+        measured = json.loads(former.read_text())
+        for name in ("truth", "recall"):
+            both = [content.get(name, {}), measured.get(name, {})]
+            merged = {mu: max((f[mu] for f in both if mu in f), key=_attempts) for mu in both[0] | both[1]}
+            content |= {name: merged} if merged else {}
+    with _room_in(target):
+        write_json(target / MANIFEST, content)
+    shutil.rmtree(staging, ignore_errors=True)
+
+
+def _attempts(figures: Mapping[str, Any]) -> int:
+    return int(figures["attempts"])
 
 
 @contextmanager
@@ -184,21 +248,34 @@ def _room_in(target: Path) -> Iterator[None]:
         raise write_error(target, error) from error
 
 
-def _download(api: Any, repo: str, folder: Path) -> None:
+def _download(api: Any, repo: str, folder: Path, *, console: Console) -> None:
     with tempfile.TemporaryDirectory() as scratch:
         api.hf_hub_download(repo_id=repo, filename=MANIFEST, repo_type="dataset", local_dir=scratch)
         data = DataSet(scratch)
-        with _room_in(folder):
-            _stake(data, folder)
-        names = [*(line.file for line in data.manifest.shards), *_BESIDE]
-        # It goes on where it broke off: the library keeps its notes in folder/.cache.
-        api.snapshot_download(repo_id=repo, repo_type="dataset", local_dir=folder, allow_patterns=names)
-        for line in data.manifest.shards:
-            path = folder / line.file
-            if not path.is_file() or checksum(path) != line.sha256:
-                raise InputError(f"{path} did not arrive whole; delete it and run the same command again")
-        with _room_in(folder), atomic_path(folder / MANIFEST) as temporary:
-            shutil.copyfile(Path(scratch) / MANIFEST, temporary)
+        with _held(data, folder, console) as staging:
+            missing = [line for line in data.manifest.shards if not _is_whole(line, folder)]
+            if missing:
+                _unfinish(folder, staging)
+            names = [*(line.file for line in missing), *_BESIDE]
+            # It goes on where it broke off: the library keeps its notes in folder/.cache.
+            api.snapshot_download(repo_id=repo, repo_type="dataset", local_dir=folder, allow_patterns=names)
+            for line in missing:
+                if not _is_whole(line, folder):
+                    path = folder / line.file
+                    raise InputError(f"{path} did not arrive whole; delete it and run the same command again")
+            if card := _card_of(api, repo):
+                (Path(scratch) / CARD).write_bytes(card)
+                with _room_in(folder):
+                    copy_card(Path(scratch) / CARD, folder / CARD)
+            _finish(data, folder, staging)
+
+
+def _card_of(api: Any, repo: str) -> bytes:
+    """Returns the card of a repository, empty where it has none."""
+    with tempfile.TemporaryDirectory() as scratch:
+        api.snapshot_download(repo_id=repo, repo_type="dataset", local_dir=scratch, allow_patterns=[CARD])
+        path = Path(scratch) / CARD
+        return path.read_bytes() if path.is_file() else b""
 
 
 def _ask_hub(repo: str, verb: str, question: Callable[[Any], Any]) -> Any:

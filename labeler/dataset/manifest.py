@@ -256,7 +256,9 @@ def read_manifest(folder: str | Path) -> Manifest:
     """
     path = Path(folder) / MANIFEST
     if not path.is_file():
-        raise InputError(f"{folder} holds no finished data set (no {MANIFEST}); run `python -m labeler generate`")
+        begun = (Path(folder) / STAKE).is_file()
+        cure = "give the command again that began it" if begun else "run `python -m labeler generate`"
+        raise InputError(f"{folder} holds no finished data set (no {MANIFEST}); {cure}")
     content = _read(path)
     version = content.get("schema_version")
     if version != SCHEMA_VERSION:

@@ -30,6 +30,7 @@ from sim.errors import InputError
 from sim.files import FULL, locked, write_error, write_json
 from sim.jobs import WorkerLost, run_jobs
 
+STAGING, LOCK = "staging", "lock"  # the folder in a data set's, and a file in it
 _DEATHS = 3  # deaths of the process that makes a scene, before the scene is given up
 _ALONE = "alone"  # empty file of the staging folder: the last run made its scenes in its own process
 _ENDINGS = ("SIGTERM", "SIGHUP")  # a scheduler's time limit, a closed terminal; Windows lacks one
@@ -63,7 +64,7 @@ def open_staging(folder: Path, console: Console) -> Iterator[Path]:
     Raises:
         InputError: The folder cannot be made.
     """
-    staging = folder / "staging"
+    staging = folder / STAGING
 
     def tell() -> None:
         console.print(f"{folder} is being made by another run; waiting for it", soft_wrap=True)
@@ -71,7 +72,7 @@ def open_staging(folder: Path, console: Console) -> Iterator[Path]:
     with contextlib.ExitStack() as stack:
         try:
             staging.mkdir(parents=True, exist_ok=True)
-            stack.enter_context(locked(staging / "lock", waiting=tell))
+            stack.enter_context(locked(staging / LOCK, waiting=tell))
         except OSError as error:
             raise write_error(folder, error, cure="choose another folder") from error
         yield staging
@@ -87,15 +88,21 @@ def clear_leftovers(folder: Path, staging: Path, *, workers: int) -> None:
             ended such a run says nothing about its scenes. A single one is the run, and its marks stay for the next,
             if that is of a single one as well.
     """
-    for leftover in [*folder.glob(".*.part"), *staging.glob(".*.part")]:
-        if not _is_running(leftover.name.split(".")[-2]):
-            leftover.unlink(missing_ok=True)
+    clear_parts(folder)
+    clear_parts(staging)
     if workers > 1 or not (staging / _ALONE).exists():  # an older plgp did not say so
         for mark in staging.glob("scene-*.begun"):
             mark.unlink(missing_ok=True)
     for path in staging.glob("scene-*.h5"):
         if not _is_readable(path):  # by a disk's fault: under its final name a file was whole
             path.unlink(missing_ok=True)
+
+
+def clear_parts(folder: Path) -> None:
+    """Removes the half-written files of a folder whose processes are gone; one that lives may still be writing."""
+    for leftover in folder.glob(".*.part"):
+        if not _is_running(leftover.name.split(".")[-2]):
+            leftover.unlink(missing_ok=True)
 
 
 def stage_all(

@@ -14,7 +14,7 @@ from sim.errors import InputError
 
 
 def find_problems(folder: str | Path) -> list[str]:
-    """Returns one sentence per problem of a data set; none if it is whole.
+    """Returns one sentence per problem of a data set; none if it is whole and nothing in its folder is left aside.
 
     Args:
         folder: Folder of the data set.
@@ -22,7 +22,12 @@ def find_problems(folder: str | Path) -> list[str]:
     Raises:
         InputError: The folder holds no finished data set.
     """
-    data = DataSet(folder)
+    data = DataSet(folder, tell=False)
+    return [*find_damage(data), *data.find_unlisted()]
+
+
+def find_damage(data: DataSet) -> list[str]:
+    """Returns one sentence per problem of the shards that a data set's manifest lists; none if they are whole."""
     damaged = data.verify_checksums()
     problems = [f"{name}: its bytes are not those that were written" for name in damaged]
     for line in data.manifest.shards:

@@ -28,6 +28,7 @@ from labeler.dataset.manifest import (
     stake,
     write_manifest,
 )
+from labeler.dataset.staging import clear_parts
 from labeler.formats.authors_files import ANGLES, VIEW_NAME, ViewFiles, find_views, read_view
 from labeler.shards.reader import ShardReader
 from labeler.shards.writer import ShardWriter
@@ -142,8 +143,7 @@ def begin_import(folder: Path, recipe: dict[str, Any], digest: str) -> None:
         raise InputError(f"{folder} is not empty; choose another folder for the imported data set")
     if found not in (None, digest):
         raise InputError(f"{folder} holds another data set; choose another folder, or delete it")
-    for leftover in folder.glob(".*.part"):
-        leftover.unlink(missing_ok=True)
+    clear_parts(folder)
     with room_in(folder):
         stake(folder, digest, recipe)
 

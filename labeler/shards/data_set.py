@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import resource
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from sim.errors import InputError
 from sim.files import checksum
 
 _MOST = 10**6  # images of a scene in a sound description
+_NAMED = 5  # files that a sentence names
 _MOST_OPEN = 256  # shards open at a time, some 1 MB each; opening one again costs a fifth of an image's time
 
 
@@ -26,8 +28,13 @@ class DataSet:
     Of many shards only those that were read last stay open, at most a quarter of the files that the process may open.
     """
 
-    def __init__(self, folder: str | Path) -> None:
-        """Reads dataset.json; raises InputError if the folder holds no finished data set."""
+    def __init__(self, folder: str | Path, *, tell: bool = True) -> None:
+        """Reads dataset.json; raises InputError if the folder holds no finished data set.
+
+        Args:
+            folder: Folder of the data set.
+            tell: Whether a warning says which of the folder's HDF5 files are not read (see ``find_unlisted``).
+        """
         self.folder = Path(folder)
         self.manifest = read_manifest(self.folder)
         lines = self.manifest.shards
@@ -44,6 +51,8 @@ class DataSet:
         known = "angles" in parse(dict, self.manifest.recipe.get("labels", {}), f"{folder}: recipe.labels")
         self._bins = self.manifest.angles if known else None
         self.scenes: NDArray[np.int64] = np.concatenate([np.zeros(0, np.int64), *scenes])
+        for sentence in self.find_unlisted() if tell else ():
+            warnings.warn(f"{self.folder / sentence}", stacklevel=1)  # of one place, so that a command says it once
 
     def __len__(self) -> int:
         """Number of images."""
@@ -113,6 +122,22 @@ class DataSet:
             del self._last_read[oldest]
             self._readers[oldest].close()
         return self._readers[shard]
+
+    def find_unlisted(self) -> list[str]:
+        """Returns a sentence for the HDF5 files of the folder that dataset.json does not list; none without such files.
+
+        Nothing of them is read, trained on or sent.
+        """
+        listed = {line.file for line in self.manifest.shards}
+        found = sorted(path.name for path in self.folder.glob("[!.]*.h5") if path.name not in listed)
+        if not found:
+            return []
+        names = ", ".join(found[:_NAMED]) + (f" and {len(found) - _NAMED} more" if len(found) > _NAMED else "")
+        be = "is" if len(found) == 1 else "are"
+        return [
+            f"{names}: {be} not listed in {MANIFEST} and not read; data sets are not merged by their files: keep each "
+            "in a folder of its own, and train on both with data.also=[OTHER]"
+        ]
 
     def verify_checksums(self) -> list[str]:
         """Returns the names of the shards whose bytes are not those that were written."""

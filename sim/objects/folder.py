@@ -177,6 +177,9 @@ def _kept(place: str, folder: Path) -> str:
     if not os.path.isabs(place):
         return place
     place, folder = os.path.abspath(place), Path(os.path.abspath(folder))
+    real = folder.resolve()
+    if Path(os.path.normpath(real / os.path.relpath(place, folder))).resolve() != Path(place).resolve():
+        folder = real  # a link to it lies at another depth: what counts is where it lies itself
     for packages in {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}:
         if Path(place).is_relative_to(packages):
             return _PACKAGE + Path(place).relative_to(packages).as_posix()
@@ -206,6 +209,9 @@ def _found(place: str, folder: Path) -> Path:
         homes = list(spec.submodule_search_locations or ()) if spec is not None else []
         return Path(homes[0], rest) if homes else Path(place)
     first = Path(os.path.normpath(folder / place))
+    real = Path(os.path.normpath(folder.resolve() / place))  # where the folder itself lies, not a link to it
+    if real.exists() and not (first.exists() and first.samefile(real)):
+        return real
     names = [part for part in Path(place).parts if part not in ("..", os.sep)]
     above = [folder, *list(folder.parents)[:_NEAR], Path.cwd()]
     guesses = [home.joinpath(*names[start:]) for start in range(len(names)) for home in above]

@@ -158,12 +158,12 @@ def test_broken_off_is_no_data_set_and_goes_on(data_set, tmp_path, monkeypatch):
     with pytest.raises(Broken):
         pull(str(data_set), tmp_path / "back")
     assert names(tmp_path / "back") == ["recipe.json", "shard-00000.h5"]
-    with pytest.raises(InputError, match="no finished data set"):
+    with pytest.raises(InputError, match=r"no finished data set .*; give the command again that began it"):
         DataSet(tmp_path / "back")
     copied.clear()
     copied.append("once more")
     pull(str(data_set), tmp_path / "back")
-    assert copied == ["once more", "shard-00001.h5", "dataset.json"]
+    assert copied == ["once more", "shard-00001.h5"]
     assert_same_shards(data_set, tmp_path / "back")
 
 
@@ -185,7 +185,10 @@ def test_data_set_whose_repair_breaks_off_is_none(data_set, tmp_path, monkeypatc
     monkeypatch.setattr(hub.shutil, "copyfile", copyfile)
     with pytest.raises(Broken):
         pull(str(data_set), tmp_path / "back")
-    assert names(tmp_path / "back") == ["recipe.json", "shard-00000.h5"]
+    assert names(tmp_path / "back") == ["recipe.json", "shard-00000.h5", "staging"]
+    monkeypatch.undo()
+    pull(str(data_set), tmp_path / "back")
+    assert names(tmp_path / "back") == FILES[1:5]  # nothing of the unfinished work stays
 
 
 def test_damage_on_the_way_is_found(data_set, tmp_path, monkeypatch):
@@ -276,6 +279,22 @@ def test_to_the_hub_and_back(data_set, tmp_path, played_hub):
     assert_same_shards(data_set, back)
     push(data_set, "me/tiny", private=False)
     assert api.create_repo.call_args.kwargs["private"] is False
+
+
+def test_card_that_was_edited_on_the_hub_is_kept(data_set, tmp_path, played_hub):
+    card = played_hub[1] / "me" / "tiny" / "README.md"
+    push(data_set, "me/tiny")
+    push(data_set, "me/tiny", licence="mit")
+    assert "license: mit" in card.read_text()
+    card.write_text("MY WORDS")
+    with pytest.warns(UserWarning, match=r"README\.md of me/tiny was written or edited by hand, so it is kept"):
+        push(data_set, "me/tiny")
+    assert card.read_text() == "MY WORDS"
+    assert "MY WORDS" in (pull("me/tiny", tmp_path / "back") / "README.md").read_text()
+    (tmp_path / "back" / "README.md").write_text("of the one who pulled")
+    with pytest.warns(UserWarning, match="edited by hand"):
+        pull("me/tiny", tmp_path / "back")
+    assert (tmp_path / "back" / "README.md").read_text() == "of the one who pulled"
 
 
 def test_broken_download_is_no_data_set(data_set, tmp_path, played_hub):

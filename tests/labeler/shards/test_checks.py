@@ -7,6 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import h5py
 import numpy as np
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from labeler.dataset.validate import find_problems
 from labeler.labels import GraspLabels
 from labeler.shards.checks import open_shard, shard_error
 from labeler.shards.data_set import DataSet
@@ -221,3 +223,29 @@ def test_any_field_of_the_description_replaced(sound, tmp_path_factory, data):
     place[last] = data.draw(JSON)
     (folder / "dataset.json").write_text(json.dumps(content))
     expect_data_or_a_sentence(folder)
+
+
+def test_shard_that_is_laid_into_the_folder_is_named(tmp_path, recwarn):
+    data = DataSet(write_data_set(tmp_path))
+    assert data.find_unlisted() == [] == [w for w in recwarn if "not listed" in str(w.message)]
+    shutil.copyfile(tmp_path / "shard-00000.h5", tmp_path / "shard-00001.h5")
+    (tmp_path / "._shard-00000.h5").touch()  # a Mac's
+    with pytest.warns(UserWarning, match=r"shard-00001\.h5: is not listed in dataset\.json.*data\.also=\[OTHER\]"):
+        assert len(DataSet(tmp_path)) == N
+    recwarn.clear()
+    assert find_problems(tmp_path)[-1].startswith("shard-00001.h5: is not listed")
+    assert not recwarn
+    for number in range(2, 9):
+        (tmp_path / f"shard-{number:05d}.h5").touch()
+    assert "shard-00005.h5 and 3 more: are not listed" in find_problems(tmp_path)[-1]
+
+
+def test_the_page_names_everything_that_a_shard_holds(sound):
+    page = (Path(__file__).parents[3] / "docs" / "how-to" / "shards.md").read_text()
+    held = []
+    with h5py.File(sound / "shard-00000.h5") as file:
+        file.visititems(lambda name, item: held.append(name) if isinstance(item, h5py.Dataset) else None)
+        held += [*file.attrs, "trays", "failed_scenes"]  # notes that `generate` adds
+    assert len(held) > 20
+    assert [n for n in held if f"`{n}`" not in page and f"`{n.split('/')[-1]}`" not in page] == []
+    assert "(row_min, col_min, row_max, col_max)" in page

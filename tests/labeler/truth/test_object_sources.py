@@ -224,3 +224,18 @@ def test_a_source_that_is_none_says_so(arguments):
         ObjectSet.from_source(ObjectSource(loader="from_folder", arguments=arguments))
     with pytest.raises(InputError, match="'__init__' are not known"):
         ObjectSet.from_source(ObjectSource(loader="__init__", arguments=arguments))
+
+
+def test_objects_of_a_data_set_that_a_link_leads_to(tmp_path):
+    root = tmp_path / "objs"
+    objects = folder_with_scale(root)
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "deep" / "er" / "still").mkdir(parents=True)
+    (tmp_path / "deep" / "er" / "objs" / "mm").mkdir(parents=True)  # where the path leads from the link
+    data = data_of(tmp_path / "sub" / "d", objects)
+    link = tmp_path / "deep" / "er" / "still" / "link"
+    link.symlink_to(data.folder)
+    assert weight(find_objects(SimpleNamespace(**{**vars(data), "folder": link}))) == weight(objects)
+    near = tmp_path / "near"
+    near.symlink_to(data.folder)
+    assert data_of(near, objects).manifest.objects == data.manifest.objects  # written through a link, too
