@@ -19,8 +19,8 @@ from sim.geometry import make_pose
 FloatArray = NDArray[np.float64]
 AHEAD = (0.0, 0.0, 0.6)  # m, a place in the camera's frame whose standard error is judged
 DOUBTFUL, UNKNOWN = 0.002, 0.01  # m of that error: a doubt, no calibration
-SIGNIFICANT = 2.5  # standard errors by the jackknife, which is some 15 % too careful; three true ones
-SHIFTED, MISMEASURED = 0.001, 0.05  # m that a wrong size of the board moves the camera; a factor no printer errs by
+SIGNIFICANT, SURE = 2.5, 5.0  # standard errors of the board's size: a doubt, no calibration
+SHIFTED = 0.001  # m that a wrong size of the board moves the camera and that nobody minds
 ONE_AXIS = 0.5  # degrees of tilt about a second axis, root mean square, which the robot's own error gives
 
 
@@ -110,7 +110,7 @@ def _doubts_about_scale(board: tuple[float, float], views: Views) -> list[str]:
         f"camera {1000 * shift:.0f} mm wrong; measure ten of them in a row, give square= and marker= so, and check the "
         "camera's focal length"
     )
-    if shift > UNKNOWN and abs(scale - 1) > MISMEASURED:
+    if shift > UNKNOWN and abs(scale - 1) > SURE * error:
         raise InputError(text)
     return [text]
 

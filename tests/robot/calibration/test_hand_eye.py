@@ -241,8 +241,12 @@ def test_errors_in_other_units_are_refused():
 
 
 def test_squares_of_another_size_are_noticed(pictures):
-    found = HandEye.fit([replace(s, points=s.points * 0.95) for s in pictures])
-    assert any("squares are 1.04" in text for text in found.doubts)
+    found = HandEye.fit([replace(s, points=s.points * 0.98) for s in pictures])
+    assert any("squares are 1.01" in text or "squares are 1.02" in text for text in found.doubts)
+    with pytest.raises(
+        InputError, match=r"squares are 1\.04\d times as large as given, which puts the camera [12]\d mm"
+    ):
+        HandEye.fit([replace(s, points=s.points * 0.95) for s in pictures])
 
 
 def test_a_robot_worse_than_it_claims_is_noticed(camera_world):
