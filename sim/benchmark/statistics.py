@@ -105,11 +105,13 @@ def summarise(attempts: pd.DataFrame, samples: int = SAMPLES, seed: int = 0) -> 
         over all frictions; NaN with one scene. ``privileged``: it saw more than the camera.
 
     Raises:
-        InputError: The table is empty, lacks columns, or holds an attempt twice.
+        InputError: The table is empty, lacks columns, holds an attempt twice, or not every scene of a policy and
+            category was measured at the same frictions.
     """
     check_attempts(attempts)
     result = []
     for (policy, category), rows in attempts.groupby(["policy", "category"], sort=False):
+        _check_frictions(rows)
         counts = _count(rows)
         number = len(counts.scenes)
         low, high = interval(counts.resampled(scene_weights(number, samples, seed=[seed, number])), number)
@@ -121,6 +123,22 @@ def summarise(attempts: pd.DataFrame, samples: int = SAMPLES, seed: int = 0) -> 
                 row |= {metric: percent[m, i], f"{metric}_low": low[m, i], f"{metric}_high": high[m, i]}
             result.append(row | {"scenes": number, "privileged": bool(rows.privileged.any())})
     return pd.DataFrame(result)[SUMMARY_COLUMNS]
+
+
+def _check_frictions(rows: pd.DataFrame) -> None:
+    """Raises InputError where a scene of one policy and category lacks a friction that another has.
+
+    The mean over the frictions would be one over other scenes at each, and so would its interval.
+    """
+    cells = pd.crosstab(rows.scene, rows.friction) > 0
+    if not cells.to_numpy().all():
+        scene = cells.index[~cells.all(axis=1)][0]
+        head = rows.iloc[0]
+        raise InputError(
+            f"'{head.policy}' was not measured at the same frictions in every scene of '{head.category}': scene "
+            f"{scene} lacks {', '.join(f'{f:g}' for f in cells.columns[~cells.loc[scene]])}; take the scenes or "
+            "frictions that are complete, or measure the rest"
+        )
 
 
 def compare(attempts: pd.DataFrame, baseline: str, samples: int = SAMPLES, *, seed: int = 0) -> pd.DataFrame:

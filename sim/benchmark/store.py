@@ -6,6 +6,7 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,7 +25,12 @@ from sim.scene import SceneState
 
 _VERSION = 1  # of what an attempt means: raise it when the same settings would give other rows
 _KEY = b"plgp"
+_ROWS = b"plgp rows"  # as many as the file was written with
 _CONTENT = b"plgp content"  # of the parts that can name what differs in them
+
+
+# Parts of the identity that all scenes of a policy and category share in one measurement, and the words for them.
+_SHARED = {"rules": "rules (camera, gripper, noise, physics)", "frictions": "frictions", "policy": "settings of it"}
 
 
 class SceneContent(NamedTuple):
@@ -139,6 +145,7 @@ def write_scene(
     path = key.file(folder)
     table = pyarrow.Table.from_pandas(attempts, preserve_index=False)
     about = {_KEY: json.dumps(known).encode(), _CONTENT: json.dumps(content or {}).encode()}
+    about[_ROWS] = str(table.num_rows).encode()
     table = table.replace_schema_metadata({**(table.schema.metadata or {}), **about})
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -204,7 +211,7 @@ def _content(path: Path) -> dict[str, Any]:
 
 
 def _load(path: Path) -> tuple[pd.DataFrame, dict[str, str]] | None:
-    """Returns a file's rows and what they were made with; None for a file that is missing or broken."""
+    """Returns a file's rows and what they were made with; None for a file that is missing, broken or lacks rows."""
     import pyarrow
     from pyarrow import parquet
 
@@ -212,7 +219,10 @@ def _load(path: Path) -> tuple[pd.DataFrame, dict[str, str]] | None:
         return None
     try:
         table = parquet.read_table(path, partitioning=None)
-        return table.to_pandas(), json.loads(table.schema.metadata[_KEY])
+        about = table.schema.metadata
+        if int(about.get(_ROWS, table.num_rows)) != table.num_rows:
+            return None
+        return table.to_pandas(), json.loads(about[_KEY])
     except (pyarrow.ArrowException, OSError, KeyError, TypeError, ValueError):
         return None
 
@@ -221,13 +231,33 @@ def finished_scenes(folder: str | Path) -> Iterator[tuple[pd.DataFrame, dict[str
     """Yields the rows and the identity of every finished scene below a folder, packed ones first.
 
     Raises:
-        InputError: A file is broken.
+        InputError: A file is broken, has another scene's name, or was measured otherwise than others of its policy.
     """
-    yield from packed.read_scenes(folder)
-    for path in sorted(Path(folder).glob("*/*/scene-*.parquet")):
+    first: dict[tuple[str, str], tuple[int, dict[str, str]]] = {}
+    for rows, identity in chain(packed.read_scenes(folder), _scenes_in_files(Path(folder))):
+        if len(rows):
+            head = rows.iloc[0]
+            policy, category, number = str(head["policy"]), str(head["category"]), int(head["scene"])
+            other, made = first.setdefault((policy, category), (number, identity))
+            differs = [word for part, word in _SHARED.items() if len({identity.get(part), made.get(part), None}) > 2]
+            if differs:
+                raise InputError(
+                    f"scenes {other} and {number} of '{policy}' in '{category}' in {folder} were measured with other "
+                    f"{' and '.join(differs)}; keep measurements that differ in folders of their own"
+                )
+        yield rows, identity
+
+
+def _scenes_in_files(folder: Path) -> Iterator[tuple[pd.DataFrame, dict[str, str]]]:
+    """Yields the scenes that have files of their own; raises InputError as ``finished_scenes``."""
+    for path in sorted(folder.glob("*/*/scene-*.parquet")):
         found = _load(path)
         if found is None:
             raise InputError(f"{path} is broken; remove it and run the same command again")
+        for policy, category, number in found[0][["policy", "category", "scene"]].drop_duplicates().to_numpy():
+            right = SceneKey(str(policy), str(category), int(number)).file(folder)
+            if right != path:
+                raise InputError(f"{path} holds what belongs into {right}; give it its name back")
         yield found
 
 

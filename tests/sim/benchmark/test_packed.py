@@ -68,3 +68,50 @@ def test_the_folder_of_several_runs_asks_for_one(folder):
     pd.DataFrame({"success": [True]}).to_parquet(folder / packed.FILE)  # somebody's own table of that name
     with pytest.raises(InputError, match="no finished benchmark scene"):
         store.read_attempts(folder / "table")
+
+
+@pytest.mark.parametrize(
+    ("part", "said"), [("rules", "rules"), ("frictions", "frictions"), ("policy", "settings of it")]
+)
+def test_scenes_of_several_measurements_in_one_folder_are_told(tmp_path, part, said):
+    for number in (0, 1):
+        rows, identity = scene("random", number, 5)
+        key = store.SceneKey("random", "novel-5", number)
+        store.write_scene(rows, tmp_path, key, known=identity | {part: f"as in {number}"})
+    with pytest.raises(InputError, match=f"scenes 0 and 1 of 'random' in 'novel-5' .* with other {said}"):
+        store.read_attempts(tmp_path)
+    with pytest.raises(InputError, match="scenes 0 and 1"):
+        packed.write_packed(tmp_path / packed.FILE, [("run", store.finished_scenes(tmp_path))])
+    assert not (tmp_path / packed.FILE).exists()
+
+
+def test_a_part_that_an_older_plgp_did_not_note_is_no_difference(tmp_path):
+    for number, more in ((0, {}), (1, {"policy": "noted"})):
+        rows, identity = scene("random", number, 5)
+        store.write_scene(rows, tmp_path, store.SceneKey("random", "novel-5", number), known=identity | more)
+    assert len(store.read_attempts(tmp_path)) == 6
+
+
+def test_a_file_under_another_scenes_name_is_told(tmp_path):
+    rows, identity = scene("random", 0, 5)
+    path = store.write_scene(rows, tmp_path, store.SceneKey("random", "novel-5", 0), known=identity)
+    path.rename(path.with_name("scene-007.parquet"))
+    with pytest.raises(InputError, match=r"scene-007.parquet holds what belongs into .*scene-000.parquet"):
+        store.read_attempts(tmp_path)
+    path.with_name("scene-007.parquet").rename(path)
+    (tmp_path / "random").rename(tmp_path / "mine")
+    with pytest.raises(InputError, match=r"mine.*belongs into .*random"):
+        store.read_attempts(tmp_path)
+
+
+def test_a_file_that_lost_rows_is_broken(tmp_path):
+    from pyarrow import parquet
+
+    rows, identity = scene("random", 0, 5)
+    key = store.SceneKey("random", "novel-5", 0)
+    path = store.write_scene(rows, tmp_path, key, known=identity)
+    assert len(store.read_scene(tmp_path, key, identity)) == 3
+    parquet.write_table(parquet.read_table(path, partitioning=None).slice(0, 2), path)
+    assert store.read_scene(tmp_path, key, identity) is None  # it is measured again
+    with pytest.raises(InputError, match="is broken"):
+        store.read_attempts(tmp_path)

@@ -191,3 +191,12 @@ def test_reasons_are_counted():
     assert mine.share.to_dict() == {"blocked": 75.0, "success": 17.5, "policy raised": 7.5}
     assert table.groupby("protocol").share.sum().to_dict() == {"clear": pytest.approx(100), "rank": pytest.approx(100)}
     assert table.groupby(["policy", "category", "protocol"])["count"].apply(lambda c: c.is_monotonic_decreasing).all()
+
+
+def test_scenes_that_lack_a_friction_are_told():
+    """Their mean would be one over other scenes at each friction, its interval that of as many as there never were."""
+    rows = make_attempts("random", 0.5, scenes=3)
+    assert len(summarise(rows)) == 3
+    with pytest.raises(InputError, match=r"'random' .* scene 2 lacks 1; take the scenes"):
+        summarise(rows[(rows.friction == 0.2) | (rows.scene < 2)])
+    assert summarise(rows[rows.friction == 0.2]).scenes.tolist() == [3, 3]
