@@ -138,13 +138,17 @@ def _fit(
     former = last_metrics(output)
     if ended is not None:  # by early stopping, say, which would let another epoch be trained
         trainer.fit_loop.max_epochs = ended
-    with told_when_stopped(trainer, output, _sweep_folder()), told_what_is_logged():
-        trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
+    try:
+        with told_when_stopped(trainer, output, _sweep_folder()), told_what_is_logged():
+            trainer.fit(module, datamodule=data, ckpt_path=resume, **({"weights_only": True} if resume else {}))
+    finally:
+        record.close()
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     metrics = metrics if record.begun else former | metrics
     if trainer.is_global_zero and ended is None and not trainer.interrupted:
         done = trainer.fit_loop.epoch_progress.current.processed
-        mark(output, config, epochs=done, steps=trainer.global_step, metrics=metrics)
+        if record.takes_mark(config):
+            mark(output, config, epochs=done, steps=trainer.global_step, metrics=metrics)
         if not record.begun:
             why = "the run to resume has its epochs or steps behind it, give more" if resume else "there is no batch"
             print(f"nothing was trained: {why}", file=sys.stderr)

@@ -237,12 +237,6 @@ class PLGPDataModule(lightning.LightningDataModule):
                     f"data set '{self.folder}' has too few scenes: none of them is left for training with "
                     f"data.splits={list(self.splits)}; generate more, or give other shares"
                 )
-            if not self.indices["val"] and self.overfit is None:
-                warnings.warn(
-                    f"data set '{self.folder}' has no scene for validation with data.splits={list(self.splits)}: val/ "
-                    "and the best checkpoint by it are of images that are trained on; give more scenes, or a share",
-                    stacklevel=2,
-                )
             if self.overfit is not None:
                 few = self.indices["train"][: self.overfit]
                 self.indices |= {"train": few, "val": few}
@@ -276,6 +270,12 @@ class PLGPDataModule(lightning.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[Any]:
         """Returns the loader of the validation split, or of the training split: centre crops in fixed order."""
+        if not self.indices["val"]:  # told here, not in setup: a trainer without validation does not ask for it
+            warnings.warn(
+                f"data set '{self.folder}' has no scene for validation with data.splits={list(self.splits)}: val/ "
+                "and the best checkpoint by it are of images that are trained on; give more scenes, or a share",
+                stacklevel=2,
+            )
         indices = self.indices["val"] or self.indices["train"]
         return self._loader(self.frames(train=False), EpochSampler(indices[: self.val_samples], shuffle=False))
 

@@ -25,6 +25,7 @@ from omegaconf import OmegaConf
 
 from plgp.evaluation.common_settings import common_part, joined, own_part
 from plgp.runs.ended import NAME as ENDED
+from plgp.runs.held_back import in_force
 from plgp.runs.names import BROKEN, chosen_of, sweep_of
 from sim.benchmark import packed
 from sim.benchmark.store import finished_scenes
@@ -97,6 +98,9 @@ def read_settings(folder: Path, name: str) -> dict[str, Any] | None:
     Raises:
         InputError: The file is broken.
     """
+    held = in_force(folder) if name in ("config", ENDED) else None  # of a training that was killed, or has begun anew
+    if held is not None:
+        return held if name == "config" else None
     path = folder / f"{name}.yaml"
     if path.is_file():
         try:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from functools import cache
+from pathlib import Path
 from typing import Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from plgp.runs.monitors import check_monitors, known_names, nearest
@@ -110,11 +111,19 @@ def _check_parts(config: DictConfig) -> None:
             raise InputError(f"{group}.{name} has no _target_, and so is no {group.removesuffix('s')}; {cure}")
 
 
-@cache
 def _names_of(group: str) -> set[str]:
-    """Returns the names of the parts that the choices of a group have."""
-    files = [OmegaConf.load(path) for path in (conf_folder() / group).glob("*.yaml")]
+    """Returns the names of the parts that the choices of a group have, those of ``--config-dir`` among them."""
+    paths = [path for root in (conf_folder(), *_own_roots()) for path in (root / group).rglob("*.yaml")]
+    files = [OmegaConf.load(path) for path in paths]
     return {str(key) for file in files if isinstance(file, DictConfig) for key in file if key != "defaults"}
+
+
+def _own_roots() -> list[Path]:
+    """Returns the folders of choices beside conf/ that the running command has."""
+    if not HydraConfig.initialized():
+        return []
+    sources = HydraConfig.get().runtime.config_sources
+    return [Path(source.path) for source in sources if source.schema == "file"]
 
 
 def _check_objective(config: DictConfig) -> None:

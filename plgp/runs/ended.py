@@ -11,6 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from plgp.runs.held_back import in_force
 from sim.files import atomic_path
 
 NAME = "ended"
@@ -68,6 +69,14 @@ def is_mark_of(known: Mapping[str, Any], config: DictConfig) -> bool:
         return False
 
 
+def ends_alike(one: DictConfig, other: DictConfig) -> bool:
+    """Returns whether two configurations end their trainings in the same way."""
+    try:
+        return _ends(one) == _ends(other)
+    except (ValueError, TypeError, AttributeError, OmegaConfBaseException):  # one is no training's, or no resolved one
+        return False
+
+
 def last_metrics(folder: Path) -> dict[str, float]:
     """Returns the last value of every metric that a run had logged when it ended; empty where that is not known."""
     try:
@@ -81,7 +90,7 @@ def _read(folder: Path) -> dict[str, Any]:
         known = json.loads((folder / _FILE).read_text())
     except (OSError, ValueError):
         return {}
-    return known if isinstance(known, dict) else {}
+    return known if isinstance(known, dict) and in_force(folder) is None else {}  # else of the training before
 
 
 def _ends(config: DictConfig) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import pandas as pd
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from plgp.runs.held_back import in_force
 from sim.errors import InputError
 
 
@@ -86,7 +87,7 @@ def csv_runs(roots: tuple[Path, ...]) -> list[Path]:
 
 def _config_of(run: Path) -> DictConfig:
     try:
-        config = OmegaConf.load(run / "config.yaml")
+        config = OmegaConf.create(in_force(run) or OmegaConf.load(run / "config.yaml"))
     except (OSError, OmegaConfBaseException, ValueError) as error:
         raise InputError(f"'{run / 'config.yaml'}' cannot be read; give the folder of a training") from error
     if not isinstance(config, DictConfig) or "module" not in config:

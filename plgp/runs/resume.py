@@ -15,6 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from plgp.data.sampler import EpochSampler
 from plgp.runs.ended import ended_after
+from plgp.runs.held_back import RECORD, in_force
 from plgp.runs.parts import network_differences, same_sizes
 from sim.errors import InputError
 
@@ -113,10 +114,10 @@ def _say_changes(path: Path, known: Mapping[str, Any], config: DictConfig) -> No
     """Says on stderr in which of its loss and data a run that goes on differs: its epochs so far had the former."""
     module: Any = OmegaConf.to_container(config.module, resolve=True) if config.get("module") else {}
     before, now = {"loss": known.get("loss")}, {"loss": module.get("loss")}
-    stored = path.parent.parent / "config.yaml"
+    run = path.parent.parent
     try:
-        former = OmegaConf.select(OmegaConf.load(stored), "data") if stored.is_file() else None
-    except Exception:  # whatever a broken file leads to: nothing is known of its data
+        former = OmegaConf.select(OmegaConf.create(in_force(run) or OmegaConf.load(run / RECORD)), "data")
+    except Exception:  # no file, or whatever a broken one leads to: nothing is known of its data
         former = None
     if isinstance(former, DictConfig):
         data: Any = OmegaConf.to_container(config.data, resolve=True)

@@ -13,6 +13,7 @@ import inspect
 import os
 import re
 import select
+import shlex
 import sys
 import types
 import typing
@@ -182,13 +183,23 @@ def mendable(error: BaseException) -> str | None:
 
 def _unread(word: str) -> str:
     """Returns the sentence of a word that Hydra cannot read: a text without quotes has ASCII letters and few signs."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import OverrideParseException
+
     key, sign, value = word.partition("=")
     if not sign:
         return f"'{word}' is no setting; give key=value"
+    try:
+        OverridesParser.create().parse_overrides([f"{key}=1"])
+    except OverrideParseException:
+        return f"'{word}' cannot be read: '{key}' names no setting; give a name of ASCII letters, digits, _ and dots"
     if value[:1] in ("[", "{", "'", '"'):
         return f"'{word}' cannot be read; look at its brackets and quotes, and at signs in it that want quotes"
-    told = value.replace("'", r"\'")
-    return f"""'{word}' cannot be read; put what follows {key}= in quotes, within the shell's own: "{key}='{told}'\""""
+    escaped = re.sub(r'(\\*)("|\Z)', lambda m: m[1] * 2 + ("\\" + m[2] if m[2] else ""), value)  # Hydra's way
+    told = shlex.quote(f'{key}="{escaped}"')
+    open_ones = any(value.count(one) != value.count(other) for one, other in ("()", "[]", "{}"))
+    text = "look at its brackets; if it is a text, " if open_ones else ""
+    return f"'{word}' cannot be read; {text}put what follows {key}= in quotes, within the shell's own: {told}"
 
 
 def call(function: Callable[..., int | None], words: Sequence[str], program: str) -> int:

@@ -2,6 +2,7 @@
 
 import contextlib
 import re
+import shlex
 import subprocess
 import sys
 import warnings
@@ -241,16 +242,34 @@ def test_a_wrong_target_is_one_sentence(config, says):
     assert says in mendable(raised.value)
 
 
-@pytest.mark.parametrize("value", ["/x/dä", "/x/a=b", "/x/d (1)", "it's", "a&b", "b:c{"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        "/x/dä",
+        "/x/a=b",
+        "/x/d (1)",
+        "it's",
+        "a&b",
+        "b:c{",
+        "/x/$HOME/ä",
+        "/x/`id`ä",
+        '/x/"ä"',
+        "ä\\",
+        'ä\\"',
+        "range(0,3",
+    ],
+)
 def test_a_word_that_hydra_cannot_read_is_named_with_the_quotes_that_it_wants(value):
     parser = OverridesParser.create()
     with pytest.raises(OverrideParseException) as raised:
         parser.parse_overrides([f"folder={value}"])
     said = mendable(raised.value)
-    assert said.startswith(f"'folder={value}' cannot be read; put what follows folder= in quotes")
-    (read,) = parser.parse_overrides([re.search('"(.*)"$', said)[1]])
+    start = f"'folder={value}' cannot be read; "
+    assert said.startswith(f"{start}{'look at its brackets; if it is a text, ' * (value[-1] in '{3')}put what follows")
+    (read,) = parser.parse_overrides(shlex.split(said.split("the shell's own: ")[1]))
     assert read.value() == value
-    for word, cure in (("a=[1,2", "look at its brackets"), ("x y", "give key=value")):
+    keys = (("földer=/x/y", "'földer' names no setting"), (" folder=a(b)", "' folder' names no setting"))
+    for word, cure in (("a=[1,2", "look at its brackets"), ("x y", "give key=value"), *keys):
         with pytest.raises(OverrideParseException) as raised:
             parser.parse_overrides([word])
         assert cure in mendable(raised.value)

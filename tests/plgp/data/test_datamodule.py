@@ -52,11 +52,12 @@ def test_splits_do_not_share_scenes(bars_folder):
 
 def test_validation_on_what_is_trained_on_is_told(bars_folder):
     with pytest.warns(UserWarning, match=r"no scene for validation with data.splits=\[1, 0, 0\]: val/ .* trained on"):
-        build(bars_folder, splits=(1, 0, 0))
+        build(bars_folder, splits=(1, 0, 0)).val_dataloader()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        build(bars_folder)
-        build(bars_folder, splits=(1, 0, 0), overfit=2)  # whose very purpose it is
+        build(bars_folder).val_dataloader()
+        build(bars_folder, splits=(1, 0, 0), overfit=2).val_dataloader()  # whose very purpose it is
+        build(bars_folder, splits=(1, 0, 0)).train_dataloader()  # trainer.limit_val_batches=0 asks for no more
 
 
 def test_samples_are_a_function_of_seed_epoch_and_index(bars_folder):

@@ -2,6 +2,7 @@
 
 import pytest
 from hydra import compose, initialize_config_module
+from hydra.core.hydra_config import HydraConfig
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint
 from omegaconf import OmegaConf
 
@@ -80,6 +81,22 @@ def test_what_is_not_known_for_sure_is_left_to_the_training(plain):
     check_settings(changed(plain, callbacks__early=early(monitor="lr-Adam"), data__flip=1, objective="val/hit_rate"))
     check_monitors(changed(plain, module__scheduler=plateau("max"), callbacks__early=early(monitor="train/loss")))
     check_settings(changed(plain, callbacks__benchmark={"scenes": 2}))  # an experiment's, of a callback left out
+
+
+def test_a_value_of_an_own_callback_that_is_left_out_is_none(plain, tmp_path):
+    """As an experiment of one's own sets it, with ``--config-dir``."""
+    (tmp_path / "callbacks").mkdir()
+    (tmp_path / "callbacks" / "mine.yaml").write_text("snapshots:\n  _target_: mine.Snapshots\n")
+    config = changed(plain, callbacks__snapshots={"interval": "epoch"})
+    with pytest.raises(InputError, match=r"callbacks.snapshots has no _target_"):
+        check_settings(config)
+    with initialize_config_module("plgp_conf", version_base="1.3"):
+        own = [f"hydra.searchpath=['file://{tmp_path}']", "callbacks=mine"]
+        HydraConfig.instance().set_config(compose("train", overrides=own, return_hydra_config=True))
+    try:
+        check_settings(config)
+    finally:
+        HydraConfig.instance().cfg = None
 
 
 @pytest.mark.parametrize(("monitor", "mode"), [("step", "max"), ("epoch", "max"), ("epoch", "min")])

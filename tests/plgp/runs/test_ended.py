@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_module
 from omegaconf import OmegaConf
 
 import labeler.dataset.generate  # noqa: F401
+from plgp.evaluation.run_folders import read_settings
 from plgp.runs.ended import begin, ended_after, last_metrics, mark
 from plgp.runs.record import Record
 from plgp.train import train
@@ -91,6 +92,86 @@ def test_the_record_is_of_what_was_trained(tmp_path, capsys):
     assert OmegaConf.load(tmp_path / "config.yaml").seed == 1
     Record(other, first=True).of_ended()
     assert capsys.readouterr().err == ""
+
+
+def had_ended(folder, seed=0):
+    """Leaves a training in a folder that has ended; returns its configuration."""
+    config = composed(f"output={folder}", f"seed={seed}", "trainer.max_epochs=3", "+trainer.max_steps=2")
+    Record(config, first=True).on_train_start(None, None)
+    (folder / "checkpoints").mkdir()
+    known = OmegaConf.to_container(config.module, resolve=True)
+    torch.save({"hyper_parameters": known, "seed": seed}, folder / "checkpoints" / "last.ckpt")
+    mark(folder, config, epochs=1, steps=2, metrics={"val/loss": 0.5})
+    return config
+
+
+def told(folder):
+    """Returns the seed that reports read, and after how many epochs a training of it has ended for them."""
+    return read_settings(folder, "config")["seed"], (read_settings(folder, "ended") or {}).get("epochs")
+
+
+def test_a_training_that_leaves_no_checkpoint_leaves_record_and_mark(tmp_path, capsys):
+    former = had_ended(tmp_path)
+    files = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    other = composed(f"output={tmp_path}", "seed=7", "loss=bce")
+    record = Record(other, first=True)
+    record.on_train_start(None, None)
+    assert told(tmp_path) == (0, 1)
+    record.close()
+    assert not record.takes_mark(other)
+    assert "no checkpoint was written" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+    Record(other, first=True).on_train_start(None, None)  # killed
+    assert told(tmp_path) == (0, 1)
+    assert ended_after(tmp_path, former) == 1
+    Record(former, first=True)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == files
+
+
+@pytest.mark.parametrize("killed", [False, True])
+def test_record_and_mark_change_when_the_first_checkpoint_is_there(killed, tmp_path):
+    former = had_ended(tmp_path)
+    other = composed(f"output={tmp_path}", "seed=7", "loss=bce")
+    record = Record(other, first=True)
+    record.on_train_start(None, None)
+    torch.save({"seed": 7}, tmp_path / "checkpoints" / "best.ckpt")
+    assert told(tmp_path) == (7, None)
+    assert ended_after(tmp_path, former) is None
+    assert last_metrics(tmp_path) == {}
+    if killed:
+        assert Record(former, first=True).former["seed"] == 7
+    else:
+        record.on_train_epoch_start(None, None)
+        assert record.takes_mark(other)
+    assert OmegaConf.load(tmp_path / "config.yaml").seed == 7
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["checkpoints", "config.yaml"]
+
+
+def test_a_command_that_trains_nothing_marks_only_what_ends_as_it_says(tmp_path):
+    config = had_ended(tmp_path)
+    for overrides, takes in ((["resume=auto"], True), (["resume=auto", "trainer.max_epochs=2"], False), ([], False)):
+        now = composed(f"output={tmp_path}", "+trainer.max_steps=2", "trainer.max_epochs=3", *overrides)
+        assert Record(now, first=True).takes_mark(now) is takes
+    assert ended_after(tmp_path, config) == 1
+    fresh = composed(f"output={tmp_path / 'fresh'}", "resume=auto")
+    (tmp_path / "fresh").mkdir()
+    assert not Record(fresh, first=True).takes_mark(fresh)
+
+
+def test_a_record_that_is_not_of_its_checkpoint_is_corrected(tmp_path, capsys):
+    """A former plgp wrote the settings of a training that failed at once."""
+    former = had_ended(tmp_path)
+    right = OmegaConf.load(tmp_path / "config.yaml")
+    again = OmegaConf.merge(former, {"resume": "auto"})
+    Record(again, first=True)
+    assert capsys.readouterr().err == ""
+    wrong = composed(f"output={tmp_path}", "loss=bce", "trainer.max_epochs=3", "+trainer.max_steps=2")
+    OmegaConf.save(wrong, tmp_path / "config.yaml", resolve=True)
+    Record(again, first=True)
+    said = capsys.readouterr().err
+    assert "had loss.element._target_ plgp.losses.BinaryCrossEntropyLoss, not plgp.losses.BinaryFocalLoss" in said
+    assert "last.ckpt' was trained with the latter" in said
+    assert OmegaConf.load(tmp_path / "config.yaml") == right
 
 
 def test_early_stopping_ends_a_run_for_good_until_its_end_is_moved(bars_folder, tmp_path, capsys):
