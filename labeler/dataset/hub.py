@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -22,12 +22,21 @@ from rich.progress import track
 
 from labeler.dataset.card import write_card
 from labeler.dataset.card_marks import CARD, copy_card, is_edited, told_kept
-from labeler.dataset.manifest import MANIFEST, STAKE, ShardLine, find_hash, read_manifest, stake
+from labeler.dataset.manifest import (
+    ASIDE,
+    MANIFEST,
+    MANIFEST_LOCK,
+    STAKE,
+    ShardLine,
+    find_hash,
+    read_manifest,
+    stake,
+)
 from labeler.dataset.staging import LOCK, STAGING, clear_parts, open_staging
 from labeler.dataset.validate import find_damage
 from labeler.shards.data_set import DataSet
 from sim.errors import InputError
-from sim.files import atomic_path, check_writable, checksum, write_error, write_json
+from sim.files import atomic_path, check_writable, checksum, locked, write_error, write_json
 
 _BESIDE = ("stats.json", "stats.png", "preview.png", "poses.csv")  # what goes along where it exists, as the card does
 _PLACES = "give USER/NAME for the Hugging Face Hub, or a folder as /PATH, ./PATH, ~/PATH or file:///PATH"
@@ -211,28 +220,38 @@ def _held(data: DataSet, target: Path, console: Console) -> Iterator[Path]:
 def _unfinish(target: Path, staging: Path) -> None:
     """Takes the manifest away, which says that the data set is whole; what was measured of it is kept for the next."""
     if (target / MANIFEST).is_file():
-        with _room_in(target):
+        with _room_in(target), locked(target / MANIFEST_LOCK):  # a verification may be writing its figures
             staging.mkdir(exist_ok=True)  # the one that this process waited for removed it
-            (target / MANIFEST).replace(staging / MANIFEST)
+            (target / MANIFEST).replace(target / ASIDE)
 
 
 def _finish(data: DataSet, target: Path, staging: Path) -> None:
-    """Writes the manifest: from here on the data set is whole.
+    """Writes the manifest, what was measured in the target with it: from here on the data set is whole."""
+    measured = any((target / name).is_file() for name in (MANIFEST, ASIDE))
+    with _room_in(target), locked(target / MANIFEST_LOCK) if measured else nullcontext():
+        write_json(target / MANIFEST, _with_figures(data, target, staging))
+    shutil.rmtree(staging, ignore_errors=True)
 
-    What was measured of the same shards in either place stays; at one friction what took more attempts counts.
+
+def _with_figures(data: DataSet, *others: Path) -> dict[str, Any]:
+    """Returns the content of a manifest, with what was measured of the same shards in other folders.
+
+    At one friction what took more attempts counts.
+
+    Args:
+        data: The data set whose manifest it is.
+        others: Folders that may have a manifest.
     """
-    content = json.loads((data.folder / MANIFEST).read_text())
-    for former in (p for p in (target / MANIFEST, staging / MANIFEST) if p.is_file()):
-        if read_manifest(former.parent).shards != data.manifest.shards:
+    content: dict[str, Any] = json.loads((data.folder / MANIFEST).read_text())
+    for other in (o for o in others if (o / MANIFEST).is_file()):
+        if read_manifest(other).shards != data.manifest.shards:
             continue
-        measured = json.loads(former.read_text())
+        measured = json.loads((other / MANIFEST).read_text())
         for name in ("truth", "recall"):
             both = [content.get(name, {}), measured.get(name, {})]
             merged = {mu: max((f[mu] for f in both if mu in f), key=_attempts) for mu in both[0] | both[1]}
             content |= {name: merged} if merged else {}
-    with _room_in(target):
-        write_json(target / MANIFEST, content)
-    shutil.rmtree(staging, ignore_errors=True)
+    return content
 
 
 def _attempts(figures: Mapping[str, Any]) -> int:

@@ -70,7 +70,7 @@ def data_set(tmp_path):
 
 
 def names(folder):
-    return sorted(p.name for p in folder.iterdir() if not p.name.startswith(".cache"))
+    return sorted(p.name for p in folder.iterdir() if not p.name.startswith((".cache", ".dataset.json.lock")))
 
 
 def assert_same_shards(folder, other):

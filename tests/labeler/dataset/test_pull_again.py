@@ -12,6 +12,7 @@ import labeler.dataset.hub as hub
 from labeler.dataset.card_marks import find_mark, marked
 from labeler.dataset.hub import pull, push
 from labeler.dataset.manifest import Truth, keep_figures, read_manifest
+from labeler.dataset.validate import find_problems
 from labeler.formats.authors_data import begin_import
 from labeler.shards.data_set import DataSet
 from sim.errors import InputError
@@ -159,3 +160,65 @@ def test_push_of_a_read_only_data_set_names_pull(data_set, tmp_path, monkeypatch
     monkeypatch.setattr("tempfile.TemporaryFile", refuse)
     with pytest.raises(InputError, match=rf"labeler pull {data_set} DIR` copies it as it is"):
         push(data_set, str(tmp_path / "disk"))
+
+
+@pytest.fixture
+def measured_copy(data_set, tmp_path):
+    """A finished copy with a figure of its own; its data set."""
+    pull(str(data_set), tmp_path / "back")
+    keep_figures(tmp_path / "back", 0.2, figures(300))
+    return tmp_path / "back"
+
+
+def test_verification_that_ends_while_a_damaged_shard_is_fetched_keeps_its_figures(
+    data_set, measured_copy, monkeypatch
+):
+    shard, copy = measured_copy / "shard-00000.h5", hub.shutil.copyfile
+    shard.write_bytes(shard.read_bytes()[:-7])
+
+    def copyfile(source, target):
+        if str(source).endswith(".h5"):
+            assert not (measured_copy / "dataset.json").exists()
+            keep_figures(measured_copy, 0.6, figures(700))
+        return copy(source, target)
+
+    monkeypatch.setattr(hub.shutil, "copyfile", copyfile)
+    pull(str(data_set), measured_copy)
+    assert {"0.2", "0.6"} <= set(measured(measured_copy))
+    assert not (measured_copy / "staging").exists()
+
+
+def test_figures_that_are_kept_while_the_manifest_is_written_stay(data_set, measured_copy, monkeypatch):
+    verification = threading.Thread(target=keep_figures, args=(measured_copy, 0.6, figures(700)))
+    write = hub.write_json
+
+    def write_json(path, content):
+        if path == measured_copy / "dataset.json":
+            verification.start()
+            verification.join(0.5)
+            assert verification.is_alive()
+        write(path, content)
+
+    monkeypatch.setattr(hub, "write_json", write_json)
+    pull(str(data_set), measured_copy)
+    verification.join(60)
+    assert {"0.2", "0.6"} <= set(measured(measured_copy))
+
+
+def test_figures_of_a_manifest_without_counts_stay(data_set, measured_copy):
+    path = measured_copy / "dataset.json"
+    content = json.loads(path.read_text())
+    for line in content["shards"]:
+        line.pop("images")
+        line.pop("grasps")
+    path.write_text(json.dumps(content))
+    assert find_problems(measured_copy) == []
+    pull(str(data_set), measured_copy)
+    assert "0.2" in measured(measured_copy)
+    assert all(line.images for line in read_manifest(measured_copy).shards)
+
+
+def test_figures_of_a_data_set_that_is_gone_are_not_kept_which_is_said(data_set):
+    (data_set / "dataset.json").unlink()
+    with pytest.warns(UserWarning, match="the figures are not kept: .* cannot be written .*; note them"):
+        keep_figures(data_set, 0.4, figures(100))
