@@ -74,12 +74,14 @@ def _summary(folder: Path) -> str:
 
 def stats(dir: Path, *, out: Path | None = None) -> None:
     """Prints figures; writes them as JSON, and histograms as a picture."""
-    from labeler.dataset.card import save_stats
+    from labeler.dataset.card import check_free, save_stats
     from labeler.dataset.stats import measure, print_stats
 
     print(_summary(dir))
     picture = _picture(out, dir / "stats.png")
     numbers = dir / "stats.json" if os.access(dir, os.W_OK) else picture.with_suffix(".json")
+    if numbers.parent != dir:
+        check_free(numbers, dir)
     print_stats(figures := measure(dir, progress=True))
     save_stats(figures, numbers, picture)
     print(numbers, picture)
@@ -312,7 +314,7 @@ def export_bop(
     print(f"{out}: {counts['images']} images of {counts['scenes']} scenes, {counts['models']} models")
 
 
-def push(dir: Path, place: str, *, licence: str = "other", private: bool = True) -> None:
+def push(dir: Path, place: str, *, licence: str | None = None, private: bool = True) -> None:
     """Sends a data set to the Hub or to a folder."""
     from labeler.dataset.hub import push
 

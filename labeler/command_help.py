@@ -174,7 +174,8 @@ Writes a data set card (DIR/README.md, with stats.json and stats.png) and sends 
   private=true    whether a new repository is visible to its owner only
 
 To a folder, every shard's checksum is compared as it lands; an interrupted push goes on when the same
-command is given again. A card that you wrote or edited is kept, here and there, which is said; delete it for a
+command is given again. What was measured there of the same shards stays, on the Hub too. A card that you wrote
+or edited is kept, here and there, which is said, and a licence= that it does not name is refused; delete it for a
 new one. A DIR that is read-only is copied by `python -m labeler pull DIR PLACE`, without a new card.
 """,
     "pull": """python -m labeler pull PLACE DIR

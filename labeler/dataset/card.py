@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import re
 import warnings
+from dataclasses import fields
 from pathlib import Path
 
-from labeler.dataset.card_marks import CARD, find_mark, marked, same_words, told_kept
+from labeler.dataset.card_marks import CARD, check_licence, is_ours, marked, told_kept
+from labeler.dataset.card_text import GENERATED, TEMPLATE, reading_lines, told_licence
 from labeler.dataset.manifest import Manifest
 from labeler.dataset.stats import PAPER_ROW, DataSetStats, draw_stats, measure, ratio_rows, table_row
 from labeler.shards.data_set import DataSet
@@ -15,7 +17,6 @@ from sim.errors import InputError
 from sim.files import atomic_path, write_json
 
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-_FIRST_SHARD = "data/plgp/shard-00000.h5"  # as labeler/README.md has it
 
 
 def write_stats(folder: str | Path, picture: str | Path | None = None, progress: bool = False) -> DataSetStats:
@@ -39,92 +40,76 @@ def save_stats(stats: DataSetStats, numbers: Path, picture: Path) -> None:
         draw_stats(stats).savefig(temporary, format="png", dpi=110)
 
 
-def write_card(folder: str | Path, licence: str = "other", progress: bool = False) -> Path:
+def check_free(numbers: Path, folder: Path) -> None:
+    """Raises InputError where a file, which nobody named, holds anything but figures of the same data set.
+
+    Args:
+        numbers: JSON file that the figures are to go into.
+        folder: Folder of the data set.
+    """
+    try:
+        there = json.loads(numbers.read_text())
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError):
+        there = None
+    ours = isinstance(there, dict) and {f.name for f in fields(DataSetStats)} <= set(there)
+    if not (ours and there["name"] == DataSet(folder).manifest.name):
+        raise InputError(f"the numbers would go into {numbers}, which holds something else; give another out=FILE.png")
+
+
+def write_card(folder: str | Path, licence: str | None = None, progress: bool = False) -> Path:
     """Writes ``README.md`` (figures, licence, how to read a shard), ``stats.json`` and ``stats.png``.
 
     A card that somebody wrote or edited is kept, which a warning says.
 
     Args:
         folder: Folder of a finished data set; the three files go into it.
-        licence: Short name of a licence as the Hub lists it, such as "cc-by-4.0"; "other" says that the owner has
-            to be asked.
+        licence: Short name of a licence as the Hub lists it, such as "cc-by-4.0"; None is "other", which says that
+            the owner has to be asked.
         progress: Whether to show a progress bar.
 
     Returns:
         Path of the card.
 
     Raises:
-        InputError: ``licence`` is no short name, or the folder holds no data set.
+        InputError: ``licence`` is no short name, a card that is kept has another one, or the folder holds no data set.
     """
-    if not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
+    if licence is not None and not re.fullmatch(r"[a-z0-9][a-z0-9.-]*", licence):
         raise InputError(f"licence is '{licence}'; give a short name as the Hub lists them, such as cc-by-4.0")
-    folder = Path(folder)
+    path = Path(folder) / CARD
+    former = path.read_bytes() if path.is_file() else b""
+    kept = bool(former) and not is_ours(former)
+    if kept:
+        check_licence(former, path, licence)
     data, stats = DataSet(folder), write_stats(folder, progress=progress)
-    path = folder / CARD
-    card, former = _card(data, stats, licence).encode(), path.read_bytes() if path.is_file() else b""
-    word, named = find_mark(former), re.search(r"(?m)^license: (\S+)", former.decode(errors="replace"))
-    # A former plgp left no mark: its card is known by its words.
-    if former and word != "wrote" and not same_words(former, _card(data, stats, named[1] if named else "").encode()):
+    if kept:
         warnings.warn(f"{told_kept(path)}, its licence too; delete it, and push writes a new one", stacklevel=3)
-        card = former
+    card = former if kept else _card(data, stats, licence or "other").encode()
     with atomic_path(path) as temporary:
-        temporary.write_bytes(marked(card, "sent" if card is former else "wrote"))
+        temporary.write_bytes(marked(card, "sent" if kept else "wrote"))
     return path
 
 
-def reading_lines() -> str:
-    """Returns the ten lines of plain h5py of labeler/README.md, for a shard that lies beside the card."""
-    text = (Path(__file__).parents[1] / "README.md").read_text()
-    return text.split("```python\n")[1].split("```")[0].replace(_FIRST_SHARD, Path(_FIRST_SHARD).name).strip()
-
-
 def _card(data: DataSet, stats: DataSetStats, licence: str) -> str:
-    size = next((name for limit, name in _SIZES if stats.images < limit), "n>1M")
-    row = "\n".join(f"| {key} | {value} | {PAPER_ROW[key]} |" for key, value in table_row(stats).items())
-    ratios = "\n".join("| " + " | ".join(cells) + " |" for cells in ratio_rows(stats))
     imported = data.manifest.imported
-    made = f"imported from {imported.source}" if imported else "generated by `python -m labeler generate`"
-    allowed = "Ask its owner what it may be used for" if licence == "other" else f"`{licence}`"
-    return f"""---
-license: {licence}
-task_categories: [robotics]
-tags: [grasping, bin-picking, rgb-d, hdf5, plgp]
-size_categories: [{size}]
-pretty_name: {json.dumps(stats.name)}
----
-
-# {stats.name}
-
-Pixel-level grasp labels on RGB-D images of clutter: {stats.images:,} images of {stats.scenes:,} scenes,
-{stats.grasps:,} grasps of a parallel gripper; {made} (plgp).
-Each label is a pixel, an angle (K = {len(stats.angle)} bins centred on k pi/K, counter-clockwise as seen), the depth
-of the finger tips below the surface and the opening.
-Recipe hash: `{data.hash}`.
-
-![Histograms](stats.png)
-
-| | this data set | PLGP-Dataset (paper) |
-| --- | --- | --- |
-{row}
-
-Positives to negatives, among the (pixel, angle) cells of 320 x 320 crops; the numbers behind the picture stand
-in `stats.json`:
-
-| | as the paper counts | in the centre crop | paper |
-| --- | --- | --- | --- |
-{ratios}
-
-{_notes(data.manifest)}
-## Licence
-{allowed}. The objects seen in the images have licences of their own.
-
-## Reading a shard
-With these lines of plain h5py, or with `labeler.shards.DataSet(folder)` of plgp:
-```python
-{reading_lines()}
-```
-`python -m labeler validate FOLDER` checks every byte against the checksums in `dataset.json`.
-"""
+    return TEMPLATE.format(
+        licence=licence,
+        size=next((name for limit, name in _SIZES if stats.images < limit), "n>1M"),
+        pretty_name=json.dumps(stats.name),
+        name=stats.name,
+        images=f"{stats.images:,}",
+        scenes=f"{stats.scenes:,}",
+        grasps=f"{stats.grasps:,}",
+        made=f"imported from {imported.source}" if imported else GENERATED,
+        angles=len(stats.angle),
+        recipe_hash=data.hash,
+        table="\n".join(f"| {key} | {value} | {PAPER_ROW[key]} |" for key, value in table_row(stats).items()),
+        ratios="\n".join("| " + " | ".join(cells) + " |" for cells in ratio_rows(stats)),
+        notes=_notes(data.manifest),
+        allowed=told_licence(licence),
+        reading=reading_lines(),
+    )
 
 
 def _notes(manifest: Manifest) -> str:

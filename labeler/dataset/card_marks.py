@@ -1,7 +1,7 @@
 """Whose words a data set's card holds: a line in README.md, unseen where it is read, has the digest of all others.
 
-A card that plgp wrote is written anew by every push. One that somebody wrote or edited is kept; a copy of it follows
-it, until somebody edits the copy.
+A card that plgp wrote is written anew by every push; one of a former plgp, which left no mark, is known by its words.
+One that somebody wrote or edited is kept; a copy of it follows it, until somebody edits the copy.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ import warnings
 from pathlib import Path
 from typing import Literal
 
+from labeler.dataset.card_text import is_template
+from sim.errors import InputError
 from sim.files import atomic_path
 
 CARD = "README.md"
@@ -41,9 +43,32 @@ def same_words(card: bytes, other: bytes) -> bool:
     return _digest(unmarked(card)) == _digest(unmarked(other))
 
 
+def is_ours(card: bytes) -> bool:
+    """Tells whether plgp wrote all of a card: by its mark, or by its words where it left none, as a former plgp."""
+    word = find_mark(card)
+    edited = not word and _MARK.search(card) is not None
+    return word == "wrote" or (not edited and is_template(unmarked(card).decode(errors="replace")))
+
+
 def is_edited(card: bytes, other: bytes) -> bool:
     """Tells whether a card would be lost if another one replaced it: somebody edited it, and it says something else."""
-    return not find_mark(card) and not same_words(card, other)
+    return not (find_mark(card) or is_ours(card) or same_words(card, other))
+
+
+def check_licence(card: bytes, place: str | Path, licence: str | None) -> None:
+    """Raises InputError where a licence is asked for that a card, which is kept as it is, does not name.
+
+    Args:
+        card: The card.
+        place: Where it is, for the message.
+        licence: Short name of the licence; None if none is asked for.
+    """
+    found = re.search(r"(?m)^license: *(\S+)", card.decode(errors="replace"))
+    if licence is not None and (found is None or found[1].strip("\"'") != licence):
+        says = f"names the licence '{found[1]}'" if found else "names no licence in its head (`license: NAME`)"
+        raise InputError(
+            f"{told_kept(place)}, and {says}, not '{licence}'; write it there, or delete the card for a new one"
+        )
 
 
 def copy_card(source: Path, target: Path) -> None:

@@ -16,7 +16,9 @@ from rich.console import Console
 
 from labeler.dataset.frames import make_frames, make_scene
 from labeler.dataset.manifest import (
+    ASIDE,
     MANIFEST,
+    MANIFEST_LOCK,
     STAKE,
     Counts,
     FailedScene,
@@ -45,7 +47,7 @@ from labeler.shards.reader import ShardReader
 from labeler.shards.writer import ShardWriter
 from sim.camera import warn_unseen
 from sim.errors import InputError
-from sim.files import FULL, write_error
+from sim.files import FULL, locked, write_error
 from sim.identity.content import describe, differences
 
 __all__ = ["DataSetRecipe", "generate", "make_frames", "make_scene"]
@@ -123,7 +125,8 @@ def _is_complete(recipe: DataSetRecipe, folder: Path) -> bool:
         return True
     staging = folder / STAGING
     staging.mkdir(exist_ok=True)
-    (folder / MANIFEST).replace(staging / MANIFEST)  # what was measured of the same shards is still true of them
+    with locked(folder / MANIFEST_LOCK):  # a verification may be writing its figures
+        (folder / MANIFEST).replace(folder / ASIDE)  # what was measured of the same shards is still true of them
     return False
 
 
@@ -196,11 +199,14 @@ def _finish(recipe: DataSetRecipe, folder: Path, staging: Path) -> None:
         shards=tuple(lines),
         objects=recipe.objects.source,
     )
-    if (staging / MANIFEST).is_file():
+    if not (staging / MANIFEST).is_file():
+        write_manifest(folder, manifest)
+        return
+    with locked(folder / MANIFEST_LOCK):
         former = read_manifest(staging)
         if former.shards == manifest.shards:
             manifest = replace(manifest, truth=former.truth, recall=former.recall)
-    write_manifest(folder, manifest)
+        write_manifest(folder, manifest)
 
 
 def _version(package: str) -> str:

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
@@ -21,13 +21,22 @@ from rich.console import Console
 from rich.progress import track
 
 from labeler.dataset.card import write_card
-from labeler.dataset.card_marks import CARD, copy_card, is_edited, told_kept
-from labeler.dataset.manifest import MANIFEST, STAKE, ShardLine, find_hash, read_manifest, stake
+from labeler.dataset.card_marks import CARD, check_licence, copy_card, find_mark, is_edited, is_ours, told_kept
+from labeler.dataset.manifest import (
+    ASIDE,
+    MANIFEST,
+    MANIFEST_LOCK,
+    STAKE,
+    ShardLine,
+    find_hash,
+    read_manifest,
+    stake,
+)
 from labeler.dataset.staging import LOCK, STAGING, clear_parts, open_staging
 from labeler.dataset.validate import find_damage
 from labeler.shards.data_set import DataSet
 from sim.errors import InputError
-from sim.files import atomic_path, check_writable, checksum, write_error, write_json
+from sim.files import atomic_path, check_writable, checksum, locked, write_error, write_json
 
 _BESIDE = ("stats.json", "stats.png", "preview.png", "poses.csv")  # what goes along where it exists, as the card does
 _PLACES = "give USER/NAME for the Hugging Face Hub, or a folder as /PATH, ./PATH, ~/PATH or file:///PATH"
@@ -54,14 +63,14 @@ def local_folder(place: str) -> Path | None:
 
 
 def push(
-    folder: str | Path, place: str, *, licence: str = "other", private: bool = True, progress: bool = False
+    folder: str | Path, place: str, *, licence: str | None = None, private: bool = True, progress: bool = False
 ) -> str:
     """Writes the data set's card and sends the data set somewhere.
 
     Args:
         folder: Folder of a finished, whole data set; README.md, stats.json and stats.png are written into it.
         place: ``USER/NAME`` on the Hub, made if it does not exist, or a folder (see ``local_folder``).
-        licence: Short name of the licence (see ``write_card``).
+        licence: Short name of the licence (see ``write_card``); a card that is kept has to name it.
         private: Whether a repository made on the Hub can be seen by its owner only.
         progress: Whether to show progress bars.
 
@@ -69,7 +78,8 @@ def push(
         The place where the data set is now, a URL or a path.
 
     Raises:
-        InputError: The data set is damaged, the place holds another one, or it cannot be reached.
+        InputError: The data set is damaged, the place holds another one or cannot be reached, or a card that somebody
+            wrote or edited, which is kept, names another licence.
     """
     target = local_folder(place)
     data = DataSet(folder)
@@ -79,6 +89,9 @@ def push(
         raise InputError(f"{data.folder} is damaged ({', '.join(damaged)}); `python -m labeler validate` says more")
     if target is not None:
         _check_target(data, target)
+        there = (target / CARD).read_bytes() if (target / CARD).is_file() else b""
+        if there and not (find_mark(there) or is_ours(there)):
+            check_licence(there, target / CARD, licence)
     write_card(data.folder, licence, progress=progress)
     if target is not None:
         copy_data_set(data.folder, target, progress)
@@ -87,19 +100,21 @@ def push(
 
     def upload(api: Any) -> str:
         api.create_repo(repo_id=place, repo_type="dataset", private=private, exist_ok=True)
-        there = _card_of(api, place)
+        there = _file_of(api, place, CARD)
         if there and is_edited(there, (data.folder / CARD).read_bytes()):
+            check_licence(there, f"{CARD} of {place}", licence)
             warnings.warn(f"{told_kept(f'{CARD} of {place}')}; delete it there, and push sends this one", stacklevel=2)
             names.remove(CARD)
-        # One commit: whoever pulls meanwhile sees all of it or nothing. Shards of an older version go.
-        api.upload_folder(
-            repo_id=place,
-            repo_type="dataset",
-            folder_path=data.folder,
-            allow_patterns=names,
-            delete_patterns="shard-*.h5",
-            commit_message=f"{len(data)} images, recipe {data.hash[:12]}",
-        )
+        with _with_figures_of(api, place, data, names) as sent:
+            # One commit: whoever pulls meanwhile sees all of it or nothing. Shards of an older version go.
+            api.upload_folder(
+                repo_id=place,
+                repo_type="dataset",
+                folder_path=sent,
+                allow_patterns=names,
+                delete_patterns="shard-*.h5",
+                commit_message=f"{len(data)} images, recipe {data.hash[:12]}",
+            )
         return f"https://huggingface.co/datasets/{place}"
 
     return str(_ask_hub(place, "take", upload))
@@ -211,28 +226,38 @@ def _held(data: DataSet, target: Path, console: Console) -> Iterator[Path]:
 def _unfinish(target: Path, staging: Path) -> None:
     """Takes the manifest away, which says that the data set is whole; what was measured of it is kept for the next."""
     if (target / MANIFEST).is_file():
-        with _room_in(target):
+        with _room_in(target), locked(target / MANIFEST_LOCK):  # a verification may be writing its figures
             staging.mkdir(exist_ok=True)  # the one that this process waited for removed it
-            (target / MANIFEST).replace(staging / MANIFEST)
+            (target / MANIFEST).replace(target / ASIDE)
 
 
 def _finish(data: DataSet, target: Path, staging: Path) -> None:
-    """Writes the manifest: from here on the data set is whole.
+    """Writes the manifest, what was measured in the target with it: from here on the data set is whole."""
+    measured = any((target / name).is_file() for name in (MANIFEST, ASIDE))
+    with _room_in(target), locked(target / MANIFEST_LOCK) if measured else nullcontext():
+        write_json(target / MANIFEST, _with_figures(data, target, staging))
+    shutil.rmtree(staging, ignore_errors=True)
 
-    What was measured of the same shards in either place stays; at one friction what took more attempts counts.
+
+def _with_figures(data: DataSet, *others: Path) -> dict[str, Any]:
+    """Returns the content of a manifest, with what was measured of the same shards in other folders.
+
+    At one friction what took more attempts counts.
+
+    Args:
+        data: The data set whose manifest it is.
+        others: Folders that may have a manifest.
     """
-    content = json.loads((data.folder / MANIFEST).read_text())
-    for former in (p for p in (target / MANIFEST, staging / MANIFEST) if p.is_file()):
-        if read_manifest(former.parent).shards != data.manifest.shards:
+    content: dict[str, Any] = json.loads((data.folder / MANIFEST).read_text())
+    for other in (o for o in others if (o / MANIFEST).is_file()):
+        if read_manifest(other).shards != data.manifest.shards:
             continue
-        measured = json.loads(former.read_text())
+        measured = json.loads((other / MANIFEST).read_text())
         for name in ("truth", "recall"):
             both = [content.get(name, {}), measured.get(name, {})]
             merged = {mu: max((f[mu] for f in both if mu in f), key=_attempts) for mu in both[0] | both[1]}
             content |= {name: merged} if merged else {}
-    with _room_in(target):
-        write_json(target / MANIFEST, content)
-    shutil.rmtree(staging, ignore_errors=True)
+    return content
 
 
 def _attempts(figures: Mapping[str, Any]) -> int:
@@ -263,18 +288,46 @@ def _download(api: Any, repo: str, folder: Path, *, console: Console) -> None:
                 if not _is_whole(line, folder):
                     path = folder / line.file
                     raise InputError(f"{path} did not arrive whole; delete it and run the same command again")
-            if card := _card_of(api, repo):
+            if card := _file_of(api, repo, CARD):
                 (Path(scratch) / CARD).write_bytes(card)
                 with _room_in(folder):
                     copy_card(Path(scratch) / CARD, folder / CARD)
             _finish(data, folder, staging)
 
 
-def _card_of(api: Any, repo: str) -> bytes:
-    """Returns the card of a repository, empty where it has none."""
+@contextmanager
+def _with_figures_of(api: Any, repo: str, data: DataSet, names: list[str]) -> Iterator[Path]:
+    """Yields the folder to send: the data set's, or links to its files beside a manifest with a repository's figures.
+
+    Args:
+        api: API of the Hub.
+        repo: Name of the repository.
+        data: The data set.
+        names: Names of the files to send.
+    """
     with tempfile.TemporaryDirectory() as scratch:
-        api.snapshot_download(repo_id=repo, repo_type="dataset", local_dir=scratch, allow_patterns=[CARD])
-        path = Path(scratch) / CARD
+        there, sent = Path(scratch, "there"), Path(scratch, "sent")
+        there.mkdir()
+        (there / MANIFEST).write_bytes(_file_of(api, repo, MANIFEST))
+        try:
+            content = _with_figures(data, there)
+        except InputError:  # what is there is none, or a former plgp's, and is replaced
+            content = _with_figures(data)
+        if content == _with_figures(data):
+            yield data.folder
+            return
+        sent.mkdir()
+        for name in names:
+            (sent / name).symlink_to((data.folder / name).resolve())
+        write_json(sent / MANIFEST, content)
+        yield sent
+
+
+def _file_of(api: Any, repo: str, name: str) -> bytes:
+    """Returns a small file of a repository, empty where it has none."""
+    with tempfile.TemporaryDirectory() as scratch:
+        api.snapshot_download(repo_id=repo, repo_type="dataset", local_dir=scratch, allow_patterns=[name])
+        path = Path(scratch) / name
         return path.read_bytes() if path.is_file() else b""
 
 

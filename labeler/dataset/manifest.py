@@ -6,7 +6,9 @@ whose data the folder is going to hold.
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, asdict, dataclass, field, fields, is_dataclass, replace
@@ -23,7 +25,8 @@ from sim.objects.settings import ObjectSource
 SCHEMA_VERSION = 1
 MANIFEST = "dataset.json"
 STAKE = "recipe.json"
-_LOCK = ".dataset.json.lock"
+ASIDE = f"staging/{MANIFEST}"  # where it waits while a damaged shard is fetched anew
+MANIFEST_LOCK = f".{MANIFEST}.lock"  # held by whoever changes the manifest of a finished data set
 CURE = "delete it and generate the data set again with the same command; whatever is whole is kept"
 
 _KINDS = {str: "a text", int: "a whole number", float: "a number", dict: "a mapping", list: "a list"}
@@ -32,7 +35,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True)
 class ShardLine:
-    """One shard.
+    """One shard. Lines are equal whose bytes are; not every manifest has the counts.
 
     Attributes:
         file: Name of the file in the data set's folder.
@@ -45,8 +48,8 @@ class ShardLine:
     file: str
     sha256: str
     scenes: tuple[tuple[int, int], ...]
-    images: int | None = None
-    grasps: int | None = None
+    images: int | None = field(default=None, compare=False)
+    grasps: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -286,10 +289,13 @@ def keep_figures(folder: Path, friction: float, figures: Truth | Recall) -> None
     """
     name = "truth" if isinstance(figures, Truth) else "recall"
     try:
-        with locked(folder / _LOCK):  # another verification may be writing its own figures
-            content = _read(folder / MANIFEST)
+        with locked(folder / MANIFEST_LOCK):  # another verification may be writing its own figures
+            path = next((p for p in (folder / MANIFEST, folder / ASIDE) if p.is_file()), None)
+            if path is None:
+                raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            content = _read(path)
             figures_by_friction = {**content.get(name, {}), f"{friction:g}": _plain(figures)}
-            write_json(folder / MANIFEST, {**content, name: figures_by_friction})
+            write_json(path, {**content, name: figures_by_friction})
     except OSError as error:
         warnings.warn(f"the figures are not kept: {write_error(folder, error, cure='note them')}", stacklevel=2)
 

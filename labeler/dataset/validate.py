@@ -48,8 +48,9 @@ def _shard_problems(reader: ShardReader, line: ShardLine) -> list[str]:
     """Returns what is wrong with the shard as a whole."""
     file, images = reader.file, len(reader)
     problems = []
-    if images != line.images:
-        problems.append(f"holds {images} images, dataset.json says {line.images}")
+    listed = sum(count for _, count in line.scenes) if line.images is None else line.images
+    if images != listed:
+        problems.append(f"holds {images} images, dataset.json says {listed}")
     scenes, counts = np.unique(file["scene"][...], return_counts=True)
     if list(zip(scenes.tolist(), counts.tolist(), strict=True)) != list(line.scenes):
         problems.append("holds other scenes than dataset.json says")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import numpy as np
 
 from labeler.dataset.manifest import (
     MANIFEST,
+    MANIFEST_LOCK,
     SCHEMA_VERSION,
     STAKE,
     Counts,
@@ -36,7 +37,7 @@ from sim.camera import PinholeCamera
 from sim.cli.progress import followed
 from sim.depth_noise import DepthNoise
 from sim.errors import InputError
-from sim.files import unwritable, write_error
+from sim.files import locked, unwritable, write_error
 from sim.gripper import GripperGeometry
 
 Item = TypeVar("Item")
@@ -179,11 +180,11 @@ def refuse_empty(folder: Path, lines: Sequence[ShardLine], sentences: Sequence[s
 
 def write_import(folder: Path, manifest: Manifest) -> None:
     """Writes ``dataset.json``; what was measured of the same shards before stays in it."""
-    if find_hash(folder, MANIFEST) == manifest.hash:
-        former = read_manifest(folder)
+    again = find_hash(folder, MANIFEST) == manifest.hash
+    with room_in(folder), locked(folder / MANIFEST_LOCK) if again else nullcontext():
+        former = read_manifest(folder) if again else manifest
         if former.shards == manifest.shards:
             manifest = replace(manifest, truth=former.truth, recall=former.recall)
-    with room_in(folder):
         write_manifest(folder, manifest)
 
 

@@ -31,8 +31,9 @@ from sim.identity.objects import digest_meshes
 from sim.judge.agreement import REASON, SUCCESS
 from sim.judge.mujoco_world import MujocoWorld, load_mujoco
 from sim.objects import ObjectSet
-from sim.objects.folder import found_source
+from sim.objects.folder import found_sources
 from sim.objects.named import named_set
+from sim.objects.settings import ObjectSource
 from sim.physics import PhysicsSettings, TraySettings, World
 from sim.render import render_view
 from sim.scene import SceneState
@@ -94,8 +95,7 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
         raise InputError(f"{data.folder} was imported: its objects are not known, so its scenes cannot be rebuilt")
     named = named_set(str(recipe["name"])) if folder is None else None
     found = named or _load_objects(data, str(recipe["name"]), folder)
-    meshes = str(recipe.get("meshes", ""))  # not noted in data sets of an older plgp
-    if digest_objects(found) != recipe["sha256"] or (meshes and digest_meshes(found.models) != meshes):
+    if not _made_from(data, found):
         gone = _missing(data, found)
         what = f"{gone} is not among them" if gone else "files, names or scale differ"
         raise InputError(
@@ -103,6 +103,13 @@ def find_objects(data: DataSet, folder: str | Path | None = None) -> ObjectSet:
             f"from ('{recipe['name']}'): {what}; give the folder that it was made from: objects=FOLDER"
         )
     return found
+
+
+def _made_from(data: DataSet, found: ObjectSet) -> bool:
+    """Tells whether the objects of a set are those that a data set was made from, by their digests."""
+    recipe = data.manifest.recipe["objects"]
+    meshes = str(recipe.get("meshes", ""))  # not noted in data sets of an older plgp
+    return digest_objects(found) == recipe["sha256"] and not (meshes and digest_meshes(found.models) != meshes)
 
 
 def _missing(data: DataSet, found: ObjectSet) -> str:
@@ -117,15 +124,15 @@ def _missing(data: DataSet, found: ObjectSet) -> str:
 def _load_objects(data: DataSet, name: str, folder: str | Path | None) -> ObjectSet:
     """Returns the objects of a data set whose name does not say how they are made; raises InputError."""
     kept = data.manifest.objects
-    source = kept and found_source(kept, data.folder)
-    if kept is not None and source is not None and (folder is None or "path" in source.arguments):
-        place = source.arguments.get("path")
+    if kept is not None and (folder is None or "path" in kept.arguments):
+        sources = found_sources(kept, data.folder)
+        place = sources[0].arguments.get("path")
         if folder is None and place is not None and not Path(str(place)).exists():
             noted = kept.arguments["path"]  # as it is written there: what it comes to after a move may never have been
             raise InputError(
                 f"{data.folder}: its objects lay in {noted}, which is gone; give their folder: objects=FOLDER"
             )
-        return ObjectSet.from_source(source, folder)
+        return _load_noted(data, sources, folder)
     if folder is None:
         raise InputError(f"{data.folder} was made from the objects '{name}'; give their folder: objects=FOLDER")
     if name == "ycb":
@@ -135,6 +142,22 @@ def _load_objects(data: DataSet, name: str, folder: str | Path | None) -> Object
     if name.startswith("egad-"):
         return ObjectSet.egad(folder, split=name.removeprefix("egad-"))
     return ObjectSet.from_folder(folder, scale=data.read(0, ("objects",))["objects"][0].scale)
+
+
+def _load_noted(data: DataSet, sources: list[ObjectSource], folder: str | Path | None) -> ObjectSet:
+    """Returns the objects of the first source that a data set was made from; where none is, of the first that loads."""
+    loaded: list[ObjectSet] = []
+    for source in sources:
+        try:
+            objects = ObjectSet.from_source(source, folder)
+        except InputError:
+            if source is sources[-1] and not loaded:
+                raise
+            continue
+        if _made_from(data, objects):
+            return objects
+        loaded.append(objects)
+    return loaded[0]
 
 
 def draw_labels(counts: NDArray[np.int64], attempts: int, seed: int) -> dict[int, NDArray[np.int64]]:

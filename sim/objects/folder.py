@@ -188,34 +188,38 @@ def _kept(place: str, folder: Path) -> str:
     return Path(os.path.relpath(place, folder)).as_posix() if near else place
 
 
-def found_source(source: ObjectSource, folder: Path) -> ObjectSource:
-    """Returns how a set was made, its places absolute, as they are found today.
+def found_sources(source: ObjectSource, folder: Path) -> list[ObjectSource]:
+    """Returns how a set was made, its places absolute, as they are found today: the likeliest first.
 
-    A place that is gone is looked for by its last names beside the folder and those above it, and where the program
-    runs.
+    There are two where a link leads to the folder and the same words name a place from either end of it: a former plgp
+    noted places as seen from the link. A place that is gone is looked for by its last names beside the folder and those
+    above it, and where the program runs.
 
     Args:
         source: How the set was made, as ``folder`` keeps it.
         folder: Folder that keeps it.
     """
-    places = {name: str(_found(place, Path(os.path.abspath(folder)))) for name, place in _places(source).items()}
-    return replace(source, arguments={**source.arguments, **places})
+    found = {name: _found(place, Path(os.path.abspath(folder))) for name, place in _places(source).items()}
+    return [
+        replace(source, arguments={**source.arguments, **{n: str(p[min(i, len(p) - 1)]) for n, p in found.items()}})
+        for i in range(max(map(len, found.values()), default=1))
+    ]
 
 
-def _found(place: str, folder: Path) -> Path:
+def _found(place: str, folder: Path) -> list[Path]:
     if place.startswith(_PACKAGE):
         name, _, rest = place.removeprefix(_PACKAGE).partition("/")
         spec = importlib.util.find_spec(name) if name.isidentifier() else None
         homes = list(spec.submodule_search_locations or ()) if spec is not None else []
-        return Path(homes[0], rest) if homes else Path(place)
+        return [Path(homes[0], rest) if homes else Path(place)]
     first = Path(os.path.normpath(folder / place))
     real = Path(os.path.normpath(folder.resolve() / place))  # where the folder itself lies, not a link to it
     if real.exists() and not (first.exists() and first.samefile(real)):
-        return real
+        return [real, first] if first.exists() else [real]
     names = [part for part in Path(place).parts if part not in ("..", os.sep)]
     above = [folder, *list(folder.parents)[:_NEAR], Path.cwd()]
     guesses = [home.joinpath(*names[start:]) for start in range(len(names)) for home in above]
-    return next((guess for guess in (first, *guesses) if guess.exists()), first)
+    return [next((guess for guess in (first, *guesses) if guess.exists()), first)]
 
 
 def told_doubts(notes: Mapping[str, Sequence[str]]) -> str:

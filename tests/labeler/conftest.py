@@ -5,6 +5,7 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
@@ -190,3 +191,33 @@ def data_set(made_once, tmp_path_factory):
     folder = tmp_path_factory.mktemp("data") / "tiny"
     shutil.copytree(made_once, folder)
     return folder
+
+
+@pytest.fixture
+def played_hub(tmp_path, monkeypatch):
+    """HfApi with its own signatures, whose repositories are folders: a wrong keyword is a TypeError."""
+    from huggingface_hub import HfApi
+
+    remote, api = tmp_path / "remote", create_autospec(HfApi, instance=True)
+
+    def upload(*, repo_id, repo_type, folder_path, allow_patterns, delete_patterns, commit_message):
+        assert repo_type == "dataset"
+        for old in (remote / repo_id).glob(delete_patterns):
+            old.unlink()
+        for name in allow_patterns:
+            shutil.copyfile(Path(folder_path) / name, remote / repo_id / name)
+
+    def download(*, repo_id, filename, repo_type, local_dir):
+        shutil.copyfile(remote / repo_id / filename, Path(local_dir) / filename)
+
+    def snapshot(*, repo_id, repo_type, local_dir, allow_patterns):
+        for name in allow_patterns:
+            if (remote / repo_id / name).is_file():
+                shutil.copyfile(remote / repo_id / name, Path(local_dir) / name)
+
+    api.create_repo.side_effect = lambda *, repo_id, **_: (remote / repo_id).mkdir(parents=True, exist_ok=True)
+    api.upload_folder.side_effect = upload
+    api.hf_hub_download.side_effect = download
+    api.snapshot_download.side_effect = snapshot
+    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
+    return api, remote

@@ -1,16 +1,14 @@
-"""Push and pull. Folders are real; of the Hub only the API's boundary is played, by a mock with its signatures."""
+"""Push and pull. Folders are real; of the Hub only the API's boundary is played (``played_hub``)."""
 
 import errno
 import json
 import shutil
 import sys
 from pathlib import Path
-from unittest.mock import create_autospec
 
 import numpy as np
 import pytest
 import yaml
-from huggingface_hub import HfApi
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 import labeler.dataset.hub as hub
@@ -70,7 +68,7 @@ def data_set(tmp_path):
 
 
 def names(folder):
-    return sorted(p.name for p in folder.iterdir() if not p.name.startswith(".cache"))
+    return sorted(p.name for p in folder.iterdir() if not p.name.startswith((".cache", ".dataset.json.lock")))
 
 
 def assert_same_shards(folder, other):
@@ -237,34 +235,6 @@ def test_other_data_is_never_overwritten(data_set, tmp_path):
                 move(target)
     assert {p.name: p.read_bytes() for p in other.iterdir()} == before
     assert names(tmp_path / "photos") == ["holiday.jpg"]
-
-
-@pytest.fixture
-def played_hub(tmp_path, monkeypatch):
-    """HfApi with its own signatures, whose repositories are folders: a wrong keyword is a TypeError."""
-    remote, api = tmp_path / "remote", create_autospec(HfApi, instance=True)
-
-    def upload(*, repo_id, repo_type, folder_path, allow_patterns, delete_patterns, commit_message):
-        assert repo_type == "dataset"
-        for old in (remote / repo_id).glob(delete_patterns):
-            old.unlink()
-        for name in allow_patterns:
-            shutil.copyfile(Path(folder_path) / name, remote / repo_id / name)
-
-    def download(*, repo_id, filename, repo_type, local_dir):
-        shutil.copyfile(remote / repo_id / filename, Path(local_dir) / filename)
-
-    def snapshot(*, repo_id, repo_type, local_dir, allow_patterns):
-        for name in allow_patterns:
-            if (remote / repo_id / name).is_file():
-                shutil.copyfile(remote / repo_id / name, Path(local_dir) / name)
-
-    api.create_repo.side_effect = lambda *, repo_id, **_: (remote / repo_id).mkdir(parents=True, exist_ok=True)
-    api.upload_folder.side_effect = upload
-    api.hf_hub_download.side_effect = download
-    api.snapshot_download.side_effect = snapshot
-    monkeypatch.setattr("huggingface_hub.HfApi", lambda: api)
-    return api, remote
 
 
 def test_to_the_hub_and_back(data_set, tmp_path, played_hub):

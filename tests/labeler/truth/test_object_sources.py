@@ -15,7 +15,7 @@ from labeler.dataset.recipe import describe_objects
 from labeler.truth.execution import find_objects
 from sim.errors import InputError
 from sim.objects import ObjectSet
-from sim.objects.folder import found_source, kept_source
+from sim.objects.folder import found_sources, kept_source
 from sim.objects.settings import MeshSettings, ObjectSource
 from sim.scene import SceneState
 
@@ -177,14 +177,14 @@ def test_places_of_objects_near_far_and_in_a_package(tmp_path, monkeypatch):
     source = ObjectSource(loader="from_list", arguments={"path": f"{packages}/numpy/a.txt", "root": "/usr/share/x"})
     kept = kept_source(source, tmp_path / "a" / "b" / "data")
     assert dict(kept.arguments) == {"path": "package:numpy/a.txt", "root": "/usr/share/x"}
-    assert dict(found_source(kept, tmp_path).arguments) == dict(source.arguments)
+    assert dict(found_sources(kept, tmp_path)[0].arguments) == dict(source.arguments)
     # An older plgp's data set names the folder that its objects had on another machine; a data set alone may move, too.
     old = ObjectSource(loader="from_folder", arguments={"path": "/home/someone/project/meshes/mugs"})
     (tmp_path / "meshes" / "mugs").mkdir(parents=True)
-    assert found_source(old, tmp_path / "data").arguments["path"] == str(tmp_path / "meshes" / "mugs")
+    assert found_sources(old, tmp_path / "data")[0].arguments["path"] == str(tmp_path / "meshes" / "mugs")
     monkeypatch.chdir(tmp_path)
     moved = ObjectSource(loader="from_folder", arguments={"path": "../../meshes/mugs"})
-    assert found_source(moved, Path("/elsewhere/data")).arguments["path"] == str(tmp_path / "meshes" / "mugs")
+    assert found_sources(moved, Path("/elsewhere/data"))[0].arguments["path"] == str(tmp_path / "meshes" / "mugs")
 
 
 def test_an_object_that_is_gone_is_named(tmp_path):
@@ -239,3 +239,17 @@ def test_objects_of_a_data_set_that_a_link_leads_to(tmp_path):
     near = tmp_path / "near"
     near.symlink_to(data.folder)
     assert data_of(near, objects).manifest.objects == data.manifest.objects  # written through a link, too
+
+
+def test_objects_noted_as_seen_from_a_link_are_found_beside_others_of_the_same_place(tmp_path):
+    """A former plgp noted ../objs of a data set that was made through a link; seen from its end, that is another."""
+    objects = folder_with_scale(tmp_path / "project" / "objs")
+    data = data_of(tmp_path / "project" / "made", objects)
+    (tmp_path / "disk").mkdir()
+    shutil.move(data.folder, tmp_path / "disk" / "made")
+    data.folder.symlink_to(tmp_path / "disk" / "made")
+    assert "../objs/mm" in (data.folder / "dataset.json").read_text()
+    (tmp_path / "disk" / "objs" / "mm").mkdir(parents=True)
+    assert weight(find_objects(data)) == weight(objects)
+    box(tmp_path / "disk" / "objs" / "mm" / "other.stl", 1)
+    assert weight(find_objects(data)) == weight(objects)
