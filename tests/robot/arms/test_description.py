@@ -225,3 +225,20 @@ def test_hulls_hold_their_mesh(tmp_path):
         inside = solid.triangles_center.mean(axis=0)[None]
         assert hull.depth_inside(inside)[0] > 0
         assert hull.depth_inside(inside + 1)[0] < 0
+
+
+def test_a_fine_hull_has_few_sides_that_hold_it_within_a_millimetre(tmp_path):
+    """So that the camera's points are compared with hundreds of planes, and what is outside one with no more."""
+    capsule = trimesh.creation.capsule(height=0.4, radius=0.06, count=(48, 48))
+    disc = trimesh.creation.cylinder(radius=0.08, height=0.001, sections=400)
+    for name, mesh, margin in (("capsule", capsule, 0.001), ("disc", disc, 0.001 / 16)):
+        mesh.export(tmp_path / f"{name}.stl")
+        hull = read_hull(str(hull_file(tmp_path / f"{name}.stl", np.ones(3))))
+        assert len(hull.planes) < 400 < len(hull.faces)
+        assert hull.depth_inside(mesh.vertices).min() > -1e-6
+        points = np.random.default_rng(0).uniform(*mesh.bounds, (4000, 3))
+        middles, normals = mesh.triangles_center, mesh.face_normals
+        truth = -(points @ normals.T - (middles * normals).sum(axis=1)).max(axis=1)
+        found = hull.depth_inside(points)
+        assert (found[truth > 0] >= truth[truth > 0] - 1e-6).all()
+        assert (found - np.maximum(truth, 0) < margin).all()
