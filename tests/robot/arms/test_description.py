@@ -242,3 +242,52 @@ def test_a_fine_hull_has_few_sides_that_hold_it_within_a_millimetre(tmp_path):
         found = hull.depth_inside(points)
         assert (found[truth > 0] >= truth[truth > 0] - 1e-6).all()
         assert (found - np.maximum(truth, 0) < margin).all()
+
+
+@pytest.fixture
+def lone(tmp_path, monkeypatch):
+    """Writes a URDF whose upper arm is a mesh of a package, and returns where its shape is looked up."""
+    monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
+    monkeypatch.delenv("ROS_PACKAGE_PATH", raising=False)
+    urdf = tmp_path / "arm_a" / "urdf" / "arm.urdf"
+    urdf.parent.mkdir(parents=True)
+    urdf.write_text(PLAIN.replace(UPPER, '<mesh filename="package://ur_x/meshes/b.stl"/>'))
+    return urdf
+
+
+def put_mesh(package, name=""):
+    """Puts a package's mesh, a box, into a folder; a name gives the folder a package.xml."""
+    (package / "meshes").mkdir(parents=True)
+    trimesh.creation.box((0.1, 0.1, 0.1)).export(package / "meshes" / "b.stl")
+    if name:
+        (package / "package.xml").write_text(f"<package><name> {name} </name></package>")
+
+
+def test_a_package_is_found_anywhere_in_a_workspace(tmp_path, lone, clear, monkeypatch):
+    """As ROS does: by the name in package.xml, at any depth, but not within another package or what is ignored."""
+    source = tmp_path / "ws" / "src"
+    put_mesh(source / "other" / "ur_x", name="other")
+    put_mesh(source / "old" / "ur_x", name="ur_x")
+    put_mesh(source / "other" / "inner", name="ur_x")
+    (source / "old" / "CATKIN_IGNORE").touch()
+    (source / "other" / "package.xml").write_text("<package><name>other</name></package>")
+    monkeypatch.setenv("ROS_PACKAGE_PATH", f"{source}:/opt/ros/none/share")
+    with pytest.raises(InputError, match="set ROS_PACKAGE_PATH to the folder that holds ur_x"):
+        clear(lone)
+    (source / "loop").symlink_to(source)
+    put_mesh(source / "universal_robot" / "a_clone", name="ur_x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(clear(lone)._pairs) == 35
+
+
+def test_a_mesh_of_a_package_that_is_found_nowhere_may_be_another_arms(tmp_path, lone, clear):
+    put_mesh(tmp_path / "arm_a")
+    taken = r"package ur_x is found nowhere, and for its meshes \S*/arm_a/meshes/b\.stl are taken"
+    with pytest.warns(UserWarning, match=taken):
+        clear(lone)
+    (tmp_path / "arm_a" / "package.xml").write_text("<package><name>ur_x</name></package>")
+    lone.write_text(lone.read_text() + " ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clear(lone)
