@@ -13,7 +13,7 @@ import numpy as np
 
 from robot.arms.hulls import hull_file
 from robot.arms.packages import find_mesh
-from robot.kinematics import Chain
+from robot.kinematics import Chain, placeholder_speed
 from sim.errors import InputError
 from sim.objects.urdf_values import read_numbers, read_pose
 
@@ -72,7 +72,11 @@ def _fitted(path: Path, stamp: int, flange: str, reserved: tuple[str, ...]) -> t
         links = _in_order(root, chain)
         guessed: dict[str, Path] = {}
         shapes = {link.name: list(_shapes(link.element, path.parent, guessed)) for link in links}
-        doubts = [*_strange(guessed), *_doubts(links, shapes, chain)]
+        doubts = [
+            *_strange(guessed),
+            *_doubts(links, shapes, chain),
+            *_joint_doubts(links, shapes, chain, flange=flange),
+        ]
     except (InputError, ValueError) as error:
         raise InputError(f"arm file {path}: {error}") from error
     for doubt in doubts:
@@ -148,6 +152,8 @@ def _shapes(link: Element, folder: Path, guessed: dict[str, Path]) -> Iterator[E
         made, origin = Element("collision"), shape.find("origin")
         try:
             read_pose(origin)
+            if _is_nothing(geometry[0]):
+                continue
             found = _geometry(geometry[0], folder, guessed)
         except ValueError as error:
             raise InputError(f"link '{link.get('name')}': {error}") from error
@@ -155,6 +161,13 @@ def _shapes(link: Element, folder: Path, guessed: dict[str, Path]) -> Iterator[E
             ElementTree.SubElement(made, "origin", _plain(origin))
         ElementTree.SubElement(made, "geometry").append(found)
         yield made
+
+
+def _is_nothing(shape: Element) -> bool:
+    """Whether a shape is given with 0 for all its lengths, as those that mark a frame are; raises ValueError."""
+    lengths = [(name, " ".join(["0"] * count)) for name, count in _SHAPES.get(shape.tag, {}).items()]
+    given = bool(lengths) and all(name in shape.attrib for name, _ in lengths)
+    return given and not any(read_numbers(shape, name, zeros).any() for name, zeros in lengths)
 
 
 def _geometry(shape: Element, folder: Path, guessed: dict[str, Path]) -> Element:
@@ -209,10 +222,33 @@ def _doubts(links: list[_Link], shapes: dict[str, list[Element]], chain: Chain) 
     ]
     if bare:
         yield f"no shape for {', '.join(bare)}: nothing keeps them clear of things; give them a <collision>"
-    others = [str(j.get("name")) for j in (link.joint for link in links) if j is not None and _strays(j, chain)]
+
+
+def _joint_doubts(links: list[_Link], shapes: dict[str, list[Element]], chain: Chain, *, flange: str) -> Iterator[str]:
+    """Yields what is doubtful about an arm's joints and about what hangs at its flange, each in a sentence."""
+    joints = [link.joint for link in links if link.joint is not None]
+    fast = [str(j.get("name")) for j in joints if j.get("name") in chain.names and placeholder_speed(j)]
+    if fast:
+        yield (
+            f"the velocity of {', '.join(fast)} stands for none, so 1 rad/s or m/s is taken; "
+            'give the joints\' own in <limit velocity="">'
+        )
+    others = [str(j.get("name")) for j in joints if _strays(j, chain)]
     if others:
         yield (
             f"joints that do not lead to the flange ({', '.join(others)}) are taken to stand still at 0; "
+            "leave a hand out of the URDF: gripper= adds its own"
+        )
+    beyond, held = {flange}, []
+    for link in links:
+        parent = None if link.joint is None else link.joint.find("parent")
+        if link.joint is not None and parent is not None and parent.get("link") in beyond:
+            beyond.add(link.name)
+            if shapes[link.name] and not _strays(link.joint, chain):
+                held.append(link.name)
+    if held:
+        yield (
+            f"{', '.join(held)} at the flange counts as a part of the arm; "
             "leave a hand out of the URDF: gripper= adds its own"
         )
 

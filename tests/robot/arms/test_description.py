@@ -173,6 +173,7 @@ FINGER = (
     '<link name="f"><collision><geometry><sphere radius="0.01"/></geometry></collision></link><joint name="fj" '
     'type="prismatic"><parent link="flange"/><child link="f"/><mimic joint="other"/></joint></robot>'
 )
+PALM = FINGER.replace("prismatic", "fixed")
 FOREARM = re.compile(r'(<link name="forearm">\s*)<collision>(.*?)</collision>')
 DOUBTED = {
     "visuals only": (lambda t: FOREARM.sub(r"\1<visual>\2</visual>", t), "no <collision> for forearm: .*<visual>", 35),
@@ -183,6 +184,12 @@ DOUBTED = {
         35,
     ),
     "a hand of its own": (lambda t: t.replace("</robot>", FINGER), r"flange \(fj\) are taken to stand still", 39),
+    "a hand that is fixed": (lambda t: t.replace("</robot>", PALM), "f at the flange counts as a part of the arm", 39),
+    "no speed": (
+        lambda t: t.replace('"3.14159"', '"100"', 1),
+        "velocity of shoulder_pan_joint stands for none, so 1",
+        35,
+    ),
 }
 
 
@@ -192,6 +199,17 @@ def test_what_is_doubtful_is_said(tmp_path, clear, change, words, pairs):
     with pytest.warns(UserWarning, match=rf"arm\.urdf: .*{words}"):
         space = clear(tmp_path / "arm.urdf")
     assert len(space._pairs) == pairs
+
+
+@pytest.mark.parametrize(
+    "shape", ['<sphere radius="0"/>', '<box size="0 0 0"/>', '<cylinder radius="0" length="0.0"/>']
+)
+def test_a_shape_without_extent_is_left_out(tmp_path, clear, shape):
+    marker = PALM.replace('<sphere radius="0.01"/>', shape)
+    (tmp_path / "arm.urdf").write_text(PLAIN.replace("</robot>", marker))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(clear(tmp_path / "arm.urdf")._pairs) == 35
 
 
 def test_links_that_touch_when_ready_are_named(clear):
