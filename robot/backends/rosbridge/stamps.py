@@ -63,8 +63,8 @@ class StampClock:
         lasting = self._lasting(ahead, now)
         if lasting - allowed > MOVED:
             warnings.warn(
-                f"the clock of {self._of} has moved by {lasting - allowed:.2f} s against ours, or all that it tells comes "
-                "later by as much: its states count from there anew; let a time server set both clocks beforehand",
+                f"the clock of {self._of} has moved by {lasting - allowed:.2f} s against ours, or all that it tells "
+                "comes later by as much: its states count from there anew; let a time server set both clocks first",
                 stacklevel=2,
             )
             self._stamp, allowed = min(self._stamp, math.nextafter(stamp, 0)), lasting
