@@ -21,9 +21,12 @@ FloatArray = NDArray[np.float64]
 
 _HALF_TURN = np.diag([-1.0, -1.0, 1.0, 1.0])  # about the approach: a parallel hand grasps the same
 _MOVING = ("revolute", "continuous", "prismatic")
+_ENDLESS = 1e4  # radians: limits of both signs beyond it are exporters' "no limit"
 _TURNS = 8 * np.pi  # radians: no joint of an arm with limits turns farther, nor ...
 _FAR = 10.0  # ... slides farther, metres, ...
 _FAST = 30.0  # ... nor is faster, rad/s or m/s
+_NO_SPEED = 1e4  # rad/s or m/s: this and more says that there is no limit
+_UNTOLD = 1.0  # rad/s or m/s of a joint whose file tells no speed
 _SAME = 0.05  # radians or metres: solutions closer than this in every joint are one
 _LONGEST_STEP = 0.5  # radians or metres that a joint moves in one iteration, at most
 RESTARTS = 16  # random starts of a search, for each half-turn
@@ -42,7 +45,7 @@ class Chain:
         sliding: Whether a joint slides (metres) instead of turning (radians), (N,) bool.
         lower: Least position of each joint, (N,) float64; -inf for a joint that turns for ever.
         upper: Greatest position of each joint, (N,) float64.
-        velocity: Greatest speed of each joint, (N,) float64, rad/s or m/s.
+        velocity: Greatest speed of each joint, (N,) float64, rad/s or m/s; 1 where the file tells none.
         tool: Pose of the tip in the frame of the last joint, (4, 4) float64.
     """
 
@@ -249,19 +252,33 @@ def _motion(joint: ElementTree.Element) -> tuple[FloatArray, float, float, float
         if missing:
             raise ValueError(f"has no {' and no '.join(missing)} in its <limit>; give both, or the type continuous")
         low, high = float(known["lower"]), float(known["upper"])
+    if kind == "revolute" and low <= -_ENDLESS and high >= _ENDLESS:
+        low, high = -np.inf, np.inf
     if not low < high or not np.linalg.norm(axis) > 0:
         raise ValueError(f"has limits {low} and {high}, axis {axis}; mend it")
-    speed = float(known.get("velocity", 1.0))
-    if not 0 < speed < np.inf:
+    speed = _UNTOLD if placeholder_speed(joint) else float(known.get("velocity", _UNTOLD))
+    if not speed > 0:
         raise ValueError(f"has velocity {known['velocity']}, which must be more than 0")
     slides = kind == "prismatic"
     unit, wrong = ("metres", "millimetres") if slides else ("radians", "degrees")
-    far = max(abs(v) for v in (low, high))
-    if kind != "continuous" and far > (_FAR if slides else _TURNS):
-        raise ValueError(f"goes from {low:g} to {high:g}, as if in {wrong}; give its limits in {unit}")
+    endless = not slides and low == -np.inf and high == np.inf
+    if not endless and max(abs(low), abs(high)) > (_FAR if slides else _TURNS):
+        other = "" if slides else ", or the type continuous where it has none"
+        raise ValueError(f"goes from {low:g} to {high:g}, as if in {wrong}; give its limits in {unit}{other}")
     if speed > _FAST:
         raise ValueError(f"has velocity {speed:g}, as if in {wrong} a second; give {unit} a second")
     return axis / np.linalg.norm(axis), low, high, speed
+
+
+def placeholder_speed(joint: ElementTree.Element) -> bool:
+    """Whether a joint's velocity is what exporters write for none: 10000 or more, or 100 or 1000 where it turns.
+
+    Raises:
+        ValueError: It is no number.
+    """
+    limit = joint.find("limit")
+    speed = 0.0 if limit is None else float(limit.get("velocity", 0))
+    return speed >= _NO_SPEED or (speed in (100, 1000) and joint.get("type") != "prismatic")
 
 
 def _numbers(element: ElementTree.Element | None, name: str, default: str) -> FloatArray:

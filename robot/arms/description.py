@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import warnings
 from collections.abc import Iterator
 from functools import lru_cache
@@ -13,9 +12,9 @@ from xml.etree import ElementTree
 import numpy as np
 
 from robot.arms.hulls import hull_file
-from robot.kinematics import Chain
+from robot.arms.packages import find_mesh
+from robot.kinematics import Chain, placeholder_speed
 from sim.errors import InputError
-from sim.objects.urdf import find_file
 from sim.objects.urdf_values import read_numbers, read_pose
 
 Element = ElementTree.Element
@@ -71,8 +70,13 @@ def _fitted(path: Path, stamp: int, flange: str, reserved: tuple[str, ...]) -> t
     made = Element("robot", name=root.get("name") or "arm")
     try:
         links = _in_order(root, chain)
-        shapes = {link.name: list(_shapes(link.element, path.parent)) for link in links}
-        doubts = list(_doubts(links, shapes, chain))
+        guessed: dict[str, Path] = {}
+        shapes = {link.name: list(_shapes(link.element, path.parent, guessed)) for link in links}
+        doubts = [
+            *_strange(guessed),
+            *_doubts(links, shapes, chain),
+            *_joint_doubts(links, shapes, chain, flange=flange),
+        ]
     except (InputError, ValueError) as error:
         raise InputError(f"arm file {path}: {error}") from error
     for doubt in doubts:
@@ -139,7 +143,7 @@ def _plain(element: Element) -> dict[str, str]:
     return {key: " ".join(value.split()) for key, value in element.attrib.items()}
 
 
-def _shapes(link: Element, folder: Path) -> Iterator[Element]:
+def _shapes(link: Element, folder: Path, guessed: dict[str, Path]) -> Iterator[Element]:
     """Yields a link's <collision> shapes, or else its <visual> ones, as <collision>; raises InputError, ValueError."""
     for shape in link.findall("collision") or link.findall("visual"):
         geometry = shape.find("geometry")
@@ -148,7 +152,9 @@ def _shapes(link: Element, folder: Path) -> Iterator[Element]:
         made, origin = Element("collision"), shape.find("origin")
         try:
             read_pose(origin)
-            found = _geometry(geometry[0], folder)
+            if _is_nothing(geometry[0]):
+                continue
+            found = _geometry(geometry[0], folder, guessed)
         except ValueError as error:
             raise InputError(f"link '{link.get('name')}': {error}") from error
         if origin is not None:
@@ -157,10 +163,23 @@ def _shapes(link: Element, folder: Path) -> Iterator[Element]:
         yield made
 
 
-def _geometry(shape: Element, folder: Path) -> Element:
-    """Returns a <geometry>'s shape as PyBullet reads it, a mesh as its hull; raises InputError or ValueError."""
+def _is_nothing(shape: Element) -> bool:
+    """Whether a shape is given with 0 for all its lengths, as those that mark a frame are; raises ValueError."""
+    lengths = [(name, " ".join(["0"] * count)) for name, count in _SHAPES.get(shape.tag, {}).items()]
+    given = bool(lengths) and all(name in shape.attrib for name, _ in lengths)
+    return given and not any(read_numbers(shape, name, zeros).any() for name, zeros in lengths)
+
+
+def _geometry(shape: Element, folder: Path, guessed: dict[str, Path]) -> Element:
+    """Returns a <geometry>'s shape as PyBullet reads it, a mesh as its hull; raises InputError or ValueError.
+
+    Meshes whose package is found nowhere are added to ``guessed``: the file that is taken, by the name.
+    """
     if shape.tag == "mesh":
-        file = _find_mesh(shape.get("filename", ""), folder)
+        name = shape.get("filename", "")
+        file, certain = find_mesh(name, folder)
+        if not certain:
+            guessed[name] = file
         hull = hull_file(file, read_numbers(shape, "scale", "1 1 1"))
         return Element("mesh", filename=str(hull))
     if shape.tag not in _SHAPES:
@@ -171,28 +190,16 @@ def _geometry(shape: Element, folder: Path) -> Element:
     return Element(shape.tag, _plain(shape))
 
 
-def _find_mesh(name: str, folder: Path) -> Path:
-    """Returns the file that a URDF in a folder means by a mesh's name; raises InputError where there is none.
-
-    A package is looked for in ROS's own folders, if the environment names any, and then above the URDF.
-    """
-    package, _, rest = name.partition("://")[2].partition("/")
-    if name.startswith(("package://", "model://")):
-        roots = [Path(p) for p in os.environ.get("ROS_PACKAGE_PATH", "").split(os.pathsep) if p]
-        shares = [Path(p) / "share" for p in os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep) if p]
-        places = [p if p.name == package else p / package for p in (*roots, *shares)]
-        for place in places:
-            if (place / rest).is_file():
-                return place / rest
-    found = find_file(folder, name)
-    if found.is_file():
-        return found
-    if name.startswith(("package://", "model://")):
-        raise InputError(
-            f"mesh {name} is found neither above the URDF nor where ROS_PACKAGE_PATH and AMENT_PREFIX_PATH say; "
-            f"set ROS_PACKAGE_PATH to the folder that holds {package}"
+def _strange(guessed: dict[str, Path]) -> Iterator[str]:
+    """Yields a sentence for each package that is found nowhere, with the files that are taken for its meshes."""
+    packages: dict[str, list[Path]] = {}
+    for name, file in guessed.items():
+        packages.setdefault(name.replace("\\", "/").partition("://")[2].partition("/")[0], []).append(file)
+    for package, files in packages.items():
+        yield (
+            f"package {package} is found nowhere, and for its meshes {', '.join(map(str, files))} are taken; "
+            f"if these are another arm's, set ROS_PACKAGE_PATH to the folder that holds {package}"
         )
-    raise InputError(f"mesh {name} does not exist: {found} is no file; put it there, or give its absolute path")
 
 
 def _doubts(links: list[_Link], shapes: dict[str, list[Element]], chain: Chain) -> Iterator[str]:
@@ -215,10 +222,33 @@ def _doubts(links: list[_Link], shapes: dict[str, list[Element]], chain: Chain) 
     ]
     if bare:
         yield f"no shape for {', '.join(bare)}: nothing keeps them clear of things; give them a <collision>"
-    others = [str(j.get("name")) for j in (link.joint for link in links) if j is not None and _strays(j, chain)]
+
+
+def _joint_doubts(links: list[_Link], shapes: dict[str, list[Element]], chain: Chain, *, flange: str) -> Iterator[str]:
+    """Yields what is doubtful about an arm's joints and about what hangs at its flange, each in a sentence."""
+    joints = [link.joint for link in links if link.joint is not None]
+    fast = [str(j.get("name")) for j in joints if j.get("name") in chain.names and placeholder_speed(j)]
+    if fast:
+        yield (
+            f"the velocity of {', '.join(fast)} stands for none, so 1 rad/s or m/s is taken; "
+            'give the joints\' own in <limit velocity="">'
+        )
+    others = [str(j.get("name")) for j in joints if _strays(j, chain)]
     if others:
         yield (
             f"joints that do not lead to the flange ({', '.join(others)}) are taken to stand still at 0; "
+            "leave a hand out of the URDF: gripper= adds its own"
+        )
+    beyond, held = {flange}, []
+    for link in links:
+        parent = None if link.joint is None else link.joint.find("parent")
+        if link.joint is not None and parent is not None and parent.get("link") in beyond:
+            beyond.add(link.name)
+            if shapes[link.name] and not _strays(link.joint, chain):
+                held.append(link.name)
+    if held:
+        yield (
+            f"{', '.join(held)} at the flange counts as a part of the arm; "
             "leave a hand out of the URDF: gripper= adds its own"
         )
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import trimesh
 from numpy.typing import NDArray
-from scipy.spatial import ConvexHull, QhullError
+from scipy.spatial import ConvexHull, HalfspaceIntersection, QhullError
 
 from sim.errors import InputError
 from sim.files import temporary_file
@@ -22,6 +22,10 @@ FloatArray = NDArray[np.float64]
 _LONGEST = 5.0  # metres: no link of an arm is longer
 _THIN = 0.0005  # metres that a flat mesh, which has no hull, is thickened to each side
 _SAME = 6  # decimals to which two triangles of the hull lie in one plane
+_MANY = 200  # sides of a hull above which the least of them are left out
+_LOOSE = 0.001  # metres by which the hull may grow thereby, and ...
+_SHARE = 1 / 16  # ... the share of its least extent
+_BLOCK = 16  # sides that points are compared with at once
 
 
 class Hull(NamedTuple):
@@ -30,7 +34,8 @@ class Hull(NamedTuple):
     Attributes:
         vertices: (V, 3) float64 corners, metres.
         faces: (F, 3) int32 corners of each triangle, counter-clockwise seen from outside.
-        planes: (P, 4) float64: each side's outward unit normal, and minus its distance from the origin, metres.
+        planes: (P, 4) float64: each side's outward unit normal, and minus its distance from the origin, metres. Of
+            many sides those stand here that hold the body within 1 mm.
     """
 
     vertices: FloatArray
@@ -41,8 +46,12 @@ class Hull(NamedTuple):
         """Returns how far points (N, 3) lie inside, (N,) metres; negative outside."""
         low, high = self.vertices.min(axis=0), self.vertices.max(axis=0)
         depth: FloatArray = np.minimum(points - low, high - points).min(axis=1)
-        near = depth > 0  # of the points outside the bounds that is all there is to know
-        depth[near] = -(points[near] @ self.planes[:, :3].T + self.planes[:, 3]).max(axis=1)
+        near = np.flatnonzero(depth > 0)  # of the points outside the bounds that is all there is to know
+        depth[near] = np.inf
+        for first in range(0, len(self.planes), _BLOCK):  # points outside a side go no further
+            planes = self.planes[first : first + _BLOCK]
+            depth[near] = np.minimum(depth[near], -(planes[:, :3] @ points[near].T + planes[:, 3:]).max(axis=0))
+            near = near[depth[near] > 0]
         return depth
 
 
@@ -71,9 +80,39 @@ def hull_file(mesh: Path, scale: FloatArray) -> Path:
 
 @lru_cache(maxsize=256)
 def read_hull(file: str) -> Hull:
-    """Returns the hull that ``hull_file`` wrote."""
+    """Returns the hull that ``hull_file`` wrote, with few planes."""
     rows = [line.split()[1:] for line in Path(file).read_text().splitlines() if line.startswith("v ")]
-    return _hull(np.array(rows, np.float64))
+    hull = _hull(np.array(rows, np.float64))
+    return hull._replace(planes=_main_sides(hull))
+
+
+def _main_sides(hull: Hull) -> FloatArray:
+    """Returns the planes of sides that hold a hull, and nothing farther than ``_LOOSE`` beyond any other side.
+
+    Those of its bounds are the first. Where the body between the sides so far has a corner too far beyond another
+    side, that side is added.
+
+    Args:
+        hull: A hull with all its planes.
+
+    Returns:
+        (P, 4) float64, the coarsest first; all the hull's planes where these are few.
+    """
+    planes, low, high = hull.planes, hull.vertices.min(axis=0), hull.vertices.max(axis=0)
+    allowed = min(_LOOSE, _SHARE * float((high - low).min()))
+    sides = np.concatenate([np.c_[np.eye(3), -high], np.c_[-np.eye(3), low]])
+    if len(planes) <= _MANY:
+        return planes
+    while True:
+        try:
+            corners = HalfspaceIntersection(sides, hull.vertices.mean(axis=0)).intersections
+        except QhullError:
+            return planes
+        beyond = (planes[:, :3] @ corner + planes[:, 3] for corner in corners)
+        missed = {int(far.argmax()) for far in beyond if far.max() > allowed}
+        if not missed:
+            return sides
+        sides = np.concatenate([sides, planes[sorted(missed)]])
 
 
 def _hull(points: FloatArray) -> Hull:

@@ -150,6 +150,18 @@ WRONG = {  # type, limits and more of a joint -> words of the sentence
     "limits in degrees": ("revolute", '<limit lower="-180" upper="180"/>', "as if in degrees; give its limits in rad"),
     "speed in degrees": ("continuous", '<limit velocity="180"/>', "velocity 180, as if in degrees a second"),
     "a rail in millimetres": ("prismatic", '<limit lower="0" upper="900"/>', "as if in millimetres; .* in metres"),
+    "one limit of two": (
+        "revolute",
+        '<limit lower="-1e6" upper="1"/>',
+        "as if in degrees; give .*, or the type continuous where it has none",
+    ),
+    "a rail without an end": ("prismatic", '<limit lower="-1e6" upper="1e6"/>', "as if in millimetres"),
+    "a rail's speed in millimetres": (
+        "prismatic",
+        '<limit lower="0" upper="1" velocity="100"/>',
+        "velocity 100, as if in",
+    ),
+    "360 degrees": ("revolute", '<limit lower="-360" upper="360"/>', "as if in degrees"),
     "one that mimics": ("continuous", '<mimic joint="shoulder"/>', "mimics 'shoulder'"),
     "words": ("revolute", '<limit lower="low" upper="1"/>', "could not convert string to float: 'low'"),
 }
@@ -160,6 +172,19 @@ def test_a_joint_that_would_be_misread_is_refused_by_its_name(tmp_path, kind, in
     (tmp_path / "arm.urdf").write_text(JOINT.format(kind, inside))
     with pytest.raises(InputError, match=rf"arm\.urdf: joint 'elbow' .*{words}"):
         Chain.from_urdf(tmp_path / "arm.urdf", "flange")
+
+
+@pytest.mark.parametrize("limit", ["1e4", "1e6", "3.4028235e38", "inf"])
+def test_limits_that_stand_for_none_are_none(tmp_path, limit):
+    (tmp_path / "arm.urdf").write_text(JOINT.format("revolute", f'<limit lower="-{limit}" upper="{limit}"/>'))
+    chain = Chain.from_urdf(tmp_path / "arm.urdf", "flange")
+    assert (chain.lower[0], chain.upper[0]) == (-np.inf, np.inf)
+
+
+@pytest.mark.parametrize("speed", ["100", "1000.0", "1e6", "inf"])
+def test_a_speed_that_stands_for_none_is_that_of_a_joint_without_one(tmp_path, speed):
+    (tmp_path / "arm.urdf").write_text(JOINT.format("continuous", f'<limit velocity="{speed}"/>'))
+    assert Chain.from_urdf(tmp_path / "arm.urdf", "flange").velocity == [1.0]
 
 
 def test_a_xacro_file_is_named_as_one(tmp_path):

@@ -72,7 +72,7 @@ class RosArm(FollowingArm):
         self._hold_topic: Any = None
         self._goal: Goal | None = None
         self._newest: ArmState | None = None
-        self._stamps = StampClock()
+        self._stamps = StampClock(self.name)
         self._seen: deque[tuple[float, float, FloatArray]] = deque()  # stamps, arrivals, angles of the last states
 
     @property
@@ -85,7 +85,7 @@ class RosArm(FollowingArm):
         if self._ros is not None:
             return
         self._ros = self.link.open()
-        self._stamps = StampClock()
+        self._stamps = StampClock(self.name)
         self._seen.clear()
         kind = self.link.type
         self._states = self.link.topic(self._topics[0], kind("sensor_msgs", "msg", "JointState"))

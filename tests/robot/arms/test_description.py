@@ -173,6 +173,7 @@ FINGER = (
     '<link name="f"><collision><geometry><sphere radius="0.01"/></geometry></collision></link><joint name="fj" '
     'type="prismatic"><parent link="flange"/><child link="f"/><mimic joint="other"/></joint></robot>'
 )
+PALM = FINGER.replace("prismatic", "fixed")
 FOREARM = re.compile(r'(<link name="forearm">\s*)<collision>(.*?)</collision>')
 DOUBTED = {
     "visuals only": (lambda t: FOREARM.sub(r"\1<visual>\2</visual>", t), "no <collision> for forearm: .*<visual>", 35),
@@ -183,6 +184,12 @@ DOUBTED = {
         35,
     ),
     "a hand of its own": (lambda t: t.replace("</robot>", FINGER), r"flange \(fj\) are taken to stand still", 39),
+    "a hand that is fixed": (lambda t: t.replace("</robot>", PALM), "f at the flange counts as a part of the arm", 39),
+    "no speed": (
+        lambda t: t.replace('"3.14159"', '"100"', 1),
+        "velocity of shoulder_pan_joint stands for none, so 1",
+        35,
+    ),
 }
 
 
@@ -192,6 +199,17 @@ def test_what_is_doubtful_is_said(tmp_path, clear, change, words, pairs):
     with pytest.warns(UserWarning, match=rf"arm\.urdf: .*{words}"):
         space = clear(tmp_path / "arm.urdf")
     assert len(space._pairs) == pairs
+
+
+@pytest.mark.parametrize(
+    "shape", ['<sphere radius="0"/>', '<box size="0 0 0"/>', '<cylinder radius="0" length="0.0"/>']
+)
+def test_a_shape_without_extent_is_left_out(tmp_path, clear, shape):
+    marker = PALM.replace('<sphere radius="0.01"/>', shape)
+    (tmp_path / "arm.urdf").write_text(PLAIN.replace("</robot>", marker))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(clear(tmp_path / "arm.urdf")._pairs) == 35
 
 
 def test_links_that_touch_when_ready_are_named(clear):
@@ -225,3 +243,69 @@ def test_hulls_hold_their_mesh(tmp_path):
         inside = solid.triangles_center.mean(axis=0)[None]
         assert hull.depth_inside(inside)[0] > 0
         assert hull.depth_inside(inside + 1)[0] < 0
+
+
+def test_a_fine_hull_has_few_sides_that_hold_it_within_a_millimetre(tmp_path):
+    """So that the camera's points are compared with hundreds of planes, and what is outside one with no more."""
+    capsule = trimesh.creation.capsule(height=0.4, radius=0.06, count=(48, 48))
+    disc = trimesh.creation.cylinder(radius=0.08, height=0.001, sections=400)
+    for name, mesh, margin in (("capsule", capsule, 0.001), ("disc", disc, 0.001 / 16)):
+        mesh.export(tmp_path / f"{name}.stl")
+        hull = read_hull(str(hull_file(tmp_path / f"{name}.stl", np.ones(3))))
+        assert len(hull.planes) < 400 < len(hull.faces)
+        assert hull.depth_inside(mesh.vertices).min() > -1e-6
+        points = np.random.default_rng(0).uniform(*mesh.bounds, (4000, 3))
+        middles, normals = mesh.triangles_center, mesh.face_normals
+        truth = -(points @ normals.T - (middles * normals).sum(axis=1)).max(axis=1)
+        found = hull.depth_inside(points)
+        assert (found[truth > 0] >= truth[truth > 0] - 1e-6).all()
+        assert (found - np.maximum(truth, 0) < margin).all()
+
+
+@pytest.fixture
+def lone(tmp_path, monkeypatch):
+    """Writes a URDF whose upper arm is a mesh of a package, and returns where its shape is looked up."""
+    monkeypatch.delenv("AMENT_PREFIX_PATH", raising=False)
+    monkeypatch.delenv("ROS_PACKAGE_PATH", raising=False)
+    urdf = tmp_path / "arm_a" / "urdf" / "arm.urdf"
+    urdf.parent.mkdir(parents=True)
+    urdf.write_text(PLAIN.replace(UPPER, '<mesh filename="package://ur_x/meshes/b.stl"/>'))
+    return urdf
+
+
+def put_mesh(package, name=""):
+    """Puts a package's mesh, a box, into a folder; a name gives the folder a package.xml."""
+    (package / "meshes").mkdir(parents=True)
+    trimesh.creation.box((0.1, 0.1, 0.1)).export(package / "meshes" / "b.stl")
+    if name:
+        (package / "package.xml").write_text(f"<package><name> {name} </name></package>")
+
+
+def test_a_package_is_found_anywhere_in_a_workspace(tmp_path, lone, clear, monkeypatch):
+    """As ROS does: by the name in package.xml, at any depth, but not within another package or what is ignored."""
+    source = tmp_path / "ws" / "src"
+    put_mesh(source / "other" / "ur_x", name="other")
+    put_mesh(source / "old" / "ur_x", name="ur_x")
+    put_mesh(source / "other" / "inner", name="ur_x")
+    (source / "old" / "CATKIN_IGNORE").touch()
+    (source / "other" / "package.xml").write_text("<package><name>other</name></package>")
+    monkeypatch.setenv("ROS_PACKAGE_PATH", f"{source}:/opt/ros/none/share")
+    with pytest.raises(InputError, match="set ROS_PACKAGE_PATH to the folder that holds ur_x"):
+        clear(lone)
+    (source / "loop").symlink_to(source)
+    put_mesh(source / "universal_robot" / "a_clone", name="ur_x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert len(clear(lone)._pairs) == 35
+
+
+def test_a_mesh_of_a_package_that_is_found_nowhere_may_be_another_arms(tmp_path, lone, clear):
+    put_mesh(tmp_path / "arm_a")
+    taken = r"package ur_x is found nowhere, and for its meshes \S*/arm_a/meshes/b\.stl are taken"
+    with pytest.warns(UserWarning, match=taken):
+        clear(lone)
+    (tmp_path / "arm_a" / "package.xml").write_text("<package><name>ur_x</name></package>")
+    lone.write_text(lone.read_text() + " ")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        clear(lone)

@@ -132,6 +132,82 @@ def test_a_state_is_as_old_as_it_came_later_than_the_fastest():
     assert simulated.measured(2.5, 4.0) is None
 
 
+def ages(stamps, arrivals):
+    """Returns how old the newest state is whenever one arrives, seconds."""
+    clock, newest, found = StampClock("the arm"), arrivals[0], []
+    for stamp, now in zip(stamps, arrivals, strict=True):
+        measured = clock.measured(1.7e9 + stamp, now)
+        newest = newest if measured is None else measured
+        found.append(now - newest)
+    return np.array(found)
+
+
+STEADY = np.arange(0, 40, 0.008)
+
+
+@pytest.mark.parametrize("ahead", [0.2, 2.0])
+def test_one_stamp_ahead_of_time_is_left_out(ahead):
+    wrong = STEADY.copy()
+    wrong[500] += ahead
+    assert ages(wrong, STEADY).max() < 0.02
+    assert ages(STEADY + np.where(STEADY > 4, ahead, 0), STEADY).max() < 0.02  # all of them: the clock was set
+
+
+SHIFTS = {
+    "set back": np.where(STEADY > 10, 0.15, 0),
+    "set back an hour": np.where(STEADY > 10, 3600, 0),
+    "slewed": np.clip((STEADY - 10) / 12, 0, 0.3),
+    "ahead at first": np.where(STEADY == 0, -2, 0),
+}
+
+
+@pytest.mark.parametrize("shift", SHIFTS.values(), ids=SHIFTS)
+def test_a_clock_that_has_moved_is_named_and_counted_from(shift):
+    with pytest.warns(UserWarning, match=r"the clock of the arm has moved by [\d.]+ s against ours") as told:
+        old = ages(STEADY - shift, STEADY)
+    assert len(told) == 1
+    assert old.max() > 0.14
+    late = STEADY[old > 0.1]
+    assert late.max() - late.min() < 12  # it stays old for as long as it moves, and some seconds more
+    assert late.max() - late.min() > 2.5
+    assert old[-1] < 0.01
+
+
+DELAYS = {
+    "grows slowly": 2e-3 * STEADY,
+    "grows": 0.05 * STEADY,
+    "grows by leaps": 0.5 * np.floor(STEADY / 2),
+}
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("delay", DELAYS.values(), ids=DELAYS)
+def test_states_that_come_ever_later_stay_old(delay):
+    assert (ages(STEADY, STEADY + delay) >= 0.9 * delay - 1e-3 * STEADY - 0.01).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_stamps_that_stand_still_stay_old():
+    old = ages(np.minimum(STEADY, 10.0), STEADY)
+    assert old[-1] == pytest.approx(STEADY[-1] - 10, abs=0.1)
+    assert ages(np.floor(STEADY / 3) * 3, STEADY).max() > 2.9  # for three seconds each
+
+
+@pytest.mark.parametrize("start", [0.0, 1.7e9], ids=["by arrival", "by stamp"])
+def test_speeds_are_those_of_the_angles_though_states_come_in_bursts(link, monkeypatch, start):
+    """By their stamps, where they have any, however they arrive; else over a time in which a burst counts little."""
+    arm, speeds = RosArm(link, NAMES, controller="/arm"), []
+    for i in range(100):
+        measured = 0.008 * i
+        came = 0.056 * np.ceil((measured + 1e-6) / 0.056) + 1e-4 * i  # seven at once
+        monkeypatch.setattr(arm, "clock", lambda came=came: came)
+        header = stamped({}, start + measured) if start else {}
+        arm._note({"name": NAMES, "position": [0.4 * min(measured, 0.56)] * 3, "velocity": [None] * 3, **header})
+        speeds.append(arm._newest.dq[0] if arm._newest else np.nan)
+    assert np.array(speeds[20:70]) == pytest.approx(0.4, rel=1e-3 if start else 0.9)
+    assert speeds[-5:] == [0.0] * 5  # the arm has come to rest
+
+
 @pytest.mark.parametrize("place", [None, float("nan")])
 def test_a_hand_that_tells_no_position_is_named(link, ros, place):
     with RosHand(link, action="/g", max_opening=0.085, armed=True) as hand:
