@@ -62,9 +62,9 @@ def load_settings(path: str | Path | None = None, gripper: GripperGeometry | Non
     except (OSError, TypeError, ValueError, OmegaConfBaseException, YAMLError) as error:
         raise InputError(f"the settings in {source} cannot be used ({error}); see conf/tradeoff.yaml") from error
     found = {}
-    for name, changes in rows.items():
+    for name, changes in ((str(key), value) for key, value in rows.items()):
         try:
-            found[str(name)] = _changed(changes, hand)
+            found[name] = _changed(changes, hand)
         except (TypeError, ValueError, OmegaConfBaseException) as error:
             raise InputError(f"'{name}' in {source} cannot be used: {error}") from error
     return found

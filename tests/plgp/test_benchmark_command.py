@@ -82,13 +82,13 @@ def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, ca
 def test_no_table_of_former_rows_stays_and_other_scenes_are_told(tmp_path, capsys):
     quick = ["scene_set=drop", "objects.first=900", "objects.last=902", "scene_set.scenes=2", "category=all"]
     quick += ["scene_set.object_counts=[1]", "scene_set.workers=1", "benchmark.count=1", "benchmark.max_failures=1"]
-    both = composed("policy=[random,constant]", "limit=2", "compare=random", *quick)
+    both = composed("policy=[random,random-free]", "limit=2", "compare=random", *quick)
     evaluate(both, tmp_path)
-    (tmp_path / "agreement.csv").write_text("policy\nconstant\n")
+    (tmp_path / "agreement.csv").write_text("policy\nrandom-free\n")
     assert "stay there" not in capsys.readouterr().out
     both.compare = None
     evaluate(both, tmp_path)  # the same rows: what was made of them stays
-    assert set(pd.read_csv(tmp_path / "comparison.csv").policy) == {"constant"}
+    assert set(pd.read_csv(tmp_path / "comparison.csv").policy) == {"random-free"}
     assert (tmp_path / "agreement.csv").is_file()
     evaluate(composed("policy=random", *quick), tmp_path)
     printed = " ".join(capsys.readouterr().out.split())
