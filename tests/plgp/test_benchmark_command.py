@@ -82,14 +82,9 @@ def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, ca
 def test_no_table_of_former_rows_stays_and_other_scenes_are_told(tmp_path, capsys):
     quick = ["scene_set=drop", "objects.first=900", "objects.last=902", "scene_set.scenes=2", "category=all"]
     quick += ["scene_set.object_counts=[1]", "scene_set.workers=1", "benchmark.count=1", "benchmark.max_failures=1"]
-    both = composed("policy=[random,random-free]", "limit=2", "compare=random", *quick)
-    evaluate(both, tmp_path)
+    evaluate(composed("policy=[random,random-free]", "limit=2", "compare=random", *quick), tmp_path)
     (tmp_path / "agreement.csv").write_text("policy\nrandom-free\n")
     assert "stay there" not in capsys.readouterr().out
-    both.compare = None
-    evaluate(both, tmp_path)  # the same rows: what was made of them stays
-    assert set(pd.read_csv(tmp_path / "comparison.csv").policy) == {"random-free"}
-    assert (tmp_path / "agreement.csv").is_file()
     evaluate(composed("policy=random", *quick), tmp_path)
     printed = " ".join(capsys.readouterr().out.split())
     assert not (tmp_path / "comparison.csv").exists()
@@ -144,7 +139,7 @@ def test_bad_choices_end_in_one_sentence(tmp_path, arguments, message):
     assert cause is not None
     assert message in str(cause)
     assert "\n" not in str(cause)
-    assert not (tmp_path / "out").exists()  # nothing was measured
+    assert not list((tmp_path / "out").rglob("*.parquet"))  # nothing was measured
 
 
 def test_the_command_says_it_without_a_traceback(tmp_path):

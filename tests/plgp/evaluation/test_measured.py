@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
+from plgp.evaluation.evaluate import _write_tables
 from plgp.evaluation.measured import (
     MEASURED,
     chosen_scenes,
@@ -15,6 +16,8 @@ from plgp.evaluation.measured import (
     save_measured,
 )
 from sim.benchmark.protocol import BenchmarkSettings
+from sim.benchmark.statistics import summarise
+from sim.benchmark.store import read_attempts
 from sim.errors import InputError
 
 CHOSEN = """
@@ -65,6 +68,22 @@ def test_scenes_that_the_tables_are_not_of_are_told(tmp_path, write_scenes):
     assert said.endswith(f"python -m plgp.report runs={tmp_path} reads all")
     assert "2 scene files alone, and 2 more" in others_there(rows, tmp_path)[0]
     assert others_there(pd.concat([rows, rows.assign(policy="antipodal")]), tmp_path) == []
+
+
+def test_tables_of_the_same_rows_stay_and_those_of_others_go(tmp_path, write_scenes):
+    for policy in ("random", "antipodal"):
+        write_scenes(tmp_path, policy, "novel-5", 2)
+    rows = read_attempts(tmp_path)
+    assert _write_tables(rows, summarise(rows), tmp_path) == []
+    for name in ("comparison.csv", "agreement.csv"):
+        (tmp_path / name).write_text("policy\n")
+    turned = rows.sort_values("policy", ascending=False, kind="stable")  # policy=[random,antipodal]
+    assert _write_tables(turned, summarise(turned), tmp_path) == []
+    assert (tmp_path / "comparison.csv").is_file()
+    fewer = rows[rows.scene == 0]
+    assert _write_tables(fewer, summarise(fewer), tmp_path) == ["comparison.csv", "agreement.csv"]
+    assert not (tmp_path / "comparison.csv").exists()
+    assert len(pd.read_csv(tmp_path / "attempts.csv")) == len(fewer)
 
 
 def test_older_results_and_broken_notes(tmp_path):
