@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -52,22 +54,41 @@ def load_settings(path: str | Path | None = None, gripper: GripperGeometry | Non
     """
     conf = resources.files("plgp_conf")
     source = conf / "tradeoff.yaml" if path is None else Path(path)
-    hand, left = {"max_opening": (gripper or GripperGeometry()).max_opening}, ("_target_", "gripper")
+    hand = gripper or GripperGeometry()
     try:
         rows = OmegaConf.to_container(OmegaConf.create(source.read_text()))
         if not isinstance(rows, dict) or not rows:
             raise TypeError("it holds no named settings")
-        found = {}
-        for name, changes in rows.items():
-            changes = dict(changes or {})
-            preset = _preset(str(changes.pop("preset", "truest")))
-            base = OmegaConf.to_container(OmegaConf.merge(preset, {"gripper": hand}), resolve=True)
-            found[str(name)] = LabelSettings(**{k: v for k, v in {**base, **changes}.items() if k not in left})  # type: ignore[dict-item]
     except (OSError, TypeError, ValueError, OmegaConfBaseException, YAMLError) as error:
-        if isinstance(error, InputError):
-            raise
         raise InputError(f"the settings in {source} cannot be used ({error}); see conf/tradeoff.yaml") from error
+    found = {}
+    for name, changes in ((str(key), value) for key, value in rows.items()):
+        try:
+            found[name] = _changed(changes, hand)
+        except (TypeError, ValueError, OmegaConfBaseException) as error:
+            raise InputError(f"'{name}' in {source} cannot be used: {error}") from error
     return found
+
+
+def _changed(changes: Any, hand: GripperGeometry) -> LabelSettings:
+    """Returns a preset's settings for a hand with some of them changed; raises InputError."""
+    if not isinstance(changes, dict | None):
+        raise InputError(f"it is {changes!r}; give what it changes in its preset, such as {{friction: 0.3}}")
+    own = dict(changes or {})
+    preset = str(own.pop("preset", "truest"))
+    files = (resources.files("plgp_conf") / "labeler").iterdir()
+    presets = sorted(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
+    if preset not in presets:
+        raise InputError(f"there is no preset '{preset}'; choose from {', '.join(presets)}")
+    known = [f.name for f in fields(LabelSettings)]
+    for key in own:
+        if key not in (*known, "_target_", "gripper"):  # a copy of a preset's file has these two
+            close = difflib.get_close_matches(str(key), known, n=1)
+            guess = f" (did you mean {close[0]}?)" if close else ""
+            raise InputError(f"there is no setting '{key}'{guess}; there are preset, {', '.join(known)}")
+    merged = OmegaConf.merge(_preset(preset), {"gripper": {"max_opening": hand.max_opening}})
+    base: Any = OmegaConf.to_container(merged, resolve=True)
+    return LabelSettings(**{k: v for k, v in {**base, **own}.items() if k in known})
 
 
 def _preset(name: str) -> Any:

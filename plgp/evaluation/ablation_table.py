@@ -55,9 +55,10 @@ def table_iii(found: Gathered, ablation: str, category: str) -> Section:
         else f"No run has the group or tag '{ablation}'."
     )
     heads = ["", "network", "enhance", "BFL", "seeds", "SR / PC / AP", "difference from the baseline"]
-    return Section(
-        "table3", "Enhancement and focal loss (the paper's Table III)", note, heads, rows, pd.DataFrame(data)
-    )
+    nothing: _Groups = {row: [] for row in _ROWS}  # a table without rows has its heads, too
+    columns = ["network", *_ablation_record(_ROWS[0], nothing), "measured_on"]
+    table = pd.DataFrame(data, columns=columns)
+    return Section("table3", "Enhancement and focal loss (the paper's Table III)", note, heads, rows, table)
 
 
 def _ablations(scored: Sequence[tuple[Run, Scores | None]], final: bool) -> dict[str, list[tuple[Run, Scores]]]:

@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 from rich.console import Console
 from rich.table import Table
 
-from plgp.evaluation.measured import chosen_scenes, save_measured
+from plgp.evaluation.measured import AGREEMENT, ASKED_BY, COMPARISON, chosen_scenes, others_there, save_measured
 from plgp.evaluation.notes import RULES, unusual_rules, warnings_of
 from sim.benchmark.observation import noiseless_view, observe
 from sim.benchmark.protocol import BenchmarkSettings, GraspPolicy
@@ -22,7 +22,7 @@ from sim.benchmark.scene_sets import SceneSet
 from sim.benchmark.statistics import compare, count_reasons, summarise
 from sim.cli import input_error
 from sim.drawing.friction_figure import plot_frictions
-from sim.drawing.replay import write_replays
+from sim.drawing.replay import check_films, write_replays
 from sim.drawing.scene_page import write_policy_page
 from sim.errors import InputError
 from sim.files import checksum
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 PHYSICS = ("bullet", "mujoco")
 DESCRIPTIONS = "policies.yaml"  # beside the results: what each policy was
+ATTEMPTS = "attempts.csv"
 
 
 def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
@@ -50,7 +51,8 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
         output: Folder for a Parquet file a policy, category and scene, ``policies.yaml``, ``attempts.csv``,
             ``summary.csv``, ``reasons.csv``, ``comparison.csv``, ``agreement.csv`` with ``physics=mujoco``,
             ``measured.yaml`` (see ``save_measured``), ``frictions.png`` and pictures.
-            What is finished there is not measured again.
+            What is finished there is not measured again. The tables are of this call's scenes: what a former call
+            measured there besides is told of, and tables of it that this call does not write anew are removed.
 
     Returns:
         The summary of ``sim.benchmark.statistics.summarise``.
@@ -64,6 +66,7 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     if chosen.compare is not None and chosen.compare not in policies:
         raise InputError(f"compare={chosen.compare} is not among the policies measured ({', '.join(policies)})")
     _check_physics(chosen)
+    check_films(_query(chosen), chosen.gif.count)
     rules: BenchmarkSettings = instantiate(chosen.settings, _convert_="all")
     scenes = chosen_scenes(chosen)
     _note(chosen, policies, rules, folder, replace=False)  # what is there may be of other settings, which are refused
@@ -87,24 +90,40 @@ def evaluate(chosen: DictConfig, output: str | Path) -> pd.DataFrame:
     _note(chosen, policies, rules, folder)
     attempts = pd.concat(tables, ignore_index=True)
     summary = summarise(attempts)
-    attempts.to_csv(folder / "attempts.csv", index=False)
-    summary.to_csv(folder / "summary.csv", index=False)
-    count_reasons(attempts).to_csv(folder / "reasons.csv", index=False)
+    removed = _write_tables(attempts, summary, folder)
     print_summary(summary)
     if chosen.compare is not None and len(policies) > 1:
         differences = compare(attempts, chosen.compare)
-        differences.to_csv(folder / "comparison.csv", index=False)
+        differences.to_csv(folder / COMPARISON, index=False)
         print_comparison(differences)
     plot_frictions(attempts, folder / "frictions.png")
     if chosen.get("physics", PHYSICS[0]) == "mujoco":
         _judge(attempts, scenes, rules, workers=chosen.workers, folder=folder)
-    _say([*left_out, *warnings_of(attempts, rules.gripper.max_opening)])  # what is left out again, where it is read
+    # What is left out again, where it is read.
+    _say([*left_out, *warnings_of(attempts, rules.gripper.max_opening), *others_there(attempts, folder, removed)])
     _draw_all(chosen, {name: p for name, (p, _) in policies.items()}, scenes, attempts, rules, folder)
     return summary
 
 
 def _say(sentences: Sequence[str]) -> None:
     print(*sentences, sep="\n", end="\n" * bool(sentences))
+
+
+def _write_tables(attempts: pd.DataFrame, summary: pd.DataFrame, folder: Path) -> list[str]:
+    """Writes the tables that every command writes; returns the names of others that are of other attempts: removed."""
+    before = _lines(folder / ATTEMPTS)
+    attempts.to_csv(folder / ATTEMPTS, index=False)
+    summary.to_csv(folder / "summary.csv", index=False)
+    count_reasons(attempts).to_csv(folder / "reasons.csv", index=False)
+    stale = [name for name in ASKED_BY if (folder / name).is_file()] if before != _lines(folder / ATTEMPTS) else []
+    for name in stale:
+        (folder / name).unlink()
+    return stale
+
+
+def _lines(path: Path) -> list[bytes]:
+    """Returns a table's lines in an order that does not depend on its policies'; none where it is not there."""
+    return sorted(path.read_bytes().splitlines()) if path.is_file() else []
 
 
 def _check_physics(chosen: DictConfig) -> None:
@@ -119,7 +138,7 @@ def _check_physics(chosen: DictConfig) -> None:
 def _judge(attempts: pd.DataFrame, scenes: SceneSet, rules: BenchmarkSettings, *, workers: int, folder: Path) -> None:
     """Executes the ranked grasps in MuJoCo as well; prints and writes where the two engines agree."""
     judged = judge_attempts(attempts, scenes, rules, workers=workers, folder=folder / "mujoco")
-    judged.to_csv(folder / "agreement.csv", index=False)
+    judged.to_csv(folder / AGREEMENT, index=False)
     for policy, rows in judged.groupby("policy", sort=False):
         print(describe_agreement(rows, f"{policy}'s ranked grasps"))
 
@@ -304,16 +323,20 @@ def _draw_all(
     """Draws the first scene, and the films and pages that were asked for."""
     first = next(iter(scenes.values()))[0]
     draw(policies, first, rules, folder=folder / "pictures")
-    if chosen.gif.count:
-        for path in write_replays(
-            attempts, scenes, folder / "gifs", settings=rules, query=chosen.gif.query, count=chosen.gif.count
-        ):
-            print(f"wrote {path}")
     if chosen.page:
         for name in policies:
             path = folder / "pages" / f"{name}.html"
             write_policy_page(first, attempts[attempts.policy == name], path, gripper=rules.gripper)
             print(f"wrote {path}")
+    if chosen.gif.count:  # last: what a query makes of the rows may end it
+        query, count = _query(chosen), chosen.gif.count
+        for path in write_replays(attempts, scenes, folder / "gifs", settings=rules, query=query, count=count):
+            print(f"wrote {path}")
+
+
+def _query(chosen: DictConfig) -> str:
+    """Returns the query of the attempts that are filmed; "" where all are asked for."""
+    return "" if chosen.gif.query is None else str(chosen.gif.query)
 
 
 def draw(policies: dict[str, GraspPolicy], scene: SceneState, rules: BenchmarkSettings, *, folder: Path) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sim.benchmark.protocol import BenchmarkSettings
 from sim.benchmark.scene_sets import SceneSet, load_scene_set
+from sim.benchmark.store import SceneKey
 from sim.errors import InputError
 
 MEASURED = "measured.yaml"  # beside the results: the scene set and the rules
+COMPARISON, AGREEMENT = "comparison.csv", "agreement.csv"
+ASKED_BY = {COMPARISON: "compare=POLICY", AGREEMENT: "physics=mujoco"}  # tables that not every command writes
 
 
 def chosen_scenes(chosen: DictConfig) -> SceneSet:
@@ -32,8 +38,9 @@ def chosen_scenes(chosen: DictConfig) -> SceneSet:
     unknown = [c for c in asked if c not in scenes]
     if unknown:
         raise InputError(f"category '{unknown[0]}' is not in the scene set; choose from {', '.join(scenes)}, or all")
-    if chosen.limit is not None and chosen.limit < 1:
-        raise InputError(f"limit is {chosen.limit}; give at least 1, or null for all scenes")
+    whole = isinstance(chosen.limit, Integral) and not isinstance(chosen.limit, bool)
+    if chosen.limit is not None and not (whole and chosen.limit >= 1):
+        raise InputError(f"limit is {chosen.limit}; give a whole number from 1 on, or null for all scenes")
     return {category: scenes[category][: chosen.limit] for category in asked}
 
 
@@ -50,6 +57,30 @@ def save_measured(chosen: DictConfig, folder: Path, *, replace: bool = True) -> 
     plain = {name: OmegaConf.to_container(chosen[name], resolve=True) for name in ("scene_set", "settings")}
     folder.mkdir(parents=True, exist_ok=True)
     OmegaConf.save(OmegaConf.create(plain), folder / MEASURED)
+
+
+def others_there(attempts: pd.DataFrame, folder: Path, removed: Sequence[str] = ()) -> list[str]:
+    """Returns a sentence on each table of former commands that went, and on finished scenes that no table is of.
+
+    Args:
+        attempts: Rows of ``run_benchmark`` that the tables are of.
+        folder: Folder of the results.
+        removed: Names of tables that were removed because they were of other rows.
+    """
+    said = [
+        f"{folder / name} was of a former command's attempts and is removed; give {ASKED_BY[name]} for one of these"
+        for name in removed
+        if not (folder / name).is_file()
+    ]
+    keys = attempts[["policy", "category", "scene"]].drop_duplicates().itertuples(index=False)
+    own = {SceneKey(*key).file(folder) for key in keys}
+    besides = len(set(folder.glob("*/*/scene-*.parquet")) - own)
+    if besides:
+        said.append(
+            f"the tables are of this command's {len(own)} scene file{'s' * (len(own) > 1)} alone, and {besides} more "
+            f"finished before in {folder} stay there; python -m plgp.report runs={folder} reads all"
+        )
+    return said
 
 
 def measured_scenes(folder: Path) -> SceneSet:

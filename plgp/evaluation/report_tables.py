@@ -20,6 +20,7 @@ from plgp.evaluation.runs import TRAINED, Gathered, Results, Run
 from plgp.runs.names import choices_in_words
 from plgp.runs.what_was_trained import resumed_from
 from sim.benchmark.provenance import same_origin
+from sim.benchmark.statistics import SUMMARY_COLUMNS
 
 MODALITIES = {"depth": "depth", "rgb": "RGB", "rgbd": "RGB-D"}
 
@@ -82,6 +83,9 @@ class _Entry:
     choices: Mapping[str, Any] = field(default_factory=dict)
 
 
+_NOTHING = _Entry("", "", "", None, None, None, pd.DataFrame(), "", "")
+
+
 def table_ii(found: Gathered, ablation: str = "") -> Section:
     """Returns the networks in the shape of Table II.
 
@@ -116,7 +120,8 @@ def table_ii(found: Gathered, ablation: str = "") -> Section:
     if not rows:
         unmeasured = len([run for run in found.runs if ablation not in run.groups])
         note = f"No run was measured at its end ({unmeasured} trained): train with final_benchmark=demo or paper."
-    return Section("table2", "Networks (the paper's Table II)", note, heads, rows, pd.DataFrame(data))
+    columns = list(_network_record(("", "", ""), [_NOTHING], CATEGORIES[0]))  # a table without rows has its heads, too
+    return Section("table2", "Networks (the paper's Table II)", note, heads, rows, pd.DataFrame(data, columns=columns))
 
 
 def _grouped(entries: Sequence[_Entry]) -> dict[tuple[str, str, str], list[_Entry]]:
@@ -313,9 +318,9 @@ def table_iv(found: Gathered) -> Section:
         "Seconds a frame: median wall time of planning, on the machine of the measurement and whatever else ran there."
         + notes
     )
-    return Section(
-        "methods", "Other methods and controls (the paper's Table IV)", note, heads, rows, pd.DataFrame(data)
-    )
+    columns = ["category", *(c for c in SUMMARY_COLUMNS if c not in ("category", "friction"))]
+    table = pd.DataFrame(data, columns=[*columns, "source", "frictions", "seconds"])
+    return Section("methods", "Other methods and controls (the paper's Table IV)", note, heads, rows, table)
 
 
 def _notes(policy: str, results: Results, categories: Iterable[str]) -> str:
@@ -386,4 +391,4 @@ def table_of_runs(found: Gathered) -> Section:
         "Recipe: targets and loss, the paper's with enhancement and focal loss unless it says otherwise. "
         "Validation AP: of the benchmark at epoch ends, best epoch; no interval is known of a single scene."
     )
-    return Section("runs", "Trainings", note, heads, rows, pd.DataFrame(data))
+    return Section("runs", "Trainings", note, heads, rows, pd.DataFrame(data, columns=heads))

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from sim.cli.progress import followed
-from sim.errors import InputError
+from sim.errors import COUNT, WHOLE, InputError, check_numbers
 from sim.files import atomic_path, write_error
 from sim.geometry import make_pose
 from sim.jobs import run_jobs
@@ -71,11 +72,18 @@ def make_scenes(
         workers: Number of processes.
 
     Raises:
-        InputError: A scene did not come to rest with all its objects in ten tries.
+        InputError: The seed is negative, there is no scene to make, or one did not come to rest with all its objects in
+            ten tries.
     """
+    _check_draw("scenes", seed, scenes)
     jobs = [(objects, category, index, count, seed, settings) for index in range(scenes)]
     shown = followed(run_jobs(_make_scene, jobs, workers), f"scenes {category}", scenes)
     return [scene for _, scene in sorted(shown, key=lambda pair: pair[0])]
+
+
+def _check_draw(group: str, seed: int, scenes: int) -> None:
+    """Raises InputError for a seed that nothing can be drawn from, or a number of scenes that is none."""
+    check_numbers(group, SimpleNamespace(seed=seed, scenes=scenes), {"seed": WHOLE, "scenes": COUNT})
 
 
 def _make_scene(
@@ -113,8 +121,10 @@ def drop_scene_set(
         workers: Number of processes.
 
     Raises:
-        InputError: The set has too few objects, or a scene did not come to rest.
+        InputError: The set has too few objects, the seed is negative, there is no scene to make, or one did not come to
+            rest.
     """
+    _check_draw("scene_set", seed, scenes)
     options: dict[str, Any] = {"seed": seed, "settings": settings, "workers": workers}
     counts = fitting_counts(object_counts, objects, "scene_set.object_counts")
     return {f"{name}-{n}": make_scenes(objects, f"{name}-{n}", scenes, count=n, **options) for n in counts}
@@ -270,10 +280,11 @@ def make_published(
         workers: Number of processes.
 
     Raises:
-        InputError: No published set has the name.
+        InputError: No published set has the name, the seed is negative, or there is no scene to make.
     """
     if name not in PUBLISHED_SETTINGS:
         raise InputError(f"'{name}' is no published set; give one of: {', '.join(PUBLISHED_SETTINGS)}")
+    _check_draw(name, seed, scenes)
     result: SceneSet = {}
     for number, (half, pool) in enumerate((("seen", ObjectSet.pybullet()), ("novel", ObjectSet.pybullet(900, 999)))):
         rng = np.random.default_rng([seed, number])
@@ -301,7 +312,11 @@ def make_household(*, seed: int = 20, scenes: int = 40, counts: Sequence[int] = 
         scenes: Number of scenes in each category.
         counts: Number of objects in each scene, one a category.
         workers: Number of processes.
+
+    Raises:
+        InputError: The seed is negative, or there is no scene to make.
     """
+    _check_draw(HOUSEHOLD, seed, scenes)
     pools = {
         "seen": ObjectSet.procedural(0, 0, 199, families="seen"),
         "novel": ObjectSet.procedural(1, 0, 499, families="novel"),
@@ -323,7 +338,11 @@ def make_standing(*, seed: int = 22, scenes: int = 12, count: int = 3, workers: 
         scenes: Number of scenes in each category.
         count: Number of objects in each scene.
         workers: Number of processes.
+
+    Raises:
+        InputError: The seed is negative, or there is no scene to make.
     """
+    _check_draw(STANDING, seed, scenes)
     result: SceneSet = {}
     for number, (category, families) in enumerate(_STANDING.items()):
         pool = ObjectSet.procedural(1, 0, 299, families=families)

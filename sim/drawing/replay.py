@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Mapping, Sequence
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ import numpy as np
 import pandas as pd
 
 from sim.benchmark.attempt_outcome import AttemptResult
-from sim.benchmark.attempt_table import KEYS, ending, recorded_grasp, was_executed
+from sim.benchmark.attempt_table import DTYPES, KEYS, ending, make_table, recorded_grasp, was_executed
 from sim.benchmark.grasp_attempt import attempt
 from sim.benchmark.protocol import BenchmarkSettings
 from sim.benchmark.runner import scene_after
@@ -42,8 +43,8 @@ def choose_attempts(attempts: pd.DataFrame, query: str, count: int) -> pd.DataFr
     Raises:
         InputError: The query cannot be read, or names a column that is not there.
     """
-    if count < 0:
-        raise InputError(f"cannot film {count} attempts; give 0 or more")
+    if not isinstance(count, Integral) or isinstance(count, bool) or count < 0:
+        raise InputError(f"cannot film {count} attempts; give a whole number from 0 on")
     try:
         found = attempts.query(query) if query.strip() else attempts
     except Exception as error:  # pandas hands on whatever its parser raises
@@ -55,6 +56,20 @@ def choose_attempts(attempts: pd.DataFrame, query: str, count: int) -> pd.DataFr
     found = found[was_executed(found)].sort_values(KEYS)
     picks = np.unique(np.linspace(0, len(found) - 1, min(count, len(found))).round().astype(int))
     return found.iloc[picks]
+
+
+def check_films(query: str, count: int) -> None:
+    """Raises InputError for a choice that ``choose_attempts`` can take from no table, before there is one.
+
+    Args:
+        query: Its query.
+        count: Its count.
+    """
+    try:
+        choose_attempts(make_table([{name: kind() for name, kind in DTYPES.items()}]), query, count)
+    except InputError as error:
+        if not isinstance(error.__cause__, IndexError):  # a table of more rows may have what one row lacks
+            raise
 
 
 def replay(

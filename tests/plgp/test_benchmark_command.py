@@ -79,6 +79,22 @@ def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, ca
     assert {p.stem for p in (tmp_path / "pages").glob("*.html")} == set(policies)
 
 
+def test_no_table_of_former_rows_stays_and_other_scenes_are_told(tmp_path, capsys):
+    quick = ["scene_set=drop", "objects.first=900", "objects.last=902", "scene_set.scenes=2", "category=all"]
+    quick += ["scene_set.object_counts=[1]", "scene_set.workers=1", "benchmark.count=1", "benchmark.max_failures=1"]
+    evaluate(composed("policy=[random,random-free]", "limit=2", "compare=random", *quick), tmp_path)
+    (tmp_path / "agreement.csv").write_text("policy\nrandom-free\n")
+    assert "stay there" not in capsys.readouterr().out
+    evaluate(composed("policy=random", *quick), tmp_path)
+    printed = " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "comparison.csv").exists()
+    assert not (tmp_path / "agreement.csv").exists()
+    assert f"{tmp_path}/comparison.csv was of a former command's attempts and is removed" in printed
+    assert f"{tmp_path}/agreement.csv was of a former command's attempts and is removed" in printed
+    assert "this command's 1 scene file alone, and 3 more" in printed
+    assert len(read_attempts(tmp_path)) > len(pd.read_csv(tmp_path / "attempts.csv"))
+
+
 def test_every_choice_of_scenes_and_policy_can_be_made(tmp_path):
     for name in ("random", "random-free", "antipodal", "constant", "oracle"):
         config = composed(f"policy={name}")
@@ -109,6 +125,11 @@ def process(*arguments, cwd):
         (["policy=random", "compare=oracle"], "compare=oracle"),
         (["policy=random", "backend=abacus"], "abacus"),
         (["policy=random", "scene_set.path=nowhere.json"], "nowhere.json"),
+        (["policy=random", "limit=1.5"], "limit is 1.5"),
+        (["policy=random", "scene_set=drop", "scene_set.seed=-1"], "scene_set.seed is -1"),
+        (["policy=random", "policies.random.seed=-1"], "policies.random.seed is -1"),
+        (["policy=random", "gif.count=-1"], "cannot film -1 attempts"),
+        (["policy=random", "gif.count=2", "gif.query='foo == 3'"], "'foo' is not defined"),
     ],
 )
 def test_bad_choices_end_in_one_sentence(tmp_path, arguments, message):
@@ -118,6 +139,7 @@ def test_bad_choices_end_in_one_sentence(tmp_path, arguments, message):
     assert cause is not None
     assert message in str(cause)
     assert "\n" not in str(cause)
+    assert not list((tmp_path / "out").rglob("*.parquet"))  # nothing was measured
 
 
 def test_the_command_says_it_without_a_traceback(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from plgp.methods.contact_graspnet.grasps import BASE_TO_TIP, TRAINED_OPENING, C
 from plgp.methods.contact_graspnet.network import CENTRES, load_network
 from plgp.policy.device import device_of
 from plgp.policy.workspace import Workspace
-from sim.errors import InputError
+from sim.errors import WHOLE, InputError, check_numbers
 from sim.geometry import transform
 from sim.grasp import GraspPoses
 from sim.gripper import GripperGeometry
@@ -56,8 +57,10 @@ class ContactGraspNetPolicy:
             device: Device that the network runs on.
 
         Raises:
-            InputError: ``samples`` is too small, or the weights cannot be read.
+            InputError: ``samples`` is too small, the seed is negative, or the weights cannot be read.
         """
+        drawn = SimpleNamespace(seed=seed, samples=samples)
+        check_numbers("contact_graspnet", drawn, {"seed": WHOLE, "samples": WHOLE})
         if samples < CENTRES[-1]:
             raise InputError(f"contact_graspnet.samples is {samples}; give at least {CENTRES[-1]}")
         self.gripper, self.workspace = gripper or GripperGeometry(), workspace

@@ -13,7 +13,7 @@ from sim.benchmark.protocol import Observation
 from sim.camera import PinholeCamera
 from sim.depth_image.edges import fill_nearest, surface_slope, thin_edges
 from sim.depth_image.known_floor import FLOOR_MARGIN, DepthMargins, floor_lowered
-from sim.errors import InputError
+from sim.errors import WHOLE, InputError, check_numbers
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
 from sim.gripper import GripperGeometry
@@ -151,6 +151,7 @@ class AntipodalPolicy:
         for name in ("edge_slope", "widening", "angle_scale", "reach_scale", "level_scale"):
             if getattr(self, name) == 0:
                 raise InputError(f"policy.{name} is 0; give a number above 0")
+        check_numbers("policy", self, dict.fromkeys(("seed", "top_px", "edges", "samples"), WHOLE))
 
     def __call__(self, observation: Observation, count: int) -> GraspPoses:
         """Returns grasps in the camera frame.

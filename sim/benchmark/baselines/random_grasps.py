@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from sim.benchmark.protocol import Observation
 from sim.camera import PinholeCamera
 from sim.depth_image.known_floor import FLOOR_MARGIN, DepthMargins, floor_lowered
+from sim.errors import FINITE, NOT_NEGATIVE, POSITIVE, WHOLE, check_numbers
 from sim.geometry import transform
 from sim.grasp import GraspPoses, PixelGrasps, deepest_free_depth
 from sim.gripper import GripperGeometry
@@ -94,6 +95,13 @@ class RandomPolicy:
     half_side: float | None = None
     depth_margin: float = 0.007
     floor_margin: float | None = FLOOR_MARGIN
+
+    def __post_init__(self) -> None:
+        """Checks ranges; raises InputError."""
+        limits = {"seed": WHOLE, "min_height": FINITE, "min_depth": FINITE, "depth_margin": NOT_NEGATIVE}
+        limits |= {} if self.half_side is None else {"half_side": POSITIVE}
+        limits |= {} if self.floor_margin is None else {"floor_margin": NOT_NEGATIVE}
+        check_numbers(f"policies.{self.name}", self, limits)
 
     @property
     def name(self) -> str:

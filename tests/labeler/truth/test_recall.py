@@ -260,9 +260,16 @@ def test_packaged_settings_are_the_presets_and_their_changes(tmp_path):
     own.write_text("mine: {preset: held}")
     held = LabelSettings(palm_margin=0.002, hold_friction=0.4, pad_radius=0.005)
     assert load_settings(own) == {"mine": held}
-    for text in ("mine: {frction: 0.3}", "mine: {preset: best}", "- 1", "a: [", "mine: {friction: -1}"):
+    for text, message in (
+        ("mine: {frction: 0.3}", r"'mine' in .*own.yaml .*no setting 'frction' \(did you mean friction\?\)"),
+        ("mine: {preset: best}", r"'mine' in .*own.yaml .*no preset 'best'; choose from held, paper, truest"),
+        ("a: {}\nmine: {friction: -1}", r"'mine' in .*own.yaml .*friction is -1"),
+        ("mine: 0.3", r"'mine' in .*own.yaml .*it is 0.3; give"),
+        ("- 1", "cannot be used"),
+        ("a: [", "cannot be used"),
+    ):
         own.write_text(text)
-        with pytest.raises(InputError):
+        with pytest.raises(InputError, match=message):
             load_settings(own)
     with pytest.raises(InputError, match=r"nowhere.yaml cannot be used"):
         load_settings(tmp_path / "nowhere.yaml")

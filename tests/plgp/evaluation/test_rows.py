@@ -1,11 +1,14 @@
 """Which measurements make one row of Table II: those of one name, recipe and settings, wherever they were trained."""
 
+from functools import partial
+
 import pandas as pd
 import pytest
 from omegaconf import OmegaConf
 
-from plgp.evaluation.report_tables import _Entry, _grouped, table_ii, table_of_runs
-from plgp.evaluation.runs import gather
+from plgp.evaluation.ablation_table import table_iii
+from plgp.evaluation.report_tables import _Entry, _grouped, table_ii, table_iv, table_of_runs
+from plgp.evaluation.runs import Gathered, gather
 from plgp.runs.ended import mark
 from sim.errors import InputError
 
@@ -73,3 +76,14 @@ def test_a_mark_of_other_limits_makes_no_stopped_run_whole(tmp_path, write_run):
     OmegaConf.save(config, folder / "config.yaml")
     with pytest.raises(InputError, match="stopped after 2 of 9 epochs"):
         gather([tmp_path])
+
+
+def test_tables_without_rows_have_the_heads_of_those_with_rows(tmp_path, write_run, write_scenes):
+    """pandas cannot read a CSV of nothing."""
+    write_run(tmp_path / "runs" / "run", "row", group="mine", successes=2)
+    write_scenes(tmp_path / "runs" / "table", "random", "novel-5", 1)
+    full, empty = gather([tmp_path / "runs"]), Gathered([], [], [])
+    for table in (table_ii, partial(table_iii, ablation="mine", category="novel-15"), table_iv, table_of_runs):
+        assert not table(full).data.empty
+        table(empty).data.to_csv(tmp_path / "empty.csv", index=False)
+        assert list(pd.read_csv(tmp_path / "empty.csv").columns) == list(table(full).data.columns)

@@ -272,6 +272,9 @@ def test_blindness_and_bad_settings(fake):
     blind = box_on_tray()
     blind = Observation(blind.rgb, np.zeros_like(blind.depth), CAMERA)
     assert len(ContactGraspNetPolicy(workspace=TRAY)(blind, 50)) == 0
+    for name, wrong in (("seed", -1), ("samples", 20000.0)):
+        with pytest.raises(InputError, match=f"contact_graspnet.{name} is {wrong}; give a whole number"):
+            ContactGraspNetPolicy(**{name: wrong})
     with pytest.raises(InputError, match="samples is 100"):
         ContactGraspNetPolicy(samples=100)
 

@@ -193,6 +193,26 @@ def test_wrong_settings_are_named(wrong):
         AntipodalPolicy(**wrong)
 
 
+@pytest.mark.parametrize(
+    ("policy", "wrong"),
+    [
+        (AntipodalPolicy, {"seed": 1.5}),
+        (AntipodalPolicy, {"top_px": 4.5}),
+        (AntipodalPolicy, {"samples": 10.0}),
+        (RandomPolicy, {"seed": -1}),
+        (RandomPolicy, {"seed": 1.5}),
+        (RandomPolicy, {"min_height": "low"}),
+        (RandomPolicy, {"half_side": 0.0}),
+        (RandomPolicy, {"depth_margin": -0.001}),
+        (RandomPolicy, {"floor_margin": np.nan}),
+    ],
+)
+def test_what_no_grasp_can_be_drawn_with_is_refused_before_an_image(policy, wrong):
+    with pytest.raises(InputError, match=f"{next(iter(wrong))} is .*; give"):
+        policy(**wrong)
+    policy(half_side=None, floor_margin=None)
+
+
 def test_antipodal_grasps_lift_more_often_than_random_ones():
     rules = dataclasses.replace(BenchmarkSettings(), count=10)
     lifted = {"random": 0, "antipodal": 0}

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,6 +15,8 @@ from sim.benchmark.scene_sets import (
     drop_scene_set,
     load_scene_files,
     load_scene_set,
+    make_household,
+    make_published,
     make_scenes,
     make_standing,
     save_scene_set,
@@ -151,6 +154,22 @@ def test_missing_sets_are_named(tmp_path):
         load_scene_files(tmp_path, OBJECTS)
     with pytest.raises(InputError, match=r"scene_set.object_counts is \[11\]; give numbers from 1 to"):
         drop_scene_set(OBJECTS, scenes=1, object_counts=(11,))
+
+
+@pytest.mark.parametrize(
+    ("make", "group"),
+    [
+        (partial(drop_scene_set, OBJECTS), "scene_set"),
+        (partial(make_scenes, OBJECTS, "own-2", count=2, seed=0), "scenes"),
+        (make_published, "plgp-320-v2"),
+        (make_household, "plgp-household"),
+        (make_standing, "plgp-standing"),
+    ],
+)
+@pytest.mark.parametrize(("name", "wrong"), [("seed", -1), ("seed", 0.5), ("scenes", 0), ("scenes", 1.5)])
+def test_seeds_and_numbers_that_make_no_scene_are_named(make, group, name, wrong):
+    with pytest.raises(InputError, match=f"{group}.{name} is {wrong}; give a whole number"):
+        make(**{"scenes": 1, "seed": 0} | {name: wrong})
 
 
 def test_the_default_counts_are_cut_to_a_small_set_and_said():

@@ -1,6 +1,7 @@
 """Replays of a scripted run on two boxes: two are lifted, one attempt misses, one pushes, one gives no grasp."""
 
 import warnings
+from functools import partial
 
 import numpy as np
 import pandas as pd
@@ -11,7 +12,7 @@ import sim.drawing.replay as film
 from sim.benchmark import BenchmarkSettings, run_benchmark, scene_after
 from sim.benchmark.attempt_table import recorded_grasp
 from sim.benchmark.grasp_attempt import attempt
-from sim.drawing.replay import choose_attempts, replay, write_replays
+from sim.drawing.replay import check_films, choose_attempts, replay, write_replays
 from sim.errors import InputError
 from sim.grasp import GraspPoses
 from sim.objects import ObjectSet
@@ -183,6 +184,30 @@ def test_attempts_are_chosen_by_a_query_the_same_every_time(table):
 def test_a_wrong_query_is_named(table, query):
     with pytest.raises(InputError, match="query"):
         choose_attempts(table, query, 2)
+    with pytest.raises(InputError, match="query"):
+        check_films(query, 2)
+
+
+@pytest.mark.parametrize("count", [-1, 1.5, True, "all"])
+def test_a_wrong_number_of_films_is_named(table, count):
+    for choose in (partial(choose_attempts, table), check_films):
+        with pytest.raises(InputError, match=f"cannot film {count} attempts; give a whole number"):
+            choose("", count)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "not success and reason == 'missed'",
+        "reason.str.startswith('mis')",
+        "seconds == seconds.max()",
+        "reason == reason.value_counts().index[1]",  # one row has no second reason
+    ],
+)
+def test_a_query_that_a_table_may_answer_passes_before_there_is_one(table, query):
+    check_films(query, 2)
+    choose_attempts(table, query, 2)
 
 
 def test_chosen_attempts_are_written(state, table, tmp_path):
