@@ -207,6 +207,7 @@ def _finish(recipe: DataSetRecipe, folder: Path, staging: Path) -> None:
         if former.shards == manifest.shards:
             manifest = replace(manifest, truth=former.truth, recall=former.recall)
         write_manifest(folder, manifest)
+        (folder / MANIFEST_LOCK).unlink(missing_ok=True)  # the folder is as one that never lost anything
 
 
 def _version(package: str) -> str:
