@@ -51,7 +51,8 @@ def board_pose(points: FloatArray, pixels: FloatArray, camera: PinholeCamera) ->
     Returns:
         (4, 4) float64 T_camera_board.
     """
-    given = (points.reshape(-1, 1, 3), pixels.reshape(-1, 1, 2), camera.intrinsics, None)
+    whole = (np.ascontiguousarray(points), np.ascontiguousarray(pixels))  # OpenCV refuses strides
+    given = (whole[0].reshape(-1, 1, 3), whole[1].reshape(-1, 1, 2), camera.intrinsics, None)
     _, turn, shift = cv2.solvePnP(*given, flags=cv2.SOLVEPNP_IPPE)
     turn, shift = cv2.solvePnPRefineLM(*given, turn, shift)
     return make_pose(Rotation.from_rotvec(np.ravel(turn)).as_matrix(), np.ravel(shift))

@@ -140,16 +140,19 @@ def test_one_wrong_pose_is_left_out_by_name(camera_world, pictures):
     assert worst_point(found.pose, camera_world.camera) < 0.0012
 
 
-def drawn_pictures(camera_world, seed, *, count=20, size=1.0):
-    """Samples whose corners are drawn, not rendered; ``size`` is the given size of the squares over the true one."""
+def drawn_pictures(camera_world, seed, *, count=20, size=1.0, every=3):
+    """Samples whose corners are drawn, not rendered; ``size`` is the given size of the squares over the true one.
+
+    Every third corner is taken, which is enough for most and thrice as fast.
+    """
     rng, board, samples = np.random.default_rng(seed), Board(), []
-    middle = make_pose(np.eye(3), board.corners.mean(0))
+    middle, seen_corners = make_pose(np.eye(3), board.corners.mean(0)), board.corners[::every]
     for i, flange in enumerate(propose_poses(camera_world.board @ middle, camera_world.camera, rng, count=count)):
         seen = np.linalg.inv(flange @ camera_world.camera) @ camera_world.board
-        rows, cols, _ = camera_world.lens.project(transform(seen, board.corners))
+        rows, cols, _ = camera_world.lens.project(transform(seen, seen_corners))
         pixels = np.stack([cols, rows], 1) + rng.normal(0, 0.1, (len(rows), 2))
         told = camera_world.noisy(flange, rng, metres=5e-4, radians=1.05e-3)
-        corners = size * board.corners
+        corners = size * seen_corners
         samples.append(
             Sample(name=f"{i:03d}.png", flange=told, points=corners, pixels=pixels, camera=camera_world.lens)
         )
@@ -202,7 +205,7 @@ def test_quaternions_whose_real_part_comes_first_are_named(camera_world):
 def test_squares_little_wrong_are_noticed_and_right_ones_are_not(camera_world, size, said):
     """The held-out error is the same 1 mm for both: a camera too near by 6 mm fits squares too small by 1.5 %."""
     for seed in range(2):
-        found = HandEye.fit(drawn_pictures(camera_world, seed, size=size))
+        found = HandEye.fit(drawn_pictures(camera_world, seed, size=size, every=1))
         assert any("squares are" in text for text in found.doubts) == said
         assert np.median(found.held_out) < 0.0015
         assert f"{found.board_scale[0]:.3f} +- {found.board_scale[1]:.3f} of the given one" in found.describe()
@@ -211,7 +214,7 @@ def test_squares_little_wrong_are_noticed_and_right_ones_are_not(camera_world, s
 def test_the_error_of_the_boards_size_is_neither_too_small_nor_useless(camera_world):
     found = []
     for seed in range(40):
-        views = views_of(drawn_pictures(camera_world, seed, count=12), "flange")
+        views = views_of(drawn_pictures(camera_world, seed, count=12, every=1), "flange")
         boards = board_poses(views)
         found.append(board_scale(views.carriers, boards, park(views.carriers, boards)[0][:3, :3]))
     scales, errors = np.transpose(found)
