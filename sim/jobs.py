@@ -9,6 +9,7 @@ import multiprocessing
 import os
 import signal
 import threading
+import traceback
 import warnings
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
@@ -51,7 +52,7 @@ def run_jobs(
         InputError: There is less than one worker, the backend is not known or not installed, or a cluster
             does not answer.
         WorkerLost: A worker died; with Dask and Ray, four times over the same job. ``multiprocessing``
-            does not notice and waits.
+            does not notice and waits; there a job's error comes when the few jobs drawn with it have ended.
     """
     if workers < 1:
         raise InputError(f"workers is {workers}; give at least 1")
@@ -81,11 +82,16 @@ def _run_on_joblib(
     )  # said where the generator is closed early, as it may be
     # Jobs are seconds long: a larger batch would hold back results that are done.
     options: dict[str, Any] = {"n_jobs": workers, "backend": backend, "batch_size": 1}
-    calls = (joblib.delayed(_call)(function, *job) for job in jobs)
     if backend == "multiprocessing":
-        while block := list(islice(calls, _BLOCK * workers)):
-            yield from joblib.Parallel(**options)(block)
+        # An error is brought home as a result: a pool that is ended while it has jobs may wait forever.
+        caught = (joblib.delayed(_caught)(function, *job) for job in jobs)
+        while block := list(islice(caught, _BLOCK * workers)):
+            for result, error in joblib.Parallel(**options)(block):
+                if error is not None:
+                    raise error
+                yield result
         return
+    calls = (joblib.delayed(_call)(function, *job) for job in jobs)
     results = joblib.Parallel(**options, return_as="generator_unordered", pre_dispatch="2*n_jobs")(calls)
     try:
         yield from results
@@ -183,6 +189,15 @@ def _call(function: Callable[..., Result], *job: Any) -> Result:
     if multiprocessing.parent_process() is not None and threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGINT, signal.SIG_IGN)
     return function(*job)
+
+
+def _caught(function: Callable[..., Result], *job: Any) -> tuple[Result | None, Exception | None]:
+    """Runs a job in a worker; returns its result, or the error that it raised."""
+    try:
+        return _call(function, *job), None
+    except Exception as error:  # raised again where the results are read
+        error.add_note(f"in a worker:\n{traceback.format_exc()}")
+        return None, error
 
 
 @contextlib.contextmanager
