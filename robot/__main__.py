@@ -83,6 +83,8 @@ def validate(
     from robot.calibration import Board, HandEye, describe_validation, read_samples, read_touches
 
     hand_eye = HandEye.load(calibration)
+    for text in hand_eye.doubts:
+        print(f"doubt about {calibration}: {text}")
     sheet = Board(columns=columns, rows=rows, square=square, marker=marker)
     samples, _ = read_samples(dir, sheet, intrinsics)
     print(describe_validation(hand_eye, samples, corners=sheet.corners, touches=read_touches(dir / "touches.csv")))

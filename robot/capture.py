@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from robot.motion.planner import MotionPlanner
     from robot.station import Station
 
-TRIES = 4  # proposed poses a wanted picture: some cannot be reached
+ROUNDS = 4  # around the board, a pose a wanted picture in each: some cannot be reached
+DISTANCE = (0.3, 0.6)  # m to the board: a wide range shows a print of another size, a narrow one hides it
 
 
 def run_capture(words: Sequence[str]) -> None:
@@ -52,27 +53,30 @@ def capture(config: Any) -> None:
             capture_by_hand(take, album, count=config.count)
         else:
             with station.planner() as planner:
-                goals = proposals(station, config.count, seed=config.seed)
+                goals = proposals(config.count, seed=config.seed)
                 capture_by_itself(take, album, count=config.count, goals=goals, go=mover(station, planner, arm))
     print(f"{len(album.poses)} pictures in {album.folder}; next:")
     print(f"python -m robot calibrate {album.folder} intrinsics={album.folder / 'camera.json'}")
 
 
-def proposals(station: Station, count: int, *, seed: int) -> list[Any]:
+def proposals(count: int, *, seed: int) -> list[Any]:
     """Returns T_world_camera of poses that look at a board in the middle of the tray's floor, (4, 4), metres.
 
     Args:
-        station: The station.
-        count: Number of pictures that are wanted; more poses are proposed.
+        count: Number of pictures that are wanted; four times as many poses are proposed, in four rounds.
         seed: Seed of the poses.
     """
+    from itertools import chain
+
     import numpy as np
 
     from robot.calibration.poses import propose_poses
     from sim.geometry import make_pose
 
     face_up = make_pose(np.diag([1.0, -1.0, -1.0]), (0, 0, 0))
-    return propose_poses(face_up, np.eye(4), np.random.default_rng(seed), count=TRIES * count)
+    rng = np.random.default_rng(seed)
+    rounds = (propose_poses(face_up, np.eye(4), rng, count=count, distance=DISTANCE) for _ in range(ROUNDS))
+    return list(chain.from_iterable(rounds))
 
 
 def mover(station: Station, planner: MotionPlanner, arm: Arm) -> Any:

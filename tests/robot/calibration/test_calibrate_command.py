@@ -1,13 +1,14 @@
 """The commands as users type them: board, calibrate, validate."""
 
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from robot.__main__ import main
-from robot.calibration import Board, propose_poses, write_poses
+from robot.calibration import Board, HandEye, propose_poses, write_poses
 from sim.geometry import make_pose, transform
 
 
@@ -105,8 +106,11 @@ def test_pictures_become_a_calibration_that_touches_confirm(folder, lens, camera
     assert "with x and y of the touches negated the mean error is" in said
     assert "a UR pendant's, whose base is turned by 180 degrees" in said
     (folder / "touches.csv").unlink()
+    found = HandEye.load(folder / "hand_eye.yaml")
+    replace(found, doubts=("the tilts are small",)).save(folder / "hand_eye.yaml")
     _, said, _ = run(monkeypatch, capsys, "validate", folder / "hand_eye.yaml", folder, lens)
     assert "10 pictures put the board's corners" in said
+    assert "hand_eye.yaml: the tilts are small" in said
 
 
 @pytest.mark.parametrize(

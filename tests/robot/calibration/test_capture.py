@@ -7,6 +7,7 @@ from plgp.policy.camera_files import read_intrinsics
 from robot import Arm, ArmState, CameraDevice, Frame
 from robot.calibration import Board, HandEye, propose_poses, read_samples
 from robot.calibration.capture import Album, capture_by_hand, capture_by_itself, take_picture
+from robot.capture import proposals
 from sim.errors import InputError
 from sim.geometry import make_pose
 
@@ -123,3 +124,14 @@ def test_a_damaged_album_is_named(tmp_path):
     (tmp_path / "poses.csv").write_text("picture\n0.png\n")
     with pytest.raises(InputError, match=r"poses\.csv has no column"):
         Album(tmp_path)
+
+
+def test_an_armed_arm_takes_its_pictures_from_every_side_near_and_far():
+    """A board's size shows in how distances differ; one round of many poses would end after a quarter of the way."""
+    eyes = np.stack(proposals(20, seed=0))[:, :3, 3]
+    assert len(eyes) == 80  # some cannot be reached
+    first, away = eyes[:20], np.linalg.norm(eyes, axis=1)
+    sides = np.sort(np.arctan2(first[:, 1], first[:, 0]))
+    assert np.diff(sides, append=sides[0] + 2 * np.pi).max() < np.radians(45)
+    assert 0.3 <= away.min() < 0.35
+    assert 0.55 < away.max() <= 0.6
