@@ -13,6 +13,33 @@ from torchmetrics import MeanMetric, Metric
 from plgp.targets import GraspMaps
 
 
+class WeightedMean(Metric):
+    """Mean of values by their weights, over all processes; one that is no number makes the mean none.
+
+    ``torchmetrics.MeanMetric`` leaves such values out, and where it is told not to, all weights count as 1.
+    """
+
+    full_state_update = False
+    total: Tensor
+    weight: Tensor
+
+    def __init__(self) -> None:
+        """Sets up a mean of nothing yet."""
+        super().__init__()
+        for name in ("total", "weight"):
+            self.add_state(name, torch.zeros(()), dist_reduce_fx="sum")
+
+    def update(self, value: Tensor, weight: float) -> None:
+        """Takes one value, a scalar; one of weight 0 does not count, whatever it is."""
+        if weight:
+            self.total += weight * value.detach()
+            self.weight += weight
+
+    def compute(self) -> Tensor:
+        """Returns the mean; NaN without any weight."""
+        return self.total / self.weight
+
+
 class BinnedAveragePrecision(Metric):
     """Average precision, in one pass, from histograms of the positives' and the negatives' scores."""
 

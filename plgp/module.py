@@ -14,13 +14,12 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 
 from plgp.data.batch import Batch
 from plgp.data.input_format import InputFormat
 from plgp.data.trained_view import TrainedView
 from plgp.losses import GraspLoss, LossTerms
-from plgp.metrics import GraspMetrics
+from plgp.metrics import GraspMetrics, WeightedMean
 from plgp.networks.base import GraspNetwork, is_finite, select_memory
 from plgp.runs.parts import TRUSTED, built, is_trusted
 from plgp.runs.resume import check_weights, go_on
@@ -110,7 +109,7 @@ class GraspModule(lightning.LightningModule):
         self.trained_view: TrainedView | None = None
         self.whole_steps: int | None = None  # of a run that is resumed
         self.loss: nn.Module = built("loss", lambda: instantiate(_plain(loss))) if loss else GraspLoss()
-        self.validation_loss = MeanMetric(nan_strategy="disable")  # a network that answers no number has no loss
+        self.validation_loss = WeightedMean()  # a network that answers no number has no loss
         self.metrics = GraspMetrics(
             max_opening=self.gripper.max_opening,
             radius_px=hit_radius_px,

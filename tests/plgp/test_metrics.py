@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from plgp.metrics import BinnedAveragePrecision, GraspMetrics, rectangle_iou
+from plgp.metrics import BinnedAveragePrecision, GraspMetrics, WeightedMean, rectangle_iou
 from plgp.targets import GraspMaps, LabelBatch, rasterise
 from sim.camera import PinholeCamera, overhead_pose
 
@@ -92,3 +92,12 @@ def test_rectangle_metric_needs_angle_place_and_width(bins, shift, width, match,
     metrics = GraspMetrics()
     metrics.update(maps, target, torch.tensor([1000.0]))
     assert metrics.rectangle_rate.compute() == match
+
+
+def test_a_weighted_mean_counts_weights_and_what_is_no_number():
+    mean = WeightedMean()
+    for value, weight in ((1.0, 8), (10.0, 1), (float("nan"), 0)):
+        mean.update(torch.tensor(value), weight)
+    assert float(mean.compute()) == 2.0
+    mean.update(torch.tensor(float("nan")), 1)
+    assert torch.isnan(mean.compute())

@@ -67,6 +67,27 @@ def observation(bars_folder, index=0):
     return Observation(read["rgb"], read["depth_noisy"], CAMERA)
 
 
+def test_the_loss_of_a_validation_does_not_depend_on_how_images_are_batched(bars_folder, monkeypatch):
+    """Of three images by two the last one counted for two; under DDP an image that fills up a round counted as 0."""
+    torch.manual_seed(0)
+    net, logged = module(window=128).eval(), {}
+    monkeypatch.setattr(net, "log", lambda name, value, **_: logged.update({name: value}))
+    source = PLGPDataModule(bars_folder, crop=128)
+    source.setup()
+    frames = source.frames(train=False)
+    images = [frames[0, i] for i in range(3)]
+    losses = []
+    for batches in ([images], [images[:2], images[2:]], [images[:1], images[1:2], images[2:]]):
+        net.validation_loss.reset()
+        for batch in batches:
+            net.validation_step(source.on_after_batch_transfer(collate(batch), 0), 0)
+        losses.append(float(logged["val/loss"].compute()))
+    np.testing.assert_allclose(losses, losses[0], rtol=1e-5)
+    filling = source.on_after_batch_transfer(collate(images[:1]), 0)
+    net.validation_step(filling._replace(image_index=filling.image_index * 0 - 1), 0)
+    assert float(logged["val/loss"].compute()) == losses[-1]
+
+
 def test_fit_logs_and_checkpoint_gives_the_same_grasps(fitted, bars_folder):
     net, path, trainer = fitted
     assert {"train/loss", "val/loss", "val/quality_ap", "val/width_error"} <= set(trainer.callback_metrics)
@@ -122,7 +143,6 @@ def test_bad_checkpoints_are_clear(fitted, tmp_path):
         load_module(tmp_path / "unknown.ckpt")
 
 
-@pytest.mark.slow
 @pytest.mark.slow  # tests/plgp/networks/test_overfit.py has it learn crops by heart in every run
 def test_ggcnn2_overfits_a_few_crops(bars_folder):
     """Far below the best constant prediction, and the best grasps lie on labels."""

@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from hydra.utils import instantiate
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
 from torchmetrics.classification import BinaryAveragePrecision, MulticlassAccuracy
 
 from plgp.callbacks import BenchmarkCallback, PictureCallback
@@ -19,6 +18,7 @@ from plgp.data.trained_view import TrainedView
 from plgp.methods.dexnet.network import FCGQCNN, GQCNN
 from plgp.methods.dexnet.training.data import CropBatch, DexNetDataModule
 from plgp.methods.dexnet.weights import load_fc_gqcnn, load_gqcnn
+from plgp.metrics import WeightedMean
 from plgp.module import scheduled
 from plgp.runs.parts import built
 from plgp.runs.resume import go_on
@@ -63,7 +63,7 @@ class DexNetModule(lightning.LightningModule):
         if dense_only and self.scratch:
             raise InputError("module.dense_only needs weights to start from; give module.weights_file=..., or false")
         self.precision_metric, self.accuracy = BinaryAveragePrecision(), MulticlassAccuracy(2, average="macro")
-        self.validation_loss = MeanMetric()
+        self.validation_loss = WeightedMean()
         self.trained_view: TrainedView | None = None
         self.whole_steps: int | None = None
 
