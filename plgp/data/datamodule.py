@@ -24,7 +24,7 @@ from plgp.data.augmentation import Augmentation, AugmentationSettings
 from plgp.data.batch import Batch, collate
 from plgp.data.frames import GraspFrames
 from plgp.data.input_format import InputFormat
-from plgp.data.joined import JoinedDataSets
+from plgp.data.joined import JoinedDataSets, first_images
 from plgp.data.rectangles import FewLabels, paint_rectangles
 from plgp.data.sampler import EpochSampler
 from plgp.data.trained_view import TrainedView
@@ -116,7 +116,8 @@ class PLGPDataModule(lightning.LightningDataModule):
             (``plgp.data.rectangles``); it wants ``enhance=False``. None takes all labels, each at its pixel.
         batch_size: Number of images in a batch.
         samples_per_epoch: Number of images in a training epoch; None takes all of the training split.
-        val_samples: Number of images in a validation run; None takes all of the validation split.
+        val_samples: Number of images in a validation run, of each joined data set by its share; None takes all of the
+            validation split.
         overfit: Number of images of the training split that are taken, unaugmented, for training and for
             validation: a network that cannot learn these is broken. None trains as usual.
         workers: Number of loader processes; 0 loads in the training process.
@@ -277,7 +278,9 @@ class PLGPDataModule(lightning.LightningDataModule):
                 stacklevel=2,
             )
         indices = self.indices["val"] or self.indices["train"]
-        return self._loader(self.frames(train=False), EpochSampler(indices[: self.val_samples], shuffle=False))
+        assert self.source is not None, "setup() comes first"
+        few = first_images(self.source, indices, self.val_samples)
+        return self._loader(self.frames(train=False), EpochSampler(few, shuffle=False))
 
     def test_dataloader(self) -> DataLoader[Any]:
         """Returns the loader of the test split: centre crops in fixed order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -79,11 +80,30 @@ class JoinedDataSets:
                 indices += [first + i for i in found]
         return result[0], result[1], result[2]
 
+    def part_of(self, index: int) -> int:
+        """Returns the number of the data set that an image is of."""
+        return self._find(index)[0]
+
     def _find(self, index: int) -> tuple[int, int]:
         if not 0 <= index < len(self):
             raise InputError(f"the data sets hold images 0 ... {len(self) - 1}, not {index}")
         part = int(np.searchsorted(self._ends, index, side="right"))
         return part, index - int(self._ends[part - 1] if part else 0)
+
+
+def first_images(source: DataSet | JoinedDataSets, indices: Sequence[int], count: int | None) -> list[int]:
+    """Returns the first of some images, of joined data sets the first of each by the data set's share.
+
+    Args:
+        source: The data set, or the joined ones.
+        indices: Images of it, the data sets one after another.
+        count: Greatest number of images; None takes all.
+    """
+    if count is None or count >= len(indices) or isinstance(source, DataSet):
+        return list(indices[:count])
+    spread = (indices[int((i + 0.5) * len(indices) / count)] for i in range(count))
+    wanted = Counter(source.part_of(index) for index in spread)
+    return [i for part in sorted(wanted) for i in [j for j in indices if source.part_of(j) == part][: wanted[part]]]
 
 
 def _same_images(one: DataSet, other: DataSet) -> bool:

@@ -181,12 +181,16 @@ class Run:
         return Scores(*(float(rows[m][category]) for m in METRICS))
 
     def validation(self) -> Scores | None:
-        """Returns the scores of the benchmark at epoch ends in the epoch of the best AP, or None without such."""
+        """Returns the scores of the benchmark at epoch ends in the epoch whose weights are kept, or None without such.
+
+        It is that of the best AP, and the last one of equally good ones, as ``BenchmarkCallback`` keeps them.
+        """
         columns = [f"benchmark/{m}" for m in METRICS]
         if not set(columns) <= set(self.curves.columns) or self.curves["benchmark/AP"].isna().all():
             return None
-        best = int(self.curves["benchmark/AP"].argmax())
-        return Scores(*(float(self.curves[c].iloc[best]) for c in columns))
+        precision = self.curves["benchmark/AP"]
+        best = self.curves[precision == precision.max()].iloc[-1]
+        return Scores(*(float(best[c]) for c in columns))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import pytest
 
 from labeler.shards.data_set import DataSet
 from plgp.data import PLGPDataModule
-from plgp.data.joined import JoinedDataSets
+from plgp.data.joined import JoinedDataSets, first_images
 from sim.errors import InputError
 from sim.gripper import GripperGeometry
 
@@ -43,6 +43,20 @@ def test_the_data_module_mixes_them(bars_folder):
     assert len(mixed.indices["train"]) == 2 * len(alone.indices["train"])
     name = alone.trained_view.data_set
     assert mixed.trained_view == replace(alone.trained_view, data_set=f"{name}+{name}")
+
+
+def test_few_images_of_a_validation_are_of_all_data_sets(bars_folder):
+    """The first of the whole list were the first data set's alone, so that no other ever chose a checkpoint."""
+    one = DataSet(bars_folder)
+    both = JoinedDataSets([one, DataSet(bars_folder)])
+    indices = [*range(4), *range(len(one), len(one) + 2)]
+    assert first_images(both, indices, 3) == [0, 1, len(one)]
+    assert first_images(both, indices, None) == indices == first_images(both, indices, 9)
+    assert first_images(one, indices[:4], 3) == [0, 1, 2]
+    module = PLGPDataModule(bars_folder, also=[bars_folder], crop=64, val_samples=2, splits=(0.5, 0.5, 0.0))
+    module.setup()
+    shown = [module.val_dataloader().sampler.indices[i] for i in range(2)]
+    assert shown[0] < len(one) <= shown[1]
 
 
 def test_the_same_heaps_that_are_split_otherwise_are_told(scored_bars, bars_folder, tmp_path):
