@@ -51,6 +51,8 @@ def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, ca
         "compare=random",
         "gif.count=1",
         "page=true",
+        "benchmark.count=1",
+        "benchmark.max_failures=1",
     ]
     summary = evaluate(composed(*choices), tmp_path)
     assert list(summary.columns) == SUMMARY_COLUMNS
