@@ -334,9 +334,9 @@ def test_command_line_mistakes_are_one_sentence(command_line, arguments, words):
     assert "Traceback" not in result.stderr
 
 
-def test_help_reads_well(tmp_path):
-    assert "generate" in run("--help", cwd=tmp_path).stdout
-    text = run("generate", "--help", cwd=tmp_path).stdout
+def test_help_reads_well(command_line):
+    assert "generate" in command_line("labeler", "--help").stdout
+    text = command_line("labeler", "generate", "--help").stdout
     assert "python -m labeler generate name=small" in text
     assert "labeler: held, paper, true" in text
 
