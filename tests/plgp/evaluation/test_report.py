@@ -344,7 +344,10 @@ def test_markdown_tables_have_as_many_cells_as_heads(outputs, found):
 
 def test_the_command(outputs, tmp_path, command_line):
     done = command_line(
-        "plgp.report", f"runs={outputs / 'table3' / '0-0'},{outputs / 'table3' / '3-0'}", f"out={tmp_path / 'out'}", "pictures=false"
+        "plgp.report",
+        f"runs={outputs / 'table3' / '0-0'},{outputs / 'table3' / '3-0'}",
+        f"out={tmp_path / 'out'}",
+        "pictures=false",
     )
     assert done.returncode == 0, done.stderr
     assert "(the paper's Table III)" in done.stdout
