@@ -31,13 +31,13 @@ def corner_errors(views: Views, boards: FloatArray, *, camera: FloatArray, board
 
 
 def _homogeneous(points: FloatArray) -> FloatArray:
-    return np.c_[points, np.ones(len(points))]
+    return np.asarray(np.c_[points, np.ones(len(points))])
 
 
 def _errors(corners: Sequence[FloatArray], off: FloatArray) -> FloatArray:
     """Returns ``corner_errors`` of (C, 4) homogeneous corners a picture and (N, 4, 4) differences of the places."""
     errors = [((each @ one.T)[:, :3] ** 2).sum(axis=1).mean() for each, one in zip(corners, off, strict=True)]
-    return np.sqrt(np.array(errors))
+    return np.asarray(np.sqrt(errors))
 
 
 def find_contradictions(
