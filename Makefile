@@ -23,9 +23,9 @@ demo: $(INSTALLED) ## Data set, training, benchmark on built-in objects; results
 	$(BIN)/plgp-train experiment=demo
 
 # A file's tests share what it sets up, so files, not tests, are shared out, in the order of tests/conftest.py. Torch's threads would only wait for
-# each other.
+# each other. What is compiled once is kept, for the programs that tests start, too.
 TEST_PROCESSES ?= 2
-PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
+PYTEST := PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses=$(TEST_PROCESSES) --dist=loadfile --no-loadscope-reorder
 
 test: $(INSTALLED) ## Run the tests
 	$(PYTEST)

@@ -8,6 +8,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 FLOORS = ("sim", "labeler", "plgp", "robot")
+HELP = """
+import runpy, sys
+for words in ("plgp.train", "plgp.benchmark", "sim objects", "labeler generate"):
+    sys.argv[1:] = [*words.split()[1:], "--help"]
+    try:
+        runpy.run_module(words.split()[0], run_name="__main__", alter_sys=True)
+        print("status 0")
+    except SystemExit as end:
+        print("status", end.code or 0)
+"""
 
 
 def test_installed_wheel_runs_elsewhere(tmp_path):
@@ -25,11 +35,11 @@ def test_installed_wheel_runs_elsewhere(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(site)}
     packages = {p.parent.relative_to(source) for f in FLOORS for p in (source / f).rglob("*.py")}
     assert all((site / package / "__init__.py").is_file() for package in packages)
-    for module, *subcommand in (["plgp.train"], ["plgp.benchmark"], ["sim", "objects"], ["labeler", "generate"]):
-        line = [sys.executable, "-m", module, *subcommand, "--help"]
-        done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, check=False)
-        assert done.returncode == 0, done.stderr
-        assert "Settings" in done.stdout
+    done = subprocess.run(
+        [sys.executable, "-c", HELP], capture_output=True, text=True, cwd=tmp_path, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("Settings (") == done.stdout.count("status 0") == 4
     line = [sys.executable, "-m", "sim", "objects", "objects.last=1"]
     done = subprocess.run(line, capture_output=True, text=True, cwd=tmp_path, env=environment, check=True)
     assert "2 objects, 2 of them fit" in done.stdout

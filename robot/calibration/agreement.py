@@ -27,12 +27,17 @@ def corner_errors(views: Views, boards: FloatArray, *, camera: FloatArray, board
     Returns:
         Root mean squares over the corners.
     """
-    places = views.carriers @ camera @ boards - board
-    errors = np.zeros(len(boards))
-    for i, (points, off) in enumerate(zip(views.points, places, strict=True)):
-        corners = np.c_[points, np.ones(len(points))]
-        errors[i] = np.sqrt(np.mean(np.sum((corners @ off.T)[:, :3] ** 2, axis=1)))
-    return errors
+    return _errors([_homogeneous(points) for points in views.points], views.carriers @ camera @ boards - board)
+
+
+def _homogeneous(points: FloatArray) -> FloatArray:
+    return np.asarray(np.c_[points, np.ones(len(points))])
+
+
+def _errors(corners: Sequence[FloatArray], off: FloatArray) -> FloatArray:
+    """Returns ``corner_errors`` of (C, 4) homogeneous corners a picture and (N, 4, 4) differences of the places."""
+    errors = [((each @ one.T)[:, :3] ** 2).sum(axis=1).mean() for each, one in zip(corners, off, strict=True)]
+    return np.asarray(np.sqrt(errors))
 
 
 def find_contradictions(
@@ -53,10 +58,11 @@ def find_contradictions(
         (N,) errors of the corners, metres, and (N,) bool, True where a picture agrees.
     """
     rng, best, least = np.random.default_rng(0), np.empty(0), np.inf
+    corners = [_homogeneous(points) for points in views.points]
     for _ in range(_DRAWS):
         drawn = rng.choice(len(boards), _DRAWN, replace=False)
         camera, board = park(views.carriers[drawn], boards[drawn])
-        errors = corner_errors(views, boards, camera=camera, board=board)
+        errors = _errors(corners, views.carriers @ camera @ boards - board)
         if (middle := _of_the_better_half(errors)) < least:
             best, least = errors, middle
     for _ in range(2):

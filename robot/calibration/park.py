@@ -134,13 +134,14 @@ def fit_jointly(views: Views, start: tuple[FloatArray, FloatArray], sigmas: tupl
     weights = np.r_[np.full(3, sigmas[1]), np.full(3, sigmas[2])]
 
     def corners(x: FloatArray) -> FloatArray:
-        camera, board = _moved(start[0], x[:6]), _moved(start[1], x[6:12])
-        carriers = _moved(views.carriers, x[12:].reshape(count, 6))
-        seen = (np.linalg.inv(carriers @ camera) @ board)[owner]
-        there = np.einsum("nij,nj->ni", seen[:, :3, :3], points) + seen[:, :3, 3]
-        there[:, 2] = np.maximum(there[:, 2], 1e-3)
-        shown = np.einsum("nij,nj->ni", lenses, there)
-        return np.asarray(shown[:, :2] / shown[:, 2:] - pixels)
+        """Takes (..., 12 + 6 N) and returns (..., C, 2)."""
+        camera, board = (_moved(s, x[..., None, k : k + 6]) for s, k in zip(start, (0, 6), strict=True))
+        carriers = _moved(views.carriers, x[..., 12:].reshape(*x.shape[:-1], count, 6))
+        seen = (np.linalg.inv(carriers @ camera) @ board)[..., owner, :, :]
+        there = np.einsum("...nij,nj->...ni", seen[..., :3, :3], points) + seen[..., :3, 3]
+        there[..., 2] = np.maximum(there[..., 2], 1e-3)
+        shown = np.einsum("nij,...nj->...ni", lenses, there)
+        return np.asarray(shown[..., :2] / shown[..., 2:] - pixels)
 
     def residuals(x: FloatArray) -> FloatArray:
         return np.concatenate([corners(x).ravel() / sigmas[0], (x[12:].reshape(count, 6) / weights).ravel()])
@@ -148,11 +149,10 @@ def fit_jointly(views: Views, start: tuple[FloatArray, FloatArray], sigmas: tupl
     def jacobian(x: FloatArray) -> FloatArray:
         """Takes differences; a correction moves its own picture's corners only, so all pictures step at once."""
         table = np.zeros((2 * len(points) + 6 * count, len(x)))
-        here, rows = corners(x), np.arange(2 * len(points)).reshape(-1, 2)
+        steps, rows = np.zeros((18, len(x))), np.arange(2 * len(points)).reshape(-1, 2)
         for k in range(18):
-            step = np.zeros(len(x))
-            step[k if k < 12 else slice(k, None, 6)] = 1e-6
-            change = (corners(x + step) - here) / (1e-6 * sigmas[0])
+            steps[k, k if k < 12 else slice(k, None, 6)] = 1e-6
+        for k, change in enumerate((corners(x + steps) - corners(x)) / (1e-6 * sigmas[0])):
             table[rows, k if k < 12 else (k + 6 * owner)[:, None]] = change
         table[2 * len(points) :, 12:] = np.diag(np.tile(1 / weights, count))
         return table

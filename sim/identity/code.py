@@ -13,7 +13,7 @@ import sysconfig
 import types
 from collections.abc import Iterator
 from functools import cache, lru_cache
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from importlib.metadata import Distribution, PackageNotFoundError, distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -98,8 +98,25 @@ def is_installed(module: types.ModuleType | None) -> bool:
 
 @lru_cache
 def _distribution_version(package: str) -> str:
-    names = packages_distributions().get(package, [])
-    return package_version(names[0]) if names else "python"
+    """Returns the version of the first distribution that brings a package; of Python's own "python".
+
+    ``importlib.metadata.packages_distributions`` would take apart every distribution's list of files, which takes a
+    second.
+    """
+    for found in distributions():
+        if _brings(found, package):
+            return package_version(found.metadata["Name"])
+    return "python"
+
+
+def _brings(found: Distribution, package: str) -> bool:
+    declared = (found.read_text("top_level.txt") or "").split()
+    if declared:
+        return package in declared
+    listed = found.read_text("RECORD")
+    if listed is not None and package not in listed:
+        return False
+    return any(f.suffix == ".py" and package == (f.parts[0] if f.parts[1:] else f.stem) for f in found.files or ())
 
 
 def _local_modules(name: str, seen: set[str]) -> Iterator[str]:

@@ -51,6 +51,8 @@ def test_evaluation_writes_tables_attempts_and_pictures(checkpoint, tmp_path, ca
         "compare=random",
         "gif.count=1",
         "page=true",
+        "benchmark.count=1",
+        "benchmark.max_failures=1",
     ]
     summary = evaluate(composed(*choices), tmp_path)
     assert list(summary.columns) == SUMMARY_COLUMNS
@@ -142,8 +144,8 @@ def test_bad_choices_end_in_one_sentence(tmp_path, arguments, message):
     assert not list((tmp_path / "out").rglob("*.parquet"))  # nothing was measured
 
 
-def test_the_command_says_it_without_a_traceback(tmp_path):
-    done = process("policy=[random,nobody]", f"out={tmp_path / 'out'}", cwd=tmp_path)
+def test_the_command_says_it_without_a_traceback(tmp_path, command):
+    done = command(main, *SMALL, "policy=[random,nobody]", f"out={tmp_path / 'out'}")
     assert done.returncode == 2
     assert done.stderr.startswith("error: ")
     assert "Traceback" not in done.stderr

@@ -302,7 +302,7 @@ def test_training_goes_on_without_its_benchmark(bars_folder, tmp_path, monkeypat
         raise RuntimeError("the simulator fell over")
 
     monkeypatch.setattr("plgp.callbacks.run_benchmark", broken)
-    options = [*small, f"data.folder={bars_folder}", "logger=none", f"output={tmp_path}"]
+    options = [*small, f"data.folder={bars_folder}", "callbacks.pictures=null", "logger=none", f"output={tmp_path}"]
     metrics = train(composed(*options, "callbacks.benchmark.every_n_epochs=1", "trainer.max_epochs=2"))
     assert caplog.text.count("RuntimeError: the simulator fell over") == 2
     assert metrics["benchmark/AP"] != metrics["benchmark/AP"]

@@ -47,13 +47,13 @@ def _write_run(
     return folder
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_scenes():
     """Returns the function that writes finished scenes."""
     return _write_scenes
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def write_run():
     """Returns the function that writes a training's folder."""
     return _write_run

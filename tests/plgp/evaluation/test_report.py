@@ -1,5 +1,6 @@
 """The report: what it gathers and leaves out, its numbers, and a page that needs nothing else."""
 
+import shutil
 import sys
 from html.parser import HTMLParser
 from pathlib import Path
@@ -20,10 +21,10 @@ from plgp.runs.ended import mark
 from sim.errors import InputError
 
 
-@pytest.fixture
-def outputs(tmp_path, write_run, write_scenes):
+@pytest.fixture(scope="module")
+def outputs(tmp_path_factory, write_run, write_scenes):
     """Four rows of Table III with two seeds, a table of baselines, and four folders that will not do."""
-    root = tmp_path / "outputs"
+    root = tmp_path_factory.mktemp("gathered") / "outputs"
     for i, (enhance, focal, good) in enumerate(
         [(False, False, 0), (True, False, 2), (False, True, 2), (True, True, 3)]
     ):
@@ -46,8 +47,13 @@ def outputs(tmp_path, write_run, write_scenes):
     return root
 
 
-def test_it_gathers_what_is_whole_and_names_the_rest(outputs):
-    found = gather([outputs])
+@pytest.fixture(scope="module")
+def found(outputs):
+    """What is gathered of them."""
+    return gather([outputs])
+
+
+def test_it_gathers_what_is_whole_and_names_the_rest(outputs, found):
     assert len(found.runs) == 8
     assert len(found.results) == 10
     reasons = {path.name: why for path, why in found.skipped}
@@ -61,7 +67,8 @@ def test_it_gathers_what_is_whole_and_names_the_rest(outputs):
 
 def test_a_run_that_ended_by_itself_before_its_last_epoch_is_whole_packed_too(outputs, tmp_path):
     """Early stopping and max_steps end a training early; a run without a mark was stopped."""
-    folder = outputs / "stopped"
+    folder = tmp_path / "stopped"
+    shutil.copytree(outputs / "stopped", folder)
     mark(folder, OmegaConf.load(folder / "config.yaml"), epochs=1, steps=10)
     pack([folder], out=tmp_path / "packed")
     for root in (folder, tmp_path / "packed"):
@@ -87,8 +94,8 @@ def test_runs_without_curves_are_refused(tmp_path, name, text, message, write_ru
         gather([tmp_path / "nowhere"])
 
 
-def test_table_iii_has_the_four_rows_their_spread_and_differences(outputs):
-    section = table_iii(gather([outputs]), "table3", "novel-15")
+def test_table_iii_has_the_four_rows_their_spread_and_differences(found):
+    section = table_iii(found, "table3", "novel-15")
     data = section.data.set_index(["enhance", "focal"])
     assert list(data.index) == [(False, False), (True, False), (False, True), (True, True)]
     assert data.AP.tolist() == [0, 50, 50, 87.5]  # the last row's seeds: 3 and 4 of 4
@@ -99,13 +106,13 @@ def test_table_iii_has_the_four_rows_their_spread_and_differences(outputs):
     assert set(data.seeds) == {"0 1"}
     assert "holds" in section.note
     assert [row[0] for row in section.rows] == ["ours", "paper"] * 4
-    assert "no run has" in table_iii(gather([outputs]), "table9", "novel-15").note.lower()
+    assert "no run has" in table_iii(found, "table9", "novel-15").note.lower()
 
 
-def test_table_iii_takes_the_category_that_all_its_runs_were_measured_on(outputs):
-    section = table_iii(gather([outputs]), "table3", "seen-5")
+def test_table_iii_takes_the_category_that_all_its_runs_were_measured_on(found):
+    section = table_iii(found, "table3", "seen-5")
     assert set(section.data.measured_on) == {"novel-15"}
-    assert section.data.AP.tolist() == table_iii(gather([outputs]), "table3", "novel-15").data.AP.tolist()
+    assert section.data.AP.tolist() == table_iii(found, "table3", "novel-15").data.AP.tolist()
 
 
 def test_without_a_last_benchmark_table_iii_takes_the_one_at_epoch_ends(tmp_path, write_run):
@@ -118,8 +125,8 @@ def test_without_a_last_benchmark_table_iii_takes_the_one_at_epoch_ends(tmp_path
     assert "does not hold" in section.note
 
 
-def test_table_ii_keeps_recipes_apart_and_puts_the_paper_beside(outputs):
-    section = table_ii(gather([outputs]))
+def test_table_ii_keeps_recipes_apart_and_puts_the_paper_beside(found):
+    section = table_ii(found)
     ours = [row for row in section.rows if row[0] != "paper"]
     assert [row[:3] for row in ours][:2] == [
         ["GGCNN2", "depth", "row0, no enhancement, no focal loss (2 runs)"],
@@ -129,7 +136,7 @@ def test_table_ii_keeps_recipes_apart_and_puts_the_paper_beside(outputs):
     assert {row[3] for row in ours[:-1]} == {"79,381"}
     # Once below its network's rows, and none beside a network that the paper has not.
     assert [row[0] for row in section.rows] == ["GGCNN2"] * 4 + ["paper", "SMPNetwork"]
-    assert [row[0] for row in table_ii(gather([outputs]), "table3").rows] == ["SMPNetwork"]
+    assert [row[0] for row in table_ii(found, "table3").rows] == ["SMPNetwork"]
     last = section.data[section.data.run == "row3"].iloc[0]
     assert (last.AP, last.paper_AP, last.category) == (87.5, 75.18, "novel-15")
     assert last.frictions == "0.4"
@@ -230,8 +237,8 @@ def test_table_iii_never_averages_over_networks(tmp_path, write_run):
     assert section.data.set_index("network").AP.to_dict() == {"AFFGANet depth": 75, "GGCNN2 depth": 25}
 
 
-def test_table_iv_names_privileged_methods(outputs):
-    section = table_iv(gather([outputs]))
+def test_table_iv_names_privileged_methods(found):
+    section = table_iv(found)
     names = [row[0] for row in section.rows]
     assert names[:2] == ["oracle (privileged)", "random"]
     assert sum(name.startswith("paper") for name in names) == len(TABLE_IV)
@@ -302,6 +309,7 @@ class Page(HTMLParser):
 def test_the_page_stands_by_itself(outputs, tmp_path):
     from PIL import Image
 
+    outputs = Path(shutil.copytree(outputs, tmp_path / "outputs", ignore=shutil.ignore_patterns("[012]-1", "table")))
     pictures = outputs / "table3" / "3-0" / "pictures"
     pictures.mkdir()
     Image.new("RGB", (1500, 700), "teal").save(pictures / "epoch-001-image-00000.png")
@@ -325,8 +333,7 @@ def test_the_page_stands_by_itself(outputs, tmp_path):
     assert all(a.read_bytes() == b.read_bytes() for a, b in zip(written, again, strict=True))
 
 
-def test_markdown_tables_have_as_many_cells_as_heads(outputs):
-    found = gather([outputs])
+def test_markdown_tables_have_as_many_cells_as_heads(outputs, found):
     sections = [table_ii(found), table_iii(found, "table3", "novel-15"), table_iv(found), table_of_runs(found)]
     for section in sections:
         assert all(len(row) == len(section.heads) for row in section.rows)
@@ -337,7 +344,10 @@ def test_markdown_tables_have_as_many_cells_as_heads(outputs):
 
 def test_the_command(outputs, tmp_path, command_line):
     done = command_line(
-        "plgp.report", f"runs={outputs / 'table3'},{outputs / 'table'}", f"out={tmp_path / 'out'}", "pictures=false"
+        "plgp.report",
+        f"runs={outputs / 'table3' / '0-0'},{outputs / 'table3' / '3-0'}",
+        f"out={tmp_path / 'out'}",
+        "pictures=false",
     )
     assert done.returncode == 0, done.stderr
     assert "(the paper's Table III)" in done.stdout

@@ -215,6 +215,7 @@ def run(folder, out, experiment, *more):
 
 
 FEW = ["debug=overfit", "data.overfit=1", "data.batch_size=1", "data.examples.others=12", "data.examples.positives=8"]
+FEW += ["data.images=2", "data.val_samples=1"]
 
 
 @pytest.mark.slow
@@ -310,9 +311,11 @@ def test_the_dense_map_equals_the_head_on_a_crop():
 )
 def test_what_does_not_fit_is_one_sentence(settings, message, bars_folder, tmp_path):
     common = [f"output={tmp_path}", "data.recipe=null", f"data.folder={bars_folder}", "logger=none"]
-    common += [f"data.examples_folder={tmp_path / 'e'}"] if any("gqcnn" in s or "crops" in s for s in settings) else []
+    if any("gqcnn" in s or "crops" in s for s in settings):
+        common += [f"data.examples_folder={tmp_path / 'e'}", "data.images=1", "data.val_samples=1"]
+        common += ["data.generate_workers=1"]
     common += [] if "callbacks=default" in settings else ["callbacks=none"]
-    config = composed(*settings, *common, "+trainer.enable_progress_bar=false")
+    config = composed(*common, *settings, "+trainer.enable_progress_bar=false")
     with pytest.raises(Exception, match=r".") as caught:  # Hydra wraps what a constructor raises
         train(config)
     assert message in str(input_error(caught.value))

@@ -20,12 +20,10 @@ def plane_of(tilt: float, side: float, distance: float, scatter: float) -> MainP
 
 def on_plane(plane: MainPlane, height: float) -> np.ndarray:
     """The depth image of a plane so far above another, pixel by pixel."""
-    depth = np.zeros((CAMERA.height, CAMERA.width), np.float32)
-    for row in range(CAMERA.height):
-        for col in range(CAMERA.width):
-            ray = CAMERA.deproject(np.array([row]), np.array([col]), np.array([1.0]))[0]
-            depth[row, col] = (height - plane.distance) / (ray @ plane.normal)
-    return depth
+    row, col = np.indices((CAMERA.height, CAMERA.width)).reshape(2, -1)
+    rays = CAMERA.deproject(row, col, np.ones(len(row)))
+    depth = (height - plane.distance) / (rays @ plane.normal)
+    return depth.reshape(CAMERA.height, CAMERA.width).astype(np.float32)
 
 
 @settings(max_examples=20, deadline=None)

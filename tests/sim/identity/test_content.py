@@ -8,7 +8,7 @@ import os
 import subprocess
 import sys
 import threading
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import PackageNotFoundError, packages_distributions
 
 import numpy as np
 import pytest
@@ -180,6 +180,13 @@ def test_a_package_without_a_version_counts_by_its_files(tmp_path, monkeypatch):
     assert code.package_version("pybullet").startswith("of files ")
     assert code.package_version("nowhere_at_all") == "unknown"
     code._unversioned.cache_clear()
+
+
+def test_a_package_counts_by_the_distribution_that_python_names_for_it():
+    known = packages_distributions()
+    for package in ("numpy", "yaml", "cv2", "trimesh", "pybullet", "json", "no_such_package"):
+        names = known.get(package)
+        assert code._distribution_version(package) == (code.package_version(names[0]) if names else "python")
 
 
 def test_it_is_the_same_in_another_process(tmp_path):
