@@ -65,6 +65,7 @@ def train(config: DictConfig) -> dict[str, float]:
     from lightning.pytorch.utilities import rank_zero_only
 
     from plgp.networks.cost import cost_of
+    from plgp.runs.processes import clean_end
     from plgp.runs.record import Record
     from plgp.runs.resume import resumable, steps_of
 
@@ -72,7 +73,7 @@ def train(config: DictConfig) -> dict[str, float]:
     output, first = Path(config.output), getattr(rank_zero_only, "rank", 0) == 0
     check_settings(config)
     resume = resumable(config)
-    with _clean_end() as trainers, _alone_in(output, first):
+    with clean_end() as trainers, _alone_in(output, first):
         lightning.seed_everything(config.seed, workers=True, verbose=False)
         ended = _ended(config, resume)
         clock, record = _Clock(), Record(config, first=first)
@@ -258,39 +259,6 @@ def _callbacks(config: DictConfig, logged: bool) -> list[Any]:
     if sys.stdout.isatty() and config.trainer.get("enable_progress_bar", True):
         callbacks += [RunProgress()] if not any(isinstance(c, ProgressBar) for c in callbacks) else []
     return [c for c in callbacks if logged or not isinstance(c, LearningRateMonitor)]  # it insists on a logger
-
-
-@contextmanager
-def _clean_end() -> Iterator[list[Any]]:
-    """Yields a list for the trainer; afterwards nothing of it is left that the next run of a multirun would see.
-
-    Lightning starts the other processes of ``trainer=ddp`` with this process's own command line, which of
-    a multirun is the whole sweep: for the while it becomes the one run's.
-    """
-    from hydra.types import RunMode
-    from omegaconf import read_write
-    from torch import distributed
-
-    arguments, names, trainers = sys.argv[:], set(os.environ), list[Any]()
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        chosen = HydraConfig.get()
-        sys.argv[1:] = list(chosen.overrides.task)
-        with read_write(chosen.run):  # type: ignore[arg-type]
-            chosen.run.dir = chosen.runtime.output_dir
-    try:
-        yield trainers
-        for trainer in trainers:
-            for process in getattr(trainer.strategy.launcher, "procs", ()):
-                process.wait()
-    finally:
-        sys.argv[:] = arguments
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.destroy_process_group()
-        for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-            if name not in names:  # Lightning's: with them the next run would wait for processes of this one
-                os.environ.pop(name, None)
-        if "wandb" in sys.modules:
-            sys.modules["wandb"].finish()  # runs of one multirun stay separate runs
 
 
 class _Clock:

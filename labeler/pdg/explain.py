@@ -27,8 +27,8 @@ from sim.gripper import GripperGeometry
 from sim.view import SceneView
 
 _ANSWERS = ("hidden", *REASONS)
-_COLOURS = ("0.3", "0.6", "0.8", "#e41a1c", "#ff7f00", "#984ea3", "#377eb8", "#17becf", "#a65628", "#f781bf")
-_COLOURS += ("#ffd92f", "#4daf4a")
+_GREYS, _REFUSED = ("0.3", "0.6", "0.8"), ("#e41a1c", "#ff7f00", "#984ea3", "#377eb8", "#17becf", "#a65628", "#f781bf")
+_COLOURS = (*_GREYS, *_REFUSED, "#ffd92f", "#4daf4a")
 _PALM_HEIGHT = 0.010  # metres of the palm that are drawn
 
 
