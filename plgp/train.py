@@ -68,6 +68,7 @@ def train(config: DictConfig) -> dict[str, float]:
     from plgp.runs.processes import clean_end
     from plgp.runs.record import Record
     from plgp.runs.resume import resumable, steps_of
+    from plgp.runs.time_limit import TimeAnew
 
     _quieten(resumes=config.resume is not None)
     output, first = Path(config.output), getattr(rank_zero_only, "rank", 0) == 0
@@ -88,7 +89,7 @@ def train(config: DictConfig) -> dict[str, float]:
         record.take(config)
         _name_run(config)
         loggers = [instantiate(c) for c in (config.get("logger") or {}).values() if c is not None]
-        callbacks = [record, *_callbacks(config, bool(loggers))]
+        callbacks = [record, TimeAnew(), *_callbacks(config, bool(loggers))]
         bar = {"enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks)}
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, **bar)
         trainers.append(trainer)
@@ -128,12 +129,15 @@ def _fit(
 ) -> dict[str, float]:
     """Trains, and marks the run as one that has come to its end; one that ``ended`` before is only opened.
 
+    A run that its time ended has no mark: it goes on.
+
     Returns:
         The last value of every metric, also of one that had ended.
     """
-    from plgp.loggers import told_when_stopped
+    from plgp.loggers import told_when_stopped, what_goes_on
     from plgp.runs.ended import last_metrics, mark
     from plgp.runs.monitors import told_what_is_logged
+    from plgp.runs.time_limit import cut_by_time, told_of_time
 
     output = Path(config.output)
     former = last_metrics(output)
@@ -147,8 +151,10 @@ def _fit(
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     metrics = metrics if record.begun else former | metrics
     if trainer.is_global_zero and ended is None and not trainer.interrupted:
-        done = trainer.fit_loop.epoch_progress.current.processed
-        if record.takes_mark(config):
+        done, cut = trainer.fit_loop.epoch_progress.current.processed, cut_by_time(trainer)
+        if cut:
+            print(told_of_time(trainer, what_goes_on(output, _sweep_folder())), file=sys.stderr)
+        if record.takes_mark(config) and not cut:
             mark(output, config, epochs=done, steps=trainer.global_step, metrics=metrics)
         if not record.begun:
             why = "the run to resume has its epochs or steps behind it, give more" if resume else "there is no batch"
