@@ -41,7 +41,8 @@ class Explanation:
         col: Column of the camera pixel.
         depths: (L,) float64, depths of the finger tips below the surface at the pixel, metres.
         reasons: (K, L) text, the check that said no (labeler.pdg.reasons.REASONS), "valid", or "hidden"
-            where the parallel image shows another object, or nothing, at the pixel's point.
+            where the parallel image shows another object, or nothing, at the pixel's point. Weight is asked of an
+            angle's deepest valid depth alone, as for a label; "weight" then stands in place of every "valid".
         widths: (K, L) float64, openings, metres; NaN where the fingers find no place.
         view: View that the pixel belongs to.
         gripper: Gripper that was checked.
@@ -219,9 +220,6 @@ def explain_pixel(
 ) -> Explanation:
     """Tells, per angle and depth, which check said no to a pixel; it runs the very checks of ``label_view``.
 
-    The weight of the object is asked of the deepest depth alone that passes all else at an angle, as for a label; the
-    answer "weight" then stands at every depth that passes all else.
-
     Args:
         view: The view.
         row: Row of the camera pixel.
@@ -236,11 +234,7 @@ def explain_pixel(
     """
     gripper = gripper or GripperGeometry()
     settings = settings or LabelSettings.for_hand(gripper)
-    height, width = view.instance_mask.shape
-    if not (0 <= row < height and 0 <= col < width):
-        raise InputError(f"pixel row {row}, col {col} lies outside the {height}x{width} image")
-    if view.instance_mask[row, col] == 0 or view.depth[row, col] <= 0:
-        raise InputError(f"pixel row {row}, col {col} shows no object; labels exist on objects only")
+    _check_pixel(view, row, col)
     levels = int(np.ceil(gripper.finger_length / settings.depth_step - 1e-9))
     reasons = np.full((settings.angles, levels), "hidden", dtype="<U9")
     widths = np.full((settings.angles, levels), np.nan)
@@ -274,6 +268,15 @@ def explain_pixel(
     if settings.hold_friction > 0:
         _ask_for_weight(explanation)
     return explanation
+
+
+def _check_pixel(view: SceneView, row: int, col: int) -> None:
+    """Raises InputError where a pixel lies outside the image or shows no object."""
+    height, width = view.instance_mask.shape
+    if not (0 <= row < height and 0 <= col < width):
+        raise InputError(f"pixel row {row}, col {col} lies outside the {height}x{width} image")
+    if view.instance_mask[row, col] == 0 or view.depth[row, col] <= 0:
+        raise InputError(f"pixel row {row}, col {col} shows no object; labels exist on objects only")
 
 
 def _ask_for_weight(explanation: Explanation) -> None:
