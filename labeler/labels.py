@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
@@ -9,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeler.holding import can_hold
-from labeler.pdg.candidates import Prepared, label_angles, label_width, prepare
-from labeler.pdg.reasons import REASONS, VALID
+from labeler.pdg.candidates import AngleResults, Prepared, label_angles, label_width, prepare
+from labeler.pdg.reasons import REASONS, VALID, WEIGHT
 from labeler.settings import LabelSettings as LabelSettings
 from labeler.settings import check_hand
 from sim.grasp import PixelGrasps, bin_to_angle
@@ -105,9 +106,17 @@ def _label(
     objects: NDArray[np.integer] | None = None,
 ) -> GraspLabels:
     """Returns one pass's labels, of all objects or of those with these mask values; sorted by angle first."""
+    labels = _valid(label_angles(view, prepared, settings, objects=objects), view, settings)
+    if settings.hold_friction > 0:
+        labels = labels[can_hold(labels.to_pixel_grasps(settings.angles), view, gripper=gripper, settings=settings)]
+    return labels
+
+
+def _valid(results: Iterable[AngleResults], view: SceneView, settings: LabelSettings) -> GraspLabels:
+    """Returns what passes every check of the images, weight not asked."""
     eta = view.parallel_camera.pixels_per_metre
     parts = [GraspLabels.empty()]
-    for found in label_angles(view, prepared, settings, objects=objects):
+    for found in results:
         kept = np.flatnonzero(found.reason == VALID)
         parts.append(
             GraspLabels(
@@ -119,10 +128,7 @@ def _label(
                 found.score[kept],
             )
         )
-    labels = GraspLabels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(GraspLabels)))
-    if settings.hold_friction > 0:
-        labels = labels[can_hold(labels.to_pixel_grasps(settings.angles), view, gripper=gripper, settings=settings)]
-    return labels
+    return GraspLabels(*(np.concatenate([getattr(p, f.name) for p in parts]) for f in fields(GraspLabels)))
 
 
 def _best_of(labels: GraspLabels, view: SceneView, count: int) -> GraspLabels:
@@ -139,11 +145,20 @@ def _best_of(labels: GraspLabels, view: SceneView, count: int) -> GraspLabels:
 def count_rejections(
     view: SceneView, gripper: GripperGeometry | None = None, settings: LabelSettings | None = None
 ) -> dict[str, int]:
-    """Returns how many (pixel, angle) pairs got no further than each of the first pass's checks, or "valid"."""
+    """Returns how many (pixel, angle) pairs got no further than each of the first pass's checks, or "valid".
+
+    Raises:
+        InputError: ``settings.hold_friction`` asks for a mass that the view does not know.
+    """
     gripper = gripper or GripperGeometry()
     settings = settings or LabelSettings.for_hand(gripper)
     counts = np.zeros(len(REASONS), np.int64)
     prepared = prepare(view, gripper, settings)
-    for found in [] if prepared is None else label_angles(view, prepared, settings):
+    results = [] if prepared is None else list(label_angles(view, prepared, settings))
+    for found in results:
         counts += np.bincount(found.reason, minlength=len(REASONS))
+    if settings.hold_friction > 0:
+        grasps = _valid(results, view, settings).to_pixel_grasps(settings.angles)
+        counts[VALID] = np.count_nonzero(can_hold(grasps, view, gripper=gripper, settings=settings))
+        counts[WEIGHT] = len(grasps) - counts[VALID]
     return dict(zip(REASONS, counts.tolist(), strict=True))

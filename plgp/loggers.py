@@ -263,6 +263,18 @@ def clock_time(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}" if minutes >= 60 else f"{minutes}:{rest:02d}"
 
 
+def what_goes_on(folder: Path, sweep: Path | None = None) -> str:
+    """Returns in words what goes on with a training that stopped.
+
+    Args:
+        folder: Folder of the run.
+        sweep: Folder of the multirun that it belongs to; None of a run alone.
+    """
+    if sweep is not None:
+        return f"the same command with hydra.sweep.dir={sweep} resume=auto goes on"
+    return f"resume={folder} goes on"
+
+
 @contextmanager
 def told_when_stopped(trainer: lightning.Trainer, folder: Path, sweep: Path | None = None) -> Iterator[None]:
     """Ends a training after Ctrl-C or SIGTERM with a sentence and the status 130 or 143; Lightning says neither.
@@ -280,8 +292,6 @@ def told_when_stopped(trainer: lightning.Trainer, folder: Path, sweep: Path | No
             raise
         if trainer.is_global_zero:
             goes_on = (folder / "checkpoints" / "last.ckpt").is_file()
-            what = f"resume={folder} goes on" if goes_on else "no step was done, there is nothing to resume"
-            if sweep is not None:
-                what = f"the same command with hydra.sweep.dir={sweep} resume=auto goes on"
+            what = what_goes_on(folder, sweep) if goes_on or sweep else "no step was done, there is nothing to resume"
             print(f"{'ended by SIGTERM' if by_signal else 'interrupted'}; {what}", file=sys.stderr, flush=True)
         raise SystemExit(143 if by_signal else 130) from None

@@ -65,14 +65,16 @@ def train(config: DictConfig) -> dict[str, float]:
     from lightning.pytorch.utilities import rank_zero_only
 
     from plgp.networks.cost import cost_of
+    from plgp.runs.processes import clean_end
     from plgp.runs.record import Record
     from plgp.runs.resume import resumable, steps_of
+    from plgp.runs.time_limit import TimeAnew
 
     _quieten(resumes=config.resume is not None)
     output, first = Path(config.output), getattr(rank_zero_only, "rank", 0) == 0
     check_settings(config)
     resume = resumable(config)
-    with _clean_end() as trainers, _alone_in(output, first):
+    with clean_end() as trainers, _alone_in(output, first):
         lightning.seed_everything(config.seed, workers=True, verbose=False)
         ended = _ended(config, resume)
         clock, record = _Clock(), Record(config, first=first)
@@ -87,7 +89,7 @@ def train(config: DictConfig) -> dict[str, float]:
         record.take(config)
         _name_run(config)
         loggers = [instantiate(c) for c in (config.get("logger") or {}).values() if c is not None]
-        callbacks = [record, *_callbacks(config, bool(loggers))]
+        callbacks = [record, TimeAnew(), *_callbacks(config, bool(loggers))]
         bar = {"enable_progress_bar": any(isinstance(c, ProgressBar) for c in callbacks)}
         trainer = instantiate(config.trainer, callbacks=callbacks, logger=loggers or False, **bar)
         trainers.append(trainer)
@@ -127,12 +129,15 @@ def _fit(
 ) -> dict[str, float]:
     """Trains, and marks the run as one that has come to its end; one that ``ended`` before is only opened.
 
+    A run that its time ended has no mark: it goes on.
+
     Returns:
         The last value of every metric, also of one that had ended.
     """
-    from plgp.loggers import told_when_stopped
+    from plgp.loggers import told_when_stopped, what_goes_on
     from plgp.runs.ended import last_metrics, mark
     from plgp.runs.monitors import told_what_is_logged
+    from plgp.runs.time_limit import cut_by_time, told_of_time
 
     output = Path(config.output)
     former = last_metrics(output)
@@ -146,8 +151,10 @@ def _fit(
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
     metrics = metrics if record.begun else former | metrics
     if trainer.is_global_zero and ended is None and not trainer.interrupted:
-        done = trainer.fit_loop.epoch_progress.current.processed
-        if record.takes_mark(config):
+        done, cut = trainer.fit_loop.epoch_progress.current.processed, cut_by_time(trainer)
+        if cut:
+            print(told_of_time(trainer, what_goes_on(output, _sweep_folder())), file=sys.stderr)
+        if record.takes_mark(config) and not cut:
             mark(output, config, epochs=done, steps=trainer.global_step, metrics=metrics)
         if not record.begun:
             why = "the run to resume has its epochs or steps behind it, give more" if resume else "there is no batch"
@@ -258,39 +265,6 @@ def _callbacks(config: DictConfig, logged: bool) -> list[Any]:
     if sys.stdout.isatty() and config.trainer.get("enable_progress_bar", True):
         callbacks += [RunProgress()] if not any(isinstance(c, ProgressBar) for c in callbacks) else []
     return [c for c in callbacks if logged or not isinstance(c, LearningRateMonitor)]  # it insists on a logger
-
-
-@contextmanager
-def _clean_end() -> Iterator[list[Any]]:
-    """Yields a list for the trainer; afterwards nothing of it is left that the next run of a multirun would see.
-
-    Lightning starts the other processes of ``trainer=ddp`` with this process's own command line, which of
-    a multirun is the whole sweep: for the while it becomes the one run's.
-    """
-    from hydra.types import RunMode
-    from omegaconf import read_write
-    from torch import distributed
-
-    arguments, names, trainers = sys.argv[:], set(os.environ), list[Any]()
-    if HydraConfig.initialized() and HydraConfig.get().mode == RunMode.MULTIRUN:
-        chosen = HydraConfig.get()
-        sys.argv[1:] = list(chosen.overrides.task)
-        with read_write(chosen.run):  # type: ignore[arg-type]
-            chosen.run.dir = chosen.runtime.output_dir
-    try:
-        yield trainers
-        for trainer in trainers:
-            for process in getattr(trainer.strategy.launcher, "procs", ()):
-                process.wait()
-    finally:
-        sys.argv[:] = arguments
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.destroy_process_group()
-        for name in ("LOCAL_RANK", "NODE_RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"):
-            if name not in names:  # Lightning's: with them the next run would wait for processes of this one
-                os.environ.pop(name, None)
-        if "wandb" in sys.modules:
-            sys.modules["wandb"].finish()  # runs of one multirun stay separate runs
 
 
 class _Clock:

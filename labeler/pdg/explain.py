@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from numpy.typing import NDArray
 
+from labeler.holding import can_hold
 from labeler.pdg.candidates import Prepared, find_candidates, label_width, prepare
 from labeler.pdg.kernels import check_clearance, check_surfaces, find_contacts, palm_top
 from labeler.pdg.limits import make_scratch
@@ -21,12 +22,13 @@ from labeler.pdg.relief import Turn
 from labeler.settings import LabelSettings
 from sim.drawing.figures import panels
 from sim.errors import InputError
-from sim.grasp import bin_to_angle
+from sim.grasp import PixelGrasps, bin_to_angle
 from sim.gripper import GripperGeometry
 from sim.view import SceneView
 
 _ANSWERS = ("hidden", *REASONS)
-_COLOURS = ("0.3", "0.6", "0.8", "#e41a1c", "#ff7f00", "#984ea3", "#377eb8", "#17becf", "#a65628", "#f781bf", "#4daf4a")
+_GREYS, _REFUSED = ("0.3", "0.6", "0.8"), ("#e41a1c", "#ff7f00", "#984ea3", "#377eb8", "#17becf", "#a65628", "#f781bf")
+_COLOURS = (*_GREYS, *_REFUSED, "#ffd92f", "#4daf4a")
 _PALM_HEIGHT = 0.010  # metres of the palm that are drawn
 
 
@@ -39,7 +41,8 @@ class Explanation:
         col: Column of the camera pixel.
         depths: (L,) float64, depths of the finger tips below the surface at the pixel, metres.
         reasons: (K, L) text, the check that said no (labeler.pdg.reasons.REASONS), "valid", or "hidden"
-            where the parallel image shows another object, or nothing, at the pixel's point.
+            where the parallel image shows another object, or nothing, at the pixel's point. Weight is asked of an
+            angle's deepest valid depth alone, as for a label; "weight" then stands in place of every "valid".
         widths: (K, L) float64, openings, metres; NaN where the fingers find no place.
         view: View that the pixel belongs to.
         gripper: Gripper that was checked.
@@ -56,7 +59,10 @@ class Explanation:
     settings: LabelSettings
 
     def labels(self) -> list[tuple[int, float, float]]:
-        """Returns the pixel's labels: (angle bin, depth, width), metres; per angle the deepest valid depth."""
+        """Returns the pixel's labels: (angle bin, depth, width), metres; per angle the deepest valid depth.
+
+        They are those of the pass that was explained. Of the second one, an object keeps the better half only.
+        """
         found = []
         for angle_bin, answers in enumerate(self.reasons):
             valid = np.flatnonzero(answers == "valid")
@@ -66,8 +72,17 @@ class Explanation:
         return found
 
     def __str__(self) -> str:
-        """Returns one line per angle: which check said no, and from which depth to which, millimetres."""
-        lines = [f"row {self.row}, col {self.col}: {len(self.labels())} labels"]
+        """Returns one line per angle: which check said no, and from which depth to which, millimetres.
+
+        Where the first pass has no label, the line above them says how to ask for the second one.
+        """
+        count, second = len(self.labels()), ""
+        if self.settings.relaxed and not count:
+            second = (
+                " in the first pass; if it leaves the whole object without one, the second pass labels it: "
+                "settings=settings.second_pass() explains that"
+            )
+        lines = [f"row {self.row}, col {self.col}: {count} labels{second}"]
         millimetres = np.rint(self.depths * 1e3).astype(int).tolist()
         for angle_bin, answers in enumerate(self.reasons):
             degrees = np.degrees(bin_to_angle(angle_bin, len(self.reasons)))
@@ -214,15 +229,12 @@ def explain_pixel(
             are those of the second pass, for an object without labels.
 
     Raises:
-        InputError: The pixel lies outside the image or shows no object.
+        InputError: The pixel lies outside the image or shows no object, or ``settings.hold_friction`` asks for a mass
+            that the view does not know.
     """
     gripper = gripper or GripperGeometry()
     settings = settings or LabelSettings.for_hand(gripper)
-    height, width = view.instance_mask.shape
-    if not (0 <= row < height and 0 <= col < width):
-        raise InputError(f"pixel row {row}, col {col} lies outside the {height}x{width} image")
-    if view.instance_mask[row, col] == 0 or view.depth[row, col] <= 0:
-        raise InputError(f"pixel row {row}, col {col} shows no object; labels exist on objects only")
+    _check_pixel(view, row, col)
     levels = int(np.ceil(gripper.finger_length / settings.depth_step - 1e-9))
     reasons = np.full((settings.angles, levels), "hidden", dtype="<U9")
     widths = np.full((settings.angles, levels), np.nan)
@@ -243,17 +255,39 @@ def explain_pixel(
             reasons[angle_bin] = [REASONS[answer] for answer in answers]
             found = contacts > 0
             widths[angle_bin, found] = label_width(contacts[found], view.parallel_camera.pixels_per_metre, settings)
-    depths = np.arange(levels, dtype=np.float64) * settings.depth_step
-    return Explanation(
+    explanation = Explanation(
         row=row,
         col=col,
-        depths=depths,
+        depths=np.arange(levels, dtype=np.float64) * settings.depth_step,
         reasons=reasons,
         widths=widths,
         view=view,
         gripper=gripper,
         settings=settings,
     )
+    if settings.hold_friction > 0:
+        _ask_for_weight(explanation)
+    return explanation
+
+
+def _check_pixel(view: SceneView, row: int, col: int) -> None:
+    """Raises InputError where a pixel lies outside the image or shows no object."""
+    height, width = view.instance_mask.shape
+    if not (0 <= row < height and 0 <= col < width):
+        raise InputError(f"pixel row {row}, col {col} lies outside the {height}x{width} image")
+    if view.instance_mask[row, col] == 0 or view.depth[row, col] <= 0:
+        raise InputError(f"pixel row {row}, col {col} shows no object; labels exist on objects only")
+
+
+def _ask_for_weight(explanation: Explanation) -> None:
+    """Turns "valid" into "weight" at the angles whose label the pads' friction does not hold."""
+    for angle_bin, depth, width in explanation.labels():
+        angle = bin_to_angle(angle_bin, explanation.settings.angles)
+        tips, opening = np.float32(depth), np.float32(width)  # a label's own type: the same grasp to the last digit
+        grasp = PixelGrasps(*(np.array([v]) for v in (explanation.row, explanation.col, tips, angle, opening, 0.0)))
+        if not can_hold(grasp, explanation.view, gripper=explanation.gripper, settings=explanation.settings)[0]:
+            answers = explanation.reasons[angle_bin]
+            answers[answers == "valid"] = "weight"
 
 
 def _explain_angle(

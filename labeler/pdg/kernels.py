@@ -330,7 +330,7 @@ def deepest_label(
 
     Returns:
         (reason, level, contact, score): the furthest check that a level reached; VALID with the
-        level and the greater contact distance, else -1 and 0.
+        level and the greater contact distance, else -1 and 0. Nothing here asks for the object's weight.
     """
     near, far, found = scratch.contacts[0], scratch.contacts[1], 0
     if _may_stand(images, row, col, -1, surface, limits) and _may_stand(images, row, col, 1, surface, limits):

@@ -24,11 +24,12 @@ import pandas as pd
 from omegaconf import OmegaConf
 
 from plgp.evaluation.common_settings import common_part, joined, own_part
+from plgp.evaluation.notes import RULES, unusual_rules
 from plgp.runs.ended import NAME as ENDED
 from plgp.runs.held_back import in_force
 from plgp.runs.names import BROKEN, chosen_of, sweep_of
 from sim.benchmark import packed
-from sim.benchmark.store import finished_scenes
+from sim.benchmark.store import finished_scenes, rules_in_files
 from sim.errors import InputError
 from sim.files import atomic_path, write_error
 
@@ -109,6 +110,26 @@ def read_settings(folder: Path, name: str) -> dict[str, Any] | None:
             raise InputError(f"{path} is broken; remove it") from error
         return {str(k): v for k, v in content.items()} if isinstance(content, dict) else {}
     return (_packed_settings(folder) or {}).get(name)
+
+
+def read_policies(folder: Path) -> dict[str, Any]:
+    """Returns what is known of a run's policies: what was noted, and the unusual rules that only the scenes' files say.
+
+    A policy's folder that was copied has its files alone.
+
+    Args:
+        folder: Folder of the run, which need not exist.
+
+    Raises:
+        InputError: The note is broken.
+    """
+    known = read_settings(folder, "policies") or {}
+    for policy, rules in rules_in_files(folder).items():
+        about = known.get(policy) or {}
+        unusual = list(dict.fromkeys(text for content in rules for text in unusual_rules(content)))
+        if unusual and isinstance(about, dict) and RULES not in about:
+            known = {**known, policy: {**about, RULES: unusual}}
+    return known
 
 
 def read_choices(folder: Path) -> dict[str, Any]:
@@ -219,7 +240,8 @@ def pack(roots: Sequence[str | Path], *, out: str | Path, command: str = "") -> 
 
 
 def _content(folder: Path) -> _Content:
-    settings = {part: read_settings(folder, part) for part in ("policies", "config", ENDED)}
+    settings = {part: read_settings(folder, part) for part in ("config", ENDED)}
+    settings = {"policies": read_policies(folder), **settings}
     known = {part: value for part, value in (settings | {"choices": read_choices(folder)}).items() if value}
     scenes = list(finished_scenes(folder))
     if not has_config(folder):

@@ -15,7 +15,15 @@ from omegaconf.errors import OmegaConfBaseException
 
 from plgp.evaluation.notes import notes_on
 from plgp.evaluation.paper_tables import METRICS, Scores
-from plgp.evaluation.run_folders import find_runs, has_config, has_scenes, read_choices, read_curves, read_settings
+from plgp.evaluation.run_folders import (
+    find_runs,
+    has_config,
+    has_scenes,
+    read_choices,
+    read_curves,
+    read_policies,
+    read_settings,
+)
 from plgp.networks.titles import smp_title
 from plgp.runs.ended import NAME as ENDED
 from plgp.runs.ended import is_mark_of
@@ -259,7 +267,7 @@ def read_results(folder: Path) -> Results:
     # The 50 ranked attempts of a scene share one plan; each of those that clear it has its own.
     planned = attempts[attempts.protocol == "clear"].groupby("policy").plan_seconds.median()
     seconds = {str(policy): float(value) for policy, value in planned.items()}
-    about = read_settings(folder, "policies") or {}
+    about = read_policies(folder)
     return Results(folder, summarise(attempts), about, seconds, origins(attempts), notes_on(attempts, about))
 
 

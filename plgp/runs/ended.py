@@ -64,9 +64,22 @@ def ended_after(folder: Path, config: DictConfig) -> int | None:
 def is_mark_of(known: Mapping[str, Any], config: DictConfig) -> bool:
     """Returns whether a mark, as plain values, is of a training that ends as a configuration says."""
     try:
-        return "ends" in known and bool(known["ends"] == _ends(config))
+        return "ends" in known and bool(known["ends"] == _ends(config)) and not _time_cut_it(known)
     except (ValueError, TypeError, OmegaConfBaseException):  # a setting that does not resolve
         return False
+
+
+def _time_cut_it(known: Mapping[str, Any]) -> bool:
+    """Returns whether a mark is of a training that its time alone can have ended before its last epoch or step.
+
+    A former plgp marked these, too.
+    """
+    ends = known["ends"]
+    if ends.get("trainer.max_time") is None or any(name.startswith("callbacks.") for name in ends):
+        return False
+    limits = [(known.get(name), ends.get(f"trainer.max_{name}", -1)) for name in ("epochs", "steps")]
+    limits = [(done, limit) for done, limit in limits if limit != -1]
+    return bool(limits) and all(done < limit for done, limit in limits)
 
 
 def ends_alike(one: DictConfig, other: DictConfig) -> bool:

@@ -210,6 +210,23 @@ def _content(path: Path) -> dict[str, Any]:
     return found
 
 
+def rules_in_files(folder: str | Path) -> dict[str, list[dict[str, Any]]]:
+    """Returns by policy the rules that the files of its scenes keep, as ``describe`` gives them, of each category.
+
+    Packed scenes and those of an older plgp keep none. All of a policy and category have the same.
+
+    Args:
+        folder: Folder of the results.
+    """
+    found: dict[str, list[dict[str, Any]]] = {}
+    for category in sorted(path for path in Path(folder).glob("*/*") if path.is_dir()):
+        file = next(iter(sorted(category.glob("scene-*.parquet"))), None)
+        rules = None if file is None else _content(file).get("rules")
+        if isinstance(rules, dict):
+            found.setdefault(category.parent.name, []).append(rules)
+    return found
+
+
 def _load(path: Path) -> tuple[pd.DataFrame, dict[str, str]] | None:
     """Returns a file's rows and what they were made with; None for a file that is missing, broken or lacks rows."""
     import pyarrow

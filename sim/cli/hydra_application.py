@@ -106,9 +106,33 @@ def run_hydra(
             if not str(error).startswith("Only one of --run"):
                 raise
             raise InputError("-m runs the jobs of a sweep, --cfg shows the settings of one; give one of them") from None
+        except Exception as error:
+            sentence = launchers_sentence(error)
+            if sentence is None:
+                raise
+            raise InputError(sentence) from None
         if _FAILURES:
             jobs = "; ".join(f"{folder}: {sentence}" for folder, sentence in _FAILURES.items())
             raise InputError(f"{len(_FAILURES)} of the jobs failed, the others are whole; {jobs}")
+
+
+def launchers_sentence(error: Exception) -> str | None:
+    """Returns the sentence for a launcher of jobs that cannot start them, or that lost one; None of other errors."""
+    kind, text = type(error).__name__, str(error)
+    if isinstance(error, RuntimeError) and '"srun"' in text:
+        return (
+            "hydra/launcher=slurm submits its jobs by srun, which this machine does not have; run the command on the "
+            "cluster's login node, or give hydra/launcher=cpus, or submitit_local, which tries it without Slurm"
+        )
+    if kind == "TerminatedWorkerError":  # joblib's
+        return (
+            "a job was killed, and the others with it: most often the memory was too little, then give "
+            "hydra.launcher.n_jobs=1; what the jobs wrote is there"
+        )
+    if kind == "UncompletedJobError":  # submitit's
+        told = " ".join(text.partition("\nError stream")[0].split()).rstrip(".")
+        return f"a job left no result: {told}; what it printed lies beside that path, and what the jobs wrote is there"
+    return None
 
 
 def _own_overrides(sweep: Path, task: list[str]) -> list[str]:

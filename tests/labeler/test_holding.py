@@ -10,7 +10,8 @@ from scipy.spatial.transform import Rotation
 
 from labeler.dataset.recipe import DataSetRecipe
 from labeler.holding import can_hold
-from labeler.labels import label_view
+from labeler.labels import count_rejections, label_view
+from labeler.pdg.explain import explain_pixel
 from labeler.settings import LabelSettings
 from sim.camera import ParallelCamera, PinholeCamera
 from sim.errors import InputError
@@ -108,20 +109,42 @@ def hammer(tmp_path):
     return ObjectSet.from_folder(tmp_path, workers=1)
 
 
-def test_labels_of_a_heavy_handle_stay_near_its_head(hammer):
+@pytest.fixture
+def lying(hammer):
+    """The hammer on the table, seen from above."""
     pose = np.eye(4)
     pose[2, 3] = 0.015
     state = SceneState(hammer.models, pose[None])
     looking = np.eye(4)
     looking[:3, :3], looking[:3, 3] = TURNED_DOWN, [0, 0, HEIGHT]
     camera = PinholeCamera(320, 320, np.array([[300.0, 0, 159.5], [0, 300, 159.5], [0, 0, 1]]), looking)
-    view = render_view(state, camera, ParallelCamera.covering(2500, 0.5))
+    return render_view(state, camera, ParallelCamera.covering(2500, 0.5))
+
+
+def test_labels_of_a_heavy_handle_stay_near_its_head(lying):
+    view = lying
     assert view.objects[0].mass == 0.8
     labels, held = label_view(view, HAND), label_view(view, HAND, replace(HELD, relaxed={}))
     along = [view.camera.deproject(x.row, x.col, view.depth[x.row, x.col])[:, 0] for x in (labels, held)]
     assert along[0].min() < -0.06  # the handle's far end, without the check
     assert 0 < len(held) < len(labels)
     assert along[1].min() > 0.09 - 0.02  # 50 N at 0.4 bear 0.133 N m: 13 mm of 800 g
+
+
+def test_what_is_lost_for_its_weight_is_counted_and_explained(lying):
+    held = replace(HELD, relaxed={})
+    labels = [label_view(lying, HAND, s) for s in (replace(held, hold_friction=0.0), held)]
+    counts = count_rejections(lying, HAND, held)
+    assert (counts["valid"], counts["weight"]) == (len(labels[1]), len(labels[0]) - len(labels[1]))
+    assert count_rejections(lying, HAND)["weight"] == 0
+    free, kept = (set(zip(x.row.tolist(), x.col.tolist(), strict=True)) for x in labels)
+    for row, col in (*sorted(free - kept)[::400], *sorted(kept)[::400]):
+        explanation = explain_pixel(lying, row, col, gripper=HAND, settings=held)
+        here = (labels[1].row == row) & (labels[1].col == col)
+        assert [k for k, *_ in explanation.labels()] == labels[1].angle_bin[here].tolist()
+        assert ("weight" in explanation.reasons) == ((row, col) not in kept)
+        assert (" weight" in str(explanation)) == ((row, col) not in kept)
+    explanation.draw()
 
 
 def test_recipes_without_the_check_keep_their_hashes():

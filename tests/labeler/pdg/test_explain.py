@@ -1,5 +1,7 @@
 """What explain_pixel says is what label_view does."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -146,6 +148,19 @@ def test_reasons_cover_every_angle_and_depth_of_the_gripper(pile):
     assert set(explanation.reasons.ravel()) <= set(REASONS)
     assert (np.isnan(explanation.widths) <= np.isin(explanation.reasons, ["contact", "symmetry"])).all()
     assert str(explanation).count("deg:") == 18
+
+
+def test_a_pixel_without_a_label_points_to_the_second_pass(synthetic):
+    """A box whose low rim only the looser thresholds accept."""
+    low = synthetic.turned_box(*synthetic.grid(), (0, 0), (0.02, 0.05), 0)
+    view, settings = synthetic.make_view(np.where(low, 0.005, 0), low.astype(int)), LabelSettings()
+    assert len(label_view(view, None, replace(settings, relaxed={}))) == 0
+    labels = label_view(view, None, settings)
+    row, col = int(labels.row[0]), int(labels.col[0])
+    assert "0 labels in the first pass; if it leaves" in str(explain_pixel(view, row, col, settings=settings))
+    second = explain_pixel(view, row, col, settings=settings.second_pass())
+    assert labels.angle_bin[0] in [k for k, *_ in second.labels()]
+    assert "pass" not in str(second)
 
 
 def test_hidden_pixel_says_so(synthetic):

@@ -6,12 +6,16 @@ from omegaconf import OmegaConf
 
 from sim.benchmark import COLUMNS
 from sim.benchmark.store import SceneKey, write_scene
+from sim.identity.content import describe
 
 LOSSES = {True: "plgp.losses.BinaryFocalLoss", False: "plgp.losses.BinaryCrossEntropyLoss"}
 
 
-def _write_scenes(folder, policy, category, successes, scenes=2, privileged=False, world=None, reason="slipped"):
+def _write_scenes(
+    folder, policy, category, successes, scenes=2, privileged=False, world=None, reason="slipped", rules=None
+):  # fmt: skip
     """Finished scenes of 4 ranked and 4 clearing attempts; ``successes`` of each four hold; ``world``: of the rules."""
+    content = {} if rules is None else {"rules": describe(rules)}
     known = {} if world is None else {"rules": world, "scene": "one"}
     for scene in range(scenes):
         rows = []
@@ -23,7 +27,8 @@ def _write_scenes(folder, policy, category, successes, scenes=2, privileged=Fals
                 row |= {"friction": 0.4, "protocol": protocol, "attempt": attempt, "success": held, "object": ""}
                 row |= {"plan_seconds": 3.0 if protocol == "rank" else 0.5}
                 rows.append(row | {"reason": "" if held else reason, "lifted": int(held)})
-        write_scene(pd.DataFrame(rows, columns=COLUMNS), folder, SceneKey(policy, category, scene), known=known)
+        key = SceneKey(policy, category, scene)
+        write_scene(pd.DataFrame(rows, columns=COLUMNS), folder, key, known=known, content=content)
 
 
 def _write_run(

@@ -11,12 +11,13 @@ from plgp.evaluation.leaderboard.entries import find_entries
 from plgp.evaluation.leaderboard.page import markdown, write_leaderboard
 from plgp.evaluation.notes import RULES, unusual_rules, warnings_of
 from plgp.evaluation.report_tables import table_ii, table_iv, table_of_other_scenes
-from plgp.evaluation.run_folders import pack
+from plgp.evaluation.run_folders import pack, read_policies
 from plgp.evaluation.runs import gather
 from sim.benchmark import BenchmarkSettings
 from sim.benchmark.attempt_table import GRASP, make_table
 from sim.benchmark.baselines import RandomPolicy
 from sim.gripper import GripperGeometry
+from sim.identity.content import describe
 
 
 def rows_of(policy, reasons, widths=None, **columns):
@@ -114,6 +115,26 @@ def test_usual_rows_have_no_note_and_unusual_rules_are_stated_packed_too(tmp_pat
     assert pd.read_csv(table).note.tolist() == [said]
     _describe({"mine": (RandomPolicy(), "")}, tmp_path / "usual.yaml", BenchmarkSettings())
     assert RULES not in OmegaConf.load(tmp_path / "usual.yaml").mine
+
+
+def test_policies_folders_that_were_copied_together_keep_the_note_on_their_rules(tmp_path, write_scenes):
+    """Without policies.yaml the scenes' own files tell, also of a packed folder's."""
+    write_scenes(tmp_path / "both", "strict", "novel-5", 2, rules=BenchmarkSettings(max_failures=1))
+    write_scenes(tmp_path / "both", "usual", "novel-5", 2, rules=BenchmarkSettings())
+    pack([tmp_path / "both"], out=tmp_path / "packed" / "both")
+    said = "other rules than the usual ones (max_failures: 1, usually 5)"
+    for folder in (tmp_path / "both", tmp_path / "packed"):
+        note = table_iv(gather([folder])).note
+        assert f" strict in both on novel-5 AP is of the 4 best-ranked grasps, {said}." in note
+        assert note.count("other rules") == 1
+    OmegaConf.save(OmegaConf.create({"strict": {RULES: ["seed: 7, usually 0"]}}), tmp_path / "both" / "policies.yaml")
+    assert read_policies(tmp_path / "both") == {"strict": {RULES: ["seed: 7, usually 0"]}}
+
+
+def test_settings_of_another_plgp_are_no_unusual_rules():
+    known = describe(BenchmarkSettings(max_failures=2))
+    del known["seed"], known["gripper"]["force"]
+    assert unusual_rules({**known, "gone": 1}) == ["max_failures: 2, usually 5"]
 
 
 def test_the_ablation_notes_its_runs_too(tmp_path, write_run):

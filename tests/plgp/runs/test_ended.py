@@ -39,10 +39,10 @@ def test_a_run_has_ended_by_what_ends_it_now(tmp_path):
 
 
 def test_limits_that_are_objects_end_a_run_as_well(tmp_path):
-    hour = "trainer.max_time={_target_: datetime.timedelta, hours: 1}"
-    mark(tmp_path, composed(hour), epochs=2, steps=4, metrics={"val/loss": 0.5})
-    assert ended_after(tmp_path, composed(hour)) == 2
-    assert ended_after(tmp_path, composed(hour.replace("1}", "2}"))) is None
+    hour, two = "trainer.max_time={_target_: datetime.timedelta, hours: 1}", "trainer.max_epochs=2"
+    mark(tmp_path, composed(hour, two), epochs=2, steps=4, metrics={"val/loss": 0.5})
+    assert ended_after(tmp_path, composed(hour, two)) == 2
+    assert ended_after(tmp_path, composed(hour.replace("1}", "2}"), two)) is None
     assert last_metrics(tmp_path) == {"val/loss": 0.5}
     assert last_metrics(tmp_path / "none") == {}
 
