@@ -66,8 +66,9 @@ class PhysicsSettings:
         time_step: Length of a step, seconds; 1/240 held every reference grasp, 1/120 lost some.
         solver_iterations: Largest number of iterations a step; 150 keep the slip of held boxes under 2 mm, 50 let
             them slip 10 mm.
-        solver_residual: Residual below which the solver stops early. No held box of 120 slips more than 1.3 mm;
-            with 3e-4, 1.1 times as fast, two slip 2.6 mm (tests/benchmarks/test_solver_settings.py).
+        solver_residual: Residual below which the solver stops early. No held URDF box of 120, 100 g each, slips more
+            than 1.3 mm; with 3e-4, 1.1 times as fast, two slip 2.6 mm (tests/benchmarks/test_solver_settings.py).
+            Light boxes that are meshes are lost; 1e-8 holds them, 0.7 times as fast (docs/concepts/physics.md).
         gravity: Acceleration downwards, m/s^2.
         collision_margin: Thickness that Bullet adds around convex parts, metres; its own 1 mm makes objects thicker.
         object_friction: lateralFriction of objects. Bullet multiplies the two bodies' values, so with 1 the fingers'

@@ -37,7 +37,8 @@ class ObjectModel:
         urdf: File that describes the object.
         scale: Factor on all of the file's lengths.
         own_inertia: Whether the URDF's inertia is right, as it is for objects made here of bare meshes. Files in
-            the wild hold nonsense; for them Bullet takes the inertia of the bounding box.
+            the wild hold nonsense; for them Bullet takes the inertia of the bounding box, times the file's
+            ``inertia_scaling``, which is 3 in PyBullet's own objects.
         original: The author's URDF, where ``urdf`` is a copy of it made for Bullet; None where it is the author's.
         weight: Factor on the file's mass and inertia.
     """

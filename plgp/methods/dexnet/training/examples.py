@@ -120,7 +120,8 @@ def observation_of(frame: Frame, key: str) -> Observation:
 def _on_objects(seen: DexNetImage, frame: Frame) -> DexNetImage | None:
     """Returns the image with centres allowed on objects alone, not on a tray's walls; None where there is no room."""
     high, wide = seen.depth.shape
-    mask = cv2.resize((frame["instance_mask"] > 0).astype(np.uint8), (wide, high), interpolation=cv2.INTER_NEAREST)
+    objects = (frame["instance_mask"] > 0).astype(np.uint8)
+    mask = cv2.resize(objects, (wide, high), interpolation=cv2.INTER_NEAREST_EXACT)
     allowed = seen.allowed & (mask > 0)
     return replace(seen, allowed=allowed) if allowed.any() else None
 
