@@ -6,7 +6,6 @@ from typing import Any
 
 import lightning
 from lightning.pytorch.callbacks import EarlyStopping, Timer
-from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 
 
 class TimeAnew(lightning.Callback):
@@ -41,8 +40,8 @@ def cut_by_time(trainer: lightning.Trainer) -> bool:
     if not any(seconds is not None and seconds <= 0 for seconds in left):
         return False
     stopping = [callback for callback in trainer.callbacks if isinstance(callback, EarlyStopping)]  # type: ignore[attr-defined]
-    last, none = trainer.current_epoch - 1, EarlyStoppingReason.NOT_STOPPED  # a former command's reason stays
-    early = any(callback.stopping_reason != none and callback.stopped_epoch >= last for callback in stopping)
+    last = trainer.current_epoch - 1  # a former command's stop stays in the callback
+    early = any(_has_stopped(callback) and callback.stopped_epoch >= last for callback in stopping)
     done = (_whole_epochs(trainer), trainer.global_step)
     wanted = (-1 if trainer.max_epochs is None else trainer.max_epochs, trainer.max_steps)
     limits = [(behind, limit) for behind, limit in zip(done, wanted, strict=True) if limit != -1]
@@ -60,6 +59,12 @@ def told_of_time(trainer: lightning.Trainer, goes_on: str) -> str:
     steps = f"{trainer.global_step}{f' of {most}' if most != -1 else ''} steps"
     epochs = f" and {_whole_epochs(trainer)} of {last} epochs" if last not in (None, -1) else ""
     return f"its time is over (trainer.max_time, or a Timer's) after {steps}{epochs}; {goes_on}, with that time anew"
+
+
+def _has_stopped(callback: EarlyStopping) -> bool:
+    """Tells whether early stopping ever ended the training; before Lightning 2.6 only an epoch other than 0 says so."""
+    reason = getattr(callback, "stopping_reason", None)
+    return callback.stopped_epoch > 0 if reason is None else bool(reason.value)
 
 
 def _in_mid_epoch(trainer: lightning.Trainer) -> bool:
