@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import warnings
-from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
 from typing import Any
@@ -92,7 +91,7 @@ class JoinedDataSets:
 
 
 def first_images(source: DataSet | JoinedDataSets, indices: Sequence[int], count: int | None) -> list[int]:
-    """Returns the first of some images, of joined data sets the first of each by the data set's share.
+    """Returns the first of some images, of joined data sets the first of each by its share, but one at least.
 
     Args:
         source: The data set, or the joined ones.
@@ -101,9 +100,14 @@ def first_images(source: DataSet | JoinedDataSets, indices: Sequence[int], count
     """
     if count is None or count >= len(indices) or isinstance(source, DataSet):
         return list(indices[:count])
-    spread = (indices[int((i + 0.5) * len(indices) / count)] for i in range(count))
-    wanted = Counter(source.part_of(index) for index in spread)
-    return [i for part in sorted(wanted) for i in [j for j in indices if source.part_of(j) == part][: wanted[part]]]
+    by_part = [[i for i in indices if source.part_of(i) == part] for part in range(len(source.parts))]
+    some = sorted((images for images in by_part if images), key=len)
+    taken, left, whole = [], count, len(indices)
+    for images in some:  # the smallest first: it gets one at least, as long as there are any
+        few = min(left, max(1, round(left * len(images) / whole)))
+        taken += images[:few]
+        left, whole = left - few, whole - len(images)
+    return sorted(taken)
 
 
 def _same_images(one: DataSet, other: DataSet) -> bool:

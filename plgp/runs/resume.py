@@ -192,9 +192,9 @@ def go_on(module: lightning.LightningModule, checkpoint: Mapping[str, Any]) -> i
     loops = checkpoint["loops"]["fit_loop"]
     epochs, batches = loops["epoch_progress"], loops["epoch_loop.batch_progress"]
     trainer.fit_loop.epoch_progress.load_state_dict(epochs)
-    estimated = trainer.estimated_stepping_batches  # sets the data up
+    trainer.fit_loop.setup_data()
     now, accumulated = trainer.num_training_batches, trainer.accumulate_grad_batches
-    if not math.isfinite(now) or not math.isfinite(estimated):
+    if not math.isfinite(now):
         return None
     done, current = int(epochs["current"]["processed"]), batches["current"]
     ended = int(epochs["current"]["ready"]) == done  # the checkpoint is of an epoch's end
@@ -210,11 +210,13 @@ def go_on(module: lightning.LightningModule, checkpoint: Mapping[str, Any]) -> i
     loader: Any = trainer.train_dataloader
     if not ended and not batches["is_last_batch"] and isinstance(getattr(loader, "sampler", None), EpochSampler):
         loader.sampler.skip = current["completed"] * loader.batch_size
+    if not math.isfinite(trainer.estimated_stepping_batches):
+        return None
     steps, epoch_steps = int(checkpoint["global_step"]), math.ceil(now / accumulated)
     behind = done * epoch_steps + (0 if ended else min(int(now), current["completed"]) // accumulated)
     whole = steps + max(0, epoch_steps * max(1, int(trainer.max_epochs or 1)) - behind)
     if trainer.max_steps != -1:
-        whole = min(whole, trainer.max_steps)
+        whole = trainer.max_steps if trainer.max_epochs == -1 else min(whole, trainer.max_steps)
     if before and before != now:
         _say_pace(before, int(now), f"at step {steps} of {whole}")
     return max(1, whole)

@@ -102,7 +102,7 @@ def test_a_budget_leaves_an_experiment_its_question():
     assert all(row == rows[0] for row in rows)
 
 
-@pytest.mark.parametrize("every", [8, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.slow)])
 def test_backbones_differ_in_their_network_and_input_alone(every):
     rows = [composed(f"experiment={experiment}") for experiment in BACKBONES[::every]]
     assert len({(row.network._target_, row.modality) for row in rows}) == 24 // every

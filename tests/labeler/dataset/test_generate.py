@@ -73,7 +73,7 @@ def test_data_set_is_what_was_asked_for(small_recipe, uninterrupted):
 
 @pytest.mark.parametrize(
     "backend",
-    ["loky", *(pytest.param(b, marks=pytest.mark.slow) for b in ("threading", "multiprocessing", "dask", "ray"))],
+    ["loky", "threading", *(pytest.param(b, marks=pytest.mark.slow) for b in ("multiprocessing", "dask", "ray"))],
 )
 def test_two_workers_of_any_kind_write_the_same_bytes_as_one(small_recipe, uninterrupted, tmp_path, backend):
     if backend in ("dask", "ray"):

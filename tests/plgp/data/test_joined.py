@@ -52,6 +52,7 @@ def test_few_images_of_a_validation_are_of_all_data_sets(bars_folder):
     indices = [*range(4), *range(len(one), len(one) + 2)]
     assert first_images(both, indices, 3) == [0, 1, len(one)]
     assert first_images(both, indices, None) == indices == first_images(both, indices, 9)
+    assert first_images(both, [*range(len(one)), len(one)], 2) == [0, len(one)]  # however small its share
     assert first_images(one, indices[:4], 3) == [0, 1, 2]
     module = PLGPDataModule(bars_folder, also=[bars_folder], crop=64, val_samples=2, splits=(0.5, 0.5, 0.0))
     module.setup()

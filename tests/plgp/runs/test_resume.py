@@ -60,8 +60,14 @@ def test_another_batch_size_or_epoch_goes_on_with_whole_epochs_and_says_so(half_
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.slow)])
-def test_a_run_stopped_in_mid_epoch_goes_on_with_what_it_has_not_seen(bars_folder, tmp_path, monkeypatch, workers):
+STEPS = ["trainer.max_epochs=-1", "+trainer.max_steps=15"]  # a run whose end is a step: Lightning asks for no data
+
+
+@pytest.mark.parametrize(
+    ("workers", "end"),
+    [(0, ["trainer.max_epochs=3"]), (0, STEPS), pytest.param(1, ["trainer.max_epochs=3"], marks=pytest.mark.slow)],
+)
+def test_a_run_stopped_in_mid_epoch_goes_on_with_what_it_has_not_seen(bars_folder, tmp_path, monkeypatch, workers, end):
     """The epoch's remaining images, as the uninterrupted run sees them; the next epoch is whole again."""
     seen, stop = [], set()
     step = GraspModule.training_step
@@ -74,7 +80,7 @@ def test_a_run_stopped_in_mid_epoch_goes_on_with_what_it_has_not_seen(bars_folde
 
     monkeypatch.setattr(GraspModule, "training_step", watched)
     options = [*FEW, f"data.folder={bars_folder}", "data.batch_size=2", "data.samples_per_epoch=10"]
-    options += ["trainer.max_epochs=3", f"data.workers={workers}"]
+    options += [*end, f"data.workers={workers}"]
     train(composed(*options, f"output={tmp_path / 'whole'}"))
     whole = list(seen)
     assert len(whole) == 15

@@ -17,14 +17,14 @@ RULES = BenchmarkSettings(count=1, max_failures=1, depth_noise=None)
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
-    """Tables of one policy in scene 0, in scene 40, in scene 0 from higher up, and the folders that hold them."""
+    """Tables of one policy in scenes 0-1, in scenes 40-41, in scenes 0-1 from higher up, and their folders."""
     scenes = load_scene_set("plgp-320")["novel-5"]
     tables = {}
     for name, states, rules in (
-        ("near", scenes[:1], RULES),
-        ("again", scenes[:1], RULES),
-        ("other scenes", scenes[40:41], RULES),
-        ("higher", scenes[:1], dataclasses.replace(RULES, camera_height=0.9)),
+        ("near", scenes[:2], RULES),
+        ("again", scenes[:2], RULES),
+        ("other scenes", scenes[40:42], RULES),
+        ("higher", scenes[:2], dataclasses.replace(RULES, camera_height=0.9)),
     ):
         folder = tmp_path_factory.mktemp("run")
         tables[name] = run_benchmark(RandomPolicy(), states, [0.4], rules, out=folder), folder
@@ -50,7 +50,7 @@ def test_only_the_same_scenes_and_rules_are_compared(runs, other, stored):
 
 
 def test_named_policies_are_told_apart_without_renaming(runs):
-    first = run_benchmark(RandomPolicy(), load_scene_set("plgp-320")["novel-5"][:1], [0.4], RULES, name="first")
+    first = run_benchmark(RandomPolicy(), load_scene_set("plgp-320")["novel-5"][:2], [0.4], RULES, name="first")
     both = pd.concat([runs["near"][0], first])
     assert len(compare(both, "random")) == 2
     mixed = pd.concat([runs["higher"][0], first])

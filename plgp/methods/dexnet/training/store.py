@@ -19,7 +19,7 @@ from sim.identity.content import digest
 from sim.jobs import run_jobs
 from sim.objects import ObjectSet
 
-_VERSION = 1  # of what an example means: raise it when the same settings would give others
+_VERSION = 2  # of what an example means: raise it when the same settings would give others
 
 
 def examples_folder(data: DataSet, settings: ExampleSettings, place: str | Path | None = None) -> Path:
