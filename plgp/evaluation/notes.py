@@ -80,24 +80,33 @@ def warnings_of(attempts: pd.DataFrame, widest: float) -> list[str]:
 def unusual_rules(rules: BenchmarkSettings | Mapping[str, Any]) -> list[str]:
     """Returns which of a benchmark's rules are not the usual ones, as "max_failures: 2, usually 5".
 
-    A part that differs in much, as another gripper does, stands by its name alone. A setting that one of them does not
-    know, because it is of another plgp, does not count.
+    A part that differs in much, as another gripper does, stands by its name alone. A setting of a file that one of
+    them does not know, because it is of another plgp, does not count.
 
     Args:
-        rules: The settings, or what ``describe`` made of them.
+        rules: The settings, or what ``describe`` made of them, as files hold it.
     """
     parts: dict[str, list[str]] = {}
-    for text in differences(*_known_to_both(describe(rules), describe(BenchmarkSettings()))):
+    both = describe(rules), describe(BenchmarkSettings())
+    for text in differences(*(both if isinstance(rules, BenchmarkSettings) else _known_to_both(*both))):
         parts.setdefault(text.split(":")[0].split(".")[0], []).append(text.replace(", there ", ", usually "))
     return [said for part, texts in parts.items() for said in (texts if len(texts) <= _MOST else [part])]
 
 
-def _known_to_both(one: Any, other: Any) -> tuple[Any, Any]:
-    """Returns two contents without the keys that the other one lacks."""
+def _known_to_both(one: dict[str, Any], other: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns two contents without the keys that the other one lacks.
+
+    Two parts of which each has keys of its own are of two kinds, as two sensors' noise is: they stay whole.
+    """
+    pairs = {key: _parts_known_to_both(one[key], other[key]) for key in one if key in other}
+    return {key: pair[0] for key, pair in pairs.items()}, {key: pair[1] for key, pair in pairs.items()}
+
+
+def _parts_known_to_both(one: Any, other: Any) -> tuple[Any, Any]:
     if not (isinstance(one, dict) and isinstance(other, dict)):
         return one, other
-    pairs = {key: _known_to_both(one[key], other[key]) for key in one if key in other}
-    return {key: pair[0] for key, pair in pairs.items()}, {key: pair[1] for key, pair in pairs.items()}
+    alike = one.keys() <= other.keys() or other.keys() <= one.keys()
+    return _known_to_both(one, other) if alike else (one, other)
 
 
 def notes_on(attempts: pd.DataFrame, policies: Mapping[str, Any]) -> dict[str, dict[str, str]]:

@@ -26,7 +26,7 @@ from plgp.evaluation.run_folders import (
 )
 from plgp.networks.titles import smp_title
 from plgp.runs.ended import NAME as ENDED
-from plgp.runs.ended import is_mark_of
+from plgp.runs.ended import is_mark_of, time_is_its_end
 from plgp.runs.names import choices_in_words
 from plgp.runs.what_was_trained import is_paper_loss, loss_text, start_of, what_was_trained
 from sim.benchmark.provenance import origins
@@ -223,7 +223,7 @@ def gather(roots: Iterable[str | Path], *, incomplete: bool = False) -> Gathered
 
     Args:
         roots: Folders as for ``find_runs``: a run, a multirun, a packed folder, or one that holds several.
-        incomplete: Whether trainings that stopped before their last epoch count too.
+        incomplete: Whether trainings that stopped before their last epoch or step count too.
 
     Raises:
         InputError: A folder does not exist, or nothing at all was found.
@@ -277,7 +277,7 @@ def read_run(folder: Path, results: Results | None = None, *, incomplete: bool =
     Args:
         folder: Folder of the run.
         results: Results of the benchmark at its end.
-        incomplete: Whether a training that stopped before its last epoch counts too.
+        incomplete: Whether a training that stopped before its last epoch or step counts too.
 
     Raises:
         InputError: A file is missing, broken or not of ``train.py``, or the training stopped early.
@@ -297,11 +297,14 @@ def read_run(folder: Path, results: Results | None = None, *, incomplete: bool =
 
 def _check_complete(run: Run, incomplete: bool) -> None:
     try:
-        wanted, limit = run.config.trainer.get("max_epochs"), run.config.trainer.get("max_time")
+        wanted, steps, time = (run.config.trainer.get(f"max_{name}") for name in ("epochs", "steps", "time"))
     except OmegaConfBaseException as error:
         raise InputError("its config.yaml has no trainer") from error
     measured = run.results is not None and len(run.results.of(TRAINED))
     ended = is_mark_of(read_settings(run.folder, ENDED) or {}, run.config)  # by early stopping or a number of steps
-    if incomplete or measured or ended or limit is not None or wanted is None or run.epochs >= int(wanted):
+    bounded = wanted not in (None, -1)  # by a last epoch
+    whole = run.epochs >= int(wanted) if bounded else time is None or time_is_its_end(run.config)
+    if incomplete or measured or ended or whole:
         return
-    raise InputError(f"it stopped after {run.epochs} of {wanted} epochs; go on with resume=, or give incomplete=true")
+    behind = f"{run.epochs} of {wanted} epochs" if bounded else f"{run.epochs} epochs, before the last of {steps} steps"
+    raise InputError(f"it stopped after {behind}; go on with resume=, or give incomplete=true")

@@ -77,9 +77,14 @@ def _time_cut_it(known: Mapping[str, Any]) -> bool:
     ends = known["ends"]
     if ends.get("trainer.max_time") is None or any(name.startswith("callbacks.") for name in ends):
         return False
-    limits = [(known.get(name), ends.get(f"trainer.max_{name}", -1)) for name in ("epochs", "steps")]
-    limits = [(done, limit) for done, limit in limits if limit != -1]
-    return bool(limits) and all(done < limit for done, limit in limits)
+    last = _last(ends)
+    return bool(last) and all(known.get(name) < limit for name, limit in last.items())
+
+
+def time_is_its_end(config: DictConfig) -> bool:
+    """Returns whether a training ends by its time for good: it has a time, and no last epoch or step."""
+    limits = _limits(config)
+    return "trainer.max_time" in limits and not _last(limits)
 
 
 def ends_alike(one: DictConfig, other: DictConfig) -> bool:
@@ -106,9 +111,21 @@ def _read(folder: Path) -> dict[str, Any]:
     return known if isinstance(known, dict) and in_force(folder) is None else {}  # else of the training before
 
 
+def _limits(config: DictConfig) -> dict[str, Any]:
+    """Returns the limits of a configuration's trainer, as it has them; what it lacks is left out."""
+    limits = {f"trainer.{name}": config.trainer.get(name) for name in _LIMITS}
+    return {key: value for key, value in limits.items() if value is not None}
+
+
+def _last(ends: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the last epoch and step that a training is to have, by "epochs" and "steps", without those it lacks."""
+    limits = {name: ends.get(f"trainer.max_{name}", -1) for name in ("epochs", "steps")}
+    return {name: limit for name, limit in limits.items() if limit != -1}
+
+
 def _ends(config: DictConfig) -> dict[str, Any]:
     """Returns what ends a training, as JSON holds it: its trainer's limits, and its callbacks that stop."""
-    ends = {f"trainer.{name}": config.trainer.get(name) for name in _LIMITS}
+    ends = _limits(config)
     for name, callback in (config.get("callbacks") or {}).items():
         if isinstance(callback, DictConfig) and str(callback.get("_target_")).endswith(_STOPPING):
             ends[f"callbacks.{name}"] = callback

@@ -16,6 +16,7 @@ from plgp.evaluation.runs import gather
 from sim.benchmark import BenchmarkSettings
 from sim.benchmark.attempt_table import GRASP, make_table
 from sim.benchmark.baselines import RandomPolicy
+from sim.depth_noise import DepthNoise, MixedNoise, SensorNoise
 from sim.gripper import GripperGeometry
 from sim.identity.content import describe
 
@@ -135,6 +136,21 @@ def test_settings_of_another_plgp_are_no_unusual_rules():
     known = describe(BenchmarkSettings(max_failures=2))
     del known["seed"], known["gripper"]["force"]
     assert unusual_rules({**known, "gone": 1}) == ["max_failures: 2, usually 5"]
+
+
+@pytest.mark.parametrize("noise", [SensorNoise(), MixedNoise(noises={"paper": DepthNoise(), "sensor": SensorNoise()})])
+def test_noise_of_another_kind_is_an_unusual_rule(noise):
+    """It has settings of its own, which are not those of another plgp."""
+    rules = BenchmarkSettings(depth_noise=noise)
+    assert unusual_rules(rules) == ["depth_noise"]
+    assert unusual_rules(describe(rules)) == ["depth_noise"]
+
+
+def test_what_settings_of_now_lack_is_told():
+    """A file's may be of a plgp that did not know it yet."""
+    rules = BenchmarkSettings(depth_noise={"sigma": 0.004})
+    assert unusual_rules(rules) == ["depth_noise"]
+    assert unusual_rules(describe(rules)) == []
 
 
 def test_the_ablation_notes_its_runs_too(tmp_path, write_run):
