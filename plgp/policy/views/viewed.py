@@ -19,6 +19,7 @@ from sim.gripper import GripperGeometry
 from sim.view import Observation
 
 _AS_IS = "the network is shown the image as it is"
+_SQUARE = 0.02  # difference of a pixel's sides up to which an angle in the image is one in space, within 0.6 degrees
 _PLANE = 0.006  # metres from the main plane within which a pixel shows it
 _THING, _HOLES = 0.008, 0.02  # metres on or under a plane, and share of what is seen that lies so far under it
 _TALL, _MUCH = 0.35, 0.1  # metres over a plane, and share of what is seen from which on so high: then it may be a wall
@@ -73,7 +74,7 @@ def choose_view(
         settings: The settings.
     """
     if settings.mode == "as_is":
-        return None, ""
+        return None, _doubt_about_pixels(seen)
     if trained is None:
         wanted = settings.mode == "trained"
         return None, f"the network does not know its trained view: {_AS_IS}; train it again" if wanted else ""
@@ -86,12 +87,24 @@ def choose_view(
         lean = np.degrees(plane.tilt)
         steep = f"the main plane leans by {lean:.0f} degrees: {_AS_IS}; look at the table more from above"
         return None, leaning or steep
-    if settings.mode == "auto" and not differs(plane, trained, settings):
+    if settings.mode == "auto" and not differs(plane, trained, settings) and not _doubt_about_pixels(seen):
         return None, leaning
     view = trained.to_view(seen, plane)
     if not (view.source >= 0).any():
         return None, f"nothing is seen of the main plane from {trained.camera_height:g} m above it: {_AS_IS}"
     return view, leaning or _doubt(seen, plane)
+
+
+def _doubt_about_pixels(seen: Observation) -> str:
+    """Returns a sentence where the camera's pixels are not square, or ""."""
+    ratio = float(seen.camera.intrinsics[0, 0] / seen.camera.intrinsics[1, 1])
+    if abs(ratio - 1) <= _SQUARE:
+        return ""
+    most = np.degrees(np.arcsin(abs(ratio - 1) / (ratio + 1)))  # the greatest of arctan(ratio tan a) - a
+    return (
+        f"the camera's pixels are not square (fx/fy {ratio:.2f}), so the hand is turned by up to {most:.0f} degrees "
+        "too far; give view=trained"
+    )
 
 
 def _leaning(seen: Observation, plane: MainPlane) -> str:

@@ -21,6 +21,7 @@ CORNERS = np.array([[x, y, z] for x in (-0.5, 0.5) for y in (-0.5, 0.5) for z in
 SIDES = [(0, 1, 3, 2), (4, 6, 7, 5), (0, 4, 5, 1), (2, 3, 7, 6), (0, 2, 6, 4), (1, 5, 7, 3)]
 FACES = np.array([t for a, b, c, d in SIDES for t in ((a, b, c), (a, c, d))], np.int32)
 TABLE, BAR = ((0.7, 0.7, 0.02), (0, 0, -0.01)), ((0.12, 0.03, 0.04), (0.03, 0.02, 0.02))
+TURNED = ((0.12, 0.03, 0.04), (0.0, 0.0, 0.02))
 WALL = ((0.7, 0.02, 0.3), (0, 0.3, 0.15))
 
 
@@ -35,9 +36,33 @@ def take(distance, tilt=0.0, boxes=(TABLE, BAR), focal=600.0, known=False):
     return Observation(None, depth, place if known else unknown), pose
 
 
+def squeezed(seen, pose, factor):
+    """What a camera sees whose pixels are wider by a factor, from the same place."""
+    lens = np.diag([1 / factor, 1.0, 1.0]) @ seen.camera.intrinsics
+    camera = PinholeCamera(round(640 / factor), 480, lens, pose)
+    vertices = np.concatenate([CORNERS * size + centre for size, centre in (TABLE, TURNED)])
+    vertices[8:] = (vertices[8:] - TURNED[1]) @ Rotation.from_euler("z", -60, degrees=True).as_matrix() + TURNED[1]
+    faces = np.concatenate([FACES, FACES + 8]).astype(np.int32)
+    depth, _ = rasterise_pinhole(camera, transform(np.linalg.inv(pose), vertices), faces)
+    return Observation(None, depth, PinholeCamera(camera.width, 480, lens))
+
+
 @pytest.fixture(scope="module")
 def policy():
     return NetworkPolicy.pretrained()
+
+
+def test_pixels_that_are_not_square_turn_no_hand(policy):
+    """At the trained height the image itself is shown; a bar at 60 degrees was gripped 10 degrees across."""
+    seen, pose = take(0.6)
+    wide = squeezed(seen, pose, 1.33)
+    found = policy.find(wide, 3)
+    assert found.view is not None
+    closing = found.poses.transform(pose, "world").rotation[0][:2, 0]
+    across = np.degrees(np.arctan2(closing[1], closing[0])) % 180
+    assert abs((across - 150 + 90) % 180 - 90) < 6
+    assert "fx/fy 0.75" in choose_view(wide, policy.trained_view, ViewSettings(mode="as_is"))[1]
+    assert choose_view(squeezed(seen, pose, 1.0), policy.trained_view, ViewSettings()) == (None, "")
 
 
 @pytest.mark.parametrize("known", [False, True])
