@@ -210,6 +210,9 @@ def go_on(module: lightning.LightningModule, checkpoint: Mapping[str, Any]) -> i
     loader: Any = trainer.train_dataloader
     if not ended and not batches["is_last_batch"] and isinstance(getattr(loader, "sampler", None), EpochSampler):
         loader.sampler.skip = current["completed"] * loader.batch_size
+        if loader.num_workers:  # they have begun to fetch what is behind
+            fetcher: Any = trainer.fit_loop._data_fetcher
+            iter(fetcher)
     if not math.isfinite(trainer.estimated_stepping_batches):
         return None
     steps, epoch_steps = int(checkpoint["global_step"]), math.ceil(now / accumulated)
