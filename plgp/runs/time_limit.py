@@ -32,7 +32,7 @@ class TimeAnew(lightning.Callback):
 
 
 def cut_by_time(trainer: lightning.Trainer) -> bool:
-    """Tells whether its time ended a training before the last epoch or step that it was to have.
+    """Returns whether its time ended a training before the last epoch or step that it was to have.
 
     What has no last epoch or step ends by its time for good.
     """
@@ -62,13 +62,13 @@ def told_of_time(trainer: lightning.Trainer, goes_on: str) -> str:
 
 
 def _has_stopped(callback: EarlyStopping) -> bool:
-    """Tells whether early stopping ever ended the training; before Lightning 2.6 only an epoch other than 0 says so."""
+    """Returns whether early stopping ever ended it; before Lightning 2.6 only an epoch other than 0 says so."""
     reason = getattr(callback, "stopping_reason", None)
     return callback.stopped_epoch > 0 if reason is None else bool(reason.value)
 
 
 def _in_mid_epoch(trainer: lightning.Trainer) -> bool:
-    """Tells whether the batch that was trained last is not its epoch's last one."""
+    """Returns whether the batch that was trained last is not its epoch's last one."""
     return not trainer.fit_loop.epoch_loop.batch_progress.is_last_batch
 
 

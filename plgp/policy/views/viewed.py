@@ -76,8 +76,9 @@ def choose_view(
     if settings.mode == "as_is":
         return None, _doubt_about_pixels(seen)
     if trained is None:
-        wanted = settings.mode == "trained"
-        return None, f"the network does not know its trained view: {_AS_IS}; train it again" if wanted else ""
+        if settings.mode == "trained":
+            return None, f"the network does not know its trained view: {_AS_IS}; train it again"
+        return None, _doubt_about_pixels(seen)
     plane = main_plane(seen, settings.least_share)
     if plane is None or plane.share < settings.least_share:
         share = 0.0 if plane is None else plane.share
@@ -102,8 +103,8 @@ def _doubt_about_pixels(seen: Observation) -> str:
         return ""
     most = np.degrees(np.arcsin(abs(ratio - 1) / (ratio + 1)))  # the greatest of arctan(ratio tan a) - a
     return (
-        f"the camera's pixels are not square (fx/fy {ratio:.2f}), so the hand is turned by up to {most:.0f} degrees "
-        "too far; give view=trained"
+        f"the camera's pixels are not square (fx/fy {ratio:.2f}), so the hand's turn is wrong by up to {most:.0f} "
+        "degrees; give view=trained, or images with square pixels"
     )
 
 
